@@ -1,0 +1,51 @@
+# Two commands do all the set-up on a fresh machine with Python 3.11+ and make:
+#   make benchmark   the main job, on the embedded synthetic data
+#   make test        the tests
+PYTHON ?= python3
+DATASET ?= synthetic
+SOURCE ?=
+JOBS ?= 0
+ONLY ?=
+
+BIN := .venv/bin
+BATCH ?= notebooks/batches/$(if $(filter synthetic,$(DATASET)),fusion,fusion_$(DATASET)).yaml
+# uv installs the same lock faster where it is there.
+INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install)
+
+.PHONY: benchmark test bench tune notebooks lint lock setup
+
+benchmark: setup
+	$(BIN)/ecglib batch $(BATCH) --jobs $(JOBS) $(if $(SOURCE),--source "$(SOURCE)")
+
+test: setup
+	$(BIN)/python -m pytest
+
+bench: setup
+	$(BIN)/python -m benchmarks $(ONLY)
+
+tune: setup
+	$(BIN)/python -m tuning
+
+notebooks: setup
+	$(BIN)/jupyter lab notebooks
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+# Resolves the newest versions again; the lock carries versions and hashes, no addresses.
+lock: setup
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-header -q --upgrade -o requirements.lock
+
+setup: .venv/ready
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		(echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.11 ..."; exit 1)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(INSTALL) -q -r requirements.lock
+	$(INSTALL) -q --no-deps -e .
+	@touch $@

@@ -1,0 +1,214 @@
+"""The command ``ecglib``: datasets, prepare, check, batch, compare."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ecglib import folders
+from ecglib.errors import EcgError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; 0 on success, 1 if it found something wrong, 2 on bad input."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except EcgError as error:
+        print(f"ecglib: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "ecglib: interrupted; what was finished is kept, run it again to go on", file=sys.stderr
+        )
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "ecglib", description="A fair referee for multimodal ECG models."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name, function, description):
+        own = commands.add_parser(name, help=description, description=description)
+        own.set_defaults(command=function)
+        own.add_argument("--json", action="store_true", help="print JSON for scripts")
+        return own
+
+    data = {"default": folders.data_dir(), "type": Path, "help": "folder of the stores"}
+    runs = {"default": folders.runs_dir(), "type": Path, "help": "folder of the runs"}
+    source = {"help": "folder that holds the data as published; downloaded where there is none"}
+
+    own = add("datasets", _datasets, "List the known datasets and the prepared stores.")
+    own.add_argument("--data-dir", **data)
+
+    own = add("prepare", _prepare, "Prepare a dataset once.")
+    own.add_argument("dataset", help="name of a dataset, see `ecglib datasets`")
+    own.add_argument("--source", **source)
+    own.add_argument("--data-dir", **data)
+
+    own = add("check", _check, "Report on a store: signals, classes, leaks. Exit 1 on a leak.")
+    own.add_argument("dataset", help="name of a dataset, or a store's folder")
+    own.add_argument("--task", help="only this task")
+    own.add_argument("--data-dir", **data)
+
+    own = add("batch", _batch, "Make the missing runs of a batch file, compare, report.")
+    own.add_argument("file", help="batch file, for example notebooks/batches/fusion.yaml")
+    own.add_argument("--dataset", help="instead of the batch file's dataset")
+    own.add_argument("--source", **source)
+    own.add_argument(
+        *("--set", "-s"),
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="replace a common parameter (YAML value); repeatable",
+    )
+    own.add_argument(
+        "--jobs", type=int, default=0, help="runs at a time (default: cores, at most 4)"
+    )
+    own.add_argument("--data-dir", **data)
+    own.add_argument("--runs-dir", **runs)
+
+    own = add("compare", _compare, "Print the comparison of a batch's runs.")
+    own.add_argument("batch", help="name of the batch, or its folder")
+    own.add_argument("--metric", default="auroc", choices=["auroc", "auprc", "f1"])
+    own.add_argument("--runs-dir", **runs)
+    return parser
+
+
+def _datasets(options) -> int:
+    from ecglib import datasets
+
+    stores = [datasets.Dataset(path) for path in datasets.find_stores(options.data_dir)]
+    if options.json:
+        found = [{"path": str(s.path), **_brief(s)} for s in stores]
+        return _print_json({"known": datasets.DESCRIPTIONS, "prepared": found})
+    print("Known:")
+    for name, description in datasets.DESCRIPTIONS.items():
+        print(f"  {name:<12} {description}")
+    print(f"Prepared below {options.data_dir}:" + ("" if stores else " none"))
+    for store in stores:
+        brief = _brief(store)
+        print(f"  {store.path}: {brief['n_records']} records, {brief['n_windows']} windows")
+    return 0
+
+
+def _prepare(options) -> int:
+    from ecglib import datasets
+
+    dataset = datasets.prepare(
+        options.dataset, options.data_dir, options.source, progress=not options.json
+    )
+    if options.json:
+        return _print_json({"path": str(dataset.path), **_brief(dataset)})
+    _print_store(dataset)
+    return 0
+
+
+def _check(options) -> int:
+    from ecglib import datasets
+    from ecglib.splits import leaks_in
+
+    dataset = datasets.open_dataset(options.dataset, options.data_dir)
+    tasks = [options.task] if options.task else list(dataset.tasks)
+    counts = {task: dataset.select(task).counts() for task in tasks}
+    leaks = {task: dataset.summary["leaks"][dataset.tasks[task].part] for task in tasks}
+    if options.json:
+        found = {task: {"counts": counts[task].to_dict(), "leaks": leaks[task]} for task in tasks}
+        notes = {key: dataset.summary[key] for key in ("signal_notes", "near_identical_records")}
+        _print_json({"path": str(dataset.path), **_brief(dataset), **notes, "tasks": found})
+    else:
+        _print_store(dataset)
+        for task in tasks:
+            print(f"\nTask {task}: {dataset.tasks[task].description}")
+            print(counts[task].to_string())
+            for kind, report in leaks[task].items():
+                print(f"  {kind.replace('_', ' ')}: {report['count']}")
+                for example in report["examples"][:3]:
+                    print(f"    {example}")
+    return int(any(leaks_in(report) for report in leaks.values()))
+
+
+def _batch(options) -> int:
+    import yaml
+
+    from ecglib import batch, datasets
+    from ecglib.errors import BatchError
+
+    override = {}
+    for pair in options.set:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise BatchError(f"--set {pair}: expected NAME=VALUE.")
+        override[name] = yaml.safe_load(value)
+    file = batch.BatchFile.read(options.file, **override)
+    dataset = datasets.prepare(
+        options.dataset or file.dataset, options.data_dir, options.source, progress=not options.json
+    )
+    report = batch.run_batch(file, dataset, options.runs_dir, options.jobs)
+    if options.json:
+        _print_json(
+            {
+                "batch": str(report.folder),
+                "made": report.made,
+                "found": report.found,
+                "failed": report.failed,
+                "report": str(report.html),
+            }
+        )
+        return int(bool(report.failed))
+    if not report.made and not report.failed:
+        print(f"Nothing was to do: all {len(report.found)} runs exist.")
+    else:
+        print(f"Runs made: {len(report.made)}, found: {len(report.found)}, "
+              f"failed: {len(report.failed)}")  # fmt: skip
+    for name, error in report.failed.items():
+        print(f"  failed: {name}: {error}")
+    _print_comparison(report.folder, "auroc")
+    print(f"\nReport: {report.html}")
+    return int(bool(report.failed))
+
+
+def _compare(options) -> int:
+    folder = Path(options.batch)
+    if not folder.is_dir():
+        folder = Path(options.runs_dir) / options.batch
+    if options.json:
+        from ecglib.evaluation.report import compare_runs
+        from ecglib.runs import find_runs
+
+        compared = compare_runs(find_runs(folder), options.metric)
+        return _print_json(compared.to_dict())
+    _print_comparison(folder, options.metric)
+    return 0
+
+
+def _print_comparison(folder: Path, metric: str) -> None:
+    from ecglib.evaluation.report import compare_runs
+    from ecglib.runs import find_runs
+
+    print("\n" + compare_runs(find_runs(folder), metric).to_text())
+
+
+def _print_store(dataset) -> None:
+    summary = dataset.summary
+    print(f"{dataset.path}: {summary['description']}")
+    rate, n = dataset.signal.sampling_rate_hz, dataset.signal.n_samples
+    print(f"  {summary['n_records']} records, {summary['n_windows']} windows of {n} samples at "
+          f"{rate:g} Hz, leads {', '.join(dataset.signal.leads)}")  # fmt: skip
+    for what, number in summary["left_out"].items():
+        print(f"  left out: {number} {what}")
+    for what, records in summary["signal_notes"].items():
+        if records:
+            print(f"  {what.replace('_', ' ')}: {len(records)} records, for example {records[:3]}")
+
+
+def _brief(dataset) -> dict:
+    keys = ("name", "fingerprint", "synthetic", "n_records", "n_windows", "signal", "left_out")
+    return {key: dataset.summary[key] for key in keys} | {"tasks": list(dataset.tasks)}
+
+
+def _print_json(values: dict) -> int:
+    print(json.dumps(values, indent=1))
+    return 0

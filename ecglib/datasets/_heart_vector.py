@@ -1,0 +1,425 @@
+"""One synthetic ECG from an explicit description: waves, beats, leads and noise.
+
+The heart is a current dipole that moves with the beat. Each wave (P, the parts of QRS, ST, T) is a
+Gaussian in time (McSharry et al. 2003) with a three-dimensional amplitude (Sameni et al. 2007);
+their sum, the heart vector, is seen by the leads through the lead field of Dower (1968). Frank's
+axes in mV: X to the left, Y to the feet, Z to the back. A lesion moves the vectors, so the leads
+that look at it and the reciprocal ones change together.
+
+Noise arises at the nine electrodes, not at the leads, so Einthoven's and Goldberger's relations
+hold for it as well. Everything is made at 500 Hz. The decimation filter to 100 Hz passes 40 Hz
+and damps the mains, which sit at 50 Hz on the new Nyquist frequency, by 22 dB: the little
+that is left appears in the last bins of the spectrum, as in PTB-XL's 100 Hz records.
+"""
+
+import dataclasses
+
+import numpy as np
+from scipy.signal import firwin, resample_poly
+
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+RATE_HZ, N_SAMPLES = 100, 1000
+FINE_HZ, MARGIN_S = 500, 0.5
+_ANTI_ALIAS = firwin(101, 45.0, fs=FINE_HZ, window=("kaiser", 5.0))
+
+# Rows I, II, V1 to V6; columns X, Y, Z.
+DOWER = np.array(
+    [
+        (0.632, -0.235, 0.059),
+        (0.235, 1.066, -0.132),
+        (-0.515, 0.157, -0.917),
+        (0.044, 0.164, -1.387),
+        (0.882, 0.098, -1.277),
+        (1.213, 0.127, -0.601),
+        (1.125, 0.127, -0.086),
+        (0.831, 0.076, 0.230),
+    ]
+)
+# From the potentials of RA, LA, LL, C1 to C6 to the same rows.
+ELECTRODES = np.zeros((8, 9))
+ELECTRODES[0, [0, 1]] = -1, 1
+ELECTRODES[1, [0, 2]] = -1, 1
+ELECTRODES[2:, :3] = -1 / 3
+ELECTRODES[2:, 3:] = np.eye(6)
+
+# A wave is (centre ms, width ms, X, Y, Z mV); the centre counts from the middle of QRS.
+# All QRS shapes have the same six waves, so that one can be moved towards another.
+_QRS = {
+    "normal": (
+        (-26, 8, -0.10, -0.04, -0.30),
+        (-24, 11, 0, 0, 0),
+        (0, 11, 1.00, 0.75, 0.10),
+        (18, 11, 0.20, -0.05, 0.70),
+        (36, 9, -0.10, -0.10, 0.10),
+        (46, 9, 0, 0, 0),
+    ),
+    "rbbb": (
+        (-26, 8, -0.10, -0.04, -0.30),
+        (-24, 11, 0, 0, 0),
+        (0, 11, 0.95, 0.70, 0.10),
+        (19, 12, 0.20, -0.05, 0.50),
+        (52, 15, -0.40, -0.05, -0.50),
+        (78, 17, -0.35, 0.05, -0.42),
+    ),
+    "lbbb": (
+        (-38, 13, 0.12, 0.08, 0.06),
+        (-24, 11, 0, 0, 0),
+        (-12, 16, 0.72, 0.45, 0.50),
+        (18, 14, 0.35, 0.15, 0.70),
+        (46, 17, 0.78, 0.15, 0.75),
+        (76, 14, 0.12, -0.10, 0.15),
+    ),
+    "rvh": (
+        (-26, 8, 0.05, 0.05, -0.30),
+        (-24, 11, 0, 0, 0),
+        (0, 12, 0.15, 0.95, -0.75),
+        (20, 12, -0.60, 0.25, -0.35),
+        (38, 10, -0.45, -0.15, 0.10),
+        (46, 9, 0, 0, 0),
+    ),
+}
+_QRS = {name: np.array(waves, dtype=float) for name, waves in _QRS.items()}
+_P = np.array([(35, 16, 0.03, 0.08, -0.04), (62, 17, 0.05, 0.06, 0.05)])  # from the onset of P
+_ST = np.array([(130, 45, 0.0, 0.02, -0.02)])
+_T = np.array([(-45, 50, 0.14, 0.11, -0.07), (0, 36, 0.20, 0.165, -0.105)])  # from the peak of T
+_FRAGMENTS = np.array([(c, 4.5, 0, 0, 0) for c in (-12, 2, 16, 30)])
+P, QRS, ST, T = slice(0, 2), slice(2, 8), slice(12, 13), slice(13, 15)  # 8 to 12 are fragments
+N_WAVES = 15
+ONSET_MS = -48.0  # of QRS
+
+# Directions in which the dipole points at a region of the left ventricle.
+TERRITORIES = {
+    "anterior": np.array((0.40, -0.32, -0.86)),
+    "inferior": np.array((-0.20, 0.97, 0.12)),
+    "lateral": np.array((0.88, -0.44, 0.18)),
+}
+FINDINGS = (
+    *(f"{territory}_mi" for territory in TERRITORIES),
+    *("old_mi", "fragmented_qrs", "st_depression", "t_inversion", "long_qt"),
+    *("rbbb", "lbbb", "lafb", "av_block", "lvh", "rvh"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Heart:
+    """What a patient keeps from record to record.
+
+    `vectors` (15, 3) are the patient's own deviations of the waves, as a share of each wave's
+    size; `lead_field` (8, 3) those of the torso, in mV per mV; `timing` (15,) those of the wave
+    centres in ms; `ectopic` (3,) is the direction in which ventricular ectopic beats spread.
+    """
+
+    frontal_deg: float = 0.0
+    horizontal_deg: float = 0.0
+    voltage: float = 1.0
+    t_voltage: float = 1.0
+    qrs_stretch: float = 1.0
+    pr_s: float = 0.16
+    qtc_s: float = 0.41
+    vectors: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((N_WAVES, 3)))
+    timing: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(N_WAVES))
+    lead_field: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((8, 3)))
+    ectopic: np.ndarray = dataclasses.field(default_factory=lambda: np.array((-0.7, 0.6, -0.4)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Rhythm:
+    """When the beats come.
+
+    Args:
+        rate_bpm: mean heart rate per minute.
+        respiration_hz: breathing rate.
+        respiratory: share of the RR interval by which breathing moves it.
+        slow: the same for the 0.1 Hz pressure wave.
+        fibrillation_mv: size of fibrillatory waves; above 0 there is no P and RR is irregular.
+        fibrillation_hz: mean frequency of those waves.
+        ventricular: probability that a beat is a ventricular ectopic one.
+        atrial: probability that a beat is an atrial ectopic one.
+    """
+
+    rate_bpm: float = 70.0
+    respiration_hz: float = 0.25
+    respiratory: float = 0.03
+    slow: float = 0.015
+    fibrillation_mv: float = 0.0
+    fibrillation_hz: float = 6.0
+    ventricular: float = 0.0
+    atrial: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """Standard deviations at an electrode in mV, and the number of electrode artefacts."""
+
+    wander_mv: float = 0.04
+    muscle_mv: float = 0.01
+    mains_mv: float = 0.02
+    artefacts: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """Everything that decides a record but the dice.
+
+    Args:
+        heart: the patient's heart.
+        rhythm: when the beats come.
+        noise: what the electrodes add.
+        findings: severity of each of `FINDINGS` between 0 and 1; absent ones are 0. ``old_mi`` is
+            the age of an infarct: at 0 ST is elevated, at 1 only Q waves and inverted T are left.
+        beat_variation: standard deviation of the amplitude of a wave from beat to beat.
+    """
+
+    heart: Heart = dataclasses.field(default_factory=Heart)
+    rhythm: Rhythm = dataclasses.field(default_factory=Rhythm)
+    noise: Noise = dataclasses.field(default_factory=Noise)
+    findings: dict[str, float] = dataclasses.field(default_factory=dict)
+    beat_variation: float = 0.04
+
+
+def render(description: Description, entropy: int, key: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """Make the record that a description asks for.
+
+    Args:
+        description: the heart, the rhythm, the noise and the findings.
+        entropy: seed of the dataset.
+        key: patient and visit; together with `entropy` they decide the dice.
+
+    Returns:
+        Array of shape (1000, 12) in mV at 100 Hz, leads in the order of `LEADS`.
+    """
+    # Noise has its own dice, so that it cannot depend on the findings.
+    beat_rng, noise_rng = (
+        np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(*key, stream)))
+        for stream in (1, 2)
+    )
+    t = np.arange(-MARGIN_S, N_SAMPLES / RATE_HZ + MARGIN_S, 1 / FINE_HZ)
+    dipole = _dipole(description, t, beat_rng)
+    leads = (DOWER + description.heart.lead_field) @ dipole
+    leads += ELECTRODES @ _electrode_noise(description, t, noise_rng)
+    return _twelve(_decimate(leads)).T
+
+
+def _twelve(leads: np.ndarray) -> np.ndarray:
+    """Add the four limb leads that follow from I and II (Einthoven, Goldberger)."""
+    one, two = leads[:2]
+    limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
+    return np.vstack([*limb, leads[2:]])
+
+
+def _decimate(x: np.ndarray) -> np.ndarray:
+    """From 500 to 100 Hz with a linear-phase filter, margins cut off."""
+    factor = FINE_HZ // RATE_HZ
+    x = resample_poly(x, 1, factor, axis=-1, window=_ANTI_ALIAS)
+    start = round(MARGIN_S * RATE_HZ)
+    return x[..., start : start + N_SAMPLES]
+
+
+# ---------------------------------------------------------------------------- the beat
+
+
+def _beat_waves(heart: Heart, findings: dict[str, float]) -> tuple[np.ndarray, ...]:
+    """Waves of one beat at 60 per minute.
+
+    Returns:
+        Centres (15,) in ms from the middle of QRS, widths (15,) in ms, vectors (15, 3) in mV.
+    """
+    sev = {name: findings.get(name, 0.0) for name in FINDINGS}
+    qrs = _qrs(sev)
+    # Conduction delay ends QRS later; ST and T move with its end.
+    late = 45.0 * max(sev["rbbb"], sev["lbbb"])
+    p, st, t = _P.copy(), _ST.copy(), _T.copy()
+    p[:, 0] += ONSET_MS - 1000 * heart.pr_s - 130 * sev["av_block"]
+    st[:, 0] += late
+    t[:, 0] += ONSET_MS + 1000 * (heart.qtc_s + 0.10 * sev["long_qt"]) - 85 + 0.6 * late
+    st[0, 2:], t[:, 2:] = _repolarisation(sev, st[0, 2:], heart.t_voltage * t[:, 2:])
+    fragments = _FRAGMENTS.copy()
+    # Successive fragments point to and fro, 14 ms apart: content around 35 Hz.
+    fragments[:, 2:] = np.outer((1, -1, 1, -1), (0.11, 0.12, 0.09)) * 1.6 * sev["fragmented_qrs"]
+    waves = np.vstack([p, qrs, fragments, st, t])
+    centres, widths, vectors = waves[:, 0] + heart.timing, waves[:, 1].copy(), waves[:, 2:]
+    centres[2:12] *= heart.qrs_stretch
+    widths[2:12] *= heart.qrs_stretch
+    size = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = vectors + size * heart.vectors
+    return centres, widths, heart.voltage * vectors @ _turn(heart).T
+
+
+def _qrs(sev: dict[str, float]) -> np.ndarray:
+    """The six waves of QRS, shape (6, 5), with block, hypertrophy and infarct applied."""
+    normal = _QRS["normal"]
+    qrs = normal + sum(sev[name] * (_QRS[name] - normal) for name in ("rbbb", "lbbb", "rvh"))
+    qrs[2:4, 2:] *= 1 + sev["lvh"] * np.array((0.85, 0.35, 1.15))
+    qrs[2:4, 1] *= 1 + 0.15 * sev["lvh"]
+    # Left anterior fascicular block: activation starts downwards and ends up and to the left.
+    qrs[2:5, 2:] = qrs[2:5, 2:] @ _rotation(0, 1, -75 * sev["lafb"]).T
+    qrs[0, 3] += 0.20 * sev["lafb"]
+    for territory, towards in TERRITORIES.items():
+        dead = sev[f"{territory}_mi"] * (0.55 + 0.45 * sev["old_mi"])
+        qrs[1, 2:] -= 0.80 * dead * towards
+        facing = np.maximum(qrs[[0, 2], 2:] @ towards, 0)
+        qrs[[0, 2], 2:] -= 0.75 * dead * np.outer(facing, towards)
+    return qrs
+
+
+def _repolarisation(
+    sev: dict[str, float], st: np.ndarray, t: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """ST vector (3,) and T vectors (2, 3) after ischaemia, strain, block and infarct."""
+    t = t * (1 - 1.5 * sev["t_inversion"])
+    st = st - 0.17 * sev["st_depression"] * np.array((0.85, 0.5, -0.15))
+    t = t * (1 - 0.4 * sev["st_depression"])
+    opposite = {  # ST and the main part of T turn away from the delayed or thick wall, in mV
+        "lbbb": (-0.42, -0.12, -0.40),
+        "rbbb": (0.06, 0.00, 0.22),
+        "lvh": (-0.32, -0.16, -0.06),
+        "rvh": (0.02, -0.20, 0.24),
+    }
+    for name, vector in opposite.items():
+        st = st + 0.35 * sev[name] * np.array(vector)
+        t = t + np.outer((0.4, 0.8), sev[name] * np.array(vector))
+    for territory, towards in TERRITORIES.items():
+        fresh, old = (sev[f"{territory}_mi"] * a for a in (1 - sev["old_mi"], sev["old_mi"]))
+        st = st + 0.28 * fresh * towards
+        t = t + np.outer((0.5, 0.7), (0.20 * fresh - 0.45 * old) * towards)
+    return st, t
+
+
+def _rotation(a: int, b: int, degrees: float) -> np.ndarray:
+    """Rotation from axis `a` towards axis `b`, shape (3, 3)."""
+    matrix = np.eye(3)
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    matrix[[a, b], [a, b]] = cos
+    matrix[a, b], matrix[b, a] = -sin, sin
+    return matrix
+
+
+def _turn(heart: Heart) -> np.ndarray:
+    """How the heart lies in the chest, as a rotation of shape (3, 3)."""
+    return _rotation(0, 1, heart.frontal_deg) @ _rotation(0, 2, heart.horizontal_deg)
+
+
+# ---------------------------------------------------------------------------- the beats
+
+
+def _beat_times(rhythm: Rhythm, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Times of the beats in s, the RR interval before each, and which are ectopic."""
+    mean = 60.0 / rhythm.rate_bpm
+    n = int(np.ceil(14.0 / (0.6 * mean))) + 2
+    phase = rng.uniform(0, 2 * np.pi, 2)
+    t = mean * np.arange(n)
+    if rhythm.fibrillation_mv > 0:
+        rr = mean * np.maximum(rng.gamma(20.0, 1 / 20.0, n), 0.5)
+    else:
+        rr = mean * (
+            1
+            + rhythm.respiratory * np.sin(2 * np.pi * rhythm.respiration_hz * t + phase[0])
+            + rhythm.slow * np.sin(2 * np.pi * 0.1 * t + phase[1])
+            + 0.006 * rng.standard_normal(n)
+        )
+    dice = rng.random(n)
+    ventricular = dice < rhythm.ventricular
+    atrial = ~ventricular & (dice < rhythm.ventricular + rhythm.atrial)
+    ventricular[1:] &= ~ventricular[:-1]
+    early = ventricular | atrial
+    rr[early] *= 0.65
+    rr[1:][ventricular[:-1]] *= 1.35  # the compensatory pause
+    times = -2.0 - rng.uniform(0, mean) + np.cumsum(rr)
+    keep = (times > -1.5) & (times < 11.5)
+    return times[keep], rr[keep], ventricular[keep], atrial[keep]
+
+
+def _dipole(description: Description, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The heart vector over time, shape (3, len(t)), in mV."""
+    rhythm, heart = description.rhythm, description.heart
+    times, rr, ventricular, atrial = _beat_times(rhythm, rng)
+    centres, widths, vectors = _beat_waves(heart, description.findings)
+    n = len(times)
+    # Repolarisation and conduction shorten with the square root of RR (Bazett), slowly.
+    pace = np.sqrt(0.3 * rr + 0.7 * 60.0 / rhythm.rate_bpm)
+    c, w, v = (np.repeat(x[None], n, axis=0) for x in (centres, widths, vectors))
+    c[:, T] = ONSET_MS + (c[:, T] - ONSET_MS) * pace[:, None]
+    w[:, T] *= pace[:, None]
+    c[:, ST] *= 0.5 + 0.5 * pace[:, None]
+    v *= 1 + description.beat_variation * rng.standard_normal((n, N_WAVES, 1))
+    w *= 1 + 0.3 * description.beat_variation * rng.standard_normal((n, N_WAVES))
+    breath = np.sin(2 * np.pi * rhythm.respiration_hz * times + rng.uniform(0, 2 * np.pi))
+    v *= 1 + description.beat_variation * breath[:, None, None]
+    if rhythm.fibrillation_mv > 0:
+        v[:, P] = 0
+    v[atrial, P] *= (-0.5, -0.3, 1.0)
+    _make_ventricular(c, w, v, ventricular, heart)
+    dipole = _sum_of_gaussians(t, times, c / 1000, w / 1000, v)
+    if rhythm.fibrillation_mv > 0:
+        dipole += _fibrillation(rhythm, t, rng)
+    return dipole
+
+
+def _make_ventricular(
+    c: np.ndarray, w: np.ndarray, v: np.ndarray, which: np.ndarray, heart: Heart
+) -> None:
+    """Turn the chosen beats into ventricular ectopic ones, in place: no P, wide QRS, opposite T."""
+    v[which, :13] = 0
+    c[which, 2:5] = (-35, 10, 50)
+    w[which, 2:5] = (20, 24, 20)
+    v[which, 2:5] = np.outer((0.5, 1.1, 0.6), heart.ectopic)
+    c[which, T] += 30
+    v[which, T] = np.outer((-0.25, -0.35), heart.ectopic)
+
+
+def _sum_of_gaussians(
+    t: np.ndarray, times: np.ndarray, c: np.ndarray, w: np.ndarray, v: np.ndarray
+) -> np.ndarray:
+    """Sum over beats and waves, each beat on its own stretch of `t`; shape (3, len(t))."""
+    before, after = round(0.45 * FINE_HZ), round(0.70 * FINE_HZ)
+    used = v.any(axis=(0, 2))
+    c, w, v = c[:, used], w[:, used], v[:, used]
+    middle = np.floor((times - t[0]) * FINE_HZ).astype(int)
+    offsets = np.arange(-before, after) / FINE_HZ
+    local = offsets - ((times - t[0]) * FINE_HZ - middle)[:, None] / FINE_HZ
+    z = (local[:, None, :] - c[:, :, None]) / w[:, :, None]
+    beats = v.transpose(0, 2, 1) @ np.exp(-0.5 * z * z)
+    padded = np.zeros((3, len(t) + 2 * (before + after) + 2 * FINE_HZ))
+    origin = before + FINE_HZ
+    for m, beat in zip(middle, beats, strict=True):
+        start = origin + m - before
+        padded[:, start : start + before + after] += beat
+    return padded[:, origin : origin + len(t)]
+
+
+def _fibrillation(rhythm: Rhythm, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Fibrillatory waves: a wandering sawtooth, strongest towards V1; shape (3, len(t))."""
+    wander = np.cumsum(rng.standard_normal(len(t))) / np.sqrt(FINE_HZ)
+    phase = 2 * np.pi * rhythm.fibrillation_hz * t + 1.2 * wander
+    saw = np.sin(phase) + 0.4 * np.sin(2 * phase + 0.5)
+    size = 1 + 0.4 * np.sin(2 * np.pi * rng.uniform(0.1, 0.4) * t + rng.uniform(0, 2 * np.pi))
+    return rhythm.fibrillation_mv * np.outer((-0.25, 0.55, -0.8), size * saw)
+
+
+# ---------------------------------------------------------------------------- the noise
+
+
+def _electrode_noise(
+    description: Description, t: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Potentials that are not the heart's at the nine electrodes, shape (9, len(t)), in mV."""
+    noise, n = description.noise, len(ELECTRODES[0])
+    frequency = np.array((0.05, 0.11, 0.19, description.rhythm.respiration_hz, 0.45))
+    weight = np.array((1.0, 0.8, 0.5, 0.8, 0.25))
+    angle = 2 * np.pi * frequency[:, None] * t
+    size = noise.wander_mv * weight * rng.standard_normal((2, n, 5))
+    x = size[0] @ np.sin(angle) + size[1] @ np.cos(angle)
+    # Muscle: white noise with less of the low frequencies, swelling and fading.
+    white = rng.standard_normal((n, len(t) + 1), dtype=np.float32)
+    swell = 1 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.05, 0.3) * t + rng.uniform(0, 2 * np.pi))
+    x += noise.muscle_mv * swell * (white[:, 1:] - 0.6 * white[:, :-1])
+    mains = 2 * np.pi * (50 + 0.03 * rng.standard_normal()) * t
+    coupling = noise.mains_mv * rng.standard_normal((2, n))
+    x += coupling[0][:, None] * np.sin(mains) + coupling[1][:, None] * np.cos(mains)
+    for _ in range(noise.artefacts):
+        # An electrode moves: a jump that decays.
+        electrode, start = rng.integers(n), rng.uniform(0, 10)
+        since = np.maximum(t - start, 0)
+        jump = rng.normal(0, 0.5) * np.exp(-since / rng.uniform(0.1, 0.8))
+        x[electrode] += np.where(t >= start, jump, 0)
+    return x

@@ -1,0 +1,63 @@
+"""What is done to a whole recording while a dataset is prepared."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from scipy.signal import resample_poly
+
+from ecglib.errors import DatasetError
+
+LARGEST_FACTOR = 1000
+
+
+def resample(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
+    """Resample a recording with a polyphase filter that lets no aliases through.
+
+    Parameters
+    ----------
+    signal_mv : array of shape (n_samples, n_leads) or (n_samples,)
+        In mV. A NaN makes the samples around it, or the whole lead, NaN.
+    from_hz, to_hz : float
+        Sampling rate that the recording has and that it is to have, in Hz.
+
+    Returns
+    -------
+    array of shape (ceil(n_samples * to_hz / from_hz), n_leads), float64
+        In mV; sample 0 is at the same time as before.
+
+    Raises
+    ------
+    DatasetError
+        If a rate is not above 0, or if the two are not in the ratio of whole numbers up to 1000.
+    """
+    signal = np.asarray(signal_mv, dtype=np.float64)
+    for name, rate in (("from_hz", from_hz), ("to_hz", to_hz)):
+        if not math.isfinite(rate) or rate <= 0:
+            raise DatasetError(f"{name} must be a sampling rate above 0 Hz. Received: {rate!r}.")
+    if signal.ndim not in (1, 2) or len(signal) == 0:
+        raise DatasetError(
+            "resample takes a recording of shape (n_samples, n_leads) with at least one sample. "
+            f"Received shape: {signal.shape}."
+        )
+    exact = to_hz / from_hz
+    ratio = Fraction(exact).limit_denominator(LARGEST_FACTOR)
+    # Rates from a header are rounded; 1e-9 moves a sample by less than a microsecond in 15 minutes.
+    if ratio.numerator > LARGEST_FACTOR or not math.isclose(ratio, exact, rel_tol=1e-9):
+        raise DatasetError(
+            f"{from_hz:.10g} Hz cannot be resampled to {to_hz:.10g} Hz: their ratio is not one of "
+            f"whole numbers up to {LARGEST_FACTOR}. Check both rates, or choose a working rate "
+            f"that is simpler, such as {_nearby_rate(from_hz, to_hz):.10g} Hz."
+        )
+    if ratio == 1:
+        return signal.copy()
+    # padtype "line": a recording that does not start and end at 0 mV keeps its ends.
+    return resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="line")
+
+
+def _nearby_rate(from_hz: float, to_hz: float) -> float:
+    """Give a rate near ``to_hz`` that ``from_hz`` can be resampled to."""
+    ratio = Fraction(to_hz / from_hz).limit_denominator(100)
+    if 0 < ratio.numerator <= LARGEST_FACTOR:
+        return from_hz * ratio.numerator / ratio.denominator
+    return from_hz

@@ -1,0 +1,1 @@
+"""Metrics, thresholds, intervals over patients, and what a fusion really adds."""

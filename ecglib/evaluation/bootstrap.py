@@ -1,0 +1,241 @@
+"""Bootstrap by patient.
+
+Windows of one patient resemble each other, so patients, not windows, are drawn with
+replacement (cluster bootstrap: Field and Welsh, J. R. Stat. Soc. B 69, 2007). A resample is the
+number of times each patient was drawn, and every window of that patient weighs so much: AUROC
+and AUPRC are computed from cumulative weights along scores that are sorted once, which is exact,
+ties included, and needs no copy of the windows.
+
+With few patients the intervals are too narrow, as every bootstrap's are.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from ecglib.errors import EcgError
+from ecglib.evaluation.metrics import MACRO_METRICS, check_arrays, has_both_outcomes
+
+# A few resamples side by side keep the working arrays in the cache; their cells (8 bytes each,
+# about six arrays) bound the memory where there are very many windows.
+RESAMPLES_AT_ONCE = 16
+CELLS_AT_ONCE = 3_000_000
+
+
+def patient_multiplicities(patients: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:
+    """How often each patient is drawn in each resample.
+
+    As many patients are drawn as there are, with replacement. Only the set of patients and the
+    seed matter, not the windows or their order: models scored on the same patients with the
+    same seed are resampled alike, which is what pairs their differences.
+
+    Parameters
+    ----------
+    patients : array (n_windows,), the patient of each window.
+    n_resamples : number of resamples, at least one.
+    seed : seed of the draws.
+
+    Returns
+    -------
+    int32 array (n_resamples, n_patients), patients in the order of ``np.unique(patients)``.
+
+    Raises
+    ------
+    EcgError
+        If there are fewer than two patients or no resamples are asked for.
+    """
+    n_patients = len(np.unique(np.asarray(patients)))
+    if n_patients < 2:
+        raise EcgError(
+            f"{n_patients} patients cannot be resampled; expected at least two. Give the patient "
+            "of each window, and score a part that has several."
+        )
+    if n_resamples < 1:
+        raise EcgError(f"{n_resamples} resamples asked for; expected at least one.")
+    rng = np.random.default_rng(seed)
+    counts = np.empty((n_resamples, n_patients), dtype=np.int32)
+    for row in counts:
+        row[:] = np.bincount(rng.integers(n_patients, size=n_patients), minlength=n_patients)
+    return counts
+
+
+def resampled_scores(
+    y: np.ndarray,
+    p: np.ndarray,
+    decisions: np.ndarray,
+    patients: np.ndarray,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, np.ndarray]:
+    """AUROC, AUPRC (average precision) and F1 of each class in each resample.
+
+    Parameters
+    ----------
+    y : array (n_windows, n_classes) of 0 and 1.
+    p : array (n_windows, n_classes), probabilities.
+    decisions : array (n_windows, n_classes) of 0 and 1, as `decide` returns them.
+    patients : array (n_windows,), the patient of each window.
+    n_resamples, seed : see `patient_multiplicities`.
+
+    Returns
+    -------
+    {"auroc", "auprc", "f1"}: float64 array (n_resamples, n_classes); nan where the class lacks
+    positive or negative windows in the resample.
+
+    Raises
+    ------
+    EcgError
+        If the arrays do not fit together or cannot be resampled.
+    """
+    y, p = check_arrays(y, p)
+    decisions, patients = np.asarray(decisions), np.asarray(patients)
+    if decisions.shape != y.shape or not np.isin(decisions, (0, 1)).all():
+        raise EcgError(
+            f"Decisions have shape {decisions.shape} for labels of shape {y.shape}; expected the "
+            "same shape with 0 and 1 only. Make them with decide."
+        )
+    if patients.shape != (len(y),):
+        raise EcgError(f"Patients have shape {patients.shape}; expected ({len(y)},).")
+    multiplicities = patient_multiplicities(patients, n_resamples, seed)
+    n_patients = multiplicities.shape[1]
+    patient = np.unique(patients, return_inverse=True)[1]
+    rankings = [_ranking(y[:, k], p[:, k], patient, n_patients) for k in range(y.shape[1])]
+    counts = _patient_counts(y, decisions == 1, patient, n_patients)
+
+    result = {metric: np.full((n_resamples, y.shape[1]), np.nan) for metric in MACRO_METRICS}
+    n_rows = max(n_patients, *(ranking.positives.shape[0] for ranking in rankings))
+    step = max(1, min(RESAMPLES_AT_ONCE, CELLS_AT_ONCE // n_rows))
+    for start in range(0, n_resamples, step):
+        part = slice(start, start + step)
+        weights = np.ascontiguousarray(multiplicities[part].T, dtype=np.float64)
+        for k, ranking in enumerate(rankings):
+            n_positive, n_negative, n_hit, n_predicted = counts[k] @ weights
+            scored = (n_positive > 0) & (n_negative > 0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                auroc, auprc = _weighted_areas(ranking, weights, n_positive, n_negative)
+                f1 = 2 * n_hit / (n_positive + n_predicted)
+            for metric, values in zip(MACRO_METRICS, (auroc, auprc, f1), strict=True):
+                result[metric][part, k] = np.where(scored, values, np.nan)
+    return result
+
+
+def macro_mean(values: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Mean over the classes of each resample.
+
+    The classes are those that have both outcomes in `y`, the whole part. A resample that lacks
+    an outcome of one of them is nan: a mean over fewer classes would be another quantity.
+
+    Parameters
+    ----------
+    values : array (n_resamples, n_classes), one entry of `resampled_scores`.
+    y : array (n_windows, n_classes) of 0 and 1, the labels before resampling.
+
+    Returns
+    -------
+    array (n_resamples,), all nan if no class can be scored.
+    """
+    defined = has_both_outcomes(y)
+    return values[:, defined].mean(axis=1) if defined.any() else np.full(len(values), np.nan)
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of resampled values (n_resamples,); nan values are left out.
+
+    Raises
+    ------
+    EcgError
+        If `level` is not between 0 and 1.
+    """
+    if not 0 < level < 1:
+        raise EcgError(f"The level of an interval is {level}; expected e.g. 0.95 for 95 %.")
+    values = np.asarray(values, dtype=np.float64)
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def n_ignored(values: np.ndarray) -> int:
+    """How many resamples could not be scored, and are missing from the `interval`."""
+    return int(np.isnan(values).sum())
+
+
+class _Ranking(NamedTuple):
+    """One class's windows from the highest score to the lowest, counted by level and patient.
+
+    A level is a distinct score that at least one positive window has; negative windows with
+    scores between two levels count with the lower one, those below the last level nowhere.
+    """
+
+    positives: sparse.csr_array  # (n_levels, n_patients), positive windows of the level
+    negatives: sparse.csr_array  # (n_levels, n_patients), negative windows down to the level
+    tied_levels: np.ndarray  # (n_tied,), the levels whose score negative windows share
+    tied_negatives: sparse.csr_array  # (n_tied, n_patients), those negative windows
+
+
+def _ranking(y: np.ndarray, p: np.ndarray, patient: np.ndarray, n_patients: int) -> _Ranking:
+    order = np.argsort(-p, kind="stable")
+    y, p, patient = y[order], p[order], patient[order]
+    distinct = np.concatenate([[0], np.cumsum(p[1:] != p[:-1])])
+    is_level = np.zeros(distinct[-1] + 1, dtype=bool)
+    is_level[distinct[y]] = True
+    n_levels = int(is_level.sum())
+    on_level = is_level[distinct]
+    level = np.cumsum(is_level)[distinct] - on_level
+
+    def count(rows: np.ndarray, levels: np.ndarray, n: int) -> sparse.csr_array:
+        cells = (np.ones(len(levels)), (levels, patient[rows]))
+        return sparse.csr_array(cells, shape=(n, n_patients))
+
+    above_last = ~y & (level < n_levels)
+    tied = ~y & on_level
+    tied_levels, tied_row = np.unique(level[tied], return_inverse=True)
+    return _Ranking(
+        positives=count(y, level[y], n_levels),
+        negatives=count(above_last, level[above_last], n_levels),
+        tied_levels=tied_levels,
+        tied_negatives=count(tied, tied_row, len(tied_levels)),
+    )
+
+
+def _patient_counts(
+    y: np.ndarray, decided: np.ndarray, patient: np.ndarray, n_patients: int
+) -> np.ndarray:
+    """Positive, negative, hit and predicted windows: (n_classes, 4, n_patients)."""
+    return np.array(
+        [
+            [
+                np.bincount(patient, weights=column, minlength=n_patients)
+                for column in (y[:, k], ~y[:, k], y[:, k] & decided[:, k], decided[:, k])
+            ]
+            for k in range(y.shape[1])
+        ]
+    )
+
+
+def _weighted_areas(
+    ranking: _Ranking, weights: np.ndarray, n_positive: np.ndarray, n_negative: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC and average precision for patient weights (n_patients, n_resamples).
+
+    All counts are whole numbers in float64, hence exact.
+    """
+    positives = ranking.positives @ weights
+    hits = np.cumsum(positives, axis=0)
+    false_alarms = ranking.negatives @ weights
+    np.cumsum(false_alarms, axis=0, out=false_alarms)
+
+    # A positive window wins against all negatives below it, and half against those tied.
+    won = n_positive * n_negative - np.einsum("lr,lr->r", positives, false_alarms)
+    tied = ranking.tied_negatives @ weights
+    won += np.einsum("lr,lr->r", positives[ranking.tied_levels], tied) / 2
+    auroc = won / (n_positive * n_negative)
+
+    predicted = np.add(hits, false_alarms, out=false_alarms)
+    precision = np.divide(hits, np.maximum(predicted, 1, out=predicted), out=hits)
+    auprc = np.einsum("lr,lr->r", positives, precision) / n_positive
+    return auroc, auprc

@@ -1,0 +1,159 @@
+"""The comparison of a batch's runs, as text, as plain values and as tables."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ecglib.evaluation.comparison import Difference, best_single, differences, sentence, table
+from ecglib.evaluation.metrics import MACRO_METRICS
+from ecglib.evaluation.scored import Scored
+
+MARGIN = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What a batch's runs say.
+
+    `table` has one row a model (see `comparison.table`), `best` is the single branch chosen on
+    the validation part, `differences` say what each fusion adds.
+    """
+
+    metric: str
+    classes: tuple[str, ...]
+    best: str
+    table: pd.DataFrame
+    differences: list[Difference]
+    marks: tuple[str, ...]
+
+    def sentences(self) -> list[str]:
+        """One plain sentence a fusion."""
+        return [sentence(difference) for difference in self.differences]
+
+    def difference_rows(self) -> pd.DataFrame:
+        """One row a fusion and what it is compared with, as `plots.differences` takes them."""
+        rows = [
+            {
+                "fusion": d.fusion,
+                "against": against,
+                "estimate": gap.estimate,
+                "low": gap.low,
+                "high": gap.high,
+                "verdict": d.verdict,
+            }
+            for d in self.differences
+            for against, gap in (
+                (f"best single branch ({d.against_single.name})", d.against_single),
+                (f"{d.ensemble_members} x {d.against_single.name}", d.against_ensemble),
+            )
+            if gap is not None
+        ]
+        return pd.DataFrame(rows)
+
+    def score_rows(self) -> pd.DataFrame:
+        """The chosen metric with its interval, one row a model, as `plots.scores` takes them."""
+        columns = ["model", "role", self.metric, f"{self.metric}_low", f"{self.metric}_high"]
+        return self.table[columns].set_axis(["name", "role", "estimate", "low", "high"], axis=1)
+
+    def formatted(self) -> pd.DataFrame:
+        """Macro scores with their intervals, as text for people."""
+        columns = {"model": self.table["model"], "seeds": self.table["seeds"]}
+        for metric in MACRO_METRICS:
+            columns[f"macro {metric.upper()}"] = _with_interval(self.table, metric)
+        columns["parameters"] = self.table["parameters"].map("{:,}".format)
+        return pd.DataFrame(columns)
+
+    def formatted_classes(self, metric: str) -> pd.DataFrame:
+        """The metric of each class with its interval, as text for people."""
+        columns = {"model": self.table["model"]}
+        columns |= {name: _with_interval(self.table, f"{metric}:{name}") for name in self.classes}
+        columns["macro"] = _with_interval(self.table, metric)
+        return pd.DataFrame(columns)
+
+    def to_text(self) -> str:
+        """Tables and sentences, for a terminal."""
+        parts = [
+            f"Test part, mean over seeds [95 % interval over patients]{_marked(self.marks)}",
+            self.formatted().to_string(index=False),
+            f"F1 of each class{_marked(self.marks)}",
+            self.formatted_classes("f1").to_string(index=False),
+            f"Best single branch, chosen on the validation part: {self.best}",
+            *(f"- {text}" for text in self.sentences()),
+        ]
+        return "\n\n".join(parts)
+
+    def to_dict(self) -> dict:
+        """Plain values, for JSON."""
+        rows = self.table.astype(object).where(self.table.notna(), None)
+        return {
+            "metric": self.metric,
+            "best_single": self.best,
+            "marks": list(self.marks),
+            "models": rows.to_dict("records"),
+            "differences": [
+                dataclasses.asdict(d) | {"sentence": sentence(d)} for d in self.differences
+            ],
+        }
+
+
+def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) -> Comparison:
+    """Compare finished runs (`ecglib.runs.Run`) on their test part.
+
+    Parameters
+    ----------
+    runs : runs of one task on one prepared dataset.
+    metric : "auroc", "auprc" or "f1", macro mean over the classes.
+    margin : the smallest gain worth having.
+
+    Raises
+    ------
+    RunError
+        If the runs cannot be compared.
+    """
+    scored = [as_scored(run) for run in runs]
+    return Comparison(
+        metric=metric,
+        classes=tuple(scored[0].classes),
+        best=best_single(scored, metric),
+        table=table(scored).sort_values(metric, ascending=False, ignore_index=True),
+        differences=differences(scored, metric, margin),
+        marks=tuple(dict.fromkeys(mark for one in scored for mark in one.marks)),
+    )
+
+
+def as_scored(run) -> Scored:
+    """What a comparison needs of a run."""
+    own, test = run.experiment, run.predictions("test")
+    validation = run.metrics["validation"]["macro"]
+    return Scored(
+        name=own.model,
+        role=own.role,
+        branches=tuple(f"{name}:{encoder}" for name, encoder in own.branches.items()),
+        members=own.members,
+        seed=own.seed,
+        parameters=run.metrics["model"]["parameters"],
+        kind=run.contract["kind"],
+        classes=tuple(run.contract["classes"]),
+        y=test.y,
+        p=test.p,
+        thresholds=run.contract["thresholds"],
+        patients=test.patients,
+        records=test.records,
+        rows=test.rows,
+        validation={m: _number(validation[m]["estimate"]) for m in MACRO_METRICS},
+        marks=tuple(run.marks),
+    )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _with_interval(table: pd.DataFrame, column: str) -> list[str]:
+    columns = (table[column], table[f"{column}_low"], table[f"{column}_high"])
+    return [f"{e:.3f} [{low:.3f}, {high:.3f}]" for e, low, high in zip(*columns, strict=True)]
+
+
+def _marked(marks: Sequence[str]) -> str:
+    return f" - {'; '.join(marks)}" if marks else ""

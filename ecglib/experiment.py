@@ -1,0 +1,289 @@
+"""What decides a result, as plain values: validated, hashed, written and read."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+
+from ecglib.errors import ExperimentError
+from ecglib.splits import LEAKS, require_no_leak
+
+# What `ecglib.models` builds; a test keeps the two in step. They stand here as well so that an
+# experiment can be checked before Keras is imported.
+ENCODERS = {
+    "time": ("cnn", "cnn_bilstm", "cnn_attention"),
+    "frequency": ("cnn", "cnn_transformer"),
+    "spectrogram": ("cnn2d",),
+}
+FUSIONS = (
+    "early_concat",
+    "intermediate_concat",
+    "intermediate_gated",
+    "intermediate_attention",
+    "late_average",
+    "late_weighted",
+)
+LEAST = {
+    **dict.fromkeys(("members", "width", "features", "epochs", "batch_size"), 1),
+    **dict.fromkeys(("steps_per_epoch", "patience", "seed", "weight_decay"), 0),
+}
+CLASS_WEIGHTS = ("none", "sqrt", "balanced")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Everything that decides a result. Two equal experiments give the same run.
+
+    Parameters
+    ----------
+    dataset
+        name of the dataset.
+    fingerprint
+        fingerprint of its prepared store.
+    task
+        name of the task.
+    branches
+        representation -> encoder, for example ``{"time": "cnn"}``.
+    fusion
+        how the branches are joined; ``"none"`` for a single branch.
+    members
+        this many equal models with other seeds, their probabilities averaged: the
+        ensemble control that a fusion has to beat.
+    band_hz
+        band-pass of every view, low and high edge in Hz.
+    view_options
+        settings of the views, for example ``{"spectrogram": {"window_s": 0.5}}``;
+        those of a view that no branch looks at are dropped.
+    width
+        base number of channels of every encoder.
+    features
+        length of a branch's feature vector.
+    dropout
+        dropout rate before the heads.
+    epochs
+        most passes over the training part.
+    steps_per_epoch
+        batches in an epoch, 0 for all of the training part.
+    batch_size
+        windows in a batch.
+    learning_rate
+        where the cosine schedule of AdamW begins.
+    weight_decay
+        weight decay of AdamW.
+    patience
+        epochs without a better validation macro AUROC before training stops.
+    class_weights
+        ``"none"``, ``"sqrt"`` or ``"balanced"`` (inverse frequency), multi-class.
+    seed
+        seed of weights, dropout and order; with `members`, of the first member.
+    allow_leaks
+        kinds of leak that this experiment accepts by name (`ecglib.splits.LEAKS`).
+
+    Raises
+    ------
+    ExperimentError
+        a value is of the wrong type, out of range or unknown.
+    """
+
+    dataset: str
+    fingerprint: str
+    task: str
+    branches: dict[str, str]
+    fusion: str = "none"
+    members: int = 1
+    band_hz: tuple[float, float] = (0.5, 40.0)
+    view_options: dict[str, dict] = dataclasses.field(default_factory=dict)
+    width: int = 32
+    features: int = 64
+    dropout: float = 0.2
+    epochs: int = 20
+    steps_per_epoch: int = 0
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    patience: int = 5
+    class_weights: str = "none"
+    seed: int = 0
+    allow_leaks: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        # Lists come from JSON, YAML and papermill; equal experiments must have equal values.
+        for name in ("band_hz", "allow_leaks"):
+            self._set(name, tuple(_typed(name, getattr(self, name), list | tuple)))
+        for field in dataclasses.fields(self):
+            if field.type in (int, float, str):
+                self._set(field.name, _typed(field.name, getattr(self, field.name), field.type))
+        _check_branches(self.branches, self.fusion)
+        self._set("branches", {n: self.branches[n] for n in ENCODERS if n in self.branches})
+        for representation in _typed("view_options", self.view_options, dict):
+            _one_of("a representation in view_options", representation, ENCODERS)
+        # Settings of a view that no branch looks at decide nothing.
+        used = {n: own for n, own in self.view_options.items() if n in self.branches}
+        self._set("view_options", used)
+        self._check_numbers()
+        self._set("band_hz", tuple(float(edge) for edge in self.band_hz))
+        _one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
+        for leak in self.allow_leaks:
+            _one_of("allow_leaks", leak, LEAKS)
+
+    def _set(self, name: str, value) -> None:
+        object.__setattr__(self, name, value)
+
+    def _check_numbers(self) -> None:
+        for name, least in LEAST.items():
+            if getattr(self, name) < least:
+                raise ExperimentError(f"{name}={getattr(self, name)}, expected at least {least}.")
+        if not 0 <= self.dropout < 1:
+            raise ExperimentError(f"dropout={self.dropout}, expected at least 0 and below 1.")
+        if self.learning_rate <= 0:
+            raise ExperimentError(f"learning_rate={self.learning_rate}, expected above 0.")
+        if len(self.band_hz) != 2:
+            raise ExperimentError(f"band_hz={self.band_hz}, expected a low and a high edge in Hz.")
+        if self.members > 1 and len(self.branches) > 1:
+            raise ExperimentError(
+                f"members={self.members} with {len(self.branches)} branches; the ensemble control "
+                f"repeats a single branch."
+            )
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping, dataset: str, fingerprint: str) -> "Experiment":
+        """The experiment that a notebook's parameters describe; other parameters are ignored."""
+        own = {f.name for f in dataclasses.fields(cls)} - {"dataset", "fingerprint"}
+        values = {name: value for name, value in parameters.items() if name in own}
+        return cls(dataset=dataset, fingerprint=fingerprint, **values)
+
+    def check(self, dataset) -> list[str]:
+        """Refuse to be carried out on a dataset that does not fit, before anything is trained.
+
+        Parameters
+        ----------
+        dataset
+            the opened store (`ecglib.datasets.store.Dataset`).
+
+        Returns
+        -------
+        The marks that the run will carry: synthetic data, allowed leaks.
+
+        Raises
+        ------
+        ExperimentError
+            another dataset, a band above Nyquist, class weights for a multi-label
+            task, a class without positives in training, or an empty part.
+        DatasetError
+            no such task.
+        LeakError
+            a leak that the experiment does not allow by name.
+        """
+        if self.fingerprint != dataset.fingerprint:
+            raise ExperimentError(
+                f"The experiment is for {self.dataset}-{self.fingerprint}, the store given is "
+                f"{dataset.name}-{dataset.fingerprint}. Open that store, or make a new experiment."
+            )
+        _check_band(self.band_hz, dataset.signal.sampling_rate_hz)
+        selection = dataset.select(self.task)
+        if selection.task.kind == "multi_label" and self.class_weights != "none":
+            raise ExperimentError(
+                f"class_weights={self.class_weights!r} with the multi-label task {self.task!r}; "
+                f"use 'none'."
+            )
+        counts = selection.counts()
+        if empty := [part for part in counts if not (selection.part == part).any()]:
+            raise ExperimentError(
+                f"The parts {empty} of task {self.task!r} hold no window. Choose another split."
+            )
+        if absent := list(counts.index[counts["train"] == 0]):
+            raise ExperimentError(
+                f"No window of the training part shows {absent} (task {self.task!r}), so they "
+                f"cannot be learned. Choose a task without them or another split."
+            )
+        where = f"dataset {dataset.name!r}, task {self.task!r}"
+        report = dataset.summary["leaks"][selection.task.part]
+        marks = ["synthetic data"] if dataset.synthetic else []
+        return marks + require_no_leak(report, self.allow_leaks, where)
+
+    def to_dict(self) -> dict:
+        """The values, as JSON holds them."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    @property
+    def hash(self) -> str:
+        """Ten hexadecimal digits that differ as soon as a value differs."""
+        return _hash(self.to_dict())
+
+    @property
+    def model_hash(self) -> str:
+        """As `hash`, the seed left out: equal for the seeds of one model."""
+        return _hash(self.to_dict() | {"seed": None})
+
+    @property
+    def model(self) -> str:
+        """Readable name of the model, for example ``intermediate_gated(time:cnn + ...)``."""
+        branches = " + ".join(f"{rep}:{encoder}" for rep, encoder in self.branches.items())
+        name = branches if len(self.branches) == 1 else f"{self.fusion}({branches})"
+        return name if self.members == 1 else f"{self.members} x {name}"
+
+    @property
+    def role(self) -> str:
+        """``"ensemble"``, ``"single"`` or ``"fusion"``."""
+        if self.members > 1:
+            return "ensemble"
+        return "single" if len(self.branches) == 1 else "fusion"
+
+    @property
+    def run_name(self) -> str:
+        """Name of the run's folder: readable words, then the hash."""
+        branches = "+".join(f"{rep}-{encoder}" for rep, encoder in self.branches.items())
+        words = [branches] if len(self.branches) == 1 else [self.fusion, branches]
+        if self.members > 1:
+            words.insert(0, f"{self.members}x")
+        return "_".join([*words, f"seed{self.seed}", self.hash])
+
+
+def _hash(values: dict) -> str:
+    text = json.dumps(values, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def _typed(name: str, value, wanted):
+    """The value as the wanted type; whole numbers may stand for floats, nothing else converts."""
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+        wanted = getattr(wanted, "__name__", str(wanted))
+        raise ExperimentError(f"{name}={value!r} is {type(value).__name__}, expected {wanted}.")
+    return value
+
+
+def _check_band(band_hz: tuple[float, float], rate_hz: float) -> None:
+    low, high = band_hz
+    if not 0 < low < high < rate_hz / 2:
+        raise ExperimentError(
+            f"band_hz={band_hz} at {rate_hz:g} Hz: expected 0 < low < high < {rate_hz / 2:g} Hz "
+            f"(Nyquist). Lower the high edge, or prepare the dataset at a higher rate."
+        )
+
+
+def _one_of(name: str, value, choices) -> None:
+    if value not in choices:
+        close = difflib.get_close_matches(str(value), list(choices), 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ExperimentError(f"{name}={value!r}, expected one of {list(choices)}.{hint}")
+
+
+def _check_branches(branches: dict, fusion: str) -> None:
+    if not isinstance(branches, dict) or not branches:
+        raise ExperimentError(
+            f"branches={branches!r}, expected representation: encoder, as in {{'time': 'cnn'}}."
+        )
+    for representation, encoder in branches.items():
+        _one_of("a representation in branches", representation, ENCODERS)
+        _one_of(f"branches[{representation!r}]", encoder, ENCODERS[representation])
+    if len(branches) == 1 and fusion != "none":
+        raise ExperimentError(f"fusion={fusion!r} with one branch; use fusion='none'.")
+    if len(branches) > 1:
+        if fusion == "none":
+            raise ExperimentError(
+                f"fusion='none' with {len(branches)} branches; choose one of {list(FUSIONS)}."
+            )
+        _one_of("fusion", fusion, FUSIONS)

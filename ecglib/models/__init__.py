@@ -1,0 +1,31 @@
+"""The models: encoders, fusions, and the builder that joins them.
+
+All are functional Keras 3 models of built-in and registered layers, for any backend.
+"""
+
+import ecglib.quiet  # noqa: F401
+
+from ecglib.models.builder import build_model, join_members
+from ecglib.models.encoders import ENCODERS
+from ecglib.models.fusion import FUSIONS
+from ecglib.models.use import (
+    BranchLoss,
+    check_inputs,
+    scaling_axes,
+    set_scaling,
+    set_weights_of_branches,
+    training_view,
+)
+
+__all__ = [
+    "ENCODERS",
+    "FUSIONS",
+    "BranchLoss",
+    "build_model",
+    "check_inputs",
+    "join_members",
+    "scaling_axes",
+    "set_scaling",
+    "set_weights_of_branches",
+    "training_view",
+]

@@ -1,0 +1,198 @@
+"""From plain values to a model, and from models to an ensemble."""
+
+import difflib
+
+import keras
+from keras import layers
+
+from ecglib.errors import ExperimentError
+from ecglib.models.blocks import dense
+from ecglib.models.encoders import ENCODERS, SHORTEST
+from ecglib.models.fusion import FUSIONS, OUTPUT, encode
+from ecglib.models.layers import seed_stream
+
+# What of each representation is scaled one by one: leads, or each bin of each lead.
+SCALED_AXES = {"time": (-1,), "frequency": (-2, -1), "spectrogram": (-2, -1)}
+AXES = {
+    "time": ("n_samples", "n_leads"),
+    "frequency": ("n_bins", "n_leads"),
+    "spectrogram": ("n_frames", "n_bins", "n_leads"),
+}
+ACTIVATIONS = {"multi_label": "sigmoid", "multi_class": "softmax"}
+
+
+def build_model(
+    inputs: dict[str, tuple],
+    branches: dict[str, str],
+    fusion: str,
+    n_classes: int,
+    kind: str,
+    width: int = 32,
+    features: int = 64,
+    dropout: float = 0.2,
+    seed: int = 0,
+) -> keras.Model:
+    """Build a model with one named input a branch and one output, "probabilities".
+
+    The inputs stand in the order time, frequency, spectrogram. Feed a dict of representation ->
+    array, and see `check_inputs`. Each is first scaled by a layer "<representation>_scaling"
+    that does nothing until `set_scaling` is called.
+
+    Parameters
+    ----------
+    inputs : dict of str to tuple of int
+        Representation -> shape of one window: time (n_samples, n_leads), frequency (n_bins,
+        n_leads), spectrogram (n_frames, n_bins, n_leads).
+    branches : dict of str to str
+        Representation -> name of its encoder in `ENCODERS`; the same keys as `inputs`.
+    fusion : str
+        A name in `FUSIONS`, or "none" for a single branch.
+    n_classes : int
+        Number of classes.
+    kind : {"multi_label", "multi_class"}
+        Whether the classes are independent (sigmoid) or exclude each other (softmax).
+    width : int
+        Channels of the first convolution of each encoder; the later ones follow from it.
+    features : int
+        Length of the vector of features of each branch.
+    dropout : float
+        Share of the features that is dropped in training, at least 0, below 1.
+    seed : int
+        Decides the initial weights and what is dropped. The same values give the same model,
+        bit for bit; the state of other random generators neither matters nor changes.
+
+    Returns
+    -------
+    keras.Model
+        A functional model, not compiled; its output is (n_windows, n_classes) in float32.
+
+    Raises
+    ------
+    ExperimentError
+        If a name is unknown or the values do not fit together.
+    """
+    _check_branches(inputs, branches, fusion)
+    _check_numbers(n_classes, kind, width, features, dropout)
+    names = [name for name in AXES if name in branches]
+    tensors = [keras.Input(inputs[name], name=name) for name in names]
+    views = {
+        # In float32 also where the rest is in float16: a variance of 1e-9 is zero there.
+        name: layers.Normalization(SCALED_AXES[name], name=f"{name}_scaling", dtype="float32")(x)
+        for name, x in zip(names, tensors, strict=True)
+    }
+    encoders = {name: ENCODERS[name][branches[name]] for name in names}
+
+    def classify(x, name=OUTPUT):
+        seeds = seed_stream(seed, name if name != OUTPUT else f"{names[0]}_{OUTPUT}")
+        x = layers.Dropout(dropout, seed=next(seeds))(x)
+        return dense(x, n_classes, seeds, ACTIVATIONS[kind], name=name, dtype="float32")
+
+    if fusion == "none":
+        (name,) = names
+        vector = encode(name, views[name], encoders[name], width, features, dropout, seed)
+        output = classify(vector)
+    else:
+        fuse = FUSIONS[fusion]
+        output = fuse(views, encoders, classify, width, features, dropout, seed)
+    return keras.Model(tensors, output, name=fusion if fusion != "none" else names[0])
+
+
+def join_members(models: list[keras.Model]) -> keras.Model:
+    """Join trained models of the same task to one whose probabilities are their mean.
+
+    This is the control that a fusion has to beat: as many networks, but no other view. The
+    members keep their weights and their scaling, and share them with the model returned.
+
+    Parameters
+    ----------
+    models : list of keras.Model
+        At least two models of `build_model` with the same inputs and the same classes.
+
+    Raises
+    ------
+    ExperimentError
+        If there are fewer than two, or if their inputs or outputs differ.
+    """
+    if len(models) < 2:
+        raise ExperimentError(
+            f"{len(models)} model given to join_members, expected at least 2; a single model is "
+            f"no ensemble, use it as it is."
+        )
+    signatures = [({x.name: x.shape for x in m.inputs}, m.output_shape) for m in models]
+    for number, signature in enumerate(signatures):
+        if signature != signatures[0]:
+            raise ExperimentError(
+                f"Member {number} has inputs and output {signature}, member 0 has "
+                f"{signatures[0]}. Members of an ensemble must be the same but for their seed."
+            )
+    tensors = [keras.Input(x.shape[1:], name=x.name) for x in models[0].inputs]
+    outputs = []
+    for number, model in enumerate(models):
+        # Members come with the same name, and Keras wants the layers of a model to differ.
+        member = keras.Model(model.inputs, model.outputs[0], name=f"member_{number}")
+        outputs.append(member(tensors))
+    output = layers.Average(name=OUTPUT, dtype="float32")(outputs)
+    return keras.Model(tensors, output, name="ensemble")
+
+
+def _check_branches(inputs: dict, branches: dict, fusion: str) -> None:
+    for name, encoder in branches.items():
+        _one_of("representation", name, ENCODERS)
+        _one_of(f"encoder of the branch {name!r}", encoder, ENCODERS[name])
+    if not branches:
+        raise ExperimentError("No branches were given, expected as in {'time': 'cnn'}.")
+    if set(inputs) != set(branches):
+        raise ExperimentError(
+            f"Shapes were given for {sorted(inputs)}, expected one for each branch and no other: "
+            f"{sorted(branches)}."
+        )
+    for name, shape in inputs.items():
+        _check_shape(name, shape)
+    _one_of("fusion", fusion, ["none", *FUSIONS])
+    if fusion == "none" and len(branches) > 1:
+        raise ExperimentError(
+            f"fusion='none' with the branches {list(branches)}; choose one of {list(FUSIONS)}, "
+            f"or leave one branch."
+        )
+    if fusion != "none" and len(branches) == 1:
+        raise ExperimentError(
+            f"fusion={fusion!r} with the only branch {list(branches)}; use fusion='none', or add "
+            f"a branch."
+        )
+
+
+def _check_shape(name: str, shape: tuple) -> None:
+    expected = f"({', '.join(AXES[name])})"
+    if len(shape) != len(AXES[name]) or not all(n is not None and n >= 1 for n in shape):
+        raise ExperimentError(
+            f"Shape {tuple(shape)} for {name!r}, expected {expected} without the windows, each "
+            f"known and at least 1."
+        )
+    # The shortest allowed view stands for the axes before the leads.
+    for axis, n, least in zip(AXES[name], shape, SHORTEST[name], strict=False):
+        if n < least:
+            raise ExperimentError(
+                f"{axis}={n} for {name!r}, expected at least {least}: its encoders shorten this "
+                f"axis step by step. Use a longer window, or a view with finer steps."
+            )
+
+
+def _check_numbers(n_classes: int, kind: str, width: int, features: int, dropout: float) -> None:
+    _one_of("kind", kind, ACTIVATIONS)
+    least_classes = 2 if kind == "multi_class" else 1
+    for name, value, least in (
+        ("n_classes", n_classes, least_classes),
+        ("width", width, 1),
+        ("features", features, 1),
+    ):
+        if value < least:
+            raise ExperimentError(f"{name}={value}, expected at least {least} for a {kind} task.")
+    if not 0 <= dropout < 1:
+        raise ExperimentError(f"dropout={dropout}, expected a share of at least 0 and below 1.")
+
+
+def _one_of(what: str, given: str, choices) -> None:
+    if given not in choices:
+        close = difflib.get_close_matches(str(given), list(choices), 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ExperimentError(f"Unknown {what} {given!r}, expected one of {list(choices)}.{hint}")

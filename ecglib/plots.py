@@ -1,0 +1,572 @@
+"""Every figure. Each function returns a closed matplotlib Figure, so that a cell shows it once.
+
+``mark`` is what must be said wherever the numbers appear, such as "synthetic data" or the leak
+that an experiment allows; it stands in red above the figure.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+from sklearn.metrics import (
+    auc,
+    average_precision_score,
+    confusion_matrix,
+    precision_recall_curve,
+    roc_curve,
+)
+
+from ecglib.errors import EcgError
+
+MM_PER_S, MM_PER_MV, MM_PER_INCH = 25.0, 10.0, 25.4
+TWELVE_LEADS = (
+    ("I", "AVR", "V1", "V4"),
+    ("II", "AVL", "V2", "V5"),
+    ("III", "AVF", "V3", "V6"),
+)
+PAPER = {"minor": "#f7dcdc", "major": "#eeb0b0"}
+# Okabe and Ito's colours, which colour-blind readers can tell apart; the marker says it too.
+BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#d55e00", "#009e73", "#777777", "#b00020"
+ROLES = {"single": (GREY, "o"), "ensemble": (BLUE, "s"), "fusion": (ORANGE, "D")}
+VERDICTS = {"adds": GREEN, "adds nothing": ORANGE, "cannot tell": GREY}
+
+
+def ecg(
+    signal_mv: np.ndarray,
+    sampling_rate_hz: float,
+    leads: Sequence[str],
+    title: str = "",
+    mark: str = "",
+) -> Figure:
+    """Draw an ECG as on paper: 25 mm/s, 10 mm/mV, in true size when printed.
+
+    Ten seconds of the twelve standard leads are laid out in four columns of 2.5 s over a rhythm
+    strip of lead II; any other window has a row a lead. Each row starts with a pulse of 1 mV.
+
+    Parameters
+    ----------
+    signal_mv : array of shape (n_samples, n_leads)
+        In mV.
+    sampling_rate_hz : float
+        In Hz.
+    leads : sequence of str
+        The name of each lead.
+    title, mark : str
+        Above the figure.
+
+    Raises
+    ------
+    EcgError
+        If the signal does not have the leads that are named.
+    """
+    signal = np.asarray(signal_mv, dtype=float)
+    if signal.ndim != 2 or signal.shape[1] != len(leads) or len(signal) == 0:
+        raise EcgError(
+            f"ecg takes one window of shape (n_samples, n_leads) for the {len(leads)} leads "
+            f"{', '.join(leads)}. Received shape: {signal.shape}. Pass one window, not a batch, "
+            "and name each lead."
+        )
+    seconds = len(signal) / sampling_rate_hz
+    rows = _ecg_rows(list(leads), seconds)
+    bottoms, height = _ecg_baselines(signal, rows)
+
+    left, right, top = 0.6, seconds + 0.2, 0.3
+    width_mm = (right - left + 2 * left) * MM_PER_S
+    paper_mm = (height + top) * MM_PER_MV
+    above_mm, below_mm = 6.0 + 6.0 * bool(title) + 5.0 * bool(mark), 10.0
+    figure_mm = paper_mm + above_mm + below_mm
+    fig = plt.figure(figsize=((width_mm + 8) / MM_PER_INCH, figure_mm / MM_PER_INCH))
+    ax = fig.add_axes(
+        (4 / (width_mm + 8), below_mm / figure_mm, width_mm / (width_mm + 8), paper_mm / figure_mm)
+    )
+    _ecg_paper(ax, (-left, right), (-height, top))
+
+    for row, baseline in zip(rows, bottoms, strict=True):
+        pulse_s = np.array([-0.5, -0.4, -0.4, -0.2, -0.2, -0.1])
+        ax.plot(pulse_s, baseline + np.array([0, 0, 1, 1, 0, 0]), color="black", lw=0.8)
+        for lead, start_s, stop_s in row:
+            first, stop = (round(s * sampling_rate_hz) for s in (start_s, stop_s))
+            values = signal[first:stop, lead]
+            time_s = (first + np.arange(len(values))) / sampling_rate_hz
+            ax.plot(time_s, baseline + values, color="black", lw=0.8, label=leads[lead])
+            # Above what the lead begins with, so that the name hides no beat.
+            peak = np.nan_to_num(values[: round(0.5 * sampling_rate_hz)]).max(initial=0.4)
+            name_at = (start_s + 0.04, baseline + min(peak, 3.0) + 0.25)
+            ax.text(*name_at, leads[lead], size=9, weight="bold", va="center")
+            if start_s > 0:
+                ax.plot([start_s] * 2, [baseline - 0.3, baseline + 0.3], color="black", lw=0.8)
+    ax.set_title(title, loc="left", size=11)
+    ax.set_title("25 mm/s  10 mm/mV", loc="right", size=8, color=GREY)
+    _mark(fig, mark)
+    return _done(fig)
+
+
+def _ecg_rows(leads: list[str], seconds: float) -> list[list[tuple[int, float, float]]]:
+    """Rows of (number of the lead, start in s, end in s)."""
+    names = [lead.upper() for lead in leads]
+    twelve = sorted(names) == sorted(lead for row in TWELVE_LEADS for lead in row)
+    if not twelve or not 9.5 <= seconds <= 10.5:
+        return [[(lead, 0.0, seconds)] for lead in range(len(leads))]
+    edges = [*(2.5 * np.arange(4)), seconds]
+    grid = [
+        [(names.index(lead), edges[c], edges[c + 1]) for c, lead in enumerate(row)]
+        for row in TWELVE_LEADS
+    ]
+    return [*grid, [(names.index("II"), 0.0, seconds)]]
+
+
+def _ecg_baselines(signal: np.ndarray, rows: list) -> tuple[list[float], float]:
+    """Where each row has its 0 mV, on lines of the paper, and how much paper all rows need."""
+    baselines, edge = [], 0.0
+    for row in rows:
+        values = np.nan_to_num(signal[:, [lead for lead, _, _ in row]])
+        # An artefact may run into the next row, as it does on paper.
+        up = min(max(values.max(), 1.2), 3.0)
+        down = min(max(-values.min(), 0.5), 3.0)
+        baseline = -math.ceil(2 * (edge + up)) / 2
+        baselines.append(baseline)
+        edge = down - baseline
+    return baselines, math.ceil(2 * edge) / 2
+
+
+def _ecg_paper(ax: Axes, x_s: tuple[float, float], y_mv: tuple[float, float]) -> None:
+    ax.set(xlim=x_s, ylim=y_mv, xlabel="time (s)")
+    ax.xaxis.set_major_locator(MultipleLocator(0.2))
+    ax.xaxis.set_minor_locator(MultipleLocator(0.04))
+    ax.yaxis.set_major_locator(MultipleLocator(0.5))
+    ax.yaxis.set_minor_locator(MultipleLocator(0.1))
+    ax.xaxis.set_major_formatter(FuncFormatter(_whole_seconds))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: ""))
+    for which, width in (("minor", 0.4), ("major", 0.8)):
+        ax.grid(which=which, color=PAPER[which], lw=width)
+        ax.tick_params(which=which, length=0, labelsize=8)
+    ax.xaxis.label.set_size(8)
+    ax.set_axisbelow(True)
+    for spine in ax.spines.values():
+        spine.set_color(PAPER["major"])
+
+
+def _whole_seconds(value: float, _) -> str:
+    whole = round(value)
+    return str(whole) if whole >= 0 and abs(value - whole) < 1e-6 else ""
+
+
+def class_balance(counts: pd.DataFrame, mark: str = "") -> Figure:
+    """Draw how many windows of each class each part has.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        Classes as index, parts (train, validation, test) as columns, numbers of windows.
+    mark : str
+        Above the figure.
+    """
+    n_classes, n_parts = counts.shape
+    fig, ax = plt.subplots(
+        figsize=(7, 1.0 + 0.24 * n_classes * (n_parts + 0.8)), layout="constrained"
+    )
+    thickness = 0.8 / n_parts
+    for k, part in enumerate(counts.columns):
+        y = np.arange(n_classes) + (k - (n_parts - 1) / 2) * thickness
+        ax.barh(y, counts[part], thickness * 0.92, label=part, color=(BLUE, ORANGE, GREEN)[k % 3])
+        for at, n in zip(y, counts[part], strict=True):
+            color = RED if n == 0 else "black"
+            ax.annotate(
+                f"{n:,}",
+                (n, at),
+                (3, 0),
+                textcoords="offset points",
+                va="center",
+                size=8,
+                color=color,
+            )
+    ax.set_yticks(range(n_classes), counts.index)
+    ax.invert_yaxis()
+    ax.margins(x=0.1)
+    ax.set_xlabel("number of windows")
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=n_parts, frameon=False)
+    _bare(ax)
+    _mark(fig, mark)
+    return _done(fig)
+
+
+def views(
+    arrays: Mapping[str, np.ndarray],
+    axes: Mapping[str, Mapping[str, np.ndarray]],
+    units: Mapping[str, str],
+    lead: int = 0,
+    lead_name: str = "",
+    mark: str = "",
+) -> Figure:
+    """Draw one lead of one window in all its views.
+
+    Parameters
+    ----------
+    arrays : dict of representation to array
+        Of one window: (n_samples, n_leads), (n_bins, n_leads) or (n_frames, n_bins, n_leads).
+    axes : dict of representation to dict
+        What ``axes(n_samples)`` of each view gives.
+    units : dict of representation to str
+        The ``unit`` of each view.
+    lead : int
+        Number of the lead.
+    lead_name : str
+        Its name.
+    mark : str
+        Above the figure.
+
+    Raises
+    ------
+    EcgError
+        If an array is not that of one window on its axes.
+    """
+    fig, panels = plt.subplots(
+        len(arrays),
+        2,
+        figsize=(9, 2.5 * len(arrays)),
+        layout="constrained",
+        squeeze=False,
+        width_ratios=(40, 1),
+    )
+    for (name, array), (ax, side) in zip(arrays.items(), panels, strict=True):
+        values = np.asarray(array)
+        expected = tuple(len(axis) for axis in axes[name].values())
+        if values.shape[:-1] != expected:
+            plt.close(fig)
+            raise EcgError(
+                f"The {name} view of one window has the shape {(*expected, 'n_leads')} on its "
+                f"axes. Received shape: {values.shape}. Pass one window of the batch."
+            )
+        side.set_axis_off()
+        if len(expected) == 2:
+            time_s, frequency_hz = axes[name].values()
+            image = ax.pcolormesh(
+                time_s, frequency_hz, values[..., lead].T, shading="nearest", cmap="viridis"
+            )
+            side.set_axis_on()
+            fig.colorbar(image, cax=side, label=units[name])
+            ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
+        else:
+            (axis,) = axes[name]
+            ax.plot(axes[name][axis], values[:, lead], color=BLUE, lw=0.9)
+            ax.set(xlabel="time (s)" if axis == "time_s" else "frequency (Hz)", ylabel=units[name])
+            ax.grid(alpha=0.3)
+        ax.set_title(f"{name}, lead {lead_name}" if lead_name else name, loc="left", size=10)
+    _share_time(panels[:, 0], [axes[name] for name in arrays])
+    _mark(fig, mark)
+    return _done(fig)
+
+
+def _share_time(panels: Sequence[Axes], axes: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Give all panels over time the range of the window."""
+    over_time = [(ax, of["time_s"]) for ax, of in zip(panels, axes, strict=True) if "time_s" in of]
+    # The last frame of a spectrogram ends as long after its middle as the first begins before.
+    end_s = max((time_s[-1] + time_s[0] for _, time_s in over_time), default=0.0)
+    for ax, _ in over_time:
+        ax.set_xlim(0, end_s)
+
+
+def history(history: pd.DataFrame, mark: str = "") -> Figure:
+    """Draw loss and validation macro AUROC by epoch, with the epoch that was kept.
+
+    Parameters
+    ----------
+    history : DataFrame
+        One row an epoch: ``epoch``, ``loss``, ``val_loss``, ``val_auroc``, and ``member`` where
+        several models were trained.
+    mark : str
+        Above the figure.
+
+    Raises
+    ------
+    EcgError
+        If a column is missing.
+    """
+    _need(history, ("epoch", "loss", "val_loss", "val_auroc"))
+    fig, (losses, scores) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
+    members = history.groupby("member") if "member" in history else [(0, history)]
+    for number, (_, rows) in enumerate(members):
+        first = number == 0
+        style = {"marker": ".", "ms": 4, "lw": 1.2, "alpha": 1 if len(members) == 1 else 0.7}
+        for column, color, label in (("loss", BLUE, "train"), ("val_loss", ORANGE, "validation")):
+            losses.plot(
+                rows["epoch"], rows[column], color=color, label=label if first else None, **style
+            )
+        scores.plot(rows["epoch"], rows["val_auroc"], color=ORANGE, **style)
+        if rows["val_auroc"].notna().any():
+            best = rows.loc[rows["val_auroc"].idxmax()]
+            label = f"best: {best['val_auroc']:.3f} in epoch {best['epoch']:g}"
+            for ax in (losses, scores):
+                ax.axvline(best["epoch"], color=GREY, lw=0.8, ls=":")
+            scores.plot(
+                best["epoch"], best["val_auroc"], "o", ms=9, mfc="none", color=RED, label=label
+            )
+    losses.set(xlabel="epoch", ylabel="loss")
+    scores.set(xlabel="epoch", ylabel="macro AUROC, validation")
+    for ax in (losses, scores):
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        ax.grid(alpha=0.3)
+        _bare(ax)
+    losses.legend(frameon=False)
+    if scores.get_legend_handles_labels()[1]:
+        scores.legend(frameon=False, loc="lower right", fontsize=8)
+    _mark(fig, mark)
+    return _done(fig)
+
+
+def roc_and_pr(y: np.ndarray, p: np.ndarray, classes: Sequence[str], mark: str = "") -> Figure:
+    """Draw the ROC and the precision-recall curve of each class.
+
+    Parameters
+    ----------
+    y : array of shape (n_windows, n_classes)
+        0 and 1.
+    p : array of shape (n_windows, n_classes)
+        Probabilities.
+    classes : sequence of str
+        Names of the columns. A class that has only one outcome has no curve; the legend says so.
+    mark : str
+        Above the figure.
+
+    Raises
+    ------
+    EcgError
+        If the shapes do not fit.
+    """
+    y, p = np.asarray(y), np.asarray(p)
+    _check_columns(y, p, classes)
+    fig, (roc, pr) = plt.subplots(1, 2, figsize=(11, 3.7), layout="constrained")
+    colors = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20").colors
+    for k, name in enumerate(classes):
+        color = colors[k % len(colors)]
+        truth, score = y[:, k] > 0.5, p[:, k]
+        if truth.all() or not truth.any():
+            missing = "negative" if truth.all() else "positive"
+            for ax in (roc, pr):
+                ax.plot([], [], color=color, label=f"{name}: no {missing} window")
+            continue
+        false, true, _ = roc_curve(truth, score)
+        roc.plot(false, true, color=color, lw=1.4, label=f"{name}: {auc(false, true):.3f}")
+        precision, recall, _ = precision_recall_curve(truth, score)
+        area = average_precision_score(truth, score)
+        label = f"{name}: {area:.3f} (chance {truth.mean():.3f})"
+        pr.step(recall, precision, where="post", color=color, lw=1.4, label=label)
+    roc.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    roc.set(xlabel="1 - specificity", ylabel="sensitivity")
+    pr.set(xlabel="recall", ylabel="precision")
+    for ax, title in ((roc, "AUROC"), (pr, "AUPRC")):
+        ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
+        ax.grid(alpha=0.3)
+        ax.legend(
+            title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8
+        )
+        _bare(ax)
+    _mark(fig, mark)
+    return _done(fig)
+
+
+def confusion(
+    y: np.ndarray, decisions: np.ndarray, classes: Sequence[str], mark: str = ""
+) -> Figure:
+    """Draw which class was taken for which, for a task of kind "multi_class".
+
+    Parameters
+    ----------
+    y, decisions : array of shape (n_windows, n_classes)
+        One-hot: the class that a window has, and the one decided for.
+    classes : sequence of str
+        Names of the columns.
+    mark : str
+        Above the figure.
+
+    Raises
+    ------
+    EcgError
+        If the shapes do not fit or a row is not one-hot.
+    """
+    y, decisions = np.asarray(y), np.asarray(decisions)
+    _check_columns(y, decisions, classes)
+    for name, array in (("y", y), ("decisions", decisions)):
+        if not np.all((array > 0.5).sum(axis=1) == 1):
+            raise EcgError(
+                f"A confusion matrix needs exactly one class a window, but {name} has rows with "
+                "none or several. Use roc_and_pr for a task of kind 'multi_label'."
+            )
+    numbers = list(range(len(classes)))
+    counts = confusion_matrix(y.argmax(axis=1), decisions.argmax(axis=1), labels=numbers)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 2.2 + 0.75 * len(classes)
+    fig, ax = plt.subplots(figsize=(side + 1, side), layout="constrained")
+    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row in numbers:
+        for column in numbers:
+            share = shares[row, column]
+            ax.text(
+                column,
+                row,
+                f"{counts[row, column]:,}\n{share:.0%}",
+                ha="center",
+                va="center",
+                size=9,
+                color="white" if share > 0.55 else "black",
+            )
+    turn = 45 if max(map(len, classes)) > 6 else 0
+    ax.set_xticks(numbers, classes, rotation=turn, ha="right" if turn else "center")
+    ax.set_yticks(numbers, classes)
+    ax.set(xlabel="decision", ylabel="class")
+    fig.colorbar(image, ax=ax, label="share of the class", shrink=0.8)
+    _mark(fig, mark)
+    return _done(fig)
+
+
+def scores(table: pd.DataFrame, metric: str = "macro AUROC", mark: str = "") -> Figure:
+    """Draw the score of each model with its interval, coloured by role.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a model, drawn from the top: ``name``, ``role`` ("single", "ensemble" or
+        "fusion"), ``estimate``, ``low``, ``high``.
+    metric : str
+        What the axis is called.
+    mark : str
+        Above the figure.
+
+    Raises
+    ------
+    EcgError
+        If a column is missing.
+    """
+    _need(table, ("name", "role", "estimate", "low", "high"))
+    fig, ax = plt.subplots(figsize=(8, 1.3 + 0.32 * len(table)), layout="constrained")
+    for role, rows in table.groupby("role", sort=False):
+        color, marker = ROLES.get(role, ("black", "o"))
+        at = np.flatnonzero(table["role"] == role)
+        _intervals(ax, rows, at, color, marker, label=role)
+    ax.set_yticks(range(len(table)), table["name"])
+    _estimates(ax, table, "{:.3f}")
+    ax.set_xlabel(f"{metric}, test, with 95 % interval over patients")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
+    _forest(ax, len(table))
+    _mark(fig, mark)
+    return _done(fig)
+
+
+def differences(
+    table: pd.DataFrame, margin: float = 0.01, metric: str = "macro AUROC", mark: str = ""
+) -> Figure:
+    """Draw what each fusion adds to what it is compared with.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row a comparison, drawn from the top: ``fusion``, ``against``, ``estimate``, ``low``,
+        ``high``, ``verdict`` ("adds", "adds nothing" or "cannot tell").
+    margin : float
+        The smallest gain worth having, drawn as a dashed line.
+    metric : str
+        What the axis is called.
+    mark : str
+        Above the figure.
+
+    Raises
+    ------
+    EcgError
+        If a column is missing.
+    """
+    _need(table, ("fusion", "against", "estimate", "low", "high", "verdict"))
+    fig, ax = plt.subplots(figsize=(9.5, 1.5 + 0.36 * len(table)), layout="constrained")
+    ax.axvline(0, color="black", lw=1)
+    ax.axvline(margin, color=GREY, lw=1, ls="--")
+    for verdict, rows in table.groupby("verdict", sort=False):
+        at = np.flatnonzero(table["verdict"] == verdict)
+        _intervals(ax, rows, at, VERDICTS.get(verdict, "black"), "D", label=f"verdict: {verdict}")
+    same = table["fusion"].eq(table["fusion"].shift())
+    labels = [
+        f"against {against}" if again else f"{fusion}\nagainst {against}"
+        for fusion, against, again in zip(table["fusion"], table["against"], same, strict=True)
+    ]
+    ax.set_yticks(range(len(table)), labels)
+    for at in np.flatnonzero(~same)[1:]:
+        ax.axhline(at - 0.5, color=GREY, lw=0.4)
+    _estimates(ax, table, "{:+.3f}")
+    ax.annotate(
+        f"margin {margin:g}",
+        (margin, 1),
+        (2, 2),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        size=8,
+        color=GREY,
+    )
+    ax.set_xlabel(f"difference in {metric}, test, with paired 95 % interval over patients")
+    fig.legend(loc="outside lower center", ncols=3, frameon=False)
+    _forest(ax, len(table))
+    _mark(fig, mark)
+    return _done(fig)
+
+
+def _intervals(ax: Axes, rows: pd.DataFrame, at: np.ndarray, color, marker, label: str) -> None:
+    ax.hlines(at, rows["low"], rows["high"], color=color, lw=2)
+    ax.plot(rows["estimate"], at, marker, color=color, ms=6, ls="none", label=label)
+
+
+def _estimates(ax: Axes, table: pd.DataFrame, form: str) -> None:
+    """Write the estimate and its interval to the right of each row."""
+    for at, row in enumerate(table.itertuples()):
+        text = " ".join(
+            (form.format(row.estimate), f"[{form.format(row.low)},", f"{form.format(row.high)}]")
+        )
+        ax.annotate(
+            text,
+            (1, at),
+            (6, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
+            va="center",
+            size=8,
+        )
+
+
+def _forest(ax: Axes, n_rows: int) -> None:
+    ax.set_ylim(n_rows - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", alpha=0.3)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _need(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    missing = [column for column in columns if column not in table]
+    if missing or len(table) == 0:
+        raise EcgError(
+            f"The table to be drawn needs at least one row and the columns {', '.join(columns)}. "
+            f"Received {len(table)} rows with the columns {', '.join(map(str, table.columns))}."
+        )
+
+
+def _check_columns(y: np.ndarray, other: np.ndarray, classes: Sequence[str]) -> None:
+    if y.ndim != 2 or y.shape != other.shape or y.shape[1] != len(classes):
+        raise EcgError(
+            f"Expected two arrays of shape (n_windows, {len(classes)}) for the classes "
+            f"{', '.join(classes)}. Received shapes: {y.shape} and {other.shape}."
+        )
+
+
+def _bare(ax: Axes) -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _mark(fig: Figure, mark: str) -> None:
+    if mark:
+        fig.suptitle(mark, x=0.99, ha="right", size=10, color=RED, weight="bold")
+
+
+def _done(fig: Figure) -> Figure:
+    plt.close(fig)
+    return fig

@@ -1,0 +1,99 @@
+"""Against the counts of shared/data/README.md, de Chazal et al. (2004) and wfdb."""
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from made import shared_data
+
+from ecglib.datasets.mitdb import CLASSES, DS1, DS2, MitdbSource
+from ecglib.errors import DatasetError
+
+PUBLISHED = {
+    "DS1": {"N": 45866, "S": 944, "V": 3788, "F": 415, "Q": 8},
+    "DS2": {"N": 44259, "S": 1837, "V": 3221, "F": 388, "Q": 7},
+}
+
+
+def test_windows_and_what_was_lost_add_up_to_the_published_counts(mitdb_store):
+    windows = mitdb_store.windows
+    class_of = {symbol: c for c, symbols in CLASSES.items() for symbol in symbols}
+    classes = windows["labels"].str[0].map(class_of).fillna("Q")
+    for data_set, records in (("DS1", DS1), ("DS2", DS2)):
+        kept = classes[windows["record"].isin(records)].value_counts()
+        for name, number in PUBLISHED[data_set].items():
+            lost = mitdb_store.summary["left_out"].get(f"{name} beats at an edge, {data_set}", 0)
+            assert kept.get(name, 0) + lost == number, (data_set, name)
+
+
+def test_ds2_is_the_test_part_and_validation_patients_are_whole(mitdb_store):
+    windows = mitdb_store.windows
+    assert set(windows.loc[windows["part"] == "test", "record"]) == set(DS2)
+    assert not set(windows.loc[windows["part"] != "test", "record"]) & set(DS2)
+    assert (windows.groupby("record")["part"].nunique() == 1).all()
+    counts = mitdb_store.select("aami").counts()
+    assert (counts > 0).all().all()
+
+
+def test_the_person_on_both_sides_is_reported_and_the_other_task_is_clean(mitdb_store):
+    leak = mitdb_store.summary["leaks"]["part"]["shared_patients"]
+    assert leak["count"] == 1
+    assert leak["examples"][0]["records"] == ["201", "202"]
+    assert mitdb_store.summary["leaks"]["part_disjoint"]["shared_patients"]["count"] == 0
+    disjoint = mitdb_store.select("aami_disjoint")
+    assert "202" not in disjoint.of("test").records
+    assert {"201", "202"} <= set(disjoint.of("train").records)
+
+
+@pytest.mark.parametrize("record", ["100", "114"])
+def test_the_beat_stands_at_its_place_in_the_right_lead(mitdb_store, record):
+    """At 2.5 s of a window stands the sample that wfdb reads at the annotation."""
+    import wfdb
+
+    path = str(shared_data("mitdb") / record)
+    signal, notes = wfdb.rdrecord(path), wfdb.rdann(path, "atr")
+    mlii = signal.p_signal[:, signal.sig_name.index("MLII")]
+    rows = np.flatnonzero(mitdb_store.windows["record"] == record)[50:80]
+    found = mitdb_store.read(rows)[:, :, 0]
+    beats = notes.sample[np.isin(notes.symbol, list("NAV"))]
+    starts_s = (mitdb_store.windows["start"].to_numpy()[rows] - _offset(mitdb_store, record)) / 120
+    for start_s, window in zip(starts_s, found, strict=True):
+        beat = beats[np.argmin(np.abs(beats / 360 - (start_s + 2.5)))]
+        assert abs(beat / 360 - (start_s + 2.5)) <= 0.5 / 120 + 1e-9
+        own = window[300 - 180 : 300 + 60]
+        shifts = range(-6, 7)  # at 360 Hz
+        alike = [np.corrcoef(mlii[beat - 540 + s : beat + 180 + s : 3], own)[0, 1] for s in shifts]
+        assert max(alike) > 0.97
+        assert abs(shifts[np.argmax(alike)]) <= 2
+
+
+def _offset(dataset, record):
+    """Where the record's samples begin in the packed file: each has 650,000 / 3 samples."""
+    order = list(dict.fromkeys(dataset.windows["record"]))
+    return order.index(record) * -(-650000 // 3)
+
+
+def test_rr_intervals_are_those_between_annotated_beats(mitdb_store):
+    import wfdb
+
+    notes = wfdb.rdann(str(shared_data("mitdb") / "100"), "atr")
+    beats_s = notes.sample[np.isin(notes.symbol, list("NAV"))] / 360
+    own = mitdb_store.windows[mitdb_store.windows["record"] == "100"]
+    rr = pd.Series(np.diff(beats_s))
+    first = len(beats_s) - len(own)  # nearly all are lost at the first edge
+    i = 40
+    row = own.iloc[i]
+    candidates = [first + i - k for k in range(4)]
+    position = min(candidates, key=lambda b: abs(rr[b - 1] - row["rr_before_s"]))
+    assert row["rr_before_s"] == pytest.approx(rr[position - 1])
+    assert row["rr_after_s"] == pytest.approx(rr[position])
+    assert row["rr_mean_s"] == pytest.approx(rr[position - 10 : position].mean())
+
+
+def test_a_missing_file_is_named(tmp_path):
+    folder = tmp_path / "mitdb"
+    shutil.copytree(shared_data("mitdb"), folder)
+    (folder / "234.dat").unlink()
+    with pytest.raises(DatasetError, match=r"lacks 1 files.*234\.dat"):
+        MitdbSource(folder)

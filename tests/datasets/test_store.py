@@ -1,0 +1,176 @@
+import json
+import shutil
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+from made import LEADS, N_SAMPLES, small_source
+
+from ecglib.datasets import find_stores, open_dataset, prepare
+from ecglib.datasets.store import Dataset, Record, Task, labels_to_classes, write_store
+from ecglib.errors import DatasetError
+
+
+def test_samples_come_back_to_half_a_microvolt(tmp_path):
+    source = small_source(n_records=6, n_patients=6)
+    dataset = write_store(source, tmp_path, progress=False)
+    original = np.stack([record.signal_mv for record in source.records()])
+    found = dataset.read(np.arange(6))
+    assert found.shape == (6, N_SAMPLES, len(LEADS))
+    assert found.dtype == np.float32
+    assert np.abs(found - original).max() <= 0.0005 + 1e-6
+
+
+def test_windows_may_overlap_and_are_read_in_the_order_asked(tmp_path):
+    source = small_source(n_records=6, n_patients=6)
+    long = np.arange(1000)[:, None] * np.array([[0.001, -0.001, 0.002]])
+    windows = [
+        {"patient": "p", "start": s, "length": N_SAMPLES, "labels": ["A"], "part": "train"}
+        for s in (0, 10, 600)
+    ]
+    source.records = lambda: iter([Record("x", long, windows)])
+    dataset = write_store(source, tmp_path, progress=False)
+    found = dataset.read(np.array([2, 0, 1]))
+    assert np.allclose(found[:, 0, 0], [0.6, 0.0, 0.01], atol=1e-6)
+    assert np.allclose(found[0], long[600:1000], atol=1e-6)
+
+
+def test_the_signals_file_is_a_plain_npy_file(small_store):
+    signals = np.load(small_store.path / "signals.npy")
+    assert signals.dtype == np.int16
+    assert signals.shape == (96 * N_SAMPLES, len(LEADS))
+
+
+def test_prepared_once_and_same_content_same_fingerprint(tmp_path):
+    first = write_store(small_source(), tmp_path, progress=False)
+    stamp = (first.path / "signals.npy").stat().st_mtime_ns
+    second = write_store(small_source(), tmp_path, progress=False)
+    assert second.path == first.path
+    assert (second.path / "signals.npy").stat().st_mtime_ns == stamp
+    elsewhere = write_store(small_source(), tmp_path / "other", progress=False)
+    assert elsewhere.fingerprint == first.fingerprint
+    changed = write_store(small_source(seed=1), tmp_path, progress=False)
+    assert changed.fingerprint != first.fingerprint
+
+
+def test_a_preparation_that_breaks_off_leaves_nothing(tmp_path):
+    source = small_source()
+    whole = source.records
+
+    def breaks() -> Iterator[Record]:
+        yield from list(whole())[:3]
+        raise KeyboardInterrupt
+
+    source.records = breaks
+    with pytest.raises(KeyboardInterrupt):
+        write_store(source, tmp_path, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_and_nothing_is_kept(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    with pytest.raises(DatasetError, match=r"No space left.*prepare again"):
+        write_store(small_source(), tmp_path, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "cut", "message"),
+    [
+        ("signals.npy", 1000, "signals.npy cannot be read whole"),
+        ("windows.parquet", 1000, "windows.parquet cannot be read"),
+        ("dataset.json", 10, "dataset.json cannot be read"),
+    ],
+)
+def test_a_store_cut_short_is_refused_with_the_remedy(small_store, tmp_path, name, cut, message):
+    broken = tmp_path / small_store.path.name
+    shutil.copytree(small_store.path, broken)
+    content = (broken / name).read_bytes()
+    (broken / name).write_bytes(content[:-cut])
+    with pytest.raises(DatasetError, match=message) as error:
+        Dataset(broken)
+    assert "ecglib prepare" in str(error.value)
+
+
+def test_a_table_of_another_length_is_refused(small_store, tmp_path):
+    broken = tmp_path / small_store.path.name
+    shutil.copytree(small_store.path, broken)
+    windows = pd.read_parquet(broken / "windows.parquet")
+    windows.iloc[:-1].to_parquet(broken / "windows.parquet")
+    with pytest.raises(DatasetError, match=r"95 rows, dataset\.json says 96"):
+        Dataset(broken)
+
+
+@pytest.mark.parametrize(
+    ("factor", "guess"), [(1e-3, "volt; multiply them by 1000"), (1e3, "microvolt")]
+)
+def test_a_unit_that_cannot_be_millivolt_is_refused(tmp_path, factor, guess):
+    source = small_source()
+    source._signals_mv = source._signals_mv * factor
+    with pytest.raises(DatasetError, match=guess):
+        write_store(source, tmp_path, progress=False)
+
+
+def test_nan_and_wrong_lead_counts_are_refused_by_name(tmp_path):
+    source = small_source()
+    source._signals_mv[7, 5, 1] = np.nan
+    with pytest.raises(DatasetError, match=r"r007.*NaN"):
+        write_store(source, tmp_path, progress=False)
+    source = small_source()
+    source._signals_mv = source._signals_mv[:, :, :2]
+    with pytest.raises(DatasetError, match=r"shape \(400, 2\), expected \(n_samples, 3\)"):
+        write_store(source, tmp_path, progress=False)
+
+
+def test_labels_become_classes_by_the_task():
+    task = Task("t", "multi_label", {"MI": ["IMI", "AMI"], "NORM": ["NORM"]})
+    labels = pd.Series([["IMI", "AMI"], ["NORM", "SR"], ["SR"], []])
+    assert labels_to_classes(labels, task).tolist() == [[1, 0], [0, 1], [0, 0], [0, 0]]
+
+
+def test_a_multi_class_task_leaves_out_what_has_no_class(tmp_path):
+    source = small_source(kind="multi_class")
+    source._table.at[0, "labels"] = ["Q"]
+    dataset = write_store(source, tmp_path, progress=False)
+    selection = dataset.select("letters")
+    assert len(selection.rows) == 95
+    assert 0 not in selection.rows
+    assert (selection.y.sum(axis=1) == 1).all()
+
+
+def test_a_selection_of_a_part_keeps_rows_and_labels_together(small_store):
+    selection = small_store.select("letters")
+    own = selection.of("test")
+    assert set(own.part) == {"test"}
+    expected = small_store.windows.iloc[own.rows]
+    assert expected["record"].tolist() == own.records.tolist()
+    assert [("A" in labels) for labels in expected["labels"]] == own.y[:, 0].astype(bool).tolist()
+    assert selection.counts().loc["A", "test"] == own.y[:, 0].sum()
+
+
+def test_unknown_tasks_and_names_are_refused_with_the_choices(small_store, tmp_path):
+    with pytest.raises(DatasetError, match=r"no task 'words'.*letters"):
+        small_store.select("words")
+    with pytest.raises(DatasetError, match=r"ecglib prepare mitdb"):
+        open_dataset("mitdb", tmp_path)
+    with pytest.raises(DatasetError, match=r"No source is called 'mitbd'"):
+        prepare("mitbd", tmp_path)
+
+
+def test_a_name_that_fits_two_stores_asks_which(tmp_path):
+    a = write_store(small_source(), tmp_path, progress=False)
+    write_store(small_source(seed=1), tmp_path, progress=False)
+    assert len(find_stores(tmp_path)) == 2
+    with pytest.raises(DatasetError, match="2 stores of 'small'"):
+        open_dataset("small", tmp_path)
+    assert open_dataset(a.path.name, tmp_path).fingerprint == a.fingerprint
+
+
+def test_the_summary_is_plain_json_with_the_leak_report(small_store):
+    summary = json.loads((small_store.path / "dataset.json").read_text())
+    assert summary["signal"]["unit"] == "mV"
+    assert summary["leaks"]["part"]["shared_patients"]["count"] == 0

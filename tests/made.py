@@ -1,0 +1,47 @@
+"""What several tests make or look for: small records, and the real data where it is."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.signal import butter, sosfilt
+
+from ecglib.datasets.arrays import ArraysSource
+from ecglib.datasets.store import Task
+
+RATE_HZ = 100.0
+N_SAMPLES = 400
+LEADS = ("I", "II", "V1")
+SHARED = Path(os.environ.get("ECG_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def shared_data(name: str) -> Path:
+    """Folder of a real dataset, or a skipped test that says what is missing."""
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"real data not found: {folder} (set ECG_SHARED_DATA to the folder above it)")
+    return folder
+
+
+def small_source(n_records=96, n_patients=48, seed=0, kind="multi_label", **options):
+    """Records whose classes are easy to tell: A has slow waves, B has fast ones."""
+    rng = np.random.default_rng(seed)
+    patients = np.arange(n_records) % n_patients
+    flags = rng.random((n_records, 2)) < 0.5
+    if kind == "multi_class":
+        flags[:, 1] = ~flags[:, 0]
+    shape = (n_records, N_SAMPLES, len(LEADS))
+    signals = 0.2 * rng.standard_normal(shape)
+    for column, band_hz in enumerate([(2, 5), (12, 20)]):
+        filter_ = butter(2, band_hz, "band", fs=RATE_HZ, output="sos")
+        waves = sosfilt(filter_, rng.standard_normal(shape), axis=1)
+        signals += flags[:, column, None, None] * waves
+    labels = [[c for c, on in zip("AB", own, strict=True) if on] for own in flags]
+    names = [f"r{i:03d}" for i in range(n_records)]
+    table = pd.DataFrame(
+        {"record": names, "patient": [f"p{p:02d}" for p in patients], "labels": labels}
+    )
+    task = Task("letters", kind, {"A": ["A"], "B": ["B"]})
+    return ArraysSource("small", signals, names, table, task, RATE_HZ, LEADS, **options)

@@ -1,0 +1,103 @@
+import random
+
+import keras
+import numpy as np
+import pytest
+from check import SHAPES, probabilities, scale, tiny_model, windows
+
+from ecglib import experiment
+from ecglib.errors import ExperimentError
+from ecglib.models import ENCODERS, FUSIONS, build_model
+
+GOOD = {
+    "inputs": {"time": SHAPES["time"], "frequency": SHAPES["frequency"]},
+    "branches": {"time": "cnn", "frequency": "cnn"},
+    "fusion": "late_average",
+    "n_classes": 3,
+    "kind": "multi_class",
+}
+ONE = {"inputs": {"time": (128, 2)}, "branches": {"time": "cnn"}, "fusion": "none"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fusion": "late_averag"}, "'late_averag'.*Did you mean 'late_average'"),
+        ({"fusion": "none"}, "fusion='none' with the branches"),
+        ({**ONE, "fusion": "late_average"}, "use fusion='none'"),
+        ({"branches": {"time": "cnn_lstm", "frequency": "cnn"}}, "Did you mean 'cnn_bilstm'"),
+        ({"branches": {"tim": "cnn", "frequency": "cnn"}}, "Did you mean 'time'"),
+        ({"branches": {}, "inputs": {}}, "No branches"),
+        ({"inputs": {"time": (128, 2)}}, r"\['frequency', 'time'\]"),
+        ({**ONE, "inputs": {"time": (128,)}}, r"\(n_samples, n_leads\)"),
+        ({**ONE, "inputs": {"time": (None, 2)}}, r"\(n_samples, n_leads\)"),
+        ({**ONE, "inputs": {"time": (31, 2)}}, "n_samples=31 .* at least 32"),
+        (
+            {
+                "inputs": {"spectrogram": (8, 3, 2)},
+                "branches": {"spectrogram": "cnn2d"},
+                "fusion": "none",
+            },
+            "n_bins=3 .* at least 4",
+        ),
+        ({"kind": "multilabel"}, "Did you mean 'multi_label'"),
+        ({"n_classes": 1}, "n_classes=1, expected at least 2"),
+        ({"width": 0}, "width=0"),
+        ({"dropout": 1.0}, "dropout=1.0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes, message):
+    with pytest.raises(ExperimentError, match=message):
+        build_model(**{**GOOD, **changes})
+
+
+def test_the_choices_are_those_of_an_experiment():
+    assert {name: tuple(encoders) for name, encoders in ENCODERS.items()} == experiment.ENCODERS
+    assert tuple(FUSIONS) == experiment.FUSIONS
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("time", (32, 1)), ("frequency", (16, 1)), ("spectrogram", (4, 4, 1)), ("time", (129, 3))],
+)
+def test_every_encoder_takes_the_shortest_view_and_odd_lengths(name, shape):
+    for encoder in ENCODERS[name]:
+        model = build_model({name: shape}, {name: encoder}, "none", 2, "multi_label", 4, 4)
+        x = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
+        assert np.isfinite(probabilities(model, {name: x})).all()
+
+
+@pytest.mark.parametrize(
+    "names", [("frequency", "spectrogram"), ("time", "frequency"), ("time", "spectrogram")]
+)
+def test_early_fusion_sees_each_view_with_and_without_a_time_branch(names):
+    encoders = {"time": "cnn_bilstm", "frequency": "cnn", "spectrogram": "cnn2d"}
+    model = tiny_model({name: encoders[name] for name in names}, "early_concat")
+    used = {type(layer).__name__ for layer in model.layers}
+    assert ("Bidirectional" in used) == ("time" in names)
+    batch = windows(names)
+    scale(model, batch)
+    before = probabilities(model, batch)
+    for name in names:
+        changed = {**batch, name: batch[name][::-1]}
+        assert np.abs(probabilities(model, changed) - before).max() > 1e-3
+
+
+def test_a_branch_starts_alike_alone_and_in_any_fusion():
+    alone = tiny_model({"frequency": "cnn"}, "none")
+    fused = tiny_model({"time": "cnn", "frequency": "cnn"}, "intermediate_gated")
+    batch = windows(["time", "frequency"])
+
+    def features(model):
+        tail = keras.Model(model.inputs, model.get_layer("frequency_features").output)
+        return np.asarray(tail({x.name: batch[x.name] for x in model.inputs}))
+
+    np.testing.assert_array_equal(features(alone), features(fused))
+
+
+def test_building_leaves_other_random_generators_alone():
+    random.seed(3)
+    np.random.seed(3)
+    expected = random.Random(3).random(), np.random.RandomState(3).random()
+    tiny_model({"time": "cnn"}, "none")
+    assert (random.random(), np.random.random()) == expected

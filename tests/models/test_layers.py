@@ -1,0 +1,106 @@
+import keras
+import numpy as np
+import pytest
+from check import SHAPES, scale, tiny_model, windows
+from scipy.interpolate import interp1d
+
+from ecglib.models.layers import Interpolate, WeightedAverage, seed_stream
+
+RANDOM = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(("n_frames", "n_steps"), [(5, 40), (7, 16), (16, 4), (1, 6)])
+def test_interpolation_is_that_of_scipy_between_the_middles(n_frames, n_steps):
+    x = RANDOM.normal(size=(2, n_frames, 3))
+    middles = (np.arange(n_steps) + 0.5) / n_steps
+    if n_frames == 1:
+        expected = np.repeat(x, n_steps, axis=1)
+    else:
+        known = (np.arange(n_frames) + 0.5) / n_frames
+        held = (x[:, 0], x[:, -1])
+        expected = interp1d(known, x, axis=1, bounds_error=False, fill_value=held)(middles)
+    np.testing.assert_allclose(Interpolate(n_steps)(x), expected, atol=1e-6)
+
+
+def test_interpolation_keeps_what_happens_when_in_its_place():
+    """A frame that stands out is found in the middle of its own share of the samples."""
+    x = np.zeros((1, 10, 1), "float32")
+    x[0, 3] = 1.0
+    y = np.asarray(Interpolate(100)(x))[0, :, 0]
+    assert np.average(np.arange(100), weights=y) == pytest.approx(34.5, abs=1e-4)
+
+
+def test_weighted_average_starts_as_the_mean_and_is_not_trained():
+    x = RANDOM.random((4, 3, 2)).astype("float32")
+    layer = WeightedAverage()
+    np.testing.assert_allclose(layer(x), x.mean(axis=1), atol=1e-6)
+    assert layer.trainable_weights == []
+    layer.set_weights([np.array([0.2, 0.0, 0.8])])
+    np.testing.assert_allclose(layer(x), 0.2 * x[:, 0] + 0.8 * x[:, 2], atol=1e-6)
+
+
+def test_seed_stream_depends_on_seed_and_name_only():
+    first = [next(stream) for stream in [seed_stream(1, "a")] for _ in range(3)]
+    assert first == [next(stream) for stream in [seed_stream(1, "a")] for _ in range(3)]
+    assert len({*first, next(seed_stream(2, "a")), next(seed_stream(1, "b"))}) == 5
+
+
+def lstm_by_hand(x, kernel, recurrent, bias):
+    """Last output of an LSTM over x (n_windows, n_steps, n_channels), from its equations."""
+
+    def sigmoid(z):
+        return 1 / (1 + np.exp(-z))
+
+    n = recurrent.shape[0]
+    h = c = np.zeros((len(x), n))
+    for step in range(x.shape[1]):
+        z = x[:, step] @ kernel + h @ recurrent + bias
+        i, f, g, o = (z[:, k * n : (k + 1) * n] for k in range(4))
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+    return h
+
+
+def test_both_directions_of_the_bilstm_have_seen_the_whole_window():
+    model = tiny_model({"time": "cnn_bilstm"}, "none")
+    lstm = next(layer for layer in model.layers if isinstance(layer, keras.layers.Bidirectional))
+    n_steps = lstm.input.shape[1]
+    assert n_steps == SHAPES["time"][0] // 16
+    x = RANDOM.normal(size=(4, *lstm.input.shape[1:])).astype("float32")
+    pooled = np.asarray(lstm(x))
+    weights = [np.asarray(weight) for weight in lstm.weights]
+    np.testing.assert_allclose(pooled[:, :8], lstm_by_hand(x, *weights[:3]), atol=1e-5)
+    np.testing.assert_allclose(pooled[:, 8:], lstm_by_hand(x[:, ::-1], *weights[3:]), atol=1e-5)
+    for step in (0, n_steps - 1):
+        changed = x.copy()
+        changed[:, step] += 1.0
+        difference = np.abs(np.asarray(lstm(changed)) - pooled)
+        assert difference[:, :8].max() > 1e-5
+        assert difference[:, 8:].max() > 1e-5
+
+
+def test_attention_between_steps_knows_their_order():
+    """Without positions, swapping two steps of the sequence would change nothing."""
+    model = tiny_model({"frequency": "cnn_transformer"}, "none")
+    embedding = next(x for x in model.layers if type(x).__name__ == "PositionEmbedding")
+    embedding.set_weights([RANDOM.normal(size=embedding.embedding.shape)])
+    tail = keras.Model(embedding.input, model.output)
+    x = RANDOM.normal(size=(2, *embedding.input.shape[1:])).astype("float32")
+    assert np.abs(np.asarray(tail(x)) - np.asarray(tail(x[:, ::-1]))).max() > 1e-4
+
+
+def test_early_fusion_gives_each_view_the_same_share():
+    """Wide and narrow views enter the shared encoder with as many channels and equal variance."""
+    branches = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
+    model = tiny_model(branches, "early_concat")
+    joined = next(x for x in model.layers if isinstance(x, keras.layers.Concatenate))
+    assert joined.output.shape[1:] == (SHAPES["time"][0], 3 * 8)
+    tail = keras.Model(model.inputs, joined.output)
+    batch = windows(branches, 64)
+    scale(model, batch)
+    batch["spectrogram"] *= 100
+    views = np.split(np.asarray(tail(batch, training=True)), 3, axis=-1)
+    for view in (views[0], views[1]):
+        assert view.std(axis=(0, 1)) == pytest.approx(1, abs=0.05)
+    # Between two frames the interpolation averages, so a little less than 1 is left.
+    assert (np.abs(views[2].std(axis=(0, 1)) - 1) < 0.4).all()

@@ -1,0 +1,212 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from made import small_source
+
+from ecglib import batch, runs
+from ecglib.batch import BatchFile, check_parameters, notebook_defaults, run_batch
+from ecglib.datasets.store import write_store
+from ecglib.errors import BatchError, ExperimentError
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+BRANCHES = {"time": "cnn", "frequency": "cnn"}
+GRID = {
+    "model": [
+        {"branches": {"time": "cnn"}},
+        {"branches": {"frequency": "cnn"}},
+        {"branches": BRANCHES, "fusion": "late_average"},
+    ],
+    "seed": [0],
+}
+SMALL = {
+    **{"task": "letters", "fusion": "none", "width": 4, "features": 8, "epochs": 1},
+    "batch_size": 16,
+}
+
+
+def written(folder, **changes):
+    values = {
+        "notebook": str(NOTEBOOKS / "03_train.ipynb"),
+        "compare": str(NOTEBOOKS / "04_compare.ipynb"),
+        "dataset": "small",
+        "parameters": SMALL,
+        "grid": GRID,
+        "ensembles_of_best_branch": [2],
+    }
+    path = folder / "own.yaml"
+    path.write_text(yaml.safe_dump(values | changes))
+    return path
+
+
+def test_the_parameters_of_the_training_notebook_are_those_of_an_experiment():
+    import dataclasses
+
+    from ecglib.experiment import Experiment
+
+    names = set(notebook_defaults(NOTEBOOKS / "03_train.ipynb"))
+    places = {"source", "data_dir", "runs_dir", "batch"}
+    fields = {f.name for f in dataclasses.fields(Experiment)} - {"fingerprint"}
+    assert names == fields | places
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"epoch": 3}, r"no parameter 'epoch'.*Did you mean 'epochs'"),
+        ({"epochs": "3"}, r"epochs='3' .* is str, expected int"),
+        ({"epochs": 2.5}, r"is float, expected int"),
+        ({"branches": ["time"]}, r"is list, expected dict"),
+    ],
+)
+def test_unknown_names_and_wrong_types_are_refused(given, message):
+    with pytest.raises(BatchError, match=message):
+        check_parameters(NOTEBOOKS / "03_train.ipynb", given)
+
+
+def test_whole_numbers_stand_for_floats_and_defaults_fill_up():
+    values = check_parameters(NOTEBOOKS / "03_train.ipynb", {"learning_rate": 1})
+    assert values["learning_rate"] == 1
+    assert values["task"] == "superdiagnostic"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gird": {}}, r"unknown keys \['gird'\]"),
+        ({"notebook": "no.ipynb"}, r"names the notebook no\.ipynb"),
+        ({"grid": None}, r"grid"),
+    ],
+)
+def test_a_wrong_batch_file_is_refused(tmp_path, changes, message):
+    with pytest.raises(BatchError, match=message):
+        BatchFile.read(written(tmp_path, **changes))
+
+
+def test_the_grid_is_every_combination(tmp_path):
+    grid = {"model": GRID["model"][:2], "seed": [0, 1], "width": [4]}
+    file = BatchFile.read(written(tmp_path, grid=grid), epochs=7)
+    combinations = file.combinations()
+    assert len(combinations) == 4
+    assert {(tuple(c["branches"]), c["seed"]) for c in combinations} == {
+        (("time",), 0),
+        (("time",), 1),
+        (("frequency",), 0),
+        (("frequency",), 1),
+    }
+    assert all(c["epochs"] == 7 and c["width"] == 4 for c in combinations)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"parameters": SMALL | {"wdith": 3}}, BatchError, "Did you mean 'width'"),
+        ({"parameters": SMALL | {"band_hz": [0.5, 80.0]}}, ExperimentError, "Nyquist"),
+        ({"parameters": SMALL | {"runs_dir": "x"}}, BatchError, r"sets .*'runs_dir'"),
+        ({"grid": {"seed": [0, 0]}}, BatchError, "same run more than once"),
+    ],
+)
+def test_nothing_starts_when_a_parameter_is_wrong(
+    small_store, tmp_path, monkeypatch, changes, error, message
+):
+    monkeypatch.setattr(batch, "_execute", None)
+    file = BatchFile.read(written(tmp_path, **changes))
+    with pytest.raises(error, match=message):
+        run_batch(file, small_store, tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def made(small_store, tmp_path_factory):
+    """A batch of three runs and a control, carried out through papermill."""
+    folder = tmp_path_factory.mktemp("batch")
+    file = BatchFile.read(written(folder))
+    return file, folder / "runs", run_batch(file, small_store, folder / "runs", jobs=2)
+
+
+def test_a_batch_leaves_runs_with_notebooks_and_a_report(made):
+    _, _, report = made
+    assert not report.failed
+    assert len(report.made) == 4
+    found = runs.find_runs(report.folder)
+    roles = sorted(run.experiment.role for run in found)
+    assert roles == ["ensemble", "fusion", "single", "single"]
+    assert all((run.path / "train.ipynb").is_file() for run in found)
+    html = report.html.read_text()
+    assert "late_average" in html
+    assert "data:image/png" in html
+
+
+def test_the_control_repeats_the_branch_that_validates_best(made):
+    found = runs.find_runs(made[2].folder)
+    singles = [run for run in found if run.experiment.role == "single"]
+    best = max(singles, key=lambda r: r.metrics["validation"]["macro"]["auroc"]["estimate"])
+    (control,) = [run for run in found if run.experiment.role == "ensemble"]
+    assert control.experiment.branches == best.experiment.branches
+    assert control.experiment.members == 2
+
+
+def test_a_finished_batch_has_nothing_to_do(made, small_store, monkeypatch):
+    file, folder, first = made
+    monkeypatch.setattr(batch, "_papermill", None)
+    again = run_batch(file, small_store, folder)
+    assert again.made == []
+    assert len(again.found) == 4
+    assert again.html == first.html
+
+
+def test_one_that_fails_stops_no_other_and_is_said(small_store, tmp_path):
+    grid = {
+        "model": [
+            {"branches": {"frequency": "cnn"}},
+            {"branches": {"spectrogram": "cnn2d"}, "view_options": {"spectrogram": {"hop": 1.0}}},
+        ]
+    }
+    file = BatchFile.read(written(tmp_path, grid=grid, ensembles_of_best_branch=[]))
+    report = run_batch(file, small_store, tmp_path / "runs", jobs=2)
+    assert len(report.made) == 1
+    ((name, error),) = report.failed.items()
+    assert "spectrogram" in name
+    assert "hop" in error
+    kept = list((report.folder / batch.FAILED).glob("*.ipynb"))
+    assert [path.stem for path in kept] == [name]
+
+
+def test_a_killed_batch_goes_on_where_it_was(tmp_path):
+    """The command is killed after its first run; the next call makes only what is missing."""
+    store = write_store(small_source(), tmp_path / "data", progress=False)
+    file = written(tmp_path, ensembles_of_best_branch=[])
+    command = [sys.executable, "-m", "ecglib", "batch", str(file), "--jobs", "1"]
+    command += ["--dataset", str(store.path), "--runs-dir", str(tmp_path / "runs")]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    pattern = "*/[!.]*/metrics.json"
+    while not list((tmp_path / "runs").glob(pattern)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) != 0
+    finished = {path.parent.name for path in (tmp_path / "runs").glob(pattern)}
+    assert 1 <= len(finished) < 3
+    report = run_batch(BatchFile.read(file), store, tmp_path / "runs", jobs=2)
+    assert finished <= set(report.found)
+    assert len(report.made) + len(report.found) == 3
+    assert not report.failed
+
+
+def test_threads_are_shared_out(monkeypatch, tmp_path):
+    seen = {}
+
+    class Processes:
+        def run(self, command, environment):
+            seen.update(environment)
+            return 1, "an error\n"
+
+    job = batch.Job(None, {}, {}, tmp_path / "b" / "run")
+    error = batch._execute(Path("n.ipynb"), job, "2", Processes())
+    assert seen["ECGLIB_THREADS"] == "2"
+    assert error.startswith("an error")
+    assert os.environ.get("ECGLIB_THREADS") != "2"

@@ -1,0 +1,137 @@
+import dataclasses
+import json
+
+import pytest
+
+from ecglib import experiment as rooms
+from ecglib.errors import ExperimentError, LeakError
+from ecglib.experiment import Experiment
+
+THREE = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
+
+
+def made(**changes):
+    values = {"dataset": "small", "fingerprint": "f", "task": "letters"}
+    return Experiment(**(values | {"branches": {"time": "cnn"}} | changes))
+
+
+def test_values_survive_json_and_keep_their_hash():
+    own = made(branches=THREE, fusion="late_average", view_options={"spectrogram": {"hop_s": 0.1}})
+    again = Experiment(**json.loads(json.dumps(own.to_dict())))
+    assert again == own
+    assert again.hash == own.hash
+
+
+def test_the_order_of_branches_and_the_kind_of_sequence_do_not_matter():
+    one = made(branches=THREE, fusion="late_average", band_hz=[0.5, 40])
+    two = made(branches=dict(reversed(THREE.items())), fusion="late_average", band_hz=(0.5, 40.0))
+    assert one.hash == two.hash
+    assert one.run_name == two.run_name
+
+
+CHANGES = {
+    **{"task": "words", "fingerprint": "g", "dataset": "large", "branches": {"time": "cnn_bilstm"}},
+    **{"members": 2, "band_hz": (1, 40), "width": 8, "features": 8, "dropout": 0.1, "epochs": 2},
+    **{"steps_per_epoch": 3, "batch_size": 8, "learning_rate": 0.1, "weight_decay": 0.1},
+    **{"patience": 1, "class_weights": "sqrt", "seed": 1, "allow_leaks": ("shared_patients",)},
+    **{"view_options": {"time": {"any": 1}}},
+}
+
+
+def test_every_value_changes_the_hash():
+    names = {f.name for f in dataclasses.fields(Experiment)} - {"fusion"}
+    assert set(CHANGES) == names
+    hashes = {made(**{name: value}).hash for name, value in CHANGES.items()}
+    fused = {made(branches=THREE, fusion=fusion).hash for fusion in rooms.FUSIONS}
+    assert len(hashes | fused | {made().hash}) == len(CHANGES) + len(fused) + 1
+
+
+def test_settings_of_a_view_that_no_branch_looks_at_decide_nothing():
+    assert made(view_options={"spectrogram": {"hop_s": 0.1}}).hash == made().hash
+
+
+def test_seeds_of_a_model_share_its_name_and_model_hash():
+    a, b = made(seed=0), made(seed=1)
+    assert (a.model, a.model_hash) == (b.model, b.model_hash)
+    assert a.hash != b.hash
+    assert a.run_name.startswith("time-cnn_seed0_")
+
+
+def test_roles_and_names():
+    assert (made().role, made().model) == ("single", "time:cnn")
+    assert (made(members=3).role, made(members=3).model) == ("ensemble", "3 x time:cnn")
+    fused = made(branches=THREE, fusion="early_concat")
+    assert fused.role == "fusion"
+    assert fused.model == "early_concat(time:cnn + frequency:cnn + spectrogram:cnn2d)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"branches": {"time": "cnm"}}, r"expected one of .*Did you mean 'cnn'"),
+        ({"branches": {"tme": "cnn"}}, r"Did you mean 'time'"),
+        ({"branches": {}}, "expected representation: encoder"),
+        ({"branches": THREE}, r"fusion='none' with 3 branches"),
+        ({"branches": THREE, "fusion": "erly_concat"}, "Did you mean 'early_concat'"),
+        ({"fusion": "early_concat"}, "with one branch"),
+        ({"branches": THREE, "fusion": "early_concat", "members": 2}, "repeats a single branch"),
+        ({"epochs": 0}, "epochs=0, expected at least 1"),
+        ({"epochs": 2.5}, "epochs=2.5 is float, expected int"),
+        ({"epochs": True}, "is bool, expected int"),
+        ({"seed": "0"}, "seed='0' is str, expected int"),
+        ({"dropout": 1.0}, "below 1"),
+        ({"learning_rate": 0.0}, "expected above 0"),
+        ({"band_hz": [0.5]}, "a low and a high edge"),
+        ({"class_weights": "root"}, "expected one of"),
+        ({"allow_leaks": ["patients"]}, "expected one of"),
+        ({"view_options": {"scalogram": {}}}, "view_options"),
+    ],
+)
+def test_wrong_values_are_refused_with_the_remedy(changes, message):
+    with pytest.raises(ExperimentError, match=message):
+        made(**changes)
+
+
+def fitting(store, **changes):
+    return made(fingerprint=store.fingerprint, **changes)
+
+
+def test_a_filter_edge_above_nyquist_names_the_frequency(small_store):
+    with pytest.raises(ExperimentError, match=r"band_hz=\(0\.5, 60\.0\) at 100 Hz.*50 Hz \(Nyq"):
+        fitting(small_store, band_hz=[0.5, 60.0]).check(small_store)
+
+
+def test_another_store_is_refused(small_store):
+    with pytest.raises(ExperimentError, match="Open that store"):
+        made(fingerprint="other").check(small_store)
+
+
+def test_class_weights_are_for_multi_class_tasks(small_store, small_class_store):
+    with pytest.raises(ExperimentError, match="use 'none'"):
+        fitting(small_store, class_weights="sqrt").check(small_store)
+    assert fitting(small_class_store, class_weights="sqrt").check(small_class_store) == []
+
+
+def test_a_class_without_positives_in_training_is_named(small_store, monkeypatch):
+    labels = small_store.windows["labels"].copy()
+    training = (small_store.windows["part"] == "train").to_numpy()
+    labels[training] = [["A"]] * training.sum()
+    monkeypatch.setattr(small_store, "windows", small_store.windows.assign(labels=labels))
+    with pytest.raises(ExperimentError, match=r"No window of the training part shows \['B'\]"):
+        fitting(small_store).check(small_store)
+
+
+def test_a_leak_is_refused_by_training_and_marked_when_allowed(mitdb_store):
+    own = {"dataset": "mitdb", "task": "aami", "fingerprint": mitdb_store.fingerprint}
+    with pytest.raises(LeakError, match=r"201.*202.*allow_leaks=\['shared_patients'\]"):
+        made(**own).check(mitdb_store)
+    marks = made(**own, allow_leaks=["shared_patients"]).check(mitdb_store)
+    assert marks == ["leak: 1 shared patients"]
+    assert made(**(own | {"task": "aami_disjoint"})).check(mitdb_store) == []
+
+
+def test_the_names_are_those_that_the_models_build():
+    from ecglib import models
+
+    assert {name: tuple(own) for name, own in models.ENCODERS.items()} == rooms.ENCODERS
+    assert tuple(models.FUSIONS) == rooms.FUSIONS

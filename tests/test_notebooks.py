@@ -1,0 +1,93 @@
+"""Each notebook runs top to bottom through papermill, with its defaults at a small size."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ecglib.batch import notebook_defaults
+from ecglib.datasets.store import write_store
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """A small synthetic store, where the notebooks look for theirs."""
+    from ecglib.datasets.synthetic import SyntheticSource
+
+    folder = tmp_path_factory.mktemp("places")
+    store = write_store(SyntheticSource(n_patients=60), folder / "data", progress=False)
+    return folder, store
+
+
+def execute(name, folder, **parameters):
+    given = [word for item in parameters.items() for word in ("-p", item[0], str(item[1]))]
+    executed = folder / name
+    done = subprocess.run(
+        [sys.executable, "-m", "papermill", str(NOTEBOOKS / name), str(executed)]
+        + ["--no-progress-bar", "--kernel", "python3", *given],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(executed.read_text())
+
+
+def pictures(notebook):
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def errors_printed(notebook):
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    return "".join("".join(o["text"]) for o in outputs if o.get("name") == "stderr")
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_no_outputs_are_committed_and_parameters_are_plain(path):
+    cells = json.loads(path.read_text())["cells"]
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert all(not cell["outputs"] and cell["execution_count"] is None for cell in code)
+    assert cells[0]["cell_type"] == "markdown"
+    assert notebook_defaults(path)
+
+
+def test_dataset_and_representations_run_with_pictures(places):
+    folder, store = places
+    shown = execute("01_dataset.ipynb", folder, dataset=store.path)
+    assert pictures(shown) == 6  # the class balance and an ECG of each class
+    assert errors_printed(shown) == ""
+    shown = execute("02_representations.ipynb", folder, dataset=store.path)
+    assert pictures(shown) == 3
+    assert errors_printed(shown) == ""
+
+
+def test_train_and_compare_run_with_pictures(places):
+    folder, store = places
+    own = {"dataset": store.path, "runs_dir": folder / "runs", "epochs": 1, "width": 4}
+    for parameters in (
+        {"branches": {"time": "cnn"}, "fusion": "none"},
+        {"branches": {"frequency": "cnn"}, "fusion": "none"},
+        {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "intermediate_gated"},
+    ):
+        text = json.dumps(parameters | own, default=str)
+        executed = folder / "train.ipynb"
+        done = subprocess.run(
+            [sys.executable, "-m", "papermill", str(NOTEBOOKS / "03_train.ipynb"), str(executed)]
+            + ["--no-progress-bar", "--parameters_yaml", text],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        shown = json.loads(executed.read_text())
+        assert pictures(shown) == 2
+    shown = execute("04_compare.ipynb", folder, runs_dir=folder / "runs")
+    assert pictures(shown) == 2
+    text = json.dumps(shown)
+    assert "synthetic data" in text
+    assert "intermediate_gated" in text

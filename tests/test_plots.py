@@ -1,0 +1,284 @@
+"""What the figures show: data in the artists, ticks in s, Hz and mV, names and marks."""
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from ecglib import plots
+from ecglib.errors import EcgError
+
+TWELVE = ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
+
+
+def texts(fig) -> list[str]:
+    """All that can be read in a figure, legends included."""
+    fig.canvas.draw()
+    return [t.get_text() for t in fig.findobj(mpl.text.Text) if t.get_text()]
+
+
+def line(ax, label: str):
+    (found,) = (one for one in ax.lines if one.get_label() == label)
+    return found
+
+
+@pytest.fixture
+def one_of_each():
+    """Name -> function that draws it with a mark."""
+    y = np.eye(3)[[0, 1, 2, 0, 1, 2]]
+    p = np.clip(y * 0.5 + 0.2, 0, 1)
+    counts = pd.DataFrame({"train": [5, 0], "test": [2, 3]}, index=["NORM", "MI"])
+    epochs = pd.DataFrame({"epoch": [0], "loss": [1], "val_loss": [1], "val_auroc": [0.5]})
+    row = {"estimate": [0.9], "low": [0.8], "high": [0.95]}
+    score = pd.DataFrame({"name": ["a"], "role": ["single"], **row})
+    difference = pd.DataFrame({"fusion": ["a"], "against": ["b"], "verdict": ["adds"], **row})
+    time = ({"time": np.zeros((9, 1))}, {"time": {"time_s": np.arange(9)}}, {"time": "mV"})
+    return {
+        "ecg": lambda mark: plots.ecg(np.zeros((100, 1)), 100, ["I"], mark=mark),
+        "class_balance": lambda mark: plots.class_balance(counts, mark=mark),
+        "views": lambda mark: plots.views(*time, mark=mark),
+        "history": lambda mark: plots.history(epochs, mark=mark),
+        "roc_and_pr": lambda mark: plots.roc_and_pr(y, p, list("abc"), mark=mark),
+        "confusion": lambda mark: plots.confusion(y, y, list("abc"), mark=mark),
+        "scores": lambda mark: plots.scores(score, mark=mark),
+        "differences": lambda mark: plots.differences(difference, mark=mark),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    "ecg class_balance views history roc_and_pr confusion scores differences".split(),
+)
+def test_every_figure_is_closed_and_carries_the_mark(name, one_of_each, tmp_path):
+    fig = one_of_each[name]("synthetic data")
+    assert plt.get_fignums() == []
+    assert "synthetic data" in texts(fig)
+    assert "synthetic data" not in texts(one_of_each[name](""))
+    fig.savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 0
+
+
+def test_ecg_paper_has_the_usual_squares_in_true_size():
+    fig = plots.ecg(np.zeros((1000, 12)), 100, TWELVE)
+    (ax,) = fig.axes
+    np.testing.assert_allclose(np.diff(ax.get_xticks()), 0.2)
+    np.testing.assert_allclose(np.diff(ax.get_yticks()), 0.5)
+    for axis, small, large in ((ax.xaxis, 0.04, 0.2), (ax.yaxis, 0.1, 0.5)):
+        lines = np.concatenate([axis.get_minorticklocs(), axis.get_majorticklocs()])
+        low, high = sorted(axis.get_view_interval())
+        lines = np.unique(lines[(lines > low) & (lines < high)].round(6))
+        np.testing.assert_allclose(np.unique(np.diff(lines).round(6)), small)
+        np.testing.assert_allclose(np.diff(axis.get_majorticklocs()), large)
+    box = ax.get_window_extent()
+    seconds, millivolts = np.diff(ax.get_xlim())[0], np.diff(ax.get_ylim())[0]
+    assert box.width / fig.dpi * 25.4 / seconds == pytest.approx(25)
+    assert box.height / fig.dpi * 25.4 / millivolts == pytest.approx(10)
+    labels = [t.get_text() for t in ax.get_xticklabels() if t.get_text()]
+    assert labels == [str(s) for s in range(11)]
+
+
+def test_ecg_shows_twelve_leads_in_four_columns_over_a_rhythm_strip():
+    order = [*TWELVE[6:], *TWELVE[:6]]
+    signal = np.random.default_rng(0).normal(0, 0.2, (1000, 12))
+    (ax,) = plots.ecg(signal, 100, order).axes
+    starts = {"I": 0.0, "AVR": 2.5, "V2": 5.0, "V6": 7.5}
+    for name, start_s in starts.items():
+        drawn = line(ax, name)
+        first = round(start_s * 100)
+        np.testing.assert_allclose(drawn.get_xdata(), np.arange(first, first + 250) / 100)
+        offset = drawn.get_ydata() - signal[first : first + 250, order.index(name)]
+        np.testing.assert_allclose(offset, offset[0])
+        assert (2 * offset[0]) % 1 == pytest.approx(0, abs=1e-9)
+    strip = [one for one in ax.lines if one.get_label() == "II"]
+    assert [len(one.get_xdata()) for one in strip] == [250, 1000]
+
+
+def test_ecg_gives_each_lead_a_row_otherwise_and_each_row_a_pulse_of_1_mv():
+    signal = np.random.default_rng(0).normal(0, 0.2, (1080, 2)) + np.array([0, 1.5])
+    fig = plots.ecg(signal, 360, ["MLII", "V5"], title="record 100")
+    (ax,) = fig.axes
+    assert {"MLII", "V5", "record 100", "25 mm/s  10 mm/mV"} <= set(texts(fig))
+    rows = [line(ax, name) for name in ("MLII", "V5")]
+    assert [len(row.get_xdata()) for row in rows] == [1080, 1080]
+    assert rows[0].get_ydata().min() > rows[1].get_ydata().max() - 1e-9
+    pulses = [one for one in ax.lines if np.max(one.get_xdata()) < 0]
+    assert [np.ptp(one.get_ydata()) for one in pulses] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("shape", [(1000,), (1000, 11), (2, 1000, 12), (0, 12)])
+def test_ecg_refuses_what_is_not_one_window(shape):
+    with pytest.raises(EcgError, match="one window"):
+        plots.ecg(np.zeros(shape), 100, TWELVE)
+
+
+def test_class_balance_shows_counts_and_an_empty_class_in_red():
+    counts = pd.DataFrame({"train": [5210, 0], "test": [40, 3]}, index=["NORM", "MI"])
+    fig = plots.class_balance(counts)
+    (ax,) = fig.axes
+    assert [[bar.get_width() for bar in bars] for bars in ax.containers] == [[5210, 0], [40, 3]]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["NORM", "MI"]
+    assert {"5,210", "train", "test"} <= set(texts(fig))
+    (zero,) = (t for t in ax.texts if t.get_text() == "0")
+    assert zero.get_color() == plots.RED
+
+
+def test_views_have_axes_in_their_units():
+    rng = np.random.default_rng(0)
+    arrays = {
+        "time": rng.normal(size=(100, 2)),
+        "frequency": rng.normal(size=(20, 2)),
+        "spectrogram": rng.normal(size=(8, 5, 2)),
+    }
+    axes = {
+        "time": {"time_s": np.arange(100) / 100},
+        "frequency": {"frequency_hz": np.arange(1, 21)},
+        "spectrogram": {"time_s": 0.1 + np.arange(8) / 10, "frequency_hz": 5.0 * np.arange(1, 6)},
+    }
+    units = {"time": "mV", "frequency": "dB re 1 mV", "spectrogram": "dB re 1 mV²/Hz"}
+    fig = plots.views(arrays, axes, units, lead=1, lead_name="V5")
+    time, _, frequency, _, spectrogram, bar = fig.axes
+    assert (time.get_xlabel(), time.get_ylabel()) == ("time (s)", "mV")
+    assert (frequency.get_xlabel(), frequency.get_ylabel()) == ("frequency (Hz)", "dB re 1 mV")
+    assert spectrogram.get_ylabel() == "frequency (Hz)"
+    assert bar.get_ylabel() == "dB re 1 mV²/Hz"
+    np.testing.assert_array_equal(time.lines[0].get_ydata(), arrays["time"][:, 1])
+    np.testing.assert_array_equal(frequency.lines[0].get_xdata(), axes["frequency"]["frequency_hz"])
+    (mesh,) = spectrogram.collections
+    np.testing.assert_array_equal(mesh.get_array(), arrays["spectrogram"][:, :, 1].T)
+    assert time.get_xlim() == spectrogram.get_xlim() == (0, pytest.approx(0.99))
+    assert "spectrogram, lead V5" in texts(fig)
+
+
+def test_views_refuse_a_batch():
+    with pytest.raises(EcgError, match="one window of the batch"):
+        plots.views(
+            {"time": np.zeros((4, 9, 1))}, {"time": {"time_s": np.arange(9)}}, {"time": "mV"}
+        )
+    assert plt.get_fignums() == []
+
+
+def test_history_marks_the_best_epoch_of_each_member():
+    frame = pd.DataFrame(
+        {
+            "epoch": [0, 1, 2, 0, 1, 2],
+            "loss": [0.6, 0.4, 0.3, 0.7, 0.5, 0.4],
+            "val_loss": [0.7, 0.5, 0.6, 0.8, 0.6, 0.5],
+            "val_auroc": [0.6, 0.8, 0.7, 0.5, 0.6, 0.9],
+            "member": [0, 0, 0, 1, 1, 1],
+        }
+    )
+    fig = plots.history(frame)
+    losses, scores = fig.axes
+    found = set(texts(fig))
+    assert {"best: 0.800 in epoch 1", "best: 0.900 in epoch 2", "train", "validation"} <= found
+    np.testing.assert_array_equal(line(losses, "train").get_ydata(), [0.6, 0.4, 0.3])
+    circles = [one for one in scores.lines if one.get_marker() == "o"]
+    assert [(*one.get_xdata(), *one.get_ydata()) for one in circles] == [(1, 0.8), (2, 0.9)]
+    one = plots.history(frame[:3].drop(columns="member"))
+    assert "best: 0.800 in epoch 1" in texts(one)
+
+
+def test_history_without_a_score_has_no_best_epoch():
+    frame = pd.DataFrame({"epoch": [0], "loss": [1.0], "val_loss": [1.0], "val_auroc": [np.nan]})
+    assert not any(t.startswith("best") for t in texts(plots.history(frame)))
+
+
+def test_curves_have_the_areas_that_scikit_learn_gives():
+    rng = np.random.default_rng(0)
+    y = (rng.random((200, 3)) < [0.4, 0.1, 0.0]).astype(np.float32)
+    p = np.clip(0.4 * y + 0.6 * rng.random((200, 3)), 0, 1)
+    fig = plots.roc_and_pr(y, p, ["NORM", "MI", "HYP"])
+    found = texts(fig)
+    for k, name in enumerate(["NORM", "MI"]):
+        assert f"{name}: {roc_auc_score(y[:, k], p[:, k]):.3f}" in found
+        area = average_precision_score(y[:, k], p[:, k])
+        assert f"{name}: {area:.3f} (chance {y[:, k].mean():.3f})" in found
+        curve = line(fig.axes[0], f"{name}: {roc_auc_score(y[:, k], p[:, k]):.3f}")
+        drawn = np.trapezoid(curve.get_ydata(), curve.get_xdata())
+        assert drawn == pytest.approx(roc_auc_score(y[:, k], p[:, k]))
+    assert found.count("HYP: no positive window") == 2
+
+
+def test_confusion_counts_rows_by_class_and_columns_by_decision():
+    y = np.eye(3)[[0, 0, 0, 0, 1, 1]]
+    decisions = np.eye(3)[[0, 0, 0, 1, 1, 2]]
+    fig = plots.confusion(y, decisions, ["N", "S", "V"])
+    ax = fig.axes[0]
+    cells = {t.get_position(): t.get_text() for t in ax.texts}
+    assert cells[(0, 0)] == "3\n75%"
+    assert cells[(1, 0)] == "1\n25%"
+    assert cells[(2, 1)] == "1\n50%"
+    assert cells[(2, 2)] == "0\n0%"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("decision", "class")
+    np.testing.assert_allclose(ax.images[0].get_array()[0], [0.75, 0.25, 0])
+
+
+def test_confusion_refuses_several_labels_a_window():
+    with pytest.raises(EcgError, match="multi_label"):
+        plots.confusion(np.ones((2, 3)), np.eye(3)[:2], list("abc"))
+
+
+def test_scores_have_a_row_a_model_and_a_colour_a_role():
+    table = pd.DataFrame(
+        {
+            "name": ["fused", "2 x time", "time", "spectrogram"],
+            "role": ["fusion", "ensemble", "single", "single"],
+            "estimate": [0.92, 0.91, 0.90, 0.88],
+            "low": [0.90, 0.89, 0.88, 0.85],
+            "high": [0.93, 0.92, 0.91, 0.90],
+        }
+    )
+    fig = plots.scores(table, metric="macro AUPRC")
+    (ax,) = fig.axes
+    assert ax.get_xlabel().startswith("macro AUPRC")
+    assert [t.get_text() for t in ax.get_yticklabels()] == list(table["name"])
+    assert "0.920 [0.900, 0.930]" in texts(fig)
+    single = line(ax, "single")
+    np.testing.assert_array_equal(single.get_xdata(), [0.90, 0.88])
+    np.testing.assert_array_equal(single.get_ydata(), [2, 3])
+    colors = {line(ax, role).get_color() for role in ("fusion", "ensemble", "single")}
+    assert len(colors) == 3
+    ends = sorted(tuple(s[:, 0]) for c in ax.collections for s in c.get_segments())
+    assert ends == sorted(zip(table["low"], table["high"], strict=True))
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+
+
+def test_differences_show_zero_the_margin_and_the_verdict():
+    table = pd.DataFrame(
+        {
+            "fusion": ["late", "late", "early"],
+            "against": ["best single branch (time)", "2 x time", "best single branch (time)"],
+            "estimate": [0.02, 0.015, -0.001],
+            "low": [0.01, 0.005, -0.01],
+            "high": [0.03, 0.025, 0.004],
+            "verdict": ["adds", "adds", "adds nothing"],
+        }
+    )
+    fig = plots.differences(table, margin=0.005)
+    (ax,) = fig.axes
+    upright = [one.get_xdata()[0] for one in ax.lines if len(set(one.get_xdata())) == 1]
+    assert {0, 0.005} <= set(upright)
+    found = set(texts(fig))
+    assert {"margin 0.005", "verdict: adds", "verdict: adds nothing", "against 2 x time"} <= found
+    assert "late\nagainst best single branch (time)" in found
+    assert "-0.001 [-0.010, +0.004]" in found
+    adds = line(ax, "verdict: adds")
+    np.testing.assert_array_equal(adds.get_xdata(), [0.02, 0.015])
+    assert adds.get_color() != line(ax, "verdict: adds nothing").get_color()
+
+
+@pytest.mark.parametrize("draw", [plots.history, plots.scores, plots.differences])
+def test_a_missing_column_or_an_empty_table_is_named(draw):
+    with pytest.raises(EcgError, match=r"0 rows with the columns other"):
+        draw(pd.DataFrame({"other": []}))
+
+
+@pytest.mark.parametrize("draw", [plots.roc_and_pr, plots.confusion])
+def test_shapes_must_fit_the_classes(draw):
+    with pytest.raises(EcgError, match=r"\(2, 3\) and \(2, 2\)"):
+        draw(np.zeros((2, 3)), np.zeros((2, 2)), list("abc"))

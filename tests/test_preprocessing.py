@@ -1,0 +1,170 @@
+"""The filter against scipy.signal.sosfiltfilt and closed forms."""
+
+import keras
+import numpy as np
+import pytest
+from scipy import signal as scipy_signal
+
+from ecglib.errors import ExperimentError
+from ecglib.preprocessing import BandPass
+
+
+def ecg_like(rate_hz: float, seconds: float, n_leads: int = 3) -> np.ndarray:
+    """Beats on a wandering baseline with an offset, in mV: (n_leads windows, n, 2 leads)."""
+    rng = np.random.default_rng(0)
+    n = round(rate_hz * seconds)
+    t = np.arange(n) / rate_hz
+    windows = []
+    for _ in range(n_leads):
+        beats = sum(
+            a * np.exp(-(((t - 0.2) % 0.83 - at) ** 2) / (2 * width**2))
+            for a, at, width in ((0.1, 0.2, 0.03), (1.2, 0.36, 0.012), (-0.3, 0.4, 0.01))
+        )
+        wander = np.cumsum(rng.normal(0, 0.3 / np.sqrt(rate_hz), n))
+        lead = beats + wander + rng.normal(0, 0.02, n) + 1.5
+        windows.append(np.stack([lead, 0.5 - lead**2 / 4], axis=1))
+    return np.stack(windows)
+
+
+def sosfiltfilt(signal, rate_hz, edges, kind, order=3, pad_s=30.0):
+    """SciPy's filter after an odd extension so long that its ends do not show."""
+    pad = round(pad_s * rate_hz)
+    wide = np.pad(signal, ((0, 0), (pad, pad), (0, 0)), mode="reflect", reflect_type="odd")
+    sos = scipy_signal.butter(order, edges, kind, fs=rate_hz, output="sos")
+    return scipy_signal.sosfiltfilt(sos, wide, axis=1, padtype=None)[:, pad:-pad]
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "seconds"), [(100, 10), (500, 10), (360, 3), (128, 3.7), (100, 2.57)]
+)
+@pytest.mark.parametrize(
+    ("low_hz", "high_hz", "kind", "edges"),
+    [
+        (0.5, 40.0, "bandpass", [0.5, 40.0]),
+        (0.5, 0.0, "highpass", 0.5),
+        (0.0, 30.0, "lowpass", 30.0),
+        (5.0, 15.0, "bandpass", [5.0, 15.0]),
+    ],
+)
+def test_equals_sosfiltfilt_in_float64(rate_hz, seconds, low_hz, high_hz, kind, edges):
+    x = ecg_like(rate_hz, seconds)
+    y = np.asarray(BandPass(rate_hz, low_hz, high_hz, dtype="float64")(x))
+    assert y.dtype == np.float64
+    # 1e-4 mV is a tenth of a step of the store; windows too short for a fast FFT are exact.
+    exact = seconds < 4 and low_hz < 1
+    expected = sosfiltfilt(x, rate_hz, edges, kind)
+    np.testing.assert_allclose(y, expected, atol=1e-9 if exact and low_hz else 1e-4)
+
+
+def test_equals_sosfiltfilt_with_its_own_padding_as_long_as_it_permits():
+    x = ecg_like(100, 10)  # n_samples - 1 samples on each side
+    sos = scipy_signal.butter(3, [0.5, 40], "bandpass", fs=100, output="sos")
+    expected = scipy_signal.sosfiltfilt(sos, x, axis=1, padlen=x.shape[1] - 1)
+    y = np.asarray(BandPass(100, 0.5, 40, dtype="float64")(x))
+    np.testing.assert_allclose(y, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate_hz", [100, 500])
+def test_float32_loses_less_than_a_step_of_the_store(rate_hz):
+    x = ecg_like(rate_hz, 10)
+    y = np.asarray(BandPass(rate_hz, 0.5, 40)(x.astype(np.float32)))
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, sosfiltfilt(x, rate_hz, [0.5, 40], "bandpass"), atol=1e-4)
+
+
+def test_gain_is_a_half_at_the_edges_and_phase_is_zero():
+    t = np.arange(3000) / 100
+    x = np.stack([np.sin(2 * np.pi * f * t) for f in (2.0, 10.0, 30.0)], axis=1)[None]
+    y = np.asarray(BandPass(100, 2.0, 30.0, dtype="float64")(x))
+    inside = slice(500, -500)
+    gains = np.sum(y * x, axis=1)[0] / np.sum(x * x, axis=1)[0]
+    np.testing.assert_allclose(gains, [0.5, 1.0, 0.5], atol=5e-3)
+    np.testing.assert_allclose(y[:, inside, 1], x[:, inside, 1], atol=1e-3)
+
+
+def test_both_edges_open_leaves_the_window_as_it_is():
+    x = ecg_like(100, 3).astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(BandPass(100, 0, 0)(x)), x)
+
+
+def test_constant_and_slope_go_to_zero():
+    ramp = np.linspace(-3, 5, 400)[None, :, None]
+    assert np.abs(np.asarray(BandPass(100, 0.5, 40, dtype="float64")(ramp))).max() < 1e-12
+
+
+def test_mixed_precision_policy_does_not_reach_the_filter():
+    x = ecg_like(100, 3).astype(np.float32)
+    expected = np.asarray(BandPass(100, 0.5, 40)(x))
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        y = np.asarray(BandPass(100, 0.5, 40)(x))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    np.testing.assert_array_equal(y, expected)
+
+
+def test_survives_saving(tmp_path):
+    window = keras.Input((300, 2))
+    model = keras.Model(window, BandPass(100, 0.7, 30, order=2)(window))
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
+    x = ecg_like(100, 3).astype(np.float32)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert loaded.layers[1].get_config() == model.layers[1].get_config()
+    assert loaded.layers[1].order == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((100, 0.5, 50), ["high_hz=50", "Nyquist frequency of 50 Hz", "below 50 Hz"]),
+        ((100, 0.5, 60), ["high_hz=60", "more than 120 Hz", "high_hz=0"]),
+        ((100, 70, 0), ["low_hz=70", "Nyquist frequency of 50 Hz"]),
+        ((100, 40, 0.5), ["low_hz=40", "high_hz=0.5", "Nyquist frequency is 50 Hz"]),
+        ((100, 5, 5), ["low_hz must be below high_hz"]),
+        ((100, -1, 40), ["low_hz", "-1"]),
+        ((100, float("nan"), 40), ["low_hz", "nan"]),
+        ((100, 0.5, "40"), ["high_hz", "'40'"]),
+        ((0, 0.5, 40), ["sampling_rate", "above 0"]),
+        ((100, 0.5, 40, 0), ["order", "0"]),
+        ((100, 0.5, 40, 2.5), ["order", "2.5"]),
+    ],
+)
+def test_errors_name_what_was_given_and_the_remedy(arguments, words):
+    with pytest.raises(ExperimentError) as error:
+        BandPass(*arguments)
+    for word in words:
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize("shape", [(None, 2), (None, None, 2), (None, 1, 2), (4, 100, 2, 1)])
+def test_shape_is_checked(shape):
+    with pytest.raises(ExperimentError, match="n_windows, n_samples, n_leads"):
+        BandPass(100, 0.5, 40).compute_output_shape(shape)
+
+
+@pytest.mark.parametrize("order", [1, 2, 5, 10])
+@pytest.mark.parametrize(("low_hz", "high_hz"), [(0.5, 40), (0.5, 0), (0, 49), (10, 10.5)])
+def test_gain_is_that_of_the_digital_butterworth_filter(low_hz, high_hz, order):
+    kind = "bandpass" if low_hz and high_hz else "highpass" if low_hz else "lowpass"
+    edges = [low_hz, high_hz] if kind == "bandpass" else low_hz or high_hz
+    frequencies = np.linspace(0, 50, 501)
+    z, p, k = scipy_signal.butter(order, edges, kind, fs=100, output="zpk")
+    _, response = scipy_signal.freqz_zpk(z, p, k, frequencies, fs=100)
+    gain = BandPass(100, low_hz, high_hz, order=order).gain(frequencies)
+    np.testing.assert_allclose(gain, np.abs(response) ** 2, atol=1e-6)
+
+
+def test_gradients_reach_the_signal_through_the_filter():
+    # The filter is linear and, but for its ends, symmetric: filtering the gradient of a sum of
+    # squares' half is filtering the output once more.
+    tf = pytest.importorskip("tensorflow")
+    layer = BandPass(100, 2, 30, dtype="float64")
+    x = tf.constant(ecg_like(100, 20))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x) ** 2) / 2
+    inside = slice(500, -500)
+    twice = layer(layer(x))[:, inside]
+    np.testing.assert_allclose(tape.gradient(loss, x)[:, inside], twice, atol=1e-3)

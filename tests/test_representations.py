@@ -1,0 +1,298 @@
+"""The views against SciPy in float64, closed forms and their own promises."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy import signal as scipy_signal
+
+from ecglib.errors import ExperimentError
+from ecglib.preprocessing import BandPass
+from ecglib.representations import (
+    VIEWS,
+    FrequencyView,
+    SpectrogramView,
+    TimeView,
+    build_views,
+)
+
+
+@dataclasses.dataclass
+class Contract:
+    """The part of a SignalContract that the views read."""
+
+    sampling_rate_hz: float = 100
+    n_samples: int = 1000
+    leads: tuple[str, ...] = ("I", "II", "V1")
+
+
+def noise(n_samples: int, n_windows: int = 4, n_leads: int = 3) -> np.ndarray:
+    return np.random.default_rng(1).normal(0.3, 1.0, (n_windows, n_samples, n_leads))
+
+
+def sine(frequency_hz, rate_hz=100, n_samples=1000, amplitude_mv=1.0, phase=0.4):
+    t = np.arange(n_samples) / rate_hz
+    return (amplitude_mv * np.sin(2 * np.pi * frequency_hz * t + phase))[None, :, None]
+
+
+# (view, sampling rate, samples)
+CASES = [
+    (TimeView(100), 1000),
+    (FrequencyView(100), 1000),
+    (FrequencyView(500), 5000),
+    (FrequencyView(360, low_hz=0, high_hz=0), 1081),
+    (FrequencyView(128, low_hz=1, high_hz=64), 480),
+    (SpectrogramView(100), 1000),
+    (SpectrogramView(500), 5000),
+    (SpectrogramView(360, window_s=0.5, hop_s=0.1), 1080),
+    (SpectrogramView(128, window_s=1.0, hop_s=1.0, low_hz=2.0, high_hz=0), 997),
+    (SpectrogramView(250, window_s=0.64, hop_s=0.004), 160),
+]
+IDS = [f"{type(view).__name__}-{view.sampling_rate:g}-{n}" for view, n in CASES]
+
+
+@pytest.mark.parametrize(("view", "n_samples"), CASES, ids=IDS)
+def test_shape_and_axes_are_known_before_data(view, n_samples):
+    shape = view.compute_output_shape((4, n_samples, 3))
+    assert tuple(view(noise(n_samples).astype(np.float32)).shape) == shape
+    assert view.compute_output_shape((None, n_samples, 3)) == (None, *shape[1:])
+    assert tuple(len(axis) for axis in view.axes(n_samples).values()) == shape[1:-1]
+    assert view.unit.split()[-1].startswith("mV")
+
+
+@pytest.mark.parametrize(("view", "n_samples"), CASES, ids=IDS)
+def test_one_window_reads_as_in_a_batch(view, n_samples):
+    x = noise(n_samples).astype(np.float32)
+    batch = np.asarray(view(x))
+    for i in range(len(x)):
+        np.testing.assert_allclose(np.asarray(view(x[i : i + 1]))[0], batch[i], atol=1e-4)
+    alone = np.asarray(view(x[:, :, 1:2]))
+    np.testing.assert_allclose(alone[..., 0], batch[..., 1], atol=1e-4)
+
+
+@pytest.mark.parametrize(("view", "n_samples"), CASES, ids=IDS)
+def test_configuration_makes_the_same_view(view, n_samples):
+    again = type(view).from_config(view.get_config())
+    assert again.get_config() == view.get_config()
+    x = noise(n_samples).astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(again(x)), np.asarray(view(x)))
+
+
+@pytest.mark.parametrize(("rate_hz", "n_samples"), [(100, 1000), (360, 1080), (250, 751)])
+def test_frequency_view_equals_a_scaled_periodogram(rate_hz, n_samples):
+    x = noise(n_samples)
+    view = FrequencyView(rate_hz, low_hz=2.0, high_hz=0, floor_mv=1e-2, dtype="float64")
+    # SciPy's "spectrum" scaling is the mean square of a sine, A**2 / 2, but at Nyquist.
+    frequencies, power = scipy_signal.periodogram(
+        x, rate_hz, window="hann", detrend="constant", scaling="spectrum", axis=1
+    )
+    squared = power * np.where(2 * frequencies == rate_hz, 1, 2)[:, None]
+    keep = frequencies >= 2.0 - 1e-9
+    np.testing.assert_allclose(view.axes(n_samples)["frequency_hz"], frequencies[keep])
+    np.testing.assert_allclose(
+        np.asarray(view(x)), 10 * np.log10(squared[:, keep] + 1e-4), atol=1e-8
+    )
+
+
+@pytest.mark.parametrize("amplitude_mv", [1.0, 0.02])
+@pytest.mark.parametrize("frequency_hz", [0.5, 7.3, 40.0])
+def test_a_sine_reads_its_amplitude_in_its_bin(frequency_hz, amplitude_mv):
+    view = FrequencyView(100, dtype="float64")
+    spectrum = np.asarray(view(sine(frequency_hz, amplitude_mv=amplitude_mv) + 5))[0, :, 0]
+    frequencies = view.axes(1000)["frequency_hz"]
+    at = int(np.argmin(abs(frequencies - frequency_hz)))
+    assert frequencies[at] == pytest.approx(frequency_hz)
+    assert spectrum[at] == pytest.approx(10 * np.log10(amplitude_mv**2 + 1e-6), abs=1e-6)
+    # The Hann window puts half the amplitude in the neighbours and nothing farther away.
+    beside = spectrum[at + (1 if at == 0 else -1)]
+    assert beside == pytest.approx(10 * np.log10((amplitude_mv / 2) ** 2 + 1e-6), abs=1e-6)
+    assert np.all(np.delete(spectrum, [max(at - 1, 0), at, min(at + 1, len(spectrum) - 1)]) < -59.9)
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "n_samples", "window_s", "hop_s"),
+    [
+        (100, 1000, 0.64, 0.16),
+        (500, 2500, 0.64, 0.16),
+        (360, 1080, 0.5, 0.25),
+        (250, 750, 0.3, 0.1),
+    ],
+)
+def test_spectrogram_equals_scipy(rate_hz, n_samples, window_s, hop_s):
+    x = noise(n_samples)
+    view = SpectrogramView(
+        rate_hz, window_s, hop_s, high_hz=0, floor_mv2_per_hz=1e-9, dtype="float64"
+    )
+    n_window, n_hop = round(window_s * rate_hz), round(hop_s * rate_hz)
+    frequencies, times, density = scipy_signal.spectrogram(
+        x,
+        rate_hz,
+        window="hann",
+        nperseg=n_window,
+        noverlap=n_window - n_hop,
+        detrend="constant",
+        scaling="density",
+        mode="psd",
+        axis=1,
+    )
+    # SciPy: (windows, bins, leads, frames), with a bin at 0 Hz.
+    expected = 10 * np.log10(density[:, 1:].transpose(0, 3, 1, 2) + 1e-9)
+    axes = view.axes(n_samples)
+    np.testing.assert_allclose(axes["frequency_hz"], frequencies[1:])
+    np.testing.assert_allclose(axes["time_s"], times)
+    np.testing.assert_allclose(np.asarray(view(x)), expected, atol=1e-6)
+    in_float32 = SpectrogramView(rate_hz, window_s, hop_s, high_hz=0)(x.astype(np.float32))
+    expected = 10 * np.log10(density[:, 1:].transpose(0, 3, 1, 2) + 1e-6)
+    np.testing.assert_allclose(np.asarray(in_float32), expected, atol=5e-3)
+
+
+def test_an_impulse_shows_in_the_frames_that_hold_it():
+    view = SpectrogramView(100)
+    x = np.zeros((1, 1000, 1), np.float32)
+    x[0, 437] = 1.0
+    loud = np.asarray(view(x))[0, :, :, 0].max(axis=1) > -50
+    times = view.axes(1000)["time_s"]
+    np.testing.assert_array_equal(loud, abs(times - 4.37) < 0.30)
+    assert times[np.argmax(np.asarray(view(x))[0, :, 10, 0])] == pytest.approx(4.37, abs=0.08)
+
+
+def test_a_sine_has_its_power_in_the_band():
+    view = SpectrogramView(100, high_hz=0, dtype="float64")
+    density = 10 ** (np.asarray(view(sine(12.5, amplitude_mv=2.0)))[0, :, :, 0] / 10) - 1e-6
+    df = view.axes(1000)["frequency_hz"][0]
+    np.testing.assert_allclose(density.sum(axis=1) * df, 2.0**2 / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("view", [FrequencyView(100), SpectrogramView(100)], ids=["f", "s"])
+def test_silence_reads_the_floor_and_has_a_gradient(view):
+    tf = pytest.importorskip("tensorflow")
+    x = tf.zeros((2, 1000, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = view(x)
+        total = ops.sum(y)
+    np.testing.assert_allclose(y, -60.0, atol=1e-4)
+    assert np.all(np.isfinite(tape.gradient(total, x)))
+
+
+@pytest.mark.parametrize(
+    ("build", "words"),
+    [
+        (
+            lambda: FrequencyView(100, high_hz=60),
+            ["high_hz=60", "Nyquist frequency of 50", "to 50"],
+        ),
+        (lambda: SpectrogramView(100, high_hz=51), ["high_hz=51", "Nyquist frequency of 50"]),
+        (lambda: FrequencyView(100, low_hz=40, high_hz=40), ["low_hz=40", "high_hz=40"]),
+        (lambda: FrequencyView(100, low_hz=50, high_hz=0), ["Nyquist frequency, 50"]),
+        (lambda: FrequencyView(100, low_hz=-0.5), ["low_hz", "-0.5"]),
+        (lambda: FrequencyView(100, floor_mv=0), ["floor_mv"]),
+        (lambda: SpectrogramView(100, floor_mv2_per_hz=0), ["floor_mv2_per_hz"]),
+        (lambda: SpectrogramView(100, hop_s=0.7), ["hop_s=0.7", "window_s=0.64"]),
+        (lambda: SpectrogramView(100, hop_s=0.004), ["hop_s=0.004", "0.01 s"]),
+        (lambda: SpectrogramView(100, window_s=0), ["window_s=0"]),
+        (lambda: TimeView(-100), ["sampling_rate", "-100"]),
+        (lambda: SpectrogramView(100).axes(50), ["window_s=0.64", "0.5 s"]),
+        (lambda: SpectrogramView(100).compute_output_shape((None, 63, 12)), ["longer", "0.63 s"]),
+        (lambda: FrequencyView(100).axes(300), ["1.5 periods", "0.667", "4.0 s"]),
+        (lambda: SpectrogramView(100, low_hz=0.5), ["0.32 periods", "3.125", "4.0 s"]),
+        (lambda: SpectrogramView(100, low_hz=4.7, high_hz=6.2), ["no bin", "1.562", "6.25"]),
+        (lambda: FrequencyView(100).compute_output_shape((None, None, 12)), ["n_samples"]),
+    ],
+)
+def test_errors_name_what_was_given_and_the_remedy(build, words):
+    with pytest.raises(ExperimentError) as error:
+        build()
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_the_remedies_hold():
+    assert FrequencyView(100, low_hz=0.667).axes(300)["frequency_hz"][0] == pytest.approx(1.0)
+    assert FrequencyView(100).axes(400)["frequency_hz"][0] == pytest.approx(0.5)
+    assert SpectrogramView(100, low_hz=3.125).axes(1000)["frequency_hz"][0] == pytest.approx(3.125)
+    assert SpectrogramView(100, window_s=4.0, low_hz=0.5).axes(1000)["frequency_hz"][0] == 0.5
+    assert len(SpectrogramView(100, low_hz=4.7, high_hz=6.25).axes(1000)["frequency_hz"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "n_samples"), [(100, 1000), (500, 5000), (360, 1080), (128, 384)]
+)
+def test_build_views_gives_all_views_of_one_window(rate_hz, n_samples):
+    signal = Contract(rate_hz, n_samples)
+    model = build_views(signal, list(VIEWS))
+    assert model.count_params() == 0
+    assert model.input.name == "signal"
+    x = noise(n_samples).astype(np.float32)
+    out = model(x)
+    assert list(out) == list(VIEWS)
+    filtered = BandPass(rate_hz, 0.5, 40)(x)
+    for name, value in out.items():
+        layer = model.get_layer(name)
+        assert tuple(value.shape[1:]) == tuple(model.output[name].shape[1:])
+        np.testing.assert_allclose(np.asarray(value), np.asarray(layer(filtered)), atol=1e-4)
+
+
+def test_views_cover_the_band_of_the_filter_unless_told_otherwise():
+    model = build_views(
+        Contract(500, 5000),
+        ["frequency", "spectrogram"],
+        band_hz=(1.0, 150.0),
+        options={"spectrogram": {"window_s": 1.0, "high_hz": 100.0}},
+    )
+    frequency, spectrogram = (model.get_layer(n) for n in ("frequency", "spectrogram"))
+    assert frequency.axes(5000)["frequency_hz"][[0, -1]] == pytest.approx([1.0, 150.0])
+    # A frame of one second does not hold two periods of 1 Hz: it starts at its first bin.
+    assert spectrogram.low_hz == 0
+    assert spectrogram.axes(5000)["frequency_hz"][[0, -1]] == pytest.approx([1.0, 100.0])
+    short = build_views(Contract(100, 300), ["frequency"]).get_layer("frequency")
+    assert short.axes(300)["frequency_hz"][0] == pytest.approx(1 / 3)
+    wide = build_views(Contract(100, 1000), ["frequency"], (0, 0)).get_layer("frequency")
+    assert wide.axes(1000)["frequency_hz"][[0, -1]] == pytest.approx([0.1, 50.0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((["time", "wavelet"],), ["'wavelet'", "time, frequency, spectrogram"]),
+        (([],), ["at least one"]),
+        ((["time", "time"],), ["each once"]),
+        ((["time"], (0.5, 60.0)), ["high_hz=60", "Nyquist"]),
+        (
+            (["spectrogram"], (0.5, 40), {"spectrogram": {"windows": 1}}),
+            ["'windows'", "window_s, hop_s, low_hz, high_hz, floor_mv2_per_hz"],
+        ),
+        ((["time"], (0.5, 40), {"time": {"name": "x"}}), ["'name'", "none"]),
+        ((["time"], (0.5, 40), {"spectogram": {}}), ["'spectogram'"]),
+        ((["time"], (0.5, 40), {"frequency": {"hop_s": 1}}), ["'hop_s'"]),
+        ((["spectrogram"], (0.5, 40), {"spectrogram": {"window_s": 20}}), ["window_s=20", "10 s"]),
+    ],
+)
+def test_build_views_refuses_what_it_does_not_know(arguments, words):
+    with pytest.raises(ExperimentError) as error:
+        build_views(Contract(), *arguments)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_views_survive_saving(tmp_path):
+    model = build_views(Contract(), list(VIEWS), options={"spectrogram": {"hop_s": 0.08}})
+    model.save(tmp_path / "views.keras")
+    loaded = keras.models.load_model(tmp_path / "views.keras", safe_mode=True)
+    x = noise(1000).astype(np.float32)
+    expected = model(x)
+    for name, value in loaded(x).items():
+        np.testing.assert_array_equal(np.asarray(value), np.asarray(expected[name]))
+
+
+def test_views_run_in_a_tf_data_map():
+    tf = pytest.importorskip("tensorflow")
+    model = build_views(Contract(), list(VIEWS))
+    x = noise(1000, n_windows=10).astype(np.float32)
+    expected = model(x)
+    batches = tf.data.Dataset.from_tensor_slices(x).batch(4).map(model)
+    for name in VIEWS:
+        parts = np.concatenate([batch[name] for batch in batches])
+        np.testing.assert_allclose(parts, np.asarray(expected[name]), atol=1e-3)

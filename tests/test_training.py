@@ -1,0 +1,171 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from ecglib import pipeline, runs, training
+from ecglib.errors import LeakError, RunError
+from ecglib.experiment import Experiment
+from ecglib.representations import build_views
+
+THREE = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
+
+
+def made(store, **changes):
+    values = {
+        **{"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"},
+        **{"branches": {"frequency": "cnn"}, "width": 4, "features": 8, "epochs": 2},
+        **{"batch_size": 16},
+    }
+    return Experiment(**(values | changes))
+
+
+@pytest.fixture(scope="module")
+def finished(small_store, tmp_path_factory):
+    experiment = made(small_store, branches=THREE, fusion="late_weighted")
+    return training.train(experiment, small_store, tmp_path_factory.mktemp("runs"), "b")
+
+
+def test_a_run_is_a_whole_folder(finished):
+    names = {path.name for path in finished.path.iterdir()}
+    assert names == {*runs.FILES, "metrics.json"}
+    assert finished.path.name == finished.experiment.run_name
+    assert list(finished.path.parent.iterdir()) == [finished.path]
+    assert list(finished.history["epoch"]) == [1, 2]
+    assert finished.versions["keras"]
+
+
+def test_predictions_carry_the_records_and_labels_of_their_parts(finished, small_store):
+    for part in ("validation", "test"):
+        own, expected = finished.predictions(part), small_store.select("letters").of(part)
+        assert (own.rows == expected.rows).all()
+        assert (own.records == expected.records).all()
+        assert (own.patients == expected.patients).all()
+        assert (own.y == expected.y).all()
+
+
+def test_the_saved_model_gives_the_stored_probabilities(finished, small_store):
+    contract = finished.contract
+    names, options = contract["representations"], contract["view_options"]
+    views = build_views(small_store.signal, names, contract["band_hz"], options)
+    own = finished.predictions("test")
+    p = finished.load_model().predict(dict(views(small_store.read(own.rows))), verbose=0)
+    assert np.allclose(p, own.p, atol=1e-5)
+
+
+def test_the_scores_are_those_that_scikit_learn_gives(finished):
+    own, macro = finished.predictions("test"), finished.metrics["test"]["macro"]
+    expected = roc_auc_score(own.y, own.p, average="macro")
+    assert macro["auroc"]["estimate"] == pytest.approx(expected)
+    assert macro["auroc"]["low"] <= expected <= macro["auroc"]["high"]
+
+
+def test_scaling_is_that_of_the_training_part(finished, small_store):
+    """The time branch's mean and variance, against NumPy over the filtered training windows."""
+    selection = small_store.select("letters").of("train")
+    views = build_views(small_store.signal, ["time"], (0.5, 40.0), {})
+    array = np.asarray(views(small_store.read(selection.rows))["time"], np.float64)
+    layer = finished.load_model().get_layer("time_scaling")
+    mean, variance = (np.asarray(w) for w in layer.get_weights()[:2])
+    assert np.allclose(mean, array.mean(axis=(0, 1)), atol=1e-5)
+    assert np.allclose(variance, array.var(axis=(0, 1)), rtol=1e-4)
+
+
+def test_a_run_that_exists_is_not_run_again(finished, small_store, monkeypatch):
+    monkeypatch.setattr(training, "fit", None)
+    again = training.train(
+        finished.experiment, small_store, finished.path.parents[1], finished.path.parent.name
+    )
+    assert again.path == finished.path
+
+
+def test_same_experiment_same_bits_and_another_seed_other_ones(small_store, tmp_path):
+    def p(folder, seed):
+        experiment = made(small_store, branches={"time": "cnn_bilstm"}, seed=seed)
+        return training.train(experiment, small_store, tmp_path / folder).predictions("test").p
+
+    first = p("a", 3)
+    assert np.array_equal(first, p("b", 3))
+    assert not np.array_equal(first, p("c", 4))
+
+
+def test_an_ensemble_is_the_mean_of_its_members(small_store, tmp_path):
+    joined = training.train(made(small_store, members=2), small_store, tmp_path)
+    seeds = (0, training.MEMBER_SEED_STEP)
+    members = [training.train(made(small_store, seed=s), small_store, tmp_path) for s in seeds]
+    mean = np.mean([m.predictions("test").p for m in members], axis=0)
+    assert np.allclose(joined.predictions("test").p, mean, atol=1e-5)
+    assert set(joined.history["member"]) == {0, 1}
+
+
+def test_the_test_part_is_not_looked_at_while_fitting(small_store, tmp_path, monkeypatch):
+    selection = small_store.select("letters")
+    fed, feed = [], pipeline.feed
+
+    def watched(dataset, own, *rest, **options):
+        fed.append(set(own.part))
+        return feed(dataset, own, *rest, **options)
+
+    monkeypatch.setattr(pipeline, "feed", watched)
+    views = build_views(small_store.signal, ["frequency"], (0.5, 40.0), {})
+    training.fit(made(small_store, epochs=1), small_store, selection, views, 0)
+    assert set().union(*fed) == {"train", "validation"}
+
+
+def test_multi_class_with_weights_learns_an_easy_task(small_class_store, tmp_path):
+    own = made(small_class_store, class_weights="sqrt", epochs=15, width=8, learning_rate=0.01)
+    run = training.train(own, small_class_store, tmp_path)
+    assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
+    assert np.allclose(run.predictions("test").p.sum(axis=1), 1, atol=1e-5)
+    assert run.contract["thresholds"] == [1.0, 1.0]
+
+
+def test_validation_scores_of_the_history_are_those_of_the_kept_epoch(small_class_store, tmp_path):
+    run = training.train(made(small_class_store, epochs=4), small_class_store, tmp_path)
+    own = run.predictions("validation")
+    best = run.history.loc[run.history["val_auroc"].idxmax()]
+    assert best["val_auroc"] == pytest.approx(roc_auc_score(own.y, own.p), abs=1e-6)
+    assert best["val_loss"] == pytest.approx(log_loss(own.y.argmax(axis=1), own.p), abs=1e-5)
+
+
+def test_class_weights_have_mean_one_and_the_stated_ratios():
+    y = np.repeat(np.eye(2), [90, 10], axis=0)
+    for rule, ratio in (("balanced", 9.0), ("sqrt", 3.0)):
+        weights = training.class_weights(y, rule)
+        assert weights.mean() == pytest.approx(1)
+        assert weights[-1] / weights[0] == pytest.approx(ratio)
+    assert training.class_weights(y, "none") is None
+
+
+def test_training_refuses_a_leak_and_carries_its_mark(small_store, tmp_path, monkeypatch):
+    leaks = json.loads(json.dumps(small_store.summary["leaks"]))
+    leaks["part"]["shared_patients"] = {"count": 2, "examples": []}
+    monkeypatch.setitem(small_store.summary, "leaks", leaks)
+    with pytest.raises(LeakError, match="shared_patients"):
+        training.train(made(small_store), small_store, tmp_path)
+    own = made(small_store, epochs=1, allow_leaks=["shared_patients"])
+    assert training.train(own, small_store, tmp_path).marks == ["leak: 2 shared patients"]
+
+
+def test_a_folder_without_metrics_is_not_a_run(finished, tmp_path):
+    broken = tmp_path / "b" / finished.path.name
+    broken.mkdir(parents=True)
+    for name in runs.FILES[:-1]:
+        (broken / name).write_bytes((finished.path / name).read_bytes())
+    with pytest.raises(RunError, match=r"lacks \['predictions\.npz', 'metrics\.json'\]"):
+        runs.Run(broken)
+    with pytest.raises(RunError, match="No finished run"):
+        runs.find_runs(broken.parent)
+
+
+def test_a_full_disk_leaves_no_half_run(small_store, finished, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    path = tmp_path / "b" / "run"
+    with pytest.raises(RunError, match="No space left"):
+        runs.write_run(path, finished.experiment, {}, finished.load_model(), pd.DataFrame(), {}, {})
+    assert list(path.parent.iterdir()) == []
