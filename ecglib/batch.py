@@ -80,14 +80,17 @@ class BatchFile:
             )
         if missing := NEEDED - set(values):
             raise BatchError(f"{path} lacks {sorted(missing)}.")
+        parameters = values.get("parameters", {})
+        ensembles = values.get("ensembles_of_best_branch", [])
+        _check_types(path, parameters, values["grid"], ensembles)
         return cls(
             path=path,
             notebook=_notebook(path, values["notebook"]),
             compare=_notebook(path, values["compare"]),
             dataset=values["dataset"],
-            parameters=values.get("parameters", {}) | override,
+            parameters=parameters | override,
             grid=values["grid"],
-            ensembles=values.get("ensembles_of_best_branch", []),
+            ensembles=ensembles,
         )
 
     def combinations(self) -> list[dict]:
@@ -100,6 +103,24 @@ class BatchFile:
             dict(item for values in (self.parameters, *entries) for item in values.items())
             for entries in itertools.product(*axes)
         ]
+
+
+def _check_types(path: Path, parameters, grid, ensembles) -> None:
+    if not isinstance(parameters, dict):
+        raise BatchError(f"{path}: parameters must map names to values, found {parameters!r}.")
+    lists = isinstance(grid, dict) and all(
+        isinstance(axis, list) and axis for axis in grid.values()
+    )
+    if not grid or not lists:
+        raise BatchError(
+            f"{path}: grid must map each axis to a list of values or of dicts of parameters, as in "
+            f"`seed: [0, 1]`; found {grid!r}."
+        )
+    if not isinstance(ensembles, list) or not all(isinstance(n, int) and n > 1 for n in ensembles):
+        raise BatchError(
+            f"{path}: ensembles_of_best_branch must list numbers of members above 1, as in [3]; "
+            f"found {ensembles!r}."
+        )
 
 
 def check_parameters(notebook: Path, parameters: dict) -> dict:

@@ -100,7 +100,7 @@ class Experiment:
     epochs: int = 20
     steps_per_epoch: int = 0
     batch_size: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     patience: int = 5
     class_weights: str = "none"

@@ -108,7 +108,7 @@ def test_the_grid_is_every_combination(tmp_path):
         ({"parameters": SMALL | {"wdith": 3}}, BatchError, "Did you mean 'width'"),
         ({"parameters": SMALL | {"band_hz": [0.5, 80.0]}}, ExperimentError, "Nyquist"),
         ({"parameters": SMALL | {"runs_dir": "x"}}, BatchError, r"sets .*'runs_dir'"),
-        ({"grid": {"seed": [0, 0]}}, BatchError, "same run more than once"),
+        ({"grid": GRID | {"seed": [0, 0]}}, BatchError, "same run more than once"),
     ],
 )
 def test_nothing_starts_when_a_parameter_is_wrong(

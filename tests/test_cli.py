@@ -37,7 +37,7 @@ def test_check_reports_and_fails_on_a_leak(tmp_path, capsys):
     report = printed_json(capsys)
     assert report["tasks"]["letters"]["leaks"]["shared_patients"]["count"] == 0
     source = small_source(seed=2)
-    parts = ["train", "validation", "test"] * 32
+    parts = ["train"] * 48 + ["validation"] * 24 + ["test"] * 24
     source._table["part"] = parts
     leaky = write_store(source, tmp_path / "data", progress=False)
     assert main(["check", str(leaky.path)]) == 1

@@ -199,7 +199,7 @@ def sentence(difference: Difference) -> str:
     """The difference in words: verdict, numbers, what limits them, and every mark."""
     d = difference
     single, ensemble = d.against_single, d.against_ensemble
-    who = f"{d.fusion} ({' + '.join(d.branches)})"
+    who = d.fusion
     rival = "the best single branch" if single.high < d.margin else "an equally large ensemble"
     small = any(gap is not None and gap.high < d.margin for gap in (single, ensemble))
     verdict = {

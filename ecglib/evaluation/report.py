@@ -1,6 +1,7 @@
 """The comparison of a batch's runs, as text, as plain values and as tables."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -30,6 +31,10 @@ class Comparison:
     def sentences(self) -> list[str]:
         """One plain sentence a fusion."""
         return [sentence(difference) for difference in self.differences]
+
+    def joined(self) -> list[str]:
+        """The sets of branches that the fusions join."""
+        return list(dict.fromkeys(" + ".join(d.branches) for d in self.differences))
 
     def difference_rows(self) -> pd.DataFrame:
         """One row a fusion and what it is compared with, as `plots.differences` takes them."""
@@ -79,6 +84,7 @@ class Comparison:
             f"F1 of each class{_marked(self.marks)}",
             self.formatted_classes("f1").to_string(index=False),
             f"Best single branch, chosen on the validation part: {self.best}",
+            *(f"The fusions join {branches}." for branches in self.joined()),
             *(f"- {text}" for text in self.sentences()),
         ]
         return "\n\n".join(parts)
@@ -111,7 +117,8 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
     RunError
         If the runs cannot be compared.
     """
-    scored = [as_scored(run) for run in runs]
+    names = model_names([run.experiment for run in runs])
+    scored = [as_scored(run, names[run.experiment.model_hash]) for run in runs]
     return Comparison(
         metric=metric,
         classes=tuple(scored[0].classes),
@@ -122,12 +129,28 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
     )
 
 
-def as_scored(run) -> Scored:
+def model_names(experiments: Sequence) -> dict[str, str]:
+    """The shortest names that tell the models apart, by model hash.
+
+    A fusion goes by its name alone where no other joins other branches by it; what is still
+    alike (another width, say) gets a piece of its hash.
+    """
+    models = {one.model_hash: one for one in experiments}
+    fusions = Counter(one.fusion for one in models.values())
+    names = {
+        key: one.fusion if one.role == "fusion" and fusions[one.fusion] == 1 else one.model
+        for key, one in models.items()
+    }
+    alike = Counter(names.values())
+    return {key: name if alike[name] == 1 else f"{name} #{key[:4]}" for key, name in names.items()}
+
+
+def as_scored(run, name: str) -> Scored:
     """What a comparison needs of a run."""
     own, test = run.experiment, run.predictions("test")
     validation = run.metrics["validation"]["macro"]
     return Scored(
-        name=own.model,
+        name=name,
         role=own.role,
         branches=tuple(f"{name}:{encoder}" for name, encoder in own.branches.items()),
         members=own.members,

@@ -1,0 +1,1 @@
+"""The KerasTuner search over representations, encoders, fusion and their settings."""

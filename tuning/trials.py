@@ -1,0 +1,125 @@
+"""One trial: carried out on training and validation part, written, read."""
+
+import ecglib.quiet  # noqa: F401
+
+import dataclasses
+import json
+import logging
+import os
+import time
+import traceback
+from pathlib import Path
+
+import keras
+
+from ecglib import pipeline, training
+from ecglib.datasets.store import Dataset, Selection
+from ecglib.errors import ExperimentError
+from ecglib.experiment import Experiment
+from ecglib.representations import build_views
+
+# Each trial is another model, so TensorFlow has to trace anew and need not warn of it.
+logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
+
+COMPLETED, INFEASIBLE, FAILED = "completed", "infeasible", "failed"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What became of one suggestion.
+
+    `status` is ``"completed"``, ``"infeasible"`` (the values do not fit together; `error` says
+    why) or ``"failed"`` (`error` is the traceback). `experiment` holds the values that decided
+    it, `history` one dict an epoch; `val_auroc` and `parameters` (the number of weights) are None
+    unless it completed.
+    """
+
+    number: int
+    status: str
+    experiment: dict
+    model: str
+    val_auroc: float | None = None
+    parameters: int | None = None
+    seconds: float = 0.0
+    error: str = ""
+    history: list[dict] = dataclasses.field(default_factory=list)
+
+    @property
+    def reason(self) -> str:
+        """The last line of `error`."""
+        return self.error.strip().splitlines()[-1] if self.error else ""
+
+
+def carry_out(number: int, values: dict, dataset: Dataset, callbacks: tuple = ()) -> Trial:
+    """Train one model and score it on the validation part; the test part is not touched.
+
+    An error ends the trial, not the search: it is returned with the trial.
+
+    Args:
+        number: of the trial, from 1.
+        values: those of an `Experiment`.
+        dataset: the prepared store.
+        callbacks: of Keras, for progress.
+    """
+    made = {"number": number, "experiment": values, "model": "-"}
+    started = time.perf_counter()
+    try:
+        experiment = Experiment(**values)
+        made["model"] = experiment.model
+        made |= _fitted(experiment, dataset, callbacks) | {"status": COMPLETED}
+    except ExperimentError as error:
+        made |= {"status": INFEASIBLE, "error": str(error)}
+    except Exception:  # whatever it is, it is shown, and the next trial may do better
+        made |= {"status": FAILED, "error": traceback.format_exc()}
+    return Trial(**made, seconds=round(time.perf_counter() - started, 2))
+
+
+def _fitted(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
+    keras.backend.clear_session()  # or the models of all trials stay in memory
+    pipeline.configure(experiment.seed)
+    selection = without_test(dataset.select(experiment.task))
+    views = build_views(
+        dataset.signal, list(experiment.branches), experiment.band_hz, experiment.view_options
+    )
+    model, history = training.fit(
+        experiment, dataset, selection, views, experiment.seed, callbacks=callbacks
+    )
+    # Not the best of the history: a late fusion's weights are fitted after the last epoch.
+    own = training.predict(model, dataset, selection.of("validation"), views, experiment.batch_size)
+    return {
+        "val_auroc": training.macro_auroc(own.y, own.p),
+        "parameters": model.count_params(),
+        "history": history.to_dict("records"),
+    }
+
+
+def without_test(selection: Selection) -> Selection:
+    """The windows of the other parts: what is not there cannot be looked at."""
+    keep = selection.part != "test"
+    arrays = ("rows", "y", "part", "patients", "records")
+    return dataclasses.replace(selection, **{a: getattr(selection, a)[keep] for a in arrays})
+
+
+def read(path: Path, values: dict) -> Trial | None:
+    """The finished trial of these values; None if there is none, or it failed."""
+    try:
+        trial = Trial(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):  # none, or one that a crash cut short
+        return None
+    return trial if trial.experiment == values and trial.status != FAILED else None
+
+
+def write(path: Path, trial: Trial) -> None:
+    """Write a trial; it appears whole or not at all."""
+    write_text(path, json.dumps(dataclasses.asdict(trial), indent=1))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(text)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
