@@ -1,7 +1,14 @@
-"""Where stores, runs and searches lie: in the checkout unless told otherwise."""
+"""Where stores, runs and searches lie, and how a folder appears whole or not at all."""
 
+import contextlib
 import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+STALE_AFTER_S = 24 * 3600
 
 
 def data_dir(given: str | Path = "") -> Path:
@@ -17,6 +24,25 @@ def runs_dir(given: str | Path = "") -> Path:
 def searches_dir(given: str | Path = "") -> Path:
     """Folder of the searches: as above, ``ECGLIB_SEARCHES`` and ``searches``."""
     return _folder(given, "ECGLIB_SEARCHES", "searches")
+
+
+@contextlib.contextmanager
+def unfinished(parent: Path, name: str) -> Iterator[Path]:
+    """Make a folder below `parent` under a temporary name; rename it when it is whole.
+
+    On leaving, what was not renamed is removed. What killed processes left behind is removed once
+    it is a day old: a younger one may still be at work.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(".*.unfinished"):
+        if time.time() - left.stat().st_mtime > STALE_AFTER_S:
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{name}-", suffix=".unfinished", dir=parent))
+    folder.chmod(0o755)  # mkdtemp makes a folder that only its owner may read
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder(given: str | Path, variable: str, name: str) -> Path:

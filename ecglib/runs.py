@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecglib import __version__
+from ecglib import __version__, folders
 from ecglib.errors import RunError
 from ecglib.experiment import Experiment
 
@@ -164,26 +163,22 @@ def write_run(
     metrics
         every score with its interval.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".run-", suffix=".partial", dir=path.parent))
     try:
-        _write_json(partial / "experiment.json", _experiment(experiment))
-        _write_json(partial / "contract.json", contract)
-        model.save(partial / "model.keras")
-        history.to_csv(partial / "history.csv", index=False)
-        np.savez_compressed(partial / "predictions.npz", **_arrays(predictions))
-        _write_json(partial / "metrics.json", metrics)
-        if not exists(path):
-            shutil.rmtree(path, ignore_errors=True)
-            partial.chmod(0o755)
-            partial.rename(path)
+        with folders.unfinished(path.parent, "run") as folder:
+            _write_json(folder / "experiment.json", _experiment(experiment))
+            _write_json(folder / "contract.json", contract)
+            model.save(folder / "model.keras")
+            history.to_csv(folder / "history.csv", index=False)
+            np.savez_compressed(folder / "predictions.npz", **_arrays(predictions))
+            _write_json(folder / "metrics.json", metrics)
+            if not exists(path):
+                shutil.rmtree(path, ignore_errors=True)
+                folder.rename(path)
     except OSError as error:
         raise RunError(
             f"Writing the run {path} failed: {error}. Nothing was kept of it; see to the disk "
             f"(space, rights) and run it again."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Run(path)
 
 

@@ -144,8 +144,8 @@ def require_no_leak(report: dict, allowed: Sequence[str], where: str) -> list[st
 
 def _shared(windows: pd.DataFrame, key: str, column: str) -> dict:
     """Values of `key` that stand in more than one part."""
-    spread = windows.drop_duplicates([key, column]).groupby(key)[column].agg(list)
-    spread = spread[spread.str.len() > 1]
+    pairs = windows[[key, column]].drop_duplicates()
+    spread = pairs[pairs.duplicated(key, keep=False)].groupby(key)[column].agg(list)
     examples = [
         {
             key: str(value),

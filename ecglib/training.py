@@ -235,6 +235,8 @@ def _compiled(model: keras.Model, experiment: Experiment, kind: str, steps: int)
         models.BranchLoss(loss) if per_branch else loss,
         jit_compile=False,
     )
+    # Variables that the first step would make inside its graph cost a second tracing.
+    fitted.optimizer.build(fitted.trainable_variables)
     return fitted
 
 

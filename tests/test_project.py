@@ -43,7 +43,7 @@ IMPORTS_FROM = {
     "pipeline": {"quiet", "datasets"},
     "models": {"errors", "quiet"},
     "evaluation": {"errors"},
-    "runs": {"errors", "experiment", "models", ""},
+    "runs": {"errors", "folders", "experiment", "models", ""},
     "training": {
         *("quiet", "folders", "models", "pipeline", "runs", "datasets", "evaluation"),
         *("experiment", "representations", "errors"),

@@ -5,14 +5,13 @@ O'Dwyer, Reilly 2004 (IEEE Trans Biomed Eng 51:1196). The four paced records are
 """
 
 import hashlib
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from ecglib import folders
 from ecglib.datasets.signals import resample
 from ecglib.datasets.store import Record, SignalContract, Task
 from ecglib.errors import DatasetError
@@ -188,19 +187,16 @@ def download(folder: Path) -> Path:
         return folder
     import wfdb
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".mitdb-", suffix=".partial", dir=folder.parent))
     try:
-        wfdb.dl_database("mitdb", str(partial))
-        MitdbSource(partial)
-        partial.rename(folder)
+        with folders.unfinished(folder.parent, "mitdb") as partial:
+            wfdb.dl_database("mitdb", str(partial))
+            MitdbSource(partial)
+            partial.rename(folder)
     except Exception as error:
         raise DatasetError(
             f"The MIT-BIH Arrhythmia Database could not be downloaded: {error}. Download it from "
             f"PhysioNet by other means and give its folder as the source."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

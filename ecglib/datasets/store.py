@@ -12,8 +12,6 @@ It is written under a temporary name and renamed when it is whole.
 import dataclasses
 import hashlib
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +21,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ecglib import folders
 from ecglib.datasets import integrity
 from ecglib.errors import DatasetError
 from ecglib.splits import PARTS, leak_report
@@ -31,7 +30,6 @@ FORMAT = 1
 STEP_MV = 0.001
 LIMIT_MV = np.iinfo(np.int16).max * STEP_MV
 WINDOW_COLUMNS = ("record", "patient", "start", "length", "labels")
-STALE_AFTER_S = 24 * 3600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,24 +274,20 @@ def write_store(source: Source, data_dir: str | Path, progress: bool = True) -> 
     for path in find_stores(data_dir, source.name):
         if _read_summary(path)["request"] == request:
             return Dataset(path)
-    Path(data_dir).mkdir(parents=True, exist_ok=True)
-    _remove_stale(Path(data_dir))
-    partial = Path(tempfile.mkdtemp(prefix=f".{source.name}-", suffix=".partial", dir=data_dir))
     try:
-        return _write(source, request, partial, progress)
+        with folders.unfinished(Path(data_dir), source.name) as folder:
+            return _write(source, request, folder, progress)
     except OSError as error:
         raise DatasetError(
             f"Writing the store of {source.name!r} below {data_dir} failed: {error}. Nothing was "
             f"kept of it; see to the disk (space, rights) and prepare again."
         ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write(source: Source, request: dict, partial: Path, progress: bool) -> Dataset:
+def _write(source: Source, request: dict, folder: Path, progress: bool) -> Dataset:
     content = hashlib.blake2b(digest_size=8)
     rows, notes, signatures = [], integrity.SignalNotes(), integrity.Signatures()
-    with SignalWriter(partial / "signals.npy", len(source.signal.leads)) as writer:
+    with SignalWriter(folder / "signals.npy", len(source.signal.leads)) as writer:
         records = tqdm(
             source.records(),
             total=source.n_records(),
@@ -318,7 +312,7 @@ def _write(source: Source, request: dict, partial: Path, progress: bool) -> Data
         raise DatasetError(
             f"Source {source.name!r} gave no window: {source.left_out()} were left out."
         )
-    windows.to_parquet(partial / "windows.parquet", index=False)
+    windows.to_parquet(folder / "windows.parquet", index=False)
     content.update(windows.to_json(orient="records").encode())
     content.update(json.dumps(_plain(source.tasks), sort_keys=True).encode())
     duplicates = signatures.near_identical()
@@ -344,11 +338,10 @@ def _write(source: Source, request: dict, partial: Path, progress: bool) -> Data
         },
         "prepared": time.strftime("%Y-%m-%dT%H:%M:%S"),
     }
-    (partial / "dataset.json").write_text(json.dumps(summary, indent=1))
-    final = partial.parent / f"{source.name}-{summary['fingerprint']}"
+    (folder / "dataset.json").write_text(json.dumps(summary, indent=1))
+    final = folder.parent / f"{source.name}-{summary['fingerprint']}"
     if not (final / "dataset.json").exists():
-        partial.chmod(0o755)  # mkdtemp makes a folder that only its owner may read
-        partial.rename(final)
+        folder.rename(final)
     return Dataset(final)
 
 
@@ -416,13 +409,6 @@ def _check_record(record: Record, source: Source) -> None:
                 f"A window of record {record.name!r} spans samples {start} to {start + length}; "
                 f"expected {source.signal.n_samples} samples within 0 to {shape[0]}."
             )
-
-
-def _remove_stale(data_dir: Path) -> None:
-    """Remove what killed preparations left behind; a young one may still be at work."""
-    for path in data_dir.glob(".*.partial"):
-        if time.time() - path.stat().st_mtime > STALE_AFTER_S:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _plain(value):

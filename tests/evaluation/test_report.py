@@ -1,0 +1,119 @@
+"""The comparison of runs, made of plain objects with hand-made probabilities."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.metrics import f1_score, roc_auc_score
+
+from ecglib.evaluation.report import compare_runs, model_names
+from ecglib.evaluation.summary import with_intervals
+from ecglib.experiment import Experiment
+from ecglib.runs import Predictions
+
+TWO = {"time": "cnn", "frequency": "cnn"}
+N = 400
+
+
+def experiment(**changes):
+    values = {"dataset": "d", "fingerprint": "f", "task": "t", "branches": {"time": "cnn"}}
+    return Experiment(**(values | changes))
+
+
+def predictions(strength, seed):
+    rng = np.random.default_rng(0)
+    y = (rng.random((N, 2)) < 0.4).astype(np.float32)
+    noise = rng.normal(0, 1.5, y.shape) + np.random.default_rng([1, seed]).normal(0, 0.3, y.shape)
+    p = expit(strength * (2 * y - 1) + noise)
+    people = np.array([f"p{i // 4}" for i in range(N)])
+    return Predictions(np.arange(N), people, people, y, p)
+
+
+def run(strength, marks=("synthetic data",), **changes):
+    own = experiment(**changes)
+    test = predictions(strength, own.seed)
+    scores = with_intervals(test.y, test.p, [0.5, 0.5], "multi_label", ["A", "B"], test.patients)
+    return SimpleNamespace(
+        experiment=own,
+        marks=list(marks),
+        contract={"kind": "multi_label", "classes": ["A", "B"], "thresholds": [0.5, 0.5]},
+        metrics={"validation": scores, "test": scores, "model": {"parameters": 10}},
+        predictions=lambda part: test,
+    )
+
+
+@pytest.fixture(scope="module")
+def compared():
+    runs = [
+        *(run(1.0, seed=s) for s in (0, 1)),
+        *(run(0.5, seed=s, branches={"frequency": "cnn"}) for s in (0, 1)),
+        *(run(1.8, seed=s, branches=TWO, fusion="late_average") for s in (0, 1)),
+        *(run(1.1, seed=s, members=2) for s in (0, 1)),
+    ]
+    return compare_runs(runs), runs
+
+
+def test_a_better_fusion_adds_and_numbers_are_means_over_seeds(compared):
+    comparison, runs = compared
+    assert comparison.best == "time:cnn"
+    (difference,) = comparison.differences
+    assert difference.verdict == "adds"
+    fused = [r.predictions("test") for r in runs if r.experiment.role == "fusion"]
+    row = comparison.table.set_index("model").loc["late_average"]
+    expected = np.mean([roc_auc_score(t.y, t.p, average="macro") for t in fused])
+    assert row["auroc"] == pytest.approx(expected)
+    f1 = np.mean([f1_score(t.y[:, 1], t.p[:, 1] >= 0.5) for t in fused])
+    assert row["f1:B"] == pytest.approx(f1)
+    assert row["f1:B_low"] < f1 < row["f1:B_high"]
+
+
+def test_every_output_carries_the_mark(compared):
+    comparison, _ = compared
+    assert comparison.to_text().count("synthetic data") == 2
+    assert "Synthetic data." in comparison.sentences()[0]
+    assert comparison.to_dict()["marks"] == ["synthetic data"]
+
+
+def test_plain_values_are_json(compared):
+    comparison, _ = compared
+    values = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    assert {m["model"] for m in values["models"]} == {
+        *("time:cnn", "frequency:cnn", "late_average", "2 x time:cnn"),
+    }
+    assert values["differences"][0]["verdict"] == "adds"
+
+
+def test_rows_for_the_figures_have_both_comparators(compared):
+    comparison, _ = compared
+    rows = comparison.difference_rows()
+    assert list(rows["against"]) == ["best single branch (time:cnn)", "2 x time:cnn"]
+    assert list(comparison.score_rows()["estimate"]) == sorted(
+        comparison.table["auroc"], reverse=True
+    )
+
+
+def test_names_are_as_short_as_they_can_be():
+    one = experiment(branches=TWO, fusion="early_concat")
+    three = {**TWO, "spectrogram": "cnn2d"}
+    other = experiment(branches=three, fusion="early_concat")
+    wide, single = experiment(width=64), experiment()
+    assert model_names([one, single])[one.model_hash] == "early_concat"
+    names = model_names([one, other, single, wide])
+    assert names[one.model_hash] == "early_concat(time:cnn + frequency:cnn)"
+    assert names[single.model_hash] == f"time:cnn #{single.model_hash[:4]}"
+    assert len(set(names.values())) == 4
+
+
+def test_scores_that_do_not_exist_are_none_and_the_class_is_named():
+    y = np.zeros((20, 2), np.float32)
+    y[:8, 0] = 1
+    p = np.tile([[0.3, 0.2]], (20, 1))
+    people = np.arange(20)
+    scores = with_intervals(y, p, [0.5, 0.5], "multi_label", ["A", "B"], people, n_resamples=50)
+    json.dumps(scores, allow_nan=False)
+    assert scores["undefined"] == ["B"]
+    assert scores["never_predicted"] == ["A", "B"]
+    assert scores["per_class"]["B"]["auroc"]["estimate"] is None
+    assert scores["per_class"]["A"]["auroc"]["estimate"] == 0.5
