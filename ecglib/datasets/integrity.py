@@ -12,6 +12,7 @@ from ecglib.errors import DatasetError
 
 PLAUSIBLE_MV = (0.05, 50.0)
 LIMIT_MV = 32.767
+LOOKED_AT = 1000
 SIGNATURE_RATE_HZ = 25.0
 SIGNATURE_S = 10.0
 SLOWEST_HZ, FASTEST_HZ = 1.0, 10.0
@@ -39,7 +40,8 @@ class SignalNotes:
             self._flat.append(name)
         if (np.abs(signal_mv) > LIMIT_MV).any():
             self._clipped.append(name)
-        low, high = np.percentile(signal_mv[:20000], [0.5, 99.5], axis=0)
+        thinned = signal_mv[:: 1 + len(signal_mv) // LOOKED_AT]
+        low, high = np.percentile(thinned, [0.5, 99.5], axis=0)
         self._spread_mv.append(float(np.median(high - low)))
 
     def found(self) -> dict[str, list[str]]:

@@ -1,0 +1,229 @@
+"""Feeding windows from a prepared store to a network."""
+
+import tempfile
+
+import numpy as np
+
+from benchmarks.measure import Figure, Side, alternate, medians, ratios
+from benchmarks.memory import extra_mb, peaks_mb
+from benchmarks.noise import LEADS, RATE_HZ, NoiseSource
+from ecglib.datasets.store import STEP_MV, Dataset, write_store
+
+N_RECORDS = 2000
+BATCH = 64
+ROUNDS = 7
+SPEED = "windows/s"
+EVERY_VIEW = ["time", "frequency", "spectrogram"]
+BAND_HZ = (0.5, 40.0)
+
+
+def limit() -> Figure:
+    """Shuffled windows, time view, against converting the same file in order."""
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = write_store(NoiseSource(N_RECORDS), folder, progress=False)
+        steps = np.load(dataset.path / "signals.npy", mmap_mode="r")
+        rows_at_once = BATCH * dataset.signal.n_samples
+        # Into one buffer over and over: fresh memory would make the limit ten times slower.
+        buffer = np.empty((rows_at_once, steps.shape[1]), np.float32)
+
+        def convert():
+            for start in range(0, len(steps), rows_at_once):
+                piece = steps[start : start + rows_at_once]
+                np.multiply(piece, np.float32(STEP_MV), out=buffer[: len(piece)])
+
+        sides = {
+            "fed": Side(_passes(_fed(dataset, ["time"]), 4), 4 * N_RECORDS),
+            "converted in order": Side(_passes(convert, 16), 16 * N_RECORDS),
+        }
+        speeds = alternate(sides, ROUNDS, "feed.limit")
+    return Figure(
+        "feed.limit",
+        "shuffled windows fed, time view, no filter",
+        "the limit: int16 to float32 of the same file in order, into one buffer",
+        0.5,
+        ratios(speeds["fed"], speeds["converted in order"]),
+        medians(speeds, SPEED),
+    )
+
+
+def generator() -> Figure:
+    """Shuffled windows, time view, against a generator of one record at a time."""
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = write_store(NoiseSource(N_RECORDS), folder, progress=False)
+        steps = np.load(dataset.path / "signals.npy", mmap_mode="r")
+        y = dataset.select("noise").y
+        n, n_samples = N_RECORDS // 2, dataset.signal.n_samples
+
+        def one_by_one():
+            for i in np.random.default_rng(0).permutation(N_RECORDS)[:n]:
+                window = steps[i * n_samples : (i + 1) * n_samples]
+                yield window.astype(np.float32) * np.float32(STEP_MV), y[i]
+
+        shapes = (tf.TensorSpec((n_samples, len(LEADS))), tf.TensorSpec((y.shape[1],)))
+        usual = tf.data.Dataset.from_generator(one_by_one, output_signature=shapes)
+        usual = usual.batch(BATCH).prefetch(tf.data.AUTOTUNE)
+        sides = {
+            "fed": Side(_passes(_fed(dataset, ["time"]), 4), 4 * N_RECORDS),
+            "from a generator": Side(lambda: _consume(usual), n),
+        }
+        speeds = alternate(sides, ROUNDS, "feed.generator")
+    return Figure(
+        "feed.generator",
+        "shuffled windows fed, time view, no filter",
+        "the usual way: tf.data from_generator, one record at a time from a memory map",
+        20.0,
+        ratios(speeds["fed"], speeds["from a generator"]),
+        medians(speeds, SPEED),
+    )
+
+
+def views() -> Figure:
+    """Band-pass and all views in the feed, against SciPy record by record."""
+    from scipy.signal import butter, sosfiltfilt
+
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = write_store(NoiseSource(N_RECORDS // 2), folder, progress=False)
+        n, n_peer = N_RECORDS // 2, BATCH
+        band = butter(3, BAND_HZ, "band", fs=RATE_HZ, output="sos")
+        pad = round(3 * RATE_HZ)
+
+        def record_by_record():
+            for row in range(n_peer):
+                window = sosfiltfilt(band, dataset.read([row])[0], axis=0, padlen=pad)
+                spectrum = np.abs(np.fft.rfft(window - window.mean(axis=0), axis=0)) ** 2
+                10 * np.log10(spectrum + 1e-6)
+                _scipy_spectrogram(window)
+
+        sides = {
+            "all views fed": Side(_fed(dataset, EVERY_VIEW, BAND_HZ), n),
+            "time view alone fed": Side(_passes(_fed(dataset, ["time"]), 4), 4 * n),
+            "with SciPy": Side(record_by_record, n_peer),
+        }
+        speeds = alternate(sides, ROUNDS, "feed.views")
+    detail = medians(speeds, SPEED)
+    slower = ratios(speeds["all views fed"], speeds["time view alone fed"])
+    detail["share of the feed's time spent on filter and views"] = round(
+        1 - float(np.median(slower)), 3
+    )
+    return Figure(
+        "feed.views",
+        "band-pass, time, frequency and spectrogram in the feed",
+        "the usual way: SciPy, sosfiltfilt and rfft a record, spectrogram a lead",
+        3.0,
+        ratios(speeds["all views fed"], speeds["with SciPy"]),
+        detail,
+    )
+
+
+def spectrogram() -> Figure:
+    """The spectrogram layer against scipy.signal.spectrogram, lead by lead."""
+    import ecglib.quiet  # noqa: F401
+
+    import tensorflow as tf
+
+    from ecglib.representations import SpectrogramView
+
+    shape = (BATCH, 1000, len(LEADS))
+    windows = np.random.default_rng(0).standard_normal(shape, np.float32)
+    layer = tf.function(SpectrogramView(RATE_HZ), jit_compile=False)
+    fixed = tf.constant(windows)
+
+    def with_scipy():
+        for window in windows[: BATCH // 2]:
+            _scipy_spectrogram(window)
+
+    sides = {
+        "layer": Side(_passes(lambda: layer(fixed).numpy(), 5), 5 * BATCH),
+        "with SciPy": Side(with_scipy, BATCH // 2),
+    }
+    speeds = alternate(sides, ROUNDS, "feed.spectrogram")
+    return Figure(
+        "feed.spectrogram",
+        f"SpectrogramView, {len(LEADS)} leads, batches of {BATCH}",
+        "the usual way: scipy.signal.spectrogram, a lead at a time",
+        8.0,
+        ratios(speeds["layer"], speeds["with SciPy"]),
+        medians(speeds, SPEED),
+    )
+
+
+SHORT, LONG = 20_000, 80_000
+WINDOWS_A_RECORD = 1000
+SHORT_WINDOW = 125
+
+
+def memory() -> Figure:
+    """Memory that feeding adds, with 20,000 and with 80,000 windows."""
+    with tempfile.TemporaryDirectory() as folder:
+        for size in (SHORT, LONG):
+            n_records = size // WINDOWS_A_RECORD
+            source = NoiseSource(n_records, SHORT_WINDOW, WINDOWS_A_RECORD)
+            write_store(source, f"{folder}/{size}", progress=False)
+        peaks = peaks_mb(memory_of_feeding, [SHORT, LONG], 3, "feed.memory", folder)
+    sizes = {f"extra at {size:,} windows": own for size, own in peaks.items()}
+    return Figure(
+        "feed.memory",
+        f"extra memory of feeding {SHORT:,} windows",
+        f"the same with {LONG:,} windows: 1 is flat, {SHORT / LONG:g} grows with the data",
+        0.7,
+        ratios(peaks[SHORT], peaks[LONG]),
+        medians(sizes, "MB"),
+    )
+
+
+def memory_of_feeding(size: int, folder: str) -> float:
+    """Run in a process of its own: MB that a shuffled pass over the store adds."""
+    import ecglib.pipeline  # noqa: F401  TensorFlow's own memory does not count
+    from ecglib.datasets.store import find_stores
+
+    dataset = Dataset(find_stores(f"{folder}/{size}", "noise")[0])
+    # The work begins with the selection: what it holds for each window counts.
+    return extra_mb(lambda: _fed(dataset, ["time"])())
+
+
+def _fed(dataset: Dataset, representations: list[str], band_hz=(0.0, 0.0)):
+    """A function that feeds all windows once, shuffled."""
+    import ecglib.pipeline
+    from ecglib.representations import build_views
+
+    model = build_views(dataset.signal, representations, band_hz)
+    batches = ecglib.pipeline.feed(dataset, dataset.select("noise"), model, BATCH, shuffle_seed=0)
+    return lambda: _consume(batches)
+
+
+def _consume(batches) -> None:
+    for _ in batches:
+        pass
+
+
+def _passes(run, n: int):
+    """A function that runs another n times, so that a round is long enough to be timed."""
+
+    def runs():
+        for _ in range(n):
+            run()
+
+    return runs
+
+
+def _scipy_spectrogram(window: np.ndarray) -> None:
+    """What SpectrogramView gives with its defaults, for one window and lead by lead."""
+    from scipy.signal import spectrogram as scipy_spectrogram
+
+    n_window, n_hop = round(0.64 * RATE_HZ), round(0.16 * RATE_HZ)
+    for lead in window.T:
+        _, _, density = scipy_spectrogram(
+            lead, RATE_HZ, "hann", n_window, n_window - n_hop, detrend="constant"
+        )
+        10 * np.log10(density + 1e-6)
+
+
+FIGURES = {
+    "limit": limit,
+    "generator": generator,
+    "views": views,
+    "spectrogram": spectrogram,
+    "memory": memory,
+}

@@ -1,0 +1,65 @@
+"""Noise in the shape of an ECG, and where real data is looked for."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.measure import SkippedError
+from ecglib.datasets.store import Record, SignalContract, Task
+
+ROOT = Path(__file__).resolve().parents[1]
+RATE_HZ = 100.0
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+TASK = Task("noise", "multi_label", {"A": ["A"], "B": ["B"]})
+
+
+class NoiseSource:
+    """Records of noise, each of `n_windows` windows of `n_samples` samples, end to end."""
+
+    name = "noise"
+    synthetic = True
+    description = "Noise, for benchmarks."
+    citation = ""
+    tasks = {TASK.name: TASK}
+    tabular = ()
+
+    def __init__(self, n_records: int, n_samples: int = 1000, n_windows: int = 1):
+        self._n_records = n_records
+        self._n_windows = n_windows
+        self.signal = SignalContract(RATE_HZ, n_samples, LEADS)
+
+    def request(self) -> dict:
+        return {"n_records": self._n_records, "n_windows": self._n_windows}
+
+    def n_records(self) -> int:
+        return self._n_records
+
+    def records(self) -> Iterator[Record]:
+        n_samples = self.signal.n_samples
+        rng = np.random.default_rng(0)
+        for i in range(self._n_records):
+            shape = (self._n_windows * n_samples, len(LEADS))
+            signal_mv = rng.standard_normal(shape, np.float32).astype(np.float64)
+            about = {"patient": f"p{i}", "labels": ["AB"[i % 2]], "part": "train"}
+            starts = [n_samples * k for k in range(self._n_windows)]
+            windows = [{**about, "start": start, "length": n_samples} for start in starts]
+            yield Record(f"r{i}", signal_mv, windows)
+
+    def left_out(self) -> dict[str, int]:
+        return {}
+
+
+def real_data(name: str) -> Path:
+    """Folder of a real dataset.
+
+    Raises
+    ------
+    SkippedError
+        it is not there.
+    """
+    folder = Path(os.environ.get("ECG_SHARED_DATA", ROOT.parent / "shared" / "data")) / name
+    if not folder.is_dir():
+        raise SkippedError(f"no data at {folder}; set ECG_SHARED_DATA to the folder above it")
+    return folder
