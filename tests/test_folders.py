@@ -23,10 +23,15 @@ def test_a_folder_appears_when_it_is_renamed(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
 
 
-def test_what_was_not_renamed_is_removed(tmp_path):
-    with pytest.raises(KeyboardInterrupt), folders.unfinished(tmp_path, "x") as folder:
+def break_off(parent):
+    with folders.unfinished(parent, "x") as folder:
         (folder / "file").write_text("half")
         raise KeyboardInterrupt
+
+
+def test_what_was_not_renamed_is_removed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        break_off(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -46,7 +46,7 @@ class SignalNotes:
 
     def found(self) -> dict[str, list[str]]:
         """The records with a flat lead, and those beyond what int16 microvolts can hold."""
-        return {"flat_lead": self._flat, "clipped": self._clipped}
+        return {"flat_lead": self._flat, "clipped_samples": self._clipped}
 
     def check(self) -> None:
         """Refuse a dataset whose unit cannot be millivolt.

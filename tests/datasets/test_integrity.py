@@ -77,5 +77,5 @@ def test_odd_signals_are_noted():
     notes = SignalNotes()
     for name, signal in (("fine", fine), ("flat", flat), ("wild", wild)):
         notes.add(name, signal)
-    assert notes.found() == {"flat_lead": ["flat"], "clipped": ["wild"]}
+    assert notes.found() == {"flat_lead": ["flat"], "clipped_samples": ["wild"]}
     notes.check()
