@@ -314,6 +314,7 @@ def _run(notebook: Path, jobs: list[Job], report: Report, at_once: int, what: st
                 bar.update()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            processes.end()  # or leaving the pool would wait for them
             raise
 
 
@@ -368,11 +369,15 @@ class _Processes:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._previous)
         if error_type is not None:
-            with self._lock:
-                self._ended = True
-                for process in self._own:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGTERM)
+            self.end()
+
+    def end(self) -> None:
+        """End every process, and start none any more."""
+        with self._lock:
+            self._ended = True
+            for process in self._own:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
 
     def run(self, command: list[str], environment: dict) -> tuple[int, str]:
         """Exit status and standard error of a command in a process group of its own."""

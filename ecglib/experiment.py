@@ -51,7 +51,7 @@ class Experiment:
         this many equal models with other seeds, their probabilities averaged: the
         ensemble control that a fusion has to beat.
     band_hz
-        band-pass of every view, low and high edge in Hz.
+        band-pass of every view, low and high edge in Hz; 0 leaves that side open.
     view_options
         settings of the views, for example ``{"spectrogram": {"window_s": 0.5}}``;
         those of a view that no branch looks at are dropped.
@@ -257,10 +257,12 @@ def _typed(name: str, value, wanted):
 
 def _check_band(band_hz: tuple[float, float], rate_hz: float) -> None:
     low, high = band_hz
-    if not 0 < low < high < rate_hz / 2:
+    nyquist = rate_hz / 2
+    if not (0 <= low < nyquist and (high == 0 or low < high < nyquist)):
         raise ExperimentError(
-            f"band_hz={band_hz} at {rate_hz:g} Hz: expected 0 < low < high < {rate_hz / 2:g} Hz "
-            f"(Nyquist). Lower the high edge, or prepare the dataset at a higher rate."
+            f"band_hz={band_hz} at {rate_hz:g} Hz: expected low < high, both below {nyquist:g} Hz "
+            f"(Nyquist), or 0 for an open side. Lower the edge, or prepare the dataset at a higher "
+            f"rate."
         )
 
 

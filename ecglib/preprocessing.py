@@ -1,5 +1,7 @@
 """Filtering as a Keras layer, so that the pipeline and an exported model do the same."""
 
+import ecglib.quiet  # noqa: F401
+
 import math
 
 import keras

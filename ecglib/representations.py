@@ -6,6 +6,8 @@ its axes in s and Hz and its unit before any data is read.
 
 from __future__ import annotations
 
+import ecglib.quiet  # noqa: F401
+
 import inspect
 import math
 from typing import TYPE_CHECKING

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,19 @@ def test_a_killed_batch_goes_on_where_it_was(tmp_path):
     assert finished <= set(report.found)
     assert len(report.made) + len(report.found) == 3
     assert not report.failed
+
+
+def test_ending_the_processes_does_not_wait_for_them(tmp_path):
+    """A command that would run for minutes is gone at once, and none is started any more."""
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with ThreadPoolExecutor(1) as pool, batch._Processes() as processes:
+        future = pool.submit(processes.run, sleep, dict(os.environ))
+        while not processes._own:
+            time.sleep(0.01)
+        processes.end()
+        code, _ = future.result(timeout=60)
+        assert code == -signal.SIGTERM
+        assert processes.run(sleep, {}) == (1, "interrupted")
 
 
 def test_threads_are_shared_out(monkeypatch, tmp_path):

@@ -126,15 +126,24 @@ class Heart:
 class Rhythm:
     """When the beats come.
 
-    Args:
-        rate_bpm: mean heart rate per minute.
-        respiration_hz: breathing rate.
-        respiratory: share of the RR interval by which breathing moves it.
-        slow: the same for the 0.1 Hz pressure wave.
-        fibrillation_mv: size of fibrillatory waves; above 0 there is no P and RR is irregular.
-        fibrillation_hz: mean frequency of those waves.
-        ventricular: probability that a beat is a ventricular ectopic one.
-        atrial: probability that a beat is an atrial ectopic one.
+    Parameters
+    ----------
+    rate_bpm
+        mean heart rate per minute.
+    respiration_hz
+        breathing rate.
+    respiratory
+        share of the RR interval by which breathing moves it.
+    slow
+        the same for the 0.1 Hz pressure wave.
+    fibrillation_mv
+        size of fibrillatory waves; above 0 there is no P and RR is irregular.
+    fibrillation_hz
+        mean frequency of those waves.
+    ventricular
+        probability that a beat is a ventricular ectopic one.
+    atrial
+        probability that a beat is an atrial ectopic one.
     """
 
     rate_bpm: float = 70.0
@@ -161,13 +170,19 @@ class Noise:
 class Description:
     """Everything that decides a record but the dice.
 
-    Args:
-        heart: the patient's heart.
-        rhythm: when the beats come.
-        noise: what the electrodes add.
-        findings: severity of each of `FINDINGS` between 0 and 1; absent ones are 0. ``old_mi`` is
-            the age of an infarct: at 0 ST is elevated, at 1 only Q waves and inverted T are left.
-        beat_variation: standard deviation of the amplitude of a wave from beat to beat.
+    Parameters
+    ----------
+    heart
+        the patient's heart.
+    rhythm
+        when the beats come.
+    noise
+        what the electrodes add.
+    findings
+        severity of each of `FINDINGS` between 0 and 1; absent ones are 0. ``old_mi`` is
+        the age of an infarct: at 0 ST is elevated, at 1 only Q waves and inverted T are left.
+    beat_variation
+        standard deviation of the amplitude of a wave from beat to beat.
     """
 
     heart: Heart = dataclasses.field(default_factory=Heart)
@@ -180,13 +195,18 @@ class Description:
 def render(description: Description, entropy: int, key: tuple[int, int] = (0, 0)) -> np.ndarray:
     """Make the record that a description asks for.
 
-    Args:
-        description: the heart, the rhythm, the noise and the findings.
-        entropy: seed of the dataset.
-        key: patient and visit; together with `entropy` they decide the dice.
+    Parameters
+    ----------
+    description
+        the heart, the rhythm, the noise and the findings.
+    entropy
+        seed of the dataset.
+    key
+        patient and visit; together with `entropy` they decide the dice.
 
-    Returns:
-        Array of shape (1000, 12) in mV at 100 Hz, leads in the order of `LEADS`.
+    Returns
+    -------
+    Array of shape (1000, 12) in mV at 100 Hz, leads in the order of `LEADS`.
     """
     # Noise has its own dice, so that it cannot depend on the findings.
     beat_rng, noise_rng = (
@@ -221,8 +241,9 @@ def _decimate(x: np.ndarray) -> np.ndarray:
 def _beat_waves(heart: Heart, findings: dict[str, float]) -> tuple[np.ndarray, ...]:
     """Waves of one beat at 60 per minute.
 
-    Returns:
-        Centres (15,) in ms from the middle of QRS, widths (15,) in ms, vectors (15, 3) in mV.
+    Returns
+    -------
+    Centres (15,) in ms from the middle of QRS, widths (15,) in ms, vectors (15, 3) in mV.
     """
     sev = {name: findings.get(name, 0.0) for name in FINDINGS}
     qrs = _qrs(sev)

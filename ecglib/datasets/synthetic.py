@@ -78,12 +78,17 @@ class SyntheticSource:
     so that asking for more patients changes none of the earlier ones; the part a patient is dealt
     to depends on all of them.
 
-    Args:
-        n_patients: number of patients; there are about 4 records to 3 patients.
-        seed: any whole number from 0.
+    Parameters
+    ----------
+    n_patients
+        number of patients; there are about 4 records to 3 patients.
+    seed
+        any whole number from 0.
 
-    Raises:
-        DatasetError: `n_patients` or `seed` is not such a number.
+    Raises
+    ------
+    DatasetError
+        `n_patients` or `seed` is not such a number.
     """
 
     name = "synthetic"

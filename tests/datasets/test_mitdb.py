@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from made import shared_data
 
-from ecglib.datasets.mitdb import CLASSES, DS1, DS2, MitdbSource
+from ecglib.datasets.mitdb import CLASSES, DS1, DS2, MitdbSource, download
 from ecglib.errors import DatasetError
 
 PUBLISHED = {
@@ -97,3 +97,29 @@ def test_a_missing_file_is_named(tmp_path):
     (folder / "234.dat").unlink()
     with pytest.raises(DatasetError, match=r"lacks 1 files.*234\.dat"):
         MitdbSource(folder)
+
+
+@pytest.fixture
+def files(monkeypatch):
+    """What the download brings: the real files, without a network."""
+    import wfdb
+
+    brought = sorted(shared_data("mitdb").glob("*.*"))
+    monkeypatch.setattr(
+        wfdb, "dl_database", lambda name, to: [shutil.copy(path, to) for path in brought]
+    )
+    return brought
+
+
+def test_a_download_appears_whole_and_only_once(files, tmp_path, monkeypatch):
+    folder = download(tmp_path / "raw" / "mitdb")
+    assert (folder / "100.hea").is_file()
+    monkeypatch.setattr("wfdb.dl_database", None)
+    assert download(folder) == folder
+
+
+def test_a_download_that_breaks_off_leaves_nothing(files, tmp_path):
+    del files[40:]
+    with pytest.raises(DatasetError, match=r"could not be downloaded.*lacks"):
+        download(tmp_path / "raw" / "mitdb")
+    assert list((tmp_path / "raw").iterdir()) == []
