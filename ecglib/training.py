@@ -43,7 +43,7 @@ def train(
     batch
         name of the batch.
     verbose
-        0 is silent, 1 shows Keras' progress bars.
+        0 is silent, 1 shows a bar for each epoch, 2 a line.
 
     Returns
     -------

@@ -2,6 +2,8 @@
 
 A fusion can win by averaging alone, so it is compared, patient resample by patient resample,
 with the best single branch and with an ensemble of that branch that is as large as the fusion.
+The best branch is chosen on the validation part, where few patients can choose badly: so a fusion
+adds something only if it beats every other single branch as well.
 
 The intervals hold for other patients and for these trained models. Seeds are averaged, not
 resampled: that another training would give other models is not in the intervals yet.
@@ -48,8 +50,10 @@ class Gap:
 class Difference:
     """What a fusion adds.
 
-    `against_ensemble` is None where the batch has no ensemble that can serve as control.
-    `notes` are whole sentences on what limits the verdict.
+    `against_single` is the single branch that is best on the validation part, `unbeaten` are the
+    other single branches that the fusion is not shown to beat. `against_ensemble` is None where
+    the batch has no ensemble that can serve as control. `notes` are whole sentences on what
+    limits the verdict.
     """
 
     fusion: str
@@ -59,6 +63,7 @@ class Difference:
     against_single: Gap
     against_ensemble: Gap | None
     ensemble_members: int | None
+    unbeaten: tuple[Gap, ...]
     verdict: str
     notes: tuple[str, ...]
     marks: tuple[str, ...]
@@ -165,10 +170,12 @@ def differences(
     seeds and taken in the same patient resamples. The control is the ensemble of the best single
     branch with as many members as the fusion has branches, or else the next larger one.
 
-    The verdict is "adds" if both 95 % intervals lie above zero; "adds nothing" if either ends
-    below `margin`, which excludes a gain worth having (a control larger than the fusion cannot
-    show this); "cannot tell" otherwise, where there is no control, where there are fewer than
-    six patients, or where more than half of the resamples lack an outcome of some class.
+    The verdict is "adds" if both 95 % intervals lie above zero, and that against every other
+    single branch as well (no choice among the branches, so none that chance could make); "adds
+    nothing" if either of the two ends below `margin`, which excludes a gain worth having (a
+    control larger than the fusion cannot show this); "cannot tell" otherwise, where there is no
+    control, where there are fewer than six patients, or where more than half of the resamples
+    lack an outcome of some class.
 
     Parameters
     ----------
@@ -190,8 +197,7 @@ def differences(
     result = []
     for fusion in models.values():
         if fusion[0].role == "fusion":
-            control = _control(fusion, single, models)
-            result.append(_difference(fusion, single, control, metric, margin, n_resamples, seed))
+            result.append(_difference(fusion, single, models, metric, margin, n_resamples, seed))
     return result
 
 
@@ -214,6 +220,9 @@ def sentence(difference: Difference) -> str:
     if ensemble is not None:
         control = f"{d.ensemble_members} x {single.name} with other seeds"
         text += f" and by {_numbers(ensemble)} from {control}"
+    if d.unbeaten and d.verdict == CANNOT_TELL:
+        rivals = " and ".join(f"{gap.name} ({_numbers(gap)})" for gap in d.unbeaten)
+        text += f"; it is not shown to beat {rivals}"
     marks = [f"{mark[:1].upper()}{mark[1:].rstrip('.')}." for mark in d.marks]
     return " ".join([f"{text}.", *d.notes, *marks])
 
@@ -235,19 +244,23 @@ def _control(
 def _difference(
     fusion: list[Scored],
     single: list[Scored],
-    control: list[Scored] | None,
+    models: dict[str, list[Scored]],
     metric: str,
     margin: float,
     n_resamples: int,
     seed: int,
 ) -> Difference:
+    control = _control(fusion, single, models)
+    others = [s for s in models.values() if s[0].role == "single" and s is not single]
+    gaps = [_gap(fusion, other, metric, n_resamples, seed) for other in others]
+    unbeaten = tuple(gap for gap in gaps if not gap.low > 0)
     against_single = _gap(fusion, single, metric, n_resamples, seed)
     against_ensemble = control and _gap(fusion, control, metric, n_resamples, seed)
     doubts = _doubts(fusion[0], single[0], control and control[0], against_single, n_resamples)
     larger = control is not None and control[0].members > len(fusion[0].branches)
     verdict = CANNOT_TELL
     if not doubts:
-        verdict = _verdict(against_single, against_ensemble, larger, margin)
+        verdict = _verdict(against_single, against_ensemble, unbeaten, larger, margin)
     involved = [*fusion, *single, *(control or [])]
     return Difference(
         fusion=fusion[0].name,
@@ -257,6 +270,7 @@ def _difference(
         against_single=against_single,
         against_ensemble=against_ensemble,
         ensemble_members=control[0].members if control else None,
+        unbeaten=unbeaten,
         verdict=verdict,
         notes=(*doubts, *_notes(fusion, single, control, larger)),
         marks=_marks(involved),
@@ -270,9 +284,11 @@ def _gap(a: list[Scored], b: list[Scored], metric: str, n_resamples: int, seed: 
     return Gap(b[0].name, estimate, low, high, n_ignored(resampled))
 
 
-def _verdict(single: Gap, ensemble: Gap, ensemble_is_larger: bool, margin: float) -> str:
+def _verdict(
+    single: Gap, ensemble: Gap, unbeaten: tuple[Gap, ...], ensemble_is_larger: bool, margin: float
+) -> str:
     # "adds" goes first: a gain that is certain but small is still one, and the numbers say so.
-    if single.low > 0 and ensemble.low > 0:
+    if single.low > 0 and ensemble.low > 0 and not unbeaten:
         return ADDS
     if single.high < margin or (ensemble.high < margin and not ensemble_is_larger):
         return ADDS_NOTHING

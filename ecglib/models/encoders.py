@@ -1,8 +1,9 @@
 """Encoders: from one scaled representation to a vector of features.
 
 Each takes ``(x, width, features, dropout, seed)`` and returns a tensor of shape
-(n_windows, features). Time is translation invariant, so the time encoders pool over it;
-frequency is not, so the others keep the place of a bin.
+(n_windows, features). Those that pool over time first add a learned embedding of the place: a
+finding may stand anywhere in a ten-second record, but of the beats around the one that is to be
+classified, only that one counts. Frequency encoders keep the place of each bin.
 """
 
 from collections.abc import Callable
@@ -32,12 +33,12 @@ def time_front_end(x, width: int, seeds):
 
 
 def time_cnn(x, width: int, features: int, dropout: float, seed: int):
-    """Convolutions over time, then the average and the maximum over time.
+    """Convolutions over time that know where they are, then the average and maximum over time.
 
     Input (n_windows, n_samples, n_leads); the time axis is shortened 32 times.
     """
     seeds = seed_stream(seed)
-    x = time_front_end(x, width, seeds)
+    x = PositionEmbedding(seed=next(seeds))(time_front_end(x, width, seeds))
     x = convolve(x, 4 * width, 3, 2, seeds)
     x = layers.Dropout(dropout, seed=next(seeds))(average_and_maximum(x))
     return dense(x, features, seeds)
@@ -116,6 +117,7 @@ def spectrogram_cnn2d(x, width: int, features: int, dropout: float, seed: int):
     seeds = seed_stream(seed)
     x = convolve(x, width, 3, 2, seeds)
     x = convolve(x, width, 3, 2, seeds)
+    x = PositionEmbedding(seed=next(seeds))(x)
     x = convolve(x, 2 * width, 3, 2, seeds)
     n_frames, n_bins, channels = x.shape[1:]
     x = average_and_maximum(layers.Reshape((n_frames, n_bins * channels))(x))

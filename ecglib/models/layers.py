@@ -28,7 +28,7 @@ def seed_stream(seed: int, name: str = "") -> Iterator[int]:
 
 @keras.saving.register_keras_serializable(package="ecglib")
 class PositionEmbedding(keras.layers.Layer):
-    """Add a learned vector to each step, so that attention can tell the steps apart.
+    """Add a learned vector to each step, so that what follows can tell the steps apart.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ class PositionEmbedding(keras.layers.Layer):
         Seed of the initial values, drawn from a normal distribution of deviation 0.02.
 
     Input shape
-        (n_windows, n_steps, n_channels), with the last two known.
+        (n_windows, n_steps, n_channels) or (n_windows, n_frames, n_bins, n_channels), with all
+        but the first known.
 
     Output shape
         As the input.

@@ -68,6 +68,21 @@ def only(scored, **options):
 # --- verdicts
 
 
+def test_a_fusion_that_another_single_branch_equals_does_not_add():
+    """Validation may choose a branch that is poor on the test part; that is no feat of fusion."""
+    poor = model(strength=0.5, validation=0.9)
+    strong = model("spectrogram:cnn2d", branches=("spectrogram:cnn2d",), strength=1.5)
+    found = only([poor, ensemble(0.6), fusion(1.5), strong])
+    assert found.against_single.name == "time:cnn"
+    assert found.against_single.low > 0
+    assert found.against_ensemble.low > 0
+    assert [gap.name for gap in found.unbeaten] == ["spectrogram:cnn2d"]
+    assert found.verdict == "cannot tell"
+    assert "it is not shown to beat spectrogram:cnn2d (+0.000 [+0.000, +0.000])" in sentence(found)
+    beaten = only([poor, ensemble(0.6), fusion(1.5), replace(strong, p=poor.p)])
+    assert (beaten.unbeaten, beaten.verdict) == ((), "adds")
+
+
 def test_fusion_better_than_both_adds():
     found = only([model(), ensemble(1.1), fusion(1.5)])
     assert found.verdict == "adds"
