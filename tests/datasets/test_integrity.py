@@ -46,7 +46,7 @@ def test_planted_copies_are_found_and_nothing_else(copy):
 
 
 def test_real_duplicates_of_ptbxl_are_found():
-    """The twelve records that version 1.0.3 dropped are five pairs here; nothing else is alike."""
+    """Each of these pairs holds one of the twelve records that version 1.0.3 dropped."""
     import wfdb
 
     folder = shared_data("ptbxl") / "records100" / "00000"
