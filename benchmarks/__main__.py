@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from benchmarks import feed, measure, prepare
 from benchmarks.measure import Figure, SkippedError
+from ecglib.folders import write_text
 
 FOLDER = Path(__file__).resolve().parents[1] / "bench"
 FIGURES: dict[str, Callable[[], Figure]] = {
@@ -78,14 +79,8 @@ def run(names: list[str]) -> tuple[list[Figure], dict[str, str], dict]:
 
 def write(report: dict, folder: Path) -> Path:
     """Write a report; it appears whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{time.strftime('%Y%m%dT%H%M%S')}.json"
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(report, indent=1) + "\n")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, json.dumps(report, indent=1) + "\n")
     return path
 
 

@@ -23,7 +23,6 @@ import difflib
 import itertools
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +102,23 @@ class BatchFile:
             dict(item for values in (self.parameters, *entries) for item in values.items())
             for entries in itertools.product(*axes)
         ]
+
+
+def named_values(pairs: list[str]) -> dict:
+    """What ``--set NAME=VALUE`` options say; the values are YAML.
+
+    Raises
+    ------
+    BatchError
+        a pair has no ``=``.
+    """
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise BatchError(f"--set {pair}: expected NAME=VALUE.")
+        values[name] = yaml.safe_load(value)
+    return values
 
 
 def _check_types(path: Path, parameters, grid, ensembles) -> None:
@@ -418,11 +434,9 @@ def _compare(notebook: Path, folder: Path, report: Report) -> Path:
 
     exporter = HTMLExporter(exclude_input=True, exclude_output_prompt=True)
     body, _ = exporter.from_filename(str(executed))
-    partial = executed.with_suffix(".html")
-    partial.write_text(body)
-    shutil.move(executed, folder / "compare.ipynb")
-    os.replace(partial, html)
-    stamp.write_text(json.dumps(listed))
+    os.replace(executed, folder / "compare.ipynb")
+    folders.write_text(html, body)
+    folders.write_text(stamp, json.dumps(listed))
     return html
 
 

@@ -131,18 +131,9 @@ def _check(options) -> int:
 
 
 def _batch(options) -> int:
-    import yaml
-
     from ecglib import batch, datasets
-    from ecglib.errors import BatchError
 
-    override = {}
-    for pair in options.set:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise BatchError(f"--set {pair}: expected NAME=VALUE.")
-        override[name] = yaml.safe_load(value)
-    file = batch.BatchFile.read(options.file, **override)
+    file = batch.BatchFile.read(options.file, **batch.named_values(options.set))
     dataset = datasets.prepare(
         options.dataset or file.dataset, options.data_dir, options.source, progress=not options.json
     )

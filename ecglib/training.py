@@ -13,6 +13,7 @@ from sklearn.metrics import roc_auc_score
 from ecglib import folders, models, pipeline, runs
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.evaluation import summary, thresholds
+from ecglib.evaluation.metrics import has_both_outcomes
 from ecglib.experiment import Experiment
 from ecglib.representations import build_views
 
@@ -167,7 +168,7 @@ class ValidationScore(keras.callbacks.Callback):
 
 def macro_auroc(y: np.ndarray, p: np.ndarray) -> float:
     """Mean AUROC over the classes that have both outcomes; y and p (n_windows, n_classes)."""
-    both = (y.max(axis=0) == 1) & (y.min(axis=0) == 0)
+    both = has_both_outcomes(y)
     return float(roc_auc_score(y[:, both], p[:, both], average="macro"))
 
 
@@ -199,7 +200,7 @@ def _scaling(dataset: Dataset, own: Selection, views: keras.Model, batch_size: i
     At most 4096 evenly spread training windows are read: enough for a mean, cheap at any size.
     """
     step = -(-len(own.rows) // SCALING_WINDOWS)
-    thinned = Selection(own.task, own.classes, *(a[::step] for a in _columns(own)))
+    thinned = own.take(slice(None, None, step))
     sums, squares, counts = {}, {}, {}
     for arrays, _ in pipeline.feed(dataset, thinned, views, batch_size):
         for name, array in arrays.items():
@@ -213,10 +214,6 @@ def _scaling(dataset: Dataset, own: Selection, views: keras.Model, batch_size: i
         name: (mean, np.maximum(squares[name] / counts[name] - mean**2, 0.0))
         for name, mean in means.items()
     }
-
-
-def _columns(own: Selection):
-    return own.rows, own.y, own.part, own.patients, own.records
 
 
 def _compiled(model: keras.Model, experiment: Experiment, kind: str, steps: int):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ecglib import folders
-from ecglib.errors import EcgError, ExperimentError
+from ecglib.errors import EcgError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,18 +50,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _search(options) -> int:
-    import yaml
-
     from ecglib import datasets
+    from ecglib.batch import named_values
     from tuning.search import search
     from tuning.winner import NOTEBOOK
 
-    settings = {}
-    for pair in options.set:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise ExperimentError(f"--set {pair}: expected NAME=VALUE.")
-        settings[name] = yaml.safe_load(value)
+    settings = named_values(options.set)
     dataset = datasets.prepare(options.dataset, options.data_dir, options.source)
     result = search(
         *(dataset, options.task, settings),

@@ -14,9 +14,12 @@ def scores(trials: list[Trial], mark: str = "") -> Figure:
     The filled marker is the trial's score, the line spans its epochs; a long line is a trial
     that was still learning, or one that was not stable.
 
-    Args:
-        trials: of one search.
-        mark: what has to be said wherever the numbers appear; stands above the figure.
+    Parameters
+    ----------
+    trials
+        of one search.
+    mark
+        what has to be said wherever the numbers appear; stands above the figure.
     """
     done = [t for t in trials if t.status == COMPLETED]
     done.sort(key=lambda trial: (-trial.val_auroc, trial.number))

@@ -120,18 +120,29 @@ def search(
     A search that was interrupted goes on, one that is finished does nothing, and a larger
     `max_trials` adds trials. Trials that failed are tried again.
 
-    Args:
-        dataset: the prepared store.
-        task: what is predicted; empty for the dataset's first task.
-        parameters: settings of all trials: parameters of ``03_train`` named in `SETTINGS`.
-        max_trials: suggestions to try.
-        epochs: most epochs of a trial; the winner's files ask for those of ``03_train`` or more.
-        seed: decides the suggestions, and is the seed of every trial.
-        folder: of all searches; empty for the usual one (`ecglib.folders`).
+    Parameters
+    ----------
+    dataset
+        the prepared store.
+    task
+        what is predicted; empty for the dataset's first task.
+    parameters
+        settings of all trials: parameters of ``03_train`` named in `SETTINGS`.
+    max_trials
+        suggestions to try.
+    epochs
+        most epochs of a trial; the winner's files ask for those of ``03_train`` or more.
+    seed
+        decides the suggestions, and is the seed of every trial.
+    folder
+        of all searches; empty for the usual one (`ecglib.folders`).
 
-    Raises:
-        EcgError: a setting is wrong or does not fit the dataset (see `Experiment.check`).
-        RunError: three trials failed in a row, none completed, or a file cannot be written.
+    Raises
+    ------
+    EcgError
+        a setting is wrong or does not fit the dataset (see `Experiment.check`).
+    RunError
+        three trials failed in a row, none completed, or a file cannot be written.
     """
     if max_trials < 1:
         raise ExperimentError(f"max_trials={max_trials}, expected at least 1.")
@@ -155,7 +166,7 @@ def search(
     )
     oracle.verbose = 0
     try:
-        trials.write_text(path / "search.json", json.dumps(asked, indent=1))
+        folders.write_text(path / "search.json", json.dumps(asked, indent=1))
         tuner = _tune(oracle, fixed, dataset, path)
         done = list(tuner.done.values())
         if not any(trial.status == COMPLETED for trial in done):

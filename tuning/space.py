@@ -15,12 +15,15 @@ def suggest(hp) -> dict:
     one that this trial has no use for (an encoder of a representation that is not taken, the
     fusion of a single branch) is inactive and comes back as None.
 
-    Args:
-        hp: the trial's hyperparameters (`keras_tuner.HyperParameters`).
+    Parameters
+    ----------
+    hp
+        the trial's hyperparameters (`keras_tuner.HyperParameters`).
 
-    Returns:
-        branches, fusion, width, features, dropout, learning_rate and weight_decay, as plain
-        values.
+    Returns
+    -------
+    branches, fusion, width, features, dropout, learning_rate and weight_decay, as plain
+    values.
     """
     hp.Choice("representations", SUBSETS)
     branches = {}

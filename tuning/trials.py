@@ -5,14 +5,13 @@ import ecglib.quiet  # noqa: F401
 import dataclasses
 import json
 import logging
-import os
 import time
 import traceback
 from pathlib import Path
 
 import keras
 
-from ecglib import pipeline, training
+from ecglib import folders, pipeline, training
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import ExperimentError
 from ecglib.experiment import Experiment
@@ -55,11 +54,16 @@ def carry_out(number: int, values: dict, dataset: Dataset, callbacks: tuple = ()
 
     An error ends the trial, not the search: it is returned with the trial.
 
-    Args:
-        number: of the trial, from 1.
-        values: those of an `Experiment`.
-        dataset: the prepared store.
-        callbacks: of Keras, for progress.
+    Parameters
+    ----------
+    number
+        of the trial, from 1.
+    values
+        those of an `Experiment`.
+    dataset
+        the prepared store.
+    callbacks
+        of Keras, for progress.
     """
     made = {"number": number, "experiment": values, "model": "-"}
     started = time.perf_counter()
@@ -95,9 +99,7 @@ def _fitted(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
 
 def without_test(selection: Selection) -> Selection:
     """The windows of the other parts: what is not there cannot be looked at."""
-    keep = selection.part != "test"
-    arrays = ("rows", "y", "part", "patients", "records")
-    return dataclasses.replace(selection, **{a: getattr(selection, a)[keep] for a in arrays})
+    return selection.take(selection.part != "test")
 
 
 def read(path: Path, values: dict) -> Trial | None:
@@ -111,15 +113,4 @@ def read(path: Path, values: dict) -> Trial | None:
 
 def write(path: Path, trial: Trial) -> None:
     """Write a trial; it appears whole or not at all."""
-    write_text(path, json.dumps(dataclasses.asdict(trial), indent=1))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    folders.write_text(path, json.dumps(dataclasses.asdict(trial), indent=1))

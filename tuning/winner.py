@@ -5,10 +5,11 @@ from pathlib import Path
 
 import yaml
 
+from ecglib import folders
 from ecglib.batch import notebook_defaults
 from ecglib.datasets.store import Dataset
 from ecglib.experiment import Experiment
-from tuning.trials import COMPLETED, Trial, write_text
+from tuning.trials import COMPLETED, Trial
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOK, COMPARE = NOTEBOOKS / "03_train.ipynb", NOTEBOOKS / "04_compare.ipynb"
@@ -27,8 +28,9 @@ def write(folder: Path, dataset: Dataset, trials: list[Trial], marks: list[str])
     A batch's name is its file's, and runs of one name are compared with each other; the hash of
     the content keeps the runs of another winner apart.
 
-    Returns:
-        The path of the parameters and that of the batch.
+    Returns
+    -------
+    The path of the parameters and that of the batch.
     """
     won = best(trials)
     head = [f"# Trial {won.number} of {folder.name}: {won.model}"]
@@ -36,13 +38,13 @@ def write(folder: Path, dataset: Dataset, trials: list[Trial], marks: list[str])
     head += [f"# {mark}" for mark in marks]
     parameters = folder / "winner.yaml"
     values = {"dataset": str(dataset.path.resolve()), **_final(won.experiment)}
-    write_text(parameters, _yaml(head, values))
+    folders.write_text(parameters, _yaml(head, values))
 
     values = batch_values(dataset, trials)
     text = _yaml([*head, "# with the models that it has to beat"], values)
     digest = hashlib.blake2b(yaml.safe_dump(values).encode(), digest_size=5).hexdigest()
     batch = folder / f"tuned-{digest}.yaml"
-    write_text(batch, text)
+    folders.write_text(batch, text)
     for other in set(folder.glob("tuned-*.yaml")) - {batch}:
         other.unlink()
     return parameters, batch

@@ -142,9 +142,12 @@ class Selection:
 
     def of(self, part: str) -> "Selection":
         """The windows of one part, in the order of the window table."""
-        keep = self.part == part
-        arrays = {f: getattr(self, f)[keep] for f in ("rows", "y", "part", "patients", "records")}
-        return dataclasses.replace(self, **arrays)
+        return self.take(self.part == part)
+
+    def take(self, which) -> "Selection":
+        """Some of the windows: `which` is a mask, an index array or a slice."""
+        names = ("rows", "y", "part", "patients", "records")
+        return dataclasses.replace(self, **{name: getattr(self, name)[which] for name in names})
 
     def counts(self) -> pd.DataFrame:
         """Windows of each class (rows) in each part (columns)."""
