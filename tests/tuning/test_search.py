@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made import small_source
 
-from ecglib import training
+from ecglib import folders, training
 from ecglib.datasets.store import Dataset, write_store
 from ecglib.errors import DatasetError, ExperimentError, LeakError, RunError
 from ecglib.experiment import ENCODERS, FUSIONS, Experiment
@@ -272,7 +272,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(small_store, carried, tmp_p
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trials.os, "replace", full)
+    monkeypatch.setattr(folders.os, "replace", full)
     with pytest.raises(RunError, match="No space left"):
         search(small_store, max_trials=2, folder=tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
