@@ -19,7 +19,6 @@ The ensembles are made of the single branch that scores best on the validation p
 import ast
 import contextlib
 import dataclasses
-import difflib
 import itertools
 import json
 import os
@@ -35,7 +34,7 @@ from tqdm.auto import tqdm
 
 from ecglib import folders, runs
 from ecglib.datasets.store import Dataset
-from ecglib.errors import BatchError
+from ecglib.errors import BatchError, did_you_mean
 from ecglib.experiment import Experiment
 
 KEYS = {"notebook", "compare", "dataset", "parameters", "grid", "ensembles_of_best_branch"}
@@ -162,8 +161,7 @@ def check_parameters(notebook: Path, parameters: dict) -> dict:
     defaults = notebook_defaults(notebook)
     for name, value in parameters.items():
         if name not in defaults:
-            close = difflib.get_close_matches(name, list(defaults), 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            hint = did_you_mean(name, defaults)
             raise BatchError(
                 f"{notebook.name} has no parameter {name!r}; it has {sorted(defaults)}.{hint}"
             )

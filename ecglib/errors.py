@@ -4,6 +4,9 @@ Each message says what was given, what was expected and what to do. All of them 
 ``ValueError``, so that code that knows nothing of this package can catch them.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class EcgError(ValueError):
     """Base of every error raised on purpose by ecglib."""
@@ -27,3 +30,23 @@ class RunError(EcgError):
 
 class BatchError(EcgError):
     """A batch file, or a parameter in it, is wrong."""
+
+
+def did_you_mean(given: object, choices: Iterable[str]) -> str:
+    """`` Did you mean 'x'?`` to end a message with, or nothing where no choice is near."""
+    close = difflib.get_close_matches(str(given), list(choices), 1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def require_one_of(what: str, given: object, choices: Iterable[str]) -> None:
+    """Refuse a name that is no choice.
+
+    Raises
+    ------
+    ExperimentError
+        `given` is not among `choices`.
+    """
+    choices = list(choices)
+    if given not in choices:
+        hint = did_you_mean(given, choices)
+        raise ExperimentError(f"{what}={given!r}, expected one of {choices}.{hint}")

@@ -1,12 +1,11 @@
 """What decides a result, as plain values: validated, hashed, written and read."""
 
 import dataclasses
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
 
-from ecglib.errors import ExperimentError
+from ecglib.errors import ExperimentError, require_one_of
 from ecglib.splits import LEAKS, require_no_leak
 
 # What `ecglib.models` builds; a test keeps the two in step. They stand here as well so that an
@@ -117,15 +116,15 @@ class Experiment:
         _check_branches(self.branches, self.fusion)
         self._set("branches", {n: self.branches[n] for n in ENCODERS if n in self.branches})
         for representation in _typed("view_options", self.view_options, dict):
-            _one_of("a representation in view_options", representation, ENCODERS)
+            require_one_of("a representation in view_options", representation, ENCODERS)
         # Settings of a view that no branch looks at decide nothing.
         used = {n: own for n, own in self.view_options.items() if n in self.branches}
         self._set("view_options", used)
         self._check_numbers()
         self._set("band_hz", tuple(float(edge) for edge in self.band_hz))
-        _one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
+        require_one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
         for leak in self.allow_leaks:
-            _one_of("allow_leaks", leak, LEAKS)
+            require_one_of("allow_leaks", leak, LEAKS)
 
     def _set(self, name: str, value) -> None:
         object.__setattr__(self, name, value)
@@ -266,21 +265,14 @@ def _check_band(band_hz: tuple[float, float], rate_hz: float) -> None:
         )
 
 
-def _one_of(name: str, value, choices) -> None:
-    if value not in choices:
-        close = difflib.get_close_matches(str(value), list(choices), 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ExperimentError(f"{name}={value!r}, expected one of {list(choices)}.{hint}")
-
-
 def _check_branches(branches: dict, fusion: str) -> None:
     if not isinstance(branches, dict) or not branches:
         raise ExperimentError(
             f"branches={branches!r}, expected representation: encoder, as in {{'time': 'cnn'}}."
         )
     for representation, encoder in branches.items():
-        _one_of("a representation in branches", representation, ENCODERS)
-        _one_of(f"branches[{representation!r}]", encoder, ENCODERS[representation])
+        require_one_of("a representation in branches", representation, ENCODERS)
+        require_one_of(f"branches[{representation!r}]", encoder, ENCODERS[representation])
     if len(branches) == 1 and fusion != "none":
         raise ExperimentError(f"fusion={fusion!r} with one branch; use fusion='none'.")
     if len(branches) > 1:
@@ -288,4 +280,4 @@ def _check_branches(branches: dict, fusion: str) -> None:
             raise ExperimentError(
                 f"fusion='none' with {len(branches)} branches; choose one of {list(FUSIONS)}."
             )
-        _one_of("fusion", fusion, FUSIONS)
+        require_one_of("fusion", fusion, FUSIONS)

@@ -1,11 +1,9 @@
 """From plain values to a model, and from models to an ensemble."""
 
-import difflib
-
 import keras
 from keras import layers
 
-from ecglib.errors import ExperimentError
+from ecglib.errors import ExperimentError, require_one_of
 from ecglib.models.blocks import dense
 from ecglib.models.encoders import ENCODERS, SHORTEST
 from ecglib.models.fusion import FUSIONS, OUTPUT, encode
@@ -137,8 +135,8 @@ def join_members(models: list[keras.Model]) -> keras.Model:
 
 def _check_branches(inputs: dict, branches: dict, fusion: str) -> None:
     for name, encoder in branches.items():
-        _one_of("representation", name, ENCODERS)
-        _one_of(f"encoder of the branch {name!r}", encoder, ENCODERS[name])
+        require_one_of("representation", name, ENCODERS)
+        require_one_of(f"encoder of the branch {name!r}", encoder, ENCODERS[name])
     if not branches:
         raise ExperimentError("No branches were given, expected as in {'time': 'cnn'}.")
     if set(inputs) != set(branches):
@@ -148,7 +146,7 @@ def _check_branches(inputs: dict, branches: dict, fusion: str) -> None:
         )
     for name, shape in inputs.items():
         _check_shape(name, shape)
-    _one_of("fusion", fusion, ["none", *FUSIONS])
+    require_one_of("fusion", fusion, ["none", *FUSIONS])
     if fusion == "none" and len(branches) > 1:
         raise ExperimentError(
             f"fusion='none' with the branches {list(branches)}; choose one of {list(FUSIONS)}, "
@@ -178,7 +176,7 @@ def _check_shape(name: str, shape: tuple) -> None:
 
 
 def _check_numbers(n_classes: int, kind: str, width: int, features: int, dropout: float) -> None:
-    _one_of("kind", kind, ACTIVATIONS)
+    require_one_of("kind", kind, ACTIVATIONS)
     least_classes = 2 if kind == "multi_class" else 1
     for name, value, least in (
         ("n_classes", n_classes, least_classes),
@@ -189,10 +187,3 @@ def _check_numbers(n_classes: int, kind: str, width: int, features: int, dropout
             raise ExperimentError(f"{name}={value}, expected at least {least} for a {kind} task.")
     if not 0 <= dropout < 1:
         raise ExperimentError(f"dropout={dropout}, expected a share of at least 0 and below 1.")
-
-
-def _one_of(what: str, given: str, choices) -> None:
-    if given not in choices:
-        close = difflib.get_close_matches(str(given), list(choices), 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ExperimentError(f"Unknown {what} {given!r}, expected one of {list(choices)}.{hint}")
