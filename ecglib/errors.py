@@ -16,6 +16,22 @@ class DatasetError(EcgError):
     """A source, a prepared store or a signal is not what it should be."""
 
 
+class RecordError(DatasetError):
+    """One record is not what it should be; the others may be.
+
+    Parameters
+    ----------
+    kind
+        what is wrong, in one word (`ecglib.datasets.notes.KINDS`).
+    message
+        what was found, what was expected, what to do.
+    """
+
+    def __init__(self, kind: str, message: str):
+        super().__init__(message)
+        self.kind = kind
+
+
 class LeakError(EcgError):
     """The parts of a split share a patient or a signal."""
 

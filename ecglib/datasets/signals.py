@@ -1,4 +1,4 @@
-"""What is done to a whole recording while a dataset is prepared."""
+"""What is done to a whole recording while a dataset is prepared: units, steps, resampling."""
 
 import math
 from fractions import Fraction
@@ -9,6 +9,35 @@ from scipy.signal import resample_poly
 from ecglib.errors import DatasetError
 
 LARGEST_FACTOR = 1000
+STEP_MV = 0.001
+INVALID = np.iinfo(np.int16).min  # a sample that was not measured, as in WFDB's format 16
+MV_PER = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
+
+
+def mv_per(unit: str) -> float:
+    """Millivolts in one unit (mV, uV, µV, V, nV; capitals do not matter).
+
+    Raises
+    ------
+    DatasetError
+        the unit is none of voltage.
+    """
+    if unit.lower() not in MV_PER:
+        raise DatasetError(
+            f"Unit {unit!r} is none of voltage; expected mV, uV, V or nV. Correct the unit, or "
+            f"leave that lead out."
+        )
+    return MV_PER[unit.lower()]
+
+
+def to_steps(signal_mv: np.ndarray) -> np.ndarray:
+    """Round a signal in mV to int16 steps of 0.001 mV.
+
+    What is beyond 32.767 mV is clipped; NaN and infinite samples become `INVALID`.
+    """
+    steps = np.rint(np.asarray(signal_mv, np.float64) / STEP_MV)
+    clipped = np.clip(steps, -np.iinfo(np.int16).max, np.iinfo(np.int16).max)
+    return np.where(np.isfinite(steps), clipped, INVALID).astype(np.int16)
 
 
 def resample(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
