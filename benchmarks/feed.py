@@ -7,7 +7,9 @@ import numpy as np
 from benchmarks.measure import Figure, Side, alternate, medians, ratios
 from benchmarks.memory import extra_mb, peaks_mb
 from benchmarks.noise import LEADS, RATE_HZ, NoiseSource
-from ecglib.datasets.store import STEP_MV, Dataset, write_store
+from ecglib.datasets.signals import STEP_MV
+from ecglib.datasets.store import Dataset
+from ecglib.datasets.writing import write_store
 
 N_RECORDS = 2000
 BATCH = 64

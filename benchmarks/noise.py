@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import SkippedError
-from ecglib.datasets.store import Record, SignalContract, Task
+from ecglib.datasets.contract import Record, SignalContract, Task
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE_HZ = 100.0
@@ -24,6 +24,8 @@ class NoiseSource:
     citation = ""
     tasks = {TASK.name: TASK}
     tabular = ()
+    columns = {}
+    marks = ("noise",)
 
     def __init__(self, n_records: int, n_samples: int = 1000, n_windows: int = 1):
         self._n_records = n_records
@@ -45,7 +47,7 @@ class NoiseSource:
             about = {"patient": f"p{i}", "labels": ["AB"[i % 2]], "part": "train"}
             starts = [n_samples * k for k in range(self._n_windows)]
             windows = [{**about, "start": start, "length": n_samples} for start in starts]
-            yield Record(f"r{i}", signal_mv, windows)
+            yield Record.from_mv(f"r{i}", signal_mv, windows)
 
     def left_out(self) -> dict[str, int]:
         return {}

@@ -10,10 +10,12 @@ from benchmarks.measure import Figure, Side, alternate, medians, ratios
 from benchmarks.memory import extra_mb, peaks_mb
 from benchmarks.noise import NoiseSource, real_data
 from ecglib.datasets import mitdb as mitdb_module
-from ecglib.datasets.store import to_steps, write_store
+from ecglib.datasets.ptbxl import ptbxl_source
+from ecglib.datasets.writing import write_store
 
 ROUNDS = 5
 RECORDS_OF_EACH_SET = 3
+RECORDS_READ = 200  # with wfdb, which is slow
 
 
 def mitdb() -> Figure:
@@ -46,13 +48,42 @@ def mitdb() -> Figure:
     )
 
 
+def ptbxl() -> Figure:
+    """The whole preparation of PTB-XL records against reading them with wfdb."""
+    import wfdb
+
+    folder = real_data("ptbxl_z100")
+    paths = [f"{folder}/{path}" for path in ptbxl_source(folder).table["path"]]
+    read = paths[:: len(paths) // RECORDS_READ]
+
+    def prepare():
+        with tempfile.TemporaryDirectory() as data_dir:
+            write_store(ptbxl_source(folder), data_dir, progress=False)
+
+    def read_with_wfdb():
+        for path in read:
+            wfdb.rdsamp(path)
+
+    sides = {"prepared": Side(prepare, len(paths)), "read": Side(read_with_wfdb, len(read))}
+    speeds = alternate(sides, ROUNDS, "prepare.ptbxl")
+    return Figure(
+        "prepare.ptbxl",
+        f"preparation of {len(paths):,} PTB-XL records of 12 leads x 1000 samples: tables, "
+        "headers, checksums, leads, quality, hashes, near-identical search, reports",
+        "wfdb.rdsamp of the same records, nothing but reading",
+        25,
+        ratios(speeds["prepared"], speeds["read"]),
+        medians(speeds, "records/s"),
+    )
+
+
 def save() -> Figure:
     """Writing a store of records in memory against np.save of the same samples."""
     n, passes = 1000, 5
     source = NoiseSource(n)
     records = list(source.records())
     source.records = lambda: iter(records)
-    steps = np.concatenate([to_steps(record.signal_mv) for record in records])
+    steps = np.concatenate([record.steps for record in records])
     with tempfile.TemporaryDirectory() as folder:
 
         def write():
@@ -103,4 +134,4 @@ def memory_of_writing(n_records: int) -> float:
         return extra_mb(lambda: write_store(source, folder, progress=False))
 
 
-FIGURES = {"mitdb": mitdb, "save": save, "memory": memory}
+FIGURES = {"ptbxl": ptbxl, "mitdb": mitdb, "save": save, "memory": memory}

@@ -38,14 +38,22 @@ def _parser() -> argparse.ArgumentParser:
 
     data = {"default": folders.data_dir(), "type": Path, "help": "folder of the stores"}
     runs = {"default": folders.runs_dir(), "type": Path, "help": "folder of the runs"}
+    named = {"action": "append", "default": [], "metavar": "NAME=VALUE"}
+    kinds = {"action": "append", "default": [], "metavar": "PROBLEM"}
     source = {"help": "folder that holds the data as published; downloaded where there is none"}
 
     own = add("datasets", _datasets, "List the known datasets and the prepared stores.")
     own.add_argument("--data-dir", **data)
 
-    own = add("prepare", _prepare, "Prepare a dataset once.")
+    own = add("prepare", _prepare, "Prepare a dataset once; say what was left out and why.")
     own.add_argument("dataset", help="name of a dataset, see `ecglib datasets`")
     own.add_argument("--source", **source)
+    own.add_argument("--set", "-s", **named, help="an option of the dataset (YAML value)")
+    own.add_argument(
+        "--strict", action="store_true", help="stop at the first record that would be left out"
+    )
+    own.add_argument("--keep", **kinds, help="keep records with this problem, see notes.KINDS")
+    own.add_argument("--leave-out", **kinds, help="leave out records with this problem")
     own.add_argument("--data-dir", **data)
 
     own = add("check", _check, "Report on a store: signals, classes, leaks. Exit 1 on a leak.")
@@ -57,13 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("file", help="batch file, for example notebooks/batches/fusion.yaml")
     own.add_argument("--dataset", help="instead of the batch file's dataset")
     own.add_argument("--source", **source)
-    own.add_argument(
-        *("--set", "-s"),
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="replace a common parameter (YAML value); repeatable",
-    )
+    own.add_argument("--set", "-s", **named, help="replace a common parameter (YAML value)")
     own.add_argument(
         "--jobs", type=int, default=0, help="runs at a time (default: cores, at most 4)"
     )
@@ -95,10 +97,17 @@ def _datasets(options) -> int:
 
 
 def _prepare(options) -> int:
-    from ecglib import datasets
+    from ecglib import batch, datasets
 
     dataset = datasets.prepare(
-        options.dataset, options.data_dir, options.source, progress=not options.json
+        options.dataset,
+        options.data_dir,
+        options.source,
+        progress=not options.json,
+        options=batch.named_values(options.set),
+        keep=options.keep,
+        leave_out=options.leave_out,
+        strict=options.strict,
     )
     if options.json:
         return _print_json({"path": str(dataset.path), **_brief(dataset)})
@@ -108,26 +117,37 @@ def _prepare(options) -> int:
 
 def _check(options) -> int:
     from ecglib import datasets
+    from ecglib.split_report import balance
     from ecglib.splits import leaks_in
 
     dataset = datasets.open_dataset(options.dataset, options.data_dir)
-    tasks = [options.task] if options.task else list(dataset.tasks)
-    counts = {task: dataset.select(task).counts() for task in tasks}
-    leaks = {task: dataset.summary["leaks"][dataset.tasks[task].part] for task in tasks}
+    names = [options.task] if options.task else list(dataset.tasks)
+    selections = {name: dataset.select(name) for name in names}
+    parts = {name: selection.task.part for name, selection in selections.items()}
+    reports = {
+        part: {kind: dataset.summary[kind][part] for kind in ("leaks", "duplicates", "people")}
+        for part in dict.fromkeys(parts.values())
+    }
     if options.json:
-        found = {task: {"counts": counts[task].to_dict(), "leaks": leaks[task]} for task in tasks}
-        notes = {key: dataset.summary[key] for key in ("signal_notes", "near_identical_records")}
-        _print_json({"path": str(dataset.path), **_brief(dataset), **notes, "tasks": found})
+        found = {
+            name: {
+                "part": parts[name],
+                "counts": selection.counts().to_dict(),
+                "balance": balance(selection.y, selection.part, selection.classes),
+                "leaks": reports[parts[name]]["leaks"],
+            }
+            for name, selection in selections.items()
+        }
+        near = dataset.summary["near_identical_records"]
+        _print_json({"path": str(dataset.path), **_brief(dataset), "near_identical_records": near,
+                     "tasks": found, "parts": reports})  # fmt: skip
     else:
         _print_store(dataset)
-        for task in tasks:
-            print(f"\nTask {task}: {dataset.tasks[task].description}")
-            print(counts[task].to_string())
-            for kind, report in leaks[task].items():
-                print(f"  {kind.replace('_', ' ')}: {report['count']}")
-                for example in report["examples"][:3]:
-                    print(f"    {example}")
-    return int(any(leaks_in(report) for report in leaks.values()))
+        for part, own in reports.items():
+            _print_parts(part, own)
+        for selection in selections.values():
+            _print_task(selection)
+    return int(any(leaks_in(own["leaks"]) for own in reports.values()))
 
 
 def _batch(options) -> int:
@@ -186,13 +206,38 @@ def _print_store(dataset) -> None:
     summary = dataset.summary
     print(f"{dataset.path}: {summary['description']}")
     rate, n = dataset.signal.sampling_rate_hz, dataset.signal.n_samples
-    print(f"  {summary['n_records']} records, {summary['n_windows']} windows of {n} samples at "
+    print(f"  {summary['n_records']:,} records, {summary['n_windows']:,} windows of {n} samples at "
           f"{rate:g} Hz, leads {', '.join(dataset.signal.leads)}")  # fmt: skip
     for what, number in summary["left_out"].items():
-        print(f"  left out: {number} {what}")
-    for what, records in summary["signal_notes"].items():
-        if records:
-            print(f"  {what.replace('_', ' ')}: {len(records)} records, for example {records[:3]}")
+        print(f"  left out: {what}: {number:,}")
+    for what, number in summary["kept"].items():
+        print(f"  noted and kept: {what}: {number:,}")
+    if summary["left_out"] or summary["kept"]:
+        print(f"  each record with its reason: {dataset.path / 'notes.csv'}")
+    for mark in dataset.marks:
+        print(f"  every run will carry the mark: {mark}")
+
+
+def _print_parts(part: str, reports: dict) -> None:
+    print(f"\nParts by the column {part!r}")
+    for name, own in reports["people"].items():
+        age, women = own["age"], own["women"]
+        print(f"  {name}: {own['windows']:,} windows, {own['patients']:,} patients"
+              + (f", age {age['median']:g} (median)" if age else "")
+              + (f", {women['share']:.0%} women" if women else ""))  # fmt: skip
+    shared = {"shared_patients": reports["leaks"]["shared_patients"]}
+    for kind, found in (shared | reports["duplicates"]).items():
+        print(f"  {kind.replace('_', ' ')}: {found['count']}")
+        for example in found["examples"][:3]:
+            print(f"    {example}")
+
+
+def _print_task(selection) -> None:
+    from ecglib.split_report import balance
+
+    print(f"\nTask {selection.task.name}: {selection.task.description}")
+    print(selection.counts().to_string())
+    print(f"  {balance(selection.y, selection.part, selection.classes)['statement']}")
 
 
 def _brief(dataset) -> dict:

@@ -162,7 +162,8 @@ class Experiment:
 
         Returns
         -------
-        The marks that the run will carry: synthetic data, allowed leaks.
+        The marks that the run will carry: the dataset's (synthetic data, patients unknown) and
+        the allowed leaks.
 
         Raises
         ------
@@ -198,8 +199,7 @@ class Experiment:
             )
         where = f"dataset {dataset.name!r}, task {self.task!r}"
         report = dataset.summary["leaks"][selection.task.part]
-        marks = ["synthetic data"] if dataset.synthetic else []
-        return marks + require_no_leak(report, self.allow_leaks, where)
+        return list(dataset.marks) + require_no_leak(report, self.allow_leaks, where)
 
     def to_dict(self) -> dict:
         """The values, as JSON holds them."""

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ecglib.datasets.store import STEP_MV, Dataset, Selection
+from ecglib.datasets.signals import STEP_MV
+from ecglib.datasets.store import Dataset, Selection
 
 THREADS_VARIABLE = "ECGLIB_THREADS"
 

@@ -21,7 +21,7 @@ from ecglib.errors import ExperimentError
 from ecglib.preprocessing import BandPass, SignalLayer, number
 
 if TYPE_CHECKING:
-    from ecglib.datasets.store import SignalContract
+    from ecglib.datasets.contract import SignalContract
 
 
 @keras.saving.register_keras_serializable(package="ecglib")

@@ -3,7 +3,8 @@
 import pytest
 from made import shared_data, small_source
 
-from ecglib.datasets.store import Dataset, write_store
+from ecglib.datasets.store import Dataset
+from ecglib.datasets.writing import write_store
 
 
 @pytest.fixture(scope="session")

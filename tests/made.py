@@ -9,7 +9,7 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 from ecglib.datasets.arrays import ArraysSource
-from ecglib.datasets.store import Task
+from ecglib.datasets.contract import Task
 
 RATE_HZ = 100.0
 N_SAMPLES = 400
@@ -44,4 +44,4 @@ def small_source(n_records=96, n_patients=48, seed=0, kind="multi_label", **opti
         {"record": names, "patient": [f"p{p:02d}" for p in patients], "labels": labels}
     )
     task = Task("letters", kind, {"A": ["A"], "B": ["B"]})
-    return ArraysSource("small", signals, names, table, task, RATE_HZ, LEADS, **options)
+    return ArraysSource("small", signals, names, table, task, RATE_HZ, LEADS, unit="mV", **options)

@@ -12,7 +12,7 @@ from made import small_source
 
 from ecglib import batch, runs
 from ecglib.batch import BatchFile, check_parameters, notebook_defaults, run_batch
-from ecglib.datasets.store import write_store
+from ecglib.datasets.writing import write_store
 from ecglib.errors import BatchError, ExperimentError
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"

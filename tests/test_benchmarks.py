@@ -8,7 +8,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import measure, memory, noise
 from benchmarks.measure import Figure, Side, SkippedError, alternate
-from ecglib.datasets.store import write_store
+from ecglib.datasets.writing import write_store
 
 
 class Clock:

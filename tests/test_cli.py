@@ -2,12 +2,13 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from made import small_source
 
 from ecglib import datasets, training
 from ecglib.cli import main
-from ecglib.datasets.store import write_store
+from ecglib.datasets.writing import write_store
 from ecglib.experiment import Experiment
 
 
@@ -86,3 +87,46 @@ def test_help_needs_no_heavy_import(command):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert "--json" in done.stdout
+
+
+def test_prepare_takes_options_says_what_it_left_out_and_strict_stops(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    signals = rng.standard_normal((60, 50, 2))
+    signals[7] = np.nan
+    np.save(tmp_path / "own.npy", signals)
+    rows = [f"r{i},p{i // 2},{'AB'[i % 2]}" for i in range(60)]
+    (tmp_path / "labels.csv").write_text("\n".join(["record,patient,labels", *rows]) + "\n")
+    command = ["prepare", "arrays", "--source", str(tmp_path / "own.npy")]
+    command += ["--set", f"labels={tmp_path / 'labels.csv'}", "--set", "sampling_rate_hz=100.0"]
+    command += ["--set", "leads=[I, II]"]
+    assert main(command) == 2
+    assert "--set unit=" in capsys.readouterr().err
+    command += ["--set", "unit=mV"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "59 records" in printed
+    assert "left out: samples that were not measured (NaN): 1" in printed
+    assert "notes.csv" in printed
+    assert main([*command, "--strict"]) == 2
+    assert "Record 'r7'" in capsys.readouterr().err
+    assert main([*command, "--keep", "flat_leed"]) == 2
+    assert "Did you mean 'flat_lead'" in capsys.readouterr().err
+
+
+def test_check_shows_people_balance_and_contradicting_duplicates(tmp_path, capsys):
+    source = small_source()
+    source._signals[1] = source._signals[0]
+    source._table.at[0, "labels"], source._table.at[1, "labels"] = ["A"], ["B"]
+    source._table["part"] = ["train"] * 96
+    store = write_store(source, tmp_path / "data", progress=False)
+    assert main(["check", str(store.path)]) == 0
+    printed = capsys.readouterr().out
+    assert "train: 96 windows, 48 patients" in printed
+    assert "identical signals within parts: 1" in printed
+    assert "different patients: 1" in printed
+    assert "contradicting labels: 1" in printed
+    assert "'r000': ['A']" in printed
+    assert "The share of a class differs by at most" in printed
+    assert main(["check", str(store.path), "--json"]) == 0
+    duplicates = printed_json(capsys)["parts"]["part"]["duplicates"]
+    assert duplicates["contradicting_labels"]["examples"][0]["contested"] == ["A", "B"]

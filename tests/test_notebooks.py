@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ecglib.batch import notebook_defaults
-from ecglib.datasets.store import write_store
+from ecglib.datasets.writing import write_store
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 ALL = sorted(NOTEBOOKS.glob("*.ipynb"))

@@ -1,18 +1,45 @@
 """Getting ECGs in: one module a source, the prepared store, integrity."""
 
+import importlib
+import inspect
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ecglib import folders
-from ecglib.datasets.store import Dataset, find_stores, is_store, write_store
-from ecglib.errors import DatasetError
+from ecglib.datasets.store import Dataset, find_stores, is_store
+from ecglib.datasets.writing import write_store
+from ecglib.errors import DatasetError, did_you_mean
 
 DESCRIPTIONS = {
     "synthetic": "12 leads, 10 s, 100 Hz, five superclasses; made on the spot, needs no source",
-    "mitdb": "MIT-BIH Arrhythmia Database; source: its folder, or downloaded with wfdb",
+    "mitdb": "MIT-BIH Arrhythmia Database, beats; source: its folder, or downloaded with wfdb",
+    "mitdb_rhythm": "the same, windows of 10 s by rhythm",
+    "ptbxl": "PTB-XL at 100 Hz, six tasks; source: its folder, or downloaded with wfdb",
+    "ptbxl_500hz": "the same at 500 Hz",
+    "cinc2017": "CinC Challenge 2017, AF from one lead; source: its folder, or downloaded",
+    "wfdb_folder": "any folder of WFDB records, with a label table or '#Dx:' headers",
+    "arrays": "a .npy file and a label table",
+}
+# What makes each source: module and function or class, the values that are fixed, and, where the
+# data can be downloaded, the folder below data/raw.
+_MAKERS = {
+    "synthetic": ("synthetic", "SyntheticSource", {}, None),
+    "mitdb": ("mitdb", "MitdbSource", {}, "mitdb"),
+    "mitdb_rhythm": ("mitdb", "MitdbRhythmSource", {}, "mitdb"),
+    "ptbxl": ("ptbxl", "ptbxl_source", {"sampling_rate_hz": 100.0}, "ptbxl"),
+    "ptbxl_500hz": ("ptbxl", "ptbxl_source", {"sampling_rate_hz": 500.0}, "ptbxl_500hz"),
+    "cinc2017": ("cinc2017", "cinc2017_source", {}, "cinc2017"),
+    "wfdb_folder": ("wfdb_folder", "wfdb_folder_source", {}, None),
+    "arrays": ("arrays", "arrays_source", {}, None),
 }
 
 
-def open_source(name: str, data_dir: str | Path, source: str | Path | None = None):
+def open_source(
+    name: str,
+    data_dir: str | Path,
+    source: str | Path | None = None,
+    options: Mapping | None = None,
+):
     """The source of that name, ready to be written to a store.
 
     Parameters
@@ -22,24 +49,34 @@ def open_source(name: str, data_dir: str | Path, source: str | Path | None = Non
     data_dir
         where a download goes.
     source
-        folder that holds the data as published.
+        folder (``arrays``: file) that holds the data as published.
+    options
+        further values for what makes the source, such as `wfdb_folder.wfdb_folder_source`.
 
     Raises
     ------
     DatasetError
-        there is no source of that name, or it does not find its files.
+        there is no source of that name, it does not know an option, or does not find its files.
     """
-    if name == "synthetic":
-        from ecglib.datasets.synthetic import SyntheticSource
-
+    if name not in _MAKERS:
+        hint = did_you_mean(name, _MAKERS)
+        raise DatasetError(f"No source is called {name!r}. Known: {list(DESCRIPTIONS)}.{hint}")
+    module_name, maker_name, fixed, below = _MAKERS[name]
+    module = importlib.import_module(f"ecglib.datasets.{module_name}")
+    maker = getattr(module, maker_name)
+    made_here = name == "synthetic"
+    options = _checked_options(name, maker, fixed, dict(options or {}), needs_source=not made_here)
+    if made_here:
         if source:
             raise DatasetError(f"Dataset 'synthetic' takes no source, {str(source)!r} was given.")
-        return SyntheticSource()
-    if name == "mitdb":
-        from ecglib.datasets import mitdb
-
-        return mitdb.MitdbSource(source or mitdb.download(Path(data_dir) / "raw" / "mitdb"))
-    raise DatasetError(f"No source is called {name!r}. Known: {list(DESCRIPTIONS)}.")
+        return maker(**options)
+    if not source:
+        if below is None:
+            raise DatasetError(f"Dataset {name!r} needs a source: where the data lies.")
+        source = module.download(Path(data_dir) / "raw" / below, **fixed)
+    if not Path(source).exists():
+        raise DatasetError(f"The source {source} is not there. Give the path of the data.")
+    return maker(source, **fixed, **options)
 
 
 def prepare(
@@ -47,13 +84,18 @@ def prepare(
     data_dir: str | Path = "",
     source: str | Path | None = None,
     progress: bool = True,
+    *,
+    options: Mapping | None = None,
+    keep: Sequence[str] = (),
+    leave_out: Sequence[str] = (),
+    strict: bool = False,
 ) -> Dataset:
     """Prepare a dataset once, or open what has been prepared.
 
     Parameters
     ----------
     name
-        a key of `DESCRIPTIONS`, or the path of a store.
+        a key of `DESCRIPTIONS`, or the name or path of a store.
     data_dir
         folder of the stores; empty for the usual one (`ecglib.folders`).
     source
@@ -61,16 +103,28 @@ def prepare(
         and only where there is none the data is downloaded.
     progress
         show a progress bar.
+    options
+        see `open_source`.
+    keep, leave_out, strict
+        what becomes of records that have a problem, see `writing.write_store`.
 
     Raises
     ------
     DatasetError
-        see `open_source`, `open_dataset` and `store.write_store`.
+        see `open_source`, `open_dataset` and `writing.write_store`.
     """
     made_here, data_dir = name == "synthetic", folders.data_dir(data_dir)
-    if is_store(name) or (not source and not made_here and find_stores(data_dir, name)):
+    asked_anew = source or options or keep or leave_out or strict or made_here
+    if is_store(name) or (not asked_anew and find_stores(data_dir, name)):
         return open_dataset(name, data_dir)
-    return write_store(open_source(name, data_dir, source or None), data_dir, progress)
+    return write_store(
+        open_source(name, data_dir, source or None, options),
+        data_dir,
+        progress,
+        keep=keep,
+        leave_out=leave_out,
+        strict=strict,
+    )
 
 
 def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
@@ -96,3 +150,19 @@ def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
             f"the folder name of the one you mean, or remove the others."
         )
     return Dataset(stores[0])
+
+
+def _checked_options(name: str, maker, fixed: dict, options: dict, needs_source: bool) -> dict:
+    parameters = list(inspect.signature(maker).parameters.values())[int(needs_source) :]
+    known = [p.name for p in parameters if p.name not in fixed]
+    for option in options:
+        if option not in known:
+            hint = did_you_mean(option, known)
+            raise DatasetError(f"Dataset {name!r} has no option {option!r}; it has {known}.{hint}")
+    needed = {p.name for p in parameters if p.default is p.empty} - set(fixed)
+    if missing := needed - set(options):
+        raise DatasetError(
+            f"Dataset {name!r} also needs {sorted(missing)}: give each, for example "
+            f"--set {sorted(missing)[0]}=..."
+        )
+    return options

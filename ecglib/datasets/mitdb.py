@@ -1,6 +1,6 @@
-"""MIT-BIH Arrhythmia Database: a few seconds around each beat, AAMI classes, by patient.
+"""MIT-BIH Arrhythmia Database: a few seconds around each beat, or windows of one rhythm.
 
-Classes after ANSI/AAMI EC57, records dealt to DS1 (training) and DS2 (test) after de Chazal,
+Beat classes after ANSI/AAMI EC57, records dealt to DS1 (training) and DS2 (test) after de Chazal,
 O'Dwyer, Reilly 2004 (IEEE Trans Biomed Eng 51:1196). The four paced records are left out.
 """
 
@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ecglib import folders
-from ecglib.datasets.signals import resample
-from ecglib.datasets.store import Record, SignalContract, Task
-from ecglib.errors import DatasetError
+from ecglib.datasets.contract import Problem, Record, SignalContract, Task
+from ecglib.datasets.download import download as download_files
+from ecglib.datasets.signals import resample_steps
+from ecglib.datasets.wfdb_records import read_record
+from ecglib.errors import DatasetError, RecordError
+from ecglib.splits import split_by_patient
 
 PACED = ("102", "104", "107", "217")
 DS1 = (
@@ -38,14 +40,21 @@ BEATS = {symbol for symbols in CLASSES.values() for symbol in symbols} | set(UNK
 RATE_HZ = 120.0
 BEFORE_S, AFTER_S = 2.5, 1.5
 RR_MEAN_OVER = 10
+VERSION = 2  # of what is made of the same files; raise it when that changes
+
+RHYTHM_S = 10.0
+RHYTHMS = {
+    "N": ["N"],
+    "AF": ["AFIB", "AFL"],
+    "other": "AB B BII IVR NOD P PREX SBR SVTA T VFL VT".split(),
+}
+FRACTIONS = {"train": 0.6, "validation": 0.2, "test": 0.2}
 
 
-class MitdbSource:
-    """The complete MIT-BIH Arrhythmia Database.
+class MitdbRecords:
+    """The 44 records that are not paced, leads ``MLII`` and ``V`` at the rate of the contract.
 
-    A window is 2.5 s before to 1.5 s after an annotated beat, at 120 Hz, leads ``MLII`` and ``V``
-    (the chest lead of the record: V1, V2, V4 or V5). RR intervals in s are kept as tabular
-    values: to the beat before, to the beat after, and the mean of up to ten intervals before.
+    ``V`` is the chest lead of the record: V1, V2, V4 or V5. What a window is, a subclass says.
 
     Parameters
     ----------
@@ -58,31 +67,13 @@ class MitdbSource:
         a record's file is missing.
     """
 
-    name = "mitdb"
     synthetic = False
-    description = "MIT-BIH Arrhythmia Database 1.0.0: 44 half-hour two-lead records, beat classes."
     citation = (
         "Moody GB, Mark RG. The impact of the MIT-BIH Arrhythmia Database. IEEE Eng Med Biol "
         "20:45-50 (2001). Goldberger AL et al. Circulation 101:e215-e220 (2000). ODC-By 1.0."
     )
-    signal = SignalContract(RATE_HZ, round((BEFORE_S + AFTER_S) * RATE_HZ), ("MLII", "V"))
-    tasks = {
-        "aami": Task(
-            "aami",
-            "multi_class",
-            CLASSES,
-            description="N, S, V, F; DS1 for training and validation, DS2 for test. The person of "
-            "records 201 (DS1) and 202 (DS2) stands on both sides.",
-        ),
-        "aami_disjoint": Task(
-            "aami_disjoint",
-            "multi_class",
-            CLASSES,
-            part="part_disjoint",
-            description="As aami, with record 202 moved from DS2 to training.",
-        ),
-    }
-    tabular = ("rr_before_s", "rr_after_s", "rr_mean_s")
+    marks = ()
+    signal: SignalContract
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -101,43 +92,91 @@ class MitdbSource:
         for record in DS1 + DS2:
             for ext in ("hea", "dat", "atr"):
                 content.update((self.folder / f"{record}.{ext}").read_bytes())
-        return {"version": 1, "files": content.hexdigest()}
+        return {"version": VERSION, "files": content.hexdigest()}
 
     def n_records(self) -> int:
         """44: all but the paced ones."""
         return len(DS1 + DS2)
 
-    def records(self) -> Iterator[Record]:
+    def records(self) -> Iterator[Record | Problem]:
         """Yield the records of DS1, then of DS2."""
         import wfdb
 
         for name in DS1 + DS2:
-            path = str(self.folder / name)
-            record, notes = wfdb.rdrecord(path), wfdb.rdann(path, "atr")
-            order = _order_of_leads(name, record.sig_name, record.units)
-            signal_mv = resample(record.p_signal[:, order], record.fs, RATE_HZ)
-            is_beat = np.isin(notes.symbol, list(BEATS))
-            yield Record(
-                name,
-                signal_mv,
-                self._windows(
-                    name,
-                    notes.sample[is_beat] / record.fs,
-                    np.asarray(notes.symbol)[is_beat],
-                    len(signal_mv),
-                ),
-            )
+            try:
+                record = read_record(self.folder / name)
+                columns = _columns_of_leads(name, record.leads)
+                signal_mv = record.signal_mv(columns)
+                rate_hz = self.signal.sampling_rate_hz
+                steps = resample_steps(signal_mv, record.sampling_rate_hz, rate_hz)
+            except RecordError as error:
+                yield Problem(name, error.kind, str(error))
+                continue
+            notes = wfdb.rdann(str(self.folder / name), "atr")
+            windows = self.windows(name, notes.sample / record.sampling_rate_hz, notes, len(steps))
+            if windows:
+                yield Record(name, steps, windows)
+
+    def windows(self, name: str, times_s: np.ndarray, notes, n_samples: int) -> list[dict]:
+        """The windows of a record of `n_samples`.
+
+        Parameters
+        ----------
+        name
+            name of the record.
+        times_s
+            time of each annotation, in s.
+        notes
+            the annotations as wfdb reads them.
+        n_samples
+            length of the record at the rate of the contract.
+        """
+        raise NotImplementedError
 
     def left_out(self) -> dict[str, int]:
-        """Paced records, and beats too near to an edge of their record, by class and data set."""
+        """Paced records, and the windows that could not be, by kind."""
         return dict(self._lost)
 
-    def _windows(self, name: str, beats_s: np.ndarray, symbols: np.ndarray, n: int) -> list[dict]:
+
+class MitdbSource(MitdbRecords):
+    """Beats of the MIT-BIH Arrhythmia Database.
+
+    A window is 2.5 s before to 1.5 s after an annotated beat, at 120 Hz. RR intervals in s are
+    kept as tabular values: to the beat before, to the beat after, and the mean of up to ten
+    intervals before.
+    """
+
+    name = "mitdb"
+    description = "MIT-BIH Arrhythmia Database 1.0.0: 44 half-hour two-lead records, beat classes."
+    signal = SignalContract(RATE_HZ, round((BEFORE_S + AFTER_S) * RATE_HZ), ("MLII", "V"))
+    tasks = {
+        "aami": Task(
+            "aami",
+            "multi_class",
+            CLASSES,
+            description="N, S, V, F; DS1 for training and validation, DS2 for test. The person of "
+            "records 201 (DS1) and 202 (DS2) stands on both sides.",
+        ),
+        "aami_disjoint": Task(
+            "aami_disjoint",
+            "multi_class",
+            CLASSES,
+            part="part_disjoint",
+            description="As aami, with record 202 moved from DS2 to training.",
+        ),
+    }
+    tabular = ("rr_before_s", "rr_after_s", "rr_mean_s")
+    columns = {}
+
+    def windows(self, name: str, times_s: np.ndarray, notes, n_samples: int) -> list[dict]:
+        """One window a beat that is not too near to an edge."""
+        is_beat = np.isin(notes.symbol, list(BEATS))
+        beats_s, symbols = times_s[is_beat], np.asarray(notes.symbol)[is_beat]
         rr = np.diff(beats_s, prepend=np.nan, append=np.nan)
         windows = []
         for i, (beat_s, symbol) in enumerate(zip(beats_s, symbols, strict=True)):
             start = round((beat_s - BEFORE_S) * RATE_HZ)
-            if start < 0 or start + self.signal.n_samples > n:
+            if start < 0 or start + self.signal.n_samples > n_samples:
                 self._lost[f"{aami_class(symbol)} beats at an edge, {data_set(name)}"] += 1
                 continue
             # rr[0] has no beat before it, so the mean starts at the second beat.
@@ -153,6 +192,60 @@ class MitdbSource:
                     "rr_before_s": rr[i],
                     "rr_after_s": rr[i + 1],
                     "rr_mean_s": before.mean() if len(before) else np.nan,
+                }
+            )
+        return windows
+
+
+class MitdbRhythmSource(MitdbRecords):
+    """Rhythm of the MIT-BIH Arrhythmia Database, in windows of 10 s, end to end.
+
+    A window's label is the rhythm annotation that holds throughout; windows with a change are left
+    out. Few patients have atrial fibrillation, so that DS1 and DS2 do not serve: parts are made by
+    patient, stratified over the seconds of each class.
+    """
+
+    name = "mitdb_rhythm"
+    description = "MIT-BIH Arrhythmia Database 1.0.0: 44 half-hour two-lead records, rhythm."
+    signal = SignalContract(RATE_HZ, round(RHYTHM_S * RATE_HZ), ("MLII", "V"))
+    tasks = {
+        "rhythm": Task(
+            "rhythm",
+            "multi_class",
+            RHYTHMS,
+            description="sinus rhythm (N), atrial fibrillation or flutter (AF), any other rhythm.",
+        )
+    }
+    tabular = ()
+    columns = {}
+
+    def records(self) -> Iterator[Record | Problem]:
+        """Yield the records; their parts are known once all annotations are read."""
+        given = list(super().records())
+        windows = [w for record in given if isinstance(record, Record) for w in record.windows]
+        y = np.array([[w["labels"][0] in own for own in RHYTHMS.values()] for w in windows])
+        parts = split_by_patient([w["patient"] for w in windows], y, FRACTIONS)
+        for window, own in zip(windows, parts, strict=True):
+            window["part"] = str(own)
+        yield from given
+
+    def windows(self, name: str, times_s: np.ndarray, notes, n_samples: int) -> list[dict]:
+        """The windows in which one rhythm holds throughout."""
+        changes = [i for i, symbol in enumerate(notes.symbol) if symbol == "+"]
+        starts = np.array([0.0, *times_s[changes]])
+        names = ["", *(notes.aux_note[i].strip("\0").lstrip("(") for i in changes)]
+        n, windows = self.signal.n_samples, []
+        for start in range(0, n_samples - n + 1, n):
+            first, last = np.searchsorted(starts, [start / RATE_HZ, (start + n) / RATE_HZ], "right")
+            if first != last and (first, last) != (1, 2):
+                self._lost["windows in which the rhythm changes"] += 1
+                continue
+            windows.append(
+                {
+                    "patient": SAME_PERSON.get(name, name),
+                    "start": start,
+                    "length": n,
+                    "labels": [names[last - 1]],
                 }
             )
         return windows
@@ -176,35 +269,22 @@ def part(record: str) -> str:
 
 
 def download(folder: Path) -> Path:
-    """Download the database with wfdb; it appears whole or not at all.
+    """Download the database, verified and resumable.
 
     Raises
     ------
     DatasetError
-        there is no network, or the download broke off.
+        there is no network, or a file differs from its published checksum.
     """
-    if folder.exists():
-        return folder
-    import wfdb
-
-    try:
-        with folders.unfinished(folder.parent, "mitdb") as partial:
-            wfdb.dl_database("mitdb", str(partial))
-            MitdbSource(partial)
-            partial.rename(folder)
-    except Exception as error:
-        raise DatasetError(
-            f"The MIT-BIH Arrhythmia Database could not be downloaded: {error}. Download it from "
-            f"PhysioNet by other means and give its folder as the source."
-        ) from error
-    return folder
+    ends = (".hea", ".dat", ".atr")
+    return download_files("mitdb", "1.0.0", folder, lambda name: name.endswith(ends))
 
 
-def _order_of_leads(record: str, names: list[str], units: list[str]) -> list[int]:
+def _columns_of_leads(record: str, names: tuple[str, ...]) -> list[int]:
     """Columns of MLII and of the chest lead: record 114 stores them the other way round."""
     chest = [i for i, name in enumerate(names) if name.startswith("V")]
-    if "MLII" not in names or len(chest) != 1 or set(units) != {"mV"}:
-        raise DatasetError(
-            f"Record {record} has leads {names} in {units}, expected MLII and one chest lead in mV."
+    if "MLII" not in names or len(chest) != 1:
+        raise RecordError(
+            "missing_lead", f"Record {record} has leads {names}, expected MLII and one chest lead."
         )
     return [names.index("MLII"), chest[0]]

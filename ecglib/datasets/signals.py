@@ -6,10 +6,11 @@ from fractions import Fraction
 import numpy as np
 from scipy.signal import resample_poly
 
-from ecglib.errors import DatasetError
+from ecglib.errors import DatasetError, RecordError
 
 LARGEST_FACTOR = 1000
 STEP_MV = 0.001
+PIECE = 1 << 13  # samples a lead, few enough to stay in the cache of the processor
 INVALID = np.iinfo(np.int16).min  # a sample that was not measured, as in WFDB's format 16
 MV_PER = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
 
@@ -35,9 +36,24 @@ def to_steps(signal_mv: np.ndarray) -> np.ndarray:
 
     What is beyond 32.767 mV is clipped; NaN and infinite samples become `INVALID`.
     """
-    steps = np.rint(np.asarray(signal_mv, np.float64) / STEP_MV)
-    clipped = np.clip(steps, -np.iinfo(np.int16).max, np.iinfo(np.int16).max)
-    return np.where(np.isfinite(steps), clipped, INVALID).astype(np.int16)
+    signal_mv = np.asarray(signal_mv)
+    steps = np.empty(signal_mv.shape, np.int16)
+    limit = np.iinfo(np.int16).max
+    for start in range(0, len(signal_mv), PIECE):
+        piece = np.divide(signal_mv[start : start + PIECE], STEP_MV, dtype=np.float64)
+        np.rint(piece, out=piece)
+        known = np.isfinite(piece)
+        np.clip(piece, -limit, limit, out=piece)
+        if not known.all():
+            piece[~known] = INVALID
+        steps[start : start + PIECE] = piece
+    return steps
+
+
+def middle(signal: np.ndarray, n_samples: int) -> np.ndarray:
+    """The middle `n_samples` of a longer recording; a shorter one as it is."""
+    start = max(0, (len(signal) - n_samples) // 2)
+    return signal[start : start + n_samples]
 
 
 def resample(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
@@ -82,6 +98,42 @@ def resample(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
         return signal.copy()
     # padtype "line": a recording that does not start and end at 0 mV keeps its ends.
     return resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="line")
+
+
+def resample_steps(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
+    """As `resample`, to steps of 0.001 mV; what was not measured (NaN) stays so, and only that.
+
+    Raises
+    ------
+    RecordError
+        see `resample`.
+    """
+    missing = ~np.isfinite(signal_mv)
+    known = fill_gaps(signal_mv) if missing.any() else signal_mv
+    try:
+        steps = to_steps(resample(known, from_hz, to_hz))
+    except DatasetError as error:
+        raise RecordError("wrong_rate", str(error)) from None
+    if missing.any():
+        nearest = np.rint(np.arange(len(steps)) * from_hz / to_hz).astype(int)
+        steps[missing[np.minimum(nearest, len(missing) - 1)]] = INVALID
+    return steps
+
+
+def fill_gaps(signal: np.ndarray) -> np.ndarray:
+    """A copy in which what was not measured (NaN) lies on a line between its neighbours.
+
+    A lead of which nothing was measured becomes 0. `signal` has shape (n_samples, n_leads).
+    """
+    filled = np.array(signal, np.float64)
+    for lead in filled.T:
+        missing = ~np.isfinite(lead)
+        if missing.all():
+            lead[:] = 0.0
+        elif missing.any():
+            known = np.flatnonzero(~missing)
+            lead[missing] = np.interp(np.flatnonzero(missing), known, lead[known])
+    return filled
 
 
 def _nearby_rate(from_hz: float, to_hz: float) -> float:

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from made import shared_data
 
-from ecglib.datasets.mitdb import CLASSES, DS1, DS2, MitdbSource, download
+from ecglib.datasets.mitdb import CLASSES, DS1, DS2, MitdbRhythmSource, MitdbSource, download
+from ecglib.datasets.writing import write_store
 from ecglib.errors import DatasetError
 
 PUBLISHED = {
@@ -99,27 +100,56 @@ def test_a_missing_file_is_named(tmp_path):
         MitdbSource(folder)
 
 
-@pytest.fixture
-def files(monkeypatch):
-    """What the download brings: the real files, without a network."""
+def test_the_download_asks_for_the_files_that_are_read_and_no_others(tmp_path, monkeypatch):
+    published = (shared_data("mitdb") / "SHA256SUMS.txt").read_text().split()[1::2]
+    asked = {}
+
+    def brought(database, version, folder, wanted):
+        asked[database, version] = {name for name in published if wanted(name)}
+        return folder
+
+    monkeypatch.setattr("ecglib.datasets.mitdb.download_files", brought)
+    assert download(tmp_path) == tmp_path
+    read = {f"{record}.{end}" for record in DS1 + DS2 for end in ("hea", "dat", "atr")}
+    assert read <= asked["mitdb", "1.0.0"]
+    assert not {name for name in asked["mitdb", "1.0.0"] if name.endswith((".html", ".xws"))}
+
+
+@pytest.fixture(scope="module")
+def rhythm_store(tmp_path_factory):
+    source = MitdbRhythmSource(shared_data("mitdb"))
+    return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
+
+
+def test_a_window_carries_the_rhythm_that_wfdb_reads_throughout_it(rhythm_store):
     import wfdb
 
-    brought = sorted(shared_data("mitdb").glob("*.*"))
-    monkeypatch.setattr(
-        wfdb, "dl_database", lambda name, to: [shutil.copy(path, to) for path in brought]
-    )
-    return brought
+    windows = rhythm_store.windows
+    offset = {name: own["start"].min() for name, own in windows.groupby("record")}
+    for name in ("200", "202", "222"):
+        notes = wfdb.rdann(str(shared_data("mitdb") / name), "atr")
+        changes = [
+            (s / 360, a.strip("\0")) for s, a in zip(notes.sample, notes.aux_note, strict=True) if a
+        ]
+        found = {}
+        for row in windows[windows["record"] == name].itertuples():
+            start_s = round((row.start - offset[name]) / 120, 6)
+            found[start_s] = row.labels[0]
+        expected = {}
+        for start_s in np.arange(0, 1800, 10.0):
+            # Every rhythm that holds for a moment of the window; the first begins the record.
+            holds = [a for t, a in changes if t <= start_s][-1:] or [changes[0][1]]
+            holds += [a for t, a in changes if start_s < t < start_s + 10 and a != holds[0]]
+            if len(holds) == 1:
+                expected[start_s] = holds[0].lstrip("(")
+        first = min(expected)
+        shifted = {start_s + first: label for start_s, label in found.items()}
+        assert {k: v for k, v in expected.items() if k in shifted} == shifted
 
 
-def test_a_download_appears_whole_and_only_once(files, tmp_path, monkeypatch):
-    folder = download(tmp_path / "raw" / "mitdb")
-    assert (folder / "100.hea").is_file()
-    monkeypatch.setattr("wfdb.dl_database", None)
-    assert download(folder) == folder
-
-
-def test_a_download_that_breaks_off_leaves_nothing(files, tmp_path):
-    del files[40:]
-    with pytest.raises(DatasetError, match=r"could not be downloaded.*lacks"):
-        download(tmp_path / "raw" / "mitdb")
-    assert list((tmp_path / "raw").iterdir()) == []
+def test_rhythm_parts_keep_patients_whole_and_each_has_every_class(rhythm_store):
+    assert (rhythm_store.windows.groupby("patient")["part"].nunique() == 1).all()
+    assert rhythm_store.summary["leaks"]["part"]["shared_patients"]["count"] == 0
+    assert (rhythm_store.select("rhythm").counts() > 0).all().all()
+    lost = rhythm_store.summary["left_out"]
+    assert len(rhythm_store.windows) + lost["windows in which the rhythm changes"] == 44 * 180

@@ -8,8 +8,10 @@ import pytest
 from made import LEADS, N_SAMPLES, small_source
 
 from ecglib.datasets import find_stores, open_dataset, prepare
-from ecglib.datasets.store import Dataset, Record, Task, labels_to_classes, write_store
-from ecglib.errors import DatasetError
+from ecglib.datasets.contract import Record, Task
+from ecglib.datasets.store import Dataset, labels_to_classes
+from ecglib.datasets.writing import write_store
+from ecglib.errors import DatasetError, ExperimentError
 
 
 def test_samples_come_back_to_half_a_microvolt(tmp_path):
@@ -29,7 +31,7 @@ def test_windows_may_overlap_and_are_read_in_the_order_asked(tmp_path):
         {"patient": "p", "start": s, "length": N_SAMPLES, "labels": ["A"], "part": "train"}
         for s in (0, 10, 600)
     ]
-    source.records = lambda: iter([Record("x", long, windows)])
+    source.records = lambda: iter([Record.from_mv("x", long, windows)])
     dataset = write_store(source, tmp_path, progress=False)
     found = dataset.read(np.array([2, 0, 1]))
     assert np.allclose(found[:, 0, 0], [0.6, 0.0, 0.01], atol=1e-6)
@@ -72,7 +74,7 @@ def test_a_full_disk_is_named_and_nothing_is_kept(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", full)
     with pytest.raises(DatasetError, match=r"No space left.*prepare again"):
         write_store(small_source(), tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []
@@ -110,18 +112,87 @@ def test_a_table_of_another_length_is_refused(small_store, tmp_path):
 )
 def test_a_unit_that_cannot_be_millivolt_is_refused(tmp_path, factor, guess):
     source = small_source()
-    source._signals_mv = source._signals_mv * factor
+    source._signals = source._signals * factor
     with pytest.raises(DatasetError, match=guess):
         write_store(source, tmp_path, progress=False)
 
 
-def test_nan_and_wrong_lead_counts_are_refused_by_name(tmp_path):
+def test_nan_is_left_out_by_name_and_strict_stops(tmp_path):
     source = small_source()
-    source._signals_mv[7, 5, 1] = np.nan
-    with pytest.raises(DatasetError, match=r"r007.*NaN"):
-        write_store(source, tmp_path, progress=False)
+    source._signals[7, 5, 1] = np.nan
+    dataset = write_store(source, tmp_path, progress=False)
+    assert "r007" not in set(dataset.windows["record"])
+    assert dataset.summary["left_out"] == {"samples that were not measured (NaN)": 1}
+    notes = (dataset.path / "notes.csv").read_text().splitlines()
+    assert notes == ["record,kind,left_out,detail", "r007,not_measured,True,II 0.2%"]
+    with pytest.raises(DatasetError, match=r"Record 'r007'.*not measured.*II 0\.2%"):
+        write_store(source, tmp_path, progress=False, strict=True)
+
+
+def test_kept_gaps_lie_on_a_line_and_the_rule_is_part_of_the_request(tmp_path):
     source = small_source()
-    source._signals_mv = source._signals_mv[:, :, :2]
+    source._signals[7, 5:9, 1] = np.nan
+    dropped = write_store(source, tmp_path, progress=False)
+    kept = write_store(source, tmp_path, progress=False, keep=["not_measured"])
+    assert kept.path != dropped.path
+    found = kept.read([7])[0, :, 1]
+    assert found[4:10] == pytest.approx(np.linspace(found[4], found[9], 6), abs=0.0006)
+    assert kept.summary["kept"] == {"samples that were not measured (NaN)": 1}
+    with pytest.raises(ExperimentError, match=r"keep='truncated', expected one of"):
+        write_store(source, tmp_path, progress=False, keep=["truncated"])
+
+
+def test_only_the_windows_of_a_long_record_that_hold_a_gap_are_left_out(tmp_path):
+    source = small_source(n_records=6, n_patients=6)
+    rng = np.random.default_rng(0)
+    long = rng.standard_normal((3 * N_SAMPLES, 3))
+    long[N_SAMPLES + 5] = np.nan
+    windows = [
+        {"patient": "p", "start": k * N_SAMPLES, "length": N_SAMPLES, "labels": ["A"], "part": part}
+        for k, part in enumerate(("train", "validation", "test"))
+    ]
+    source.records = lambda: iter([Record.from_mv("x", long, windows)])
+    dataset = write_store(source, tmp_path, progress=False)
+    assert dataset.windows["part"].tolist() == ["train", "test"]
+    assert np.abs(dataset.read([1])[0] - long[2 * N_SAMPLES :]).max() < 0.001
+
+
+def test_odd_signals_are_kept_and_listed_unless_the_rule_says_otherwise(tmp_path):
+    source = small_source()
+    source._signals[3, :, 0] = 0.4
+    source._signals[5] = 0.0
+    dataset = write_store(source, tmp_path, progress=False)
+    assert dataset.summary["left_out"] == {"every lead flat": 1}
+    assert dataset.summary["kept"] == {"a lead flat": 1}
+    stricter = write_store(source, tmp_path, progress=False, leave_out=["flat_lead"])
+    assert stricter.summary["n_records"] == 94
+
+
+def test_blocks_of_any_size_give_the_same_store(tmp_path, monkeypatch):
+    source = small_source()
+    whole = write_store(source, tmp_path / "a", progress=False)
+    monkeypatch.setattr("ecglib.datasets.writing.BLOCK_VALUES", 5000)
+    pieces = write_store(source, tmp_path / "b", progress=False)
+    assert pieces.fingerprint == whole.fingerprint
+    assert (pieces.path / "signals.npy").read_bytes() == (whole.path / "signals.npy").read_bytes()
+    pd.testing.assert_frame_equal(pieces.windows, whole.windows)
+
+
+def test_a_short_record_is_followed_by_zeros_and_the_mask_says_so(tmp_path):
+    source = small_source(n_records=6, n_patients=6)
+    signals = [signal[: 300 + 20 * i] for i, signal in enumerate(source._signals)]
+    source._signals = signals
+    dataset = write_store(source, tmp_path, progress=False)
+    found, mask = dataset.read(np.arange(6)), dataset.measured(np.arange(6))
+    assert mask.sum(axis=1).tolist() == [300, 320, 340, 360, 380, 400]
+    for signal, own, measured in zip(signals, found, mask, strict=True):
+        assert np.abs(own[measured] - signal).max() < 0.001
+        assert (own[~measured] == 0).all()
+
+
+def test_wrong_lead_counts_are_refused_by_name(tmp_path):
+    source = small_source()
+    source._signals = source._signals[:, :, :2]
     with pytest.raises(DatasetError, match=r"shape \(400, 2\), expected \(n_samples, 3\)"):
         write_store(source, tmp_path, progress=False)
 

@@ -7,7 +7,8 @@ import pytest
 from made import small_source
 
 from ecglib import folders, training
-from ecglib.datasets.store import Dataset, write_store
+from ecglib.datasets.store import Dataset
+from ecglib.datasets.writing import write_store
 from ecglib.errors import DatasetError, ExperimentError, LeakError, RunError
 from ecglib.experiment import ENCODERS, FUSIONS, Experiment
 from tuning import search as searching

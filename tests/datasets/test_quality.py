@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from made import shared_data
+
+from ecglib.datasets.quality import Quality
+from ecglib.datasets.signals import INVALID
+from ecglib.errors import DatasetError
+
+RATE_HZ = 100.0
+LEADS = ("I", "II", "V1")
+
+
+def beats(rng, n=1000, height_mv=1.2):
+    """Three leads with a beat a second and a little noise, in steps of 0.001 mV."""
+    t = np.arange(n) / RATE_HZ
+    beat = np.exp(-(((t % 1.0 - 0.5) / 0.02) ** 2))
+    signal_mv = height_mv * beat[:, None] * [1.0, 1.5, -0.8] + 0.02 * rng.standard_normal((n, 3))
+    return np.rint(1000 * signal_mv).astype(np.int16)
+
+
+def look(*records):
+    names = [f"r{i}" for i in range(len(records))]
+    found = Quality(RATE_HZ, LEADS).look(names, np.stack(records))
+    return [(problem.record, problem.kind, problem.detail) for problem in found]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_an_ecg_has_no_problem(rng):
+    assert look(beats(rng), beats(rng)) == []
+
+
+def test_flat_leads_and_flat_records_are_told_apart(rng):
+    one, all_ = beats(rng), beats(rng)
+    one[:, 1] = 250
+    all_[:] = [0, 3, -7]
+    assert look(beats(rng), one, all_) == [
+        ("r1", "flat_lead", "II"),
+        ("r2", "flat", "I, II, V1"),
+    ]
+
+
+@pytest.mark.parametrize("at", [0, 137, 850])
+def test_a_lead_that_stands_still_for_a_second_is_off(rng, at):
+    record = beats(rng)
+    record[at : at + 100, 2] = 40
+    assert look(record) == [("r0", "lead_off", "V1")]
+
+
+def test_a_tenth_of_a_second_without_change_is_no_lead_off(rng):
+    record = beats(rng)
+    record[200:210, 0] = 5
+    assert look(record) == []
+
+
+def test_clipping_is_a_plateau_far_from_the_mean(rng):
+    clipped, wide = beats(rng, height_mv=5.0), beats(rng)
+    clipped = np.minimum(clipped, 1600)  # leads I and II reach 5 and 7.5 mV
+    small = np.minimum(beats(rng), 300)  # a plateau, but only 0.3 mV high
+    wide[500, 0] = 32767
+    assert look(clipped, small, wide) == [
+        ("r0", "clipped", "I, II"),
+        ("r2", "clipped", "I"),
+    ]
+
+
+def test_what_was_not_measured_is_named_with_its_share(rng):
+    record = beats(rng)
+    record[100:350, 1] = INVALID
+    assert look(record) == [("r0", "not_measured", "II 25.0%")]
+
+
+def test_a_record_in_another_unit_stands_out_and_a_whole_dataset_is_refused(rng):
+    volts = np.rint(beats(rng) / 1000).astype(np.int16)
+    found = look(beats(rng), volts)
+    assert [own[:2] for own in found if own[1] == "wrong_unit"] == [("r1", "wrong_unit")]
+    quality = Quality(RATE_HZ, LEADS)
+    list(quality.look(["a"], volts[None]))
+    with pytest.raises(DatasetError, match="volt; multiply them by 1000"):
+        quality.check_unit()
+
+
+def test_records_shorter_than_any_stretch_can_be_looked_at(rng):
+    assert look(beats(rng, n=120)[:30]) == []
+
+
+def test_the_wandering_lead_of_a_real_record_is_no_other_unit():
+    folder = shared_data("ptbxl") / "records100" / "00000"
+    files = sorted(folder.glob("*.dat"))
+    steps = np.stack([np.fromfile(file, "<i2").reshape(1000, 12) for file in files])
+    quality = Quality(100.0, [f"lead {i}" for i in range(12)])
+    assert [p.kind for p in quality.look([f.name for f in files], steps)] == []
+    quality.check_unit()
