@@ -7,6 +7,7 @@ import numpy as np
 from benchmarks.measure import Figure, Side, alternate, medians, ratios
 from benchmarks.memory import extra_mb, peaks_mb
 from benchmarks.noise import LEADS, RATE_HZ, NoiseSource
+from benchmarks.views import passes, scipy_spectrogram
 from ecglib.datasets.signals import STEP_MV
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writing import write_store
@@ -34,8 +35,8 @@ def limit() -> Figure:
                 np.multiply(piece, np.float32(STEP_MV), out=buffer[: len(piece)])
 
         sides = {
-            "fed": Side(_passes(_fed(dataset, ["time"]), 4), 4 * N_RECORDS),
-            "converted in order": Side(_passes(convert, 16), 16 * N_RECORDS),
+            "fed": Side(passes(_fed(dataset, ["time"]), 4), 4 * N_RECORDS),
+            "converted in order": Side(passes(convert, 16), 16 * N_RECORDS),
         }
         speeds = alternate(sides, ROUNDS, "feed.limit")
     return Figure(
@@ -67,7 +68,7 @@ def generator() -> Figure:
         usual = tf.data.Dataset.from_generator(one_by_one, output_signature=shapes)
         usual = usual.batch(BATCH).prefetch(tf.data.AUTOTUNE)
         sides = {
-            "fed": Side(_passes(_fed(dataset, ["time"]), 4), 4 * N_RECORDS),
+            "fed": Side(passes(_fed(dataset, ["time"]), 4), 4 * N_RECORDS),
             "from a generator": Side(lambda: _consume(usual), n),
         }
         speeds = alternate(sides, ROUNDS, "feed.generator")
@@ -96,11 +97,12 @@ def views() -> Figure:
                 window = sosfiltfilt(band, dataset.read([row])[0], axis=0, padlen=pad)
                 spectrum = np.abs(np.fft.rfft(window - window.mean(axis=0), axis=0)) ** 2
                 10 * np.log10(spectrum + 1e-6)
-                _scipy_spectrogram(window)
+                for lead in window.T:
+                    scipy_spectrogram(lead)
 
         sides = {
             "all views fed": Side(_fed(dataset, EVERY_VIEW, BAND_HZ), n),
-            "time view alone fed": Side(_passes(_fed(dataset, ["time"]), 4), 4 * n),
+            "time view alone fed": Side(passes(_fed(dataset, ["time"]), 4), 4 * n),
             "with SciPy": Side(record_by_record, n_peer),
         }
         speeds = alternate(sides, ROUNDS, "feed.views")
@@ -116,38 +118,6 @@ def views() -> Figure:
         3.0,
         ratios(speeds["all views fed"], speeds["with SciPy"]),
         detail,
-    )
-
-
-def spectrogram() -> Figure:
-    """The spectrogram layer against scipy.signal.spectrogram, lead by lead."""
-    import ecglib.quiet  # noqa: F401
-
-    import tensorflow as tf
-
-    from ecglib.representations import SpectrogramView
-
-    shape = (BATCH, 1000, len(LEADS))
-    windows = np.random.default_rng(0).standard_normal(shape, np.float32)
-    layer = tf.function(SpectrogramView(RATE_HZ), jit_compile=False)
-    fixed = tf.constant(windows)
-
-    def with_scipy():
-        for window in windows[: BATCH // 2]:
-            _scipy_spectrogram(window)
-
-    sides = {
-        "layer": Side(_passes(lambda: layer(fixed).numpy(), 5), 5 * BATCH),
-        "with SciPy": Side(with_scipy, BATCH // 2),
-    }
-    speeds = alternate(sides, ROUNDS, "feed.spectrogram")
-    return Figure(
-        "feed.spectrogram",
-        f"SpectrogramView, {len(LEADS)} leads, batches of {BATCH}",
-        "the usual way: scipy.signal.spectrogram, a lead at a time",
-        8.0,
-        ratios(speeds["layer"], speeds["with SciPy"]),
-        medians(speeds, SPEED),
     )
 
 
@@ -200,32 +170,9 @@ def _consume(batches) -> None:
         pass
 
 
-def _passes(run, n: int):
-    """A function that runs another n times, so that a round is long enough to be timed."""
-
-    def runs():
-        for _ in range(n):
-            run()
-
-    return runs
-
-
-def _scipy_spectrogram(window: np.ndarray) -> None:
-    """What SpectrogramView gives with its defaults, for one window and lead by lead."""
-    from scipy.signal import spectrogram as scipy_spectrogram
-
-    n_window, n_hop = round(0.64 * RATE_HZ), round(0.16 * RATE_HZ)
-    for lead in window.T:
-        _, _, density = scipy_spectrogram(
-            lead, RATE_HZ, "hann", n_window, n_window - n_hop, detrend="constant"
-        )
-        10 * np.log10(density + 1e-6)
-
-
 FIGURES = {
     "limit": limit,
     "generator": generator,
     "views": views,
-    "spectrogram": spectrogram,
     "memory": memory,
 }

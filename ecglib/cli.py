@@ -1,4 +1,4 @@
-"""The command ``ecglib``: datasets, prepare, check, batch, compare."""
+"""The command ``ecglib``: datasets, prepare, check, batch, compare, export, predict."""
 
 import argparse
 import json
@@ -75,6 +75,32 @@ def _parser() -> argparse.ArgumentParser:
     own = add("compare", _compare, "Print the comparison of a batch's runs.")
     own.add_argument("batch", help="name of the batch, or its folder")
     own.add_argument("--metric", default="auroc", choices=["auroc", "auprc", "f1"])
+    own.add_argument("--runs-dir", **runs)
+
+    run = {"help": "the run: its folder, BATCH/RUN, or a part of its name such as the hash"}
+    own = add("export", _export, "Write a run as one model, from millivolts to probabilities.")
+    own.add_argument("run", **run)
+    own.add_argument(
+        "--format", action="append", default=[], help="keras, savedmodel or onnx (default: all)"
+    )
+    own.add_argument("--to", metavar="DIR", default="", help="default: export in the run's folder")
+    own.add_argument("--data-dir", **data)
+    own.add_argument("--runs-dir", **runs)
+
+    own = add("predict", _predict, "Probabilities and decisions of a run for records.")
+    own.add_argument("run", **run)
+    own.add_argument(
+        "records", nargs="+", metavar="RECORD", help="WFDB, CSV, EDF or NumPy file, or a folder"
+    )
+    own.add_argument("--rate", type=float, default=0.0, help="in Hz, of CSV and NumPy files")
+    own.add_argument("--unit", default="", help="mV, uV, V or nV, of files that name none")
+    own.add_argument("--leads", default="", help="of NumPy files, in order: I,II,V1")
+    own.add_argument(
+        "--start", type=float, action="append", default=[], metavar="S",
+        help="start of a window in s (default: the middle of the record)",
+    )  # fmt: skip
+    own.add_argument("--pad", action="store_true", help="follow a short record by 0 mV")
+    own.add_argument("--csv", metavar="FILE", help="also write the table to this file")
     own.add_argument("--runs-dir", **runs)
     return parser
 
@@ -193,6 +219,80 @@ def _compare(options) -> int:
         return _print_json(compared.to_dict())
     _print_comparison(folder, options.metric)
     return 0
+
+
+def _export(options) -> int:
+    from ecglib.runs import open_run
+
+    run = open_run(options.run, options.runs_dir)
+    from ecglib.export import FILES, export_run
+
+    done = export_run(run, options.to, options.format, options.data_dir)
+    if options.json:
+        return _print_json(
+            {
+                "path": str(done.path),
+                "files": {name: FILES[name] for name in done.differences},
+                "largest_difference": done.differences,
+                "compared_with": done.compared_with,
+                "left_out": done.left_out,
+                "marks": run.marks,
+            }
+        )
+    print(f"{done.path}, compared with {done.compared_with}:")
+    for name, difference in done.differences.items():
+        print(f"  {FILES[name]:<12} largest difference {difference:.1e}")
+    for why in done.left_out.values():
+        print(f"  left out: {why}")
+    for mark in run.marks:
+        print(f"  mark: {mark}")
+    return 0
+
+
+def _predict(options) -> int:
+    from ecglib.runs import open_run
+
+    run = open_run(options.run, options.runs_dir)
+    from ecglib.predict import Predictor
+    from ecglib.recordings import Given, find_records
+
+    given = Given(
+        rate_hz=options.rate,
+        unit=options.unit,
+        leads=tuple(name.strip() for name in options.leads.split(",") if name.strip()),
+        starts_s=tuple(options.start),
+        pad=options.pad,
+    )
+    records = find_records(options.records)
+    predictor = Predictor(run)
+    predicted = predictor.predict_records(records, given)
+    if options.csv:
+        folders.write_text(Path(options.csv), predicted.table().to_csv(index=False))
+    latency = predictor.latency(records, given) if predicted.windows else {}
+    if options.json:
+        _print_json(predicted.to_dict() | {"latency": latency})
+    else:
+        _print_predicted(run, predicted, latency)
+    return int(bool(predicted.refused))
+
+
+def _print_predicted(run, predicted, latency: dict) -> None:
+    print(f"{run.experiment.model}, task {run.contract['task']} of {run.contract['dataset']}")
+    for mark in predicted.marks:
+        print(f"  mark: {mark}")
+    for row, window in enumerate(predicted.windows):
+        pairs = zip(run.contract["classes"], predicted.p[row], strict=True)
+        print(f"{window.record} from {window.start_s:g} s: "
+              f"{', '.join(predicted.decided(row)) or 'none'}  "
+              f"({', '.join(f'{name} {p:.3f}' for name, p in pairs)})")  # fmt: skip
+        for note in window.notes:
+            print(f"  noted: {note}")
+    for problem in predicted.refused:
+        print(f"refused: {problem.record}: {problem.detail}")
+    if latency:
+        record_ms, model_ms = (1e3 * latency[name] for name in ("record_s", "model_s"))
+        print(f"One record takes {record_ms:.1f} ms, {model_ms:.1f} ms of it the model; "
+              f"all: {predicted.records_per_s:,.0f} records a second.")  # fmt: skip
 
 
 def _print_comparison(folder: Path, metric: str) -> None:

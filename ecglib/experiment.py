@@ -14,6 +14,7 @@ ENCODERS = {
     "time": ("cnn", "cnn_bilstm", "cnn_attention"),
     "frequency": ("cnn", "cnn_transformer"),
     "spectrogram": ("cnn2d",),
+    "scalogram": ("cnn2d",),
 }
 FUSIONS = (
     "early_concat",

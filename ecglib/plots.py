@@ -12,7 +12,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    MultipleLocator,
+    NullFormatter,
+)
 from sklearn.metrics import (
     auc,
     average_precision_score,
@@ -156,6 +162,66 @@ def _whole_seconds(value: float, _) -> str:
     return str(whole) if whole >= 0 and abs(value - whole) < 1e-6 else ""
 
 
+def prediction(
+    signal_mv: np.ndarray,
+    sampling_rate_hz: float,
+    leads: Sequence[str],
+    probabilities: Mapping[str, float],
+    decisions: Sequence[str],
+    thresholds: Mapping[str, float] | None = None,
+    title: str = "",
+    mark: str = "",
+) -> Figure:
+    """Draw an ECG as `ecg` does, and below it what a model says about it.
+
+    Parameters
+    ----------
+    signal_mv, sampling_rate_hz, leads, title, mark
+        As in `ecg`.
+    probabilities : dict of class to probability
+        At most the ten largest, and what was decided, are drawn.
+    decisions : sequence of str
+        The classes that were decided, drawn in another colour.
+    thresholds : dict of class to threshold, optional
+        Drawn as a line across the bar; of a multi-label task.
+    """
+    fig = ecg(signal_mv, sampling_rate_hz, leads, title, mark)
+    largest = sorted(probabilities, key=probabilities.get, reverse=True)
+    shown = [name for rank, name in enumerate(largest) if rank < 10 or name in decisions]
+    (paper,) = fig.axes
+    width, height = fig.get_size_inches()
+    more = 0.7 + 0.26 * len(shown)
+    box = paper.get_position()
+    fig.set_size_inches(width, height + more)
+    share = height / (height + more)
+    paper.set_position((box.x0, 1 - share + box.y0 * share, box.width, box.height * share))
+    names_inch = 0.4 + 0.09 * max(map(len, shown))
+    bars_inch = min(5.0, max(1.0, width - names_inch - 0.8))
+    ax = fig.add_axes(
+        (
+            names_inch / width,
+            0.5 / (height + more),
+            bars_inch / width,
+            0.26 * len(shown) / (height + more),
+        )
+    )
+    at = np.arange(len(shown))
+    values = np.array([probabilities[name] for name in shown])
+    colors = [ORANGE if name in decisions else GREY for name in shown]
+    ax.barh(at, values, 0.7, color=colors)
+    for y, name, value in zip(at, shown, values, strict=True):
+        text = f"{value:.3f}" + (" decided" if name in decisions else "")
+        ax.annotate(text, (1, y), (4, 0), textcoords="offset points", va="center", size=8)
+        if thresholds:
+            ax.plot([thresholds[name]] * 2, [y - 0.45, y + 0.45], color="black", lw=1.2)
+    ax.set_yticks(at, shown, size=8)
+    ax.set(xlim=(0, 1), ylim=(len(shown) - 0.5, -0.5))
+    ax.set_xlabel("probability" + (", with threshold" if thresholds else ""), size=8)
+    ax.tick_params(labelsize=8)
+    _bare(ax)
+    return _done(fig)
+
+
 def class_balance(counts: pd.DataFrame, mark: str = "") -> Figure:
     """Draw how many windows of each class each part has.
 
@@ -204,7 +270,7 @@ def views(
     lead_name: str = "",
     mark: str = "",
 ) -> Figure:
-    """Draw one lead of one window in all its views.
+    """Draw one lead of one window in all its views; unevenly spaced frequencies on a log axis.
 
     Parameters
     ----------
@@ -246,9 +312,14 @@ def views(
         side.set_axis_off()
         if len(expected) == 2:
             time_s, frequency_hz = axes[name].values()
-            image = ax.pcolormesh(
-                time_s, frequency_hz, values[..., lead].T, shading="nearest", cmap="viridis"
-            )
+            cells = _edges(time_s), _edges(frequency_hz)
+            if not _is_even(frequency_hz):
+                cells = cells[0], np.exp(_edges(np.log(frequency_hz)))
+                ax.set_yscale("log")
+                ax.yaxis.set_major_locator(LogLocator(10, (1.0, 2.0, 5.0)))
+                ax.yaxis.set_major_formatter(FuncFormatter(lambda hz, _: f"{hz:g}"))
+                ax.yaxis.set_minor_formatter(NullFormatter())
+            image = ax.pcolormesh(*cells, values[..., lead].T, cmap="viridis")
             side.set_axis_on()
             fig.colorbar(image, cax=side, label=units[name])
             ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
@@ -261,6 +332,20 @@ def views(
     _share_time(panels[:, 0], [axes[name] for name in arrays])
     _mark(fig, mark)
     return _done(fig)
+
+
+def _is_even(axis: np.ndarray) -> bool:
+    """Whether the steps of an axis are all the same."""
+    return np.ptp(np.diff(axis)) <= 1e-6 * np.abs(axis).max() if len(axis) > 2 else True
+
+
+def _edges(middles: np.ndarray) -> np.ndarray:
+    """Where the cells around the points of an axis begin and end; one alone is 1 wide."""
+    if len(middles) == 1:
+        return np.array([middles[0] - 0.5, middles[0] + 0.5])
+    between = (middles[1:] + middles[:-1]) / 2
+    first, last = 2 * middles[0] - between[0], 2 * middles[-1] - between[-1]
+    return np.concatenate([[first], between, [last]])
 
 
 def _share_time(panels: Sequence[Axes], axes: Sequence[Mapping[str, np.ndarray]]) -> None:

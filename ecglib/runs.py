@@ -135,6 +135,41 @@ def newest_batch(runs_dir: str | Path) -> Path:
     return found[-1].parents[1]
 
 
+def open_run(name: str | Path = "", runs_dir: str | Path = "") -> Run:
+    """The run of that name.
+
+    Parameters
+    ----------
+    name
+        a run's folder, its path below `runs_dir`, or a part of its folder's name that fits one run
+        only, such as the hash at its end; empty for the newest run.
+    runs_dir
+        folder of all batches; empty for the usual one (`ecglib.folders`).
+
+    Raises
+    ------
+    RunError
+        no run has that name, or several have.
+    """
+    runs_dir = folders.runs_dir(runs_dir)
+    for path in (Path(name), runs_dir / name) if name else ():
+        if exists(path):
+            return Run(path)
+    if not name:
+        metrics = newest_batch(runs_dir).glob("[!.]*/metrics.json")
+        return Run(max(metrics, key=lambda path: path.stat().st_mtime).parent)
+    found = sorted(path.parent for path in runs_dir.glob("*/[!.]*/metrics.json"))
+    fitting = [path for path in found if str(name) in path.name]
+    if len(fitting) != 1:
+        told = [f"{path.parent.name}/{path.name}" for path in fitting or found]
+        raise RunError(
+            f"{len(fitting) or 'No'} run{'s' * (len(fitting) > 1)} below {runs_dir} with "
+            f"{str(name)!r} in the name; there are {told[:5]}. Give the folder of the one that is "
+            f"meant."
+        )
+    return Run(fitting[0])
+
+
 def write_run(
     path: Path,
     experiment: Experiment,

@@ -265,6 +265,7 @@ def _contract(experiment, dataset, selection, limits, marks) -> dict:
         "n_samples": signal.n_samples,
         "leads": list(signal.leads),
         "unit": signal.unit,
+        "around_beats": signal.around_beats,
         "band_hz": list(experiment.band_hz),
         "representations": list(experiment.branches),
         "view_options": experiment.view_options,

@@ -76,7 +76,9 @@ def test_compare_reads_the_runs(tmp_path, capsys):
     assert "macro F1" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", ["datasets", "prepare", "check", "batch", "compare"])
+@pytest.mark.parametrize(
+    "command", ["datasets", "prepare", "check", "batch", "compare", "export", "predict"]
+)
 def test_help_needs_no_heavy_import(command):
     code = (
         "import sys; from ecglib.cli import main\n"

@@ -84,7 +84,7 @@ def test_roles_and_names():
         ({"band_hz": [0.5]}, "a low and a high edge"),
         ({"class_weights": "root"}, "expected one of"),
         ({"allow_leaks": ["patients"]}, "expected one of"),
-        ({"view_options": {"scalogram": {}}}, "view_options"),
+        ({"view_options": {"scalogramme": {}}}, "view_options"),
     ],
 )
 def test_wrong_values_are_refused_with_the_remedy(changes, message):

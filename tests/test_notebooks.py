@@ -91,3 +91,6 @@ def test_train_and_compare_run_with_pictures(places):
     text = json.dumps(shown)
     assert "synthetic data" in text
     assert "intermediate_gated" in text
+    shown = execute("08_predict.ipynb", folder, runs_dir=folder / "runs", data_dir=folder / "data")
+    assert pictures(shown) == 3
+    assert "synthetic data" in json.dumps(shown)

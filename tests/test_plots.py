@@ -154,6 +154,23 @@ def test_views_have_axes_in_their_units():
     assert "spectrogram, lead V5" in texts(fig)
 
 
+def test_frequencies_an_octave_apart_stand_on_a_logarithmic_axis():
+    array = np.random.default_rng(0).normal(size=(8, 6, 1))
+    axes = {"time_s": 0.05 + np.arange(8) / 10, "frequency_hz": 0.5 * 2.0 ** np.arange(6)}
+    fig = plots.views({"scalogram": array}, {"scalogram": axes}, {"scalogram": "dB re 1 mV"})
+    ax = fig.axes[0]
+    assert (ax.get_yscale(), ax.get_ylabel()) == ("log", "frequency (Hz)")
+    (mesh,) = ax.collections
+    np.testing.assert_array_equal(mesh.get_array(), array[:, :, 0].T)
+    # Each cell has its frequency in its middle, as seen on the axis, and its frame's width.
+    edges = mesh.get_coordinates()
+    np.testing.assert_allclose(edges[:, 0, 1], 0.5 * 2.0 ** (np.arange(7) - 0.5))
+    np.testing.assert_allclose(edges[0, :, 0], np.arange(9) / 10, atol=1e-12)
+    fig.canvas.draw()
+    ticks = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert {"0.5", "1", "2", "5", "10"} <= set(ticks)
+
+
 def test_views_refuse_a_batch():
     with pytest.raises(EcgError, match="one window of the batch"):
         plots.views(

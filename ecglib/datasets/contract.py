@@ -23,12 +23,16 @@ class SignalContract:
         names of the leads, in order.
     unit
         unit of the samples that `Dataset.read` returns.
+    around_beats
+        a window is the stretch around one beat, so that no other stretch of a record can stand
+        for it.
     """
 
     sampling_rate_hz: float
     n_samples: int
     leads: tuple[str, ...]
     unit: str = "mV"
+    around_beats: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

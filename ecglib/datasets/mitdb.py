@@ -148,7 +148,9 @@ class MitdbSource(MitdbRecords):
 
     name = "mitdb"
     description = "MIT-BIH Arrhythmia Database 1.0.0: 44 half-hour two-lead records, beat classes."
-    signal = SignalContract(RATE_HZ, round((BEFORE_S + AFTER_S) * RATE_HZ), ("MLII", "V"))
+    signal = SignalContract(
+        RATE_HZ, round((BEFORE_S + AFTER_S) * RATE_HZ), ("MLII", "V"), around_beats=True
+    )
     tasks = {
         "aami": Task(
             "aami",

@@ -23,6 +23,8 @@ UNUSABLE = {
     "ambiguous_lead": "lead stands twice",
     "unknown_unit": "unit is none of voltage",
     "wrong_rate": "cannot be resampled to the working rate",
+    "too_short": "shorter than a window",
+    "no_start": "no place given for a window around a beat",
     "no_record": "rows of the label table without a record",
     "no_row": "records without a row in the label table",
     "duplicate_id": "ids that stand twice in the label table",

@@ -72,7 +72,9 @@ class TableSource:
     def request(self) -> dict:
         """The table and each file's name, size and time of change, as one hash."""
         content = hashlib.blake2b(digest_size=16)
-        content.update(self.table.to_json(orient="split").encode())
+        for start in range(0, len(self.table), ROWS):
+            rows = self.table.iloc[start : start + ROWS]
+            content.update(rows.to_json(orient="values").encode())
         for path in self.table["path"].dropna():
             file = f"{self.folder}/{path}"
             content.update(_stamp(f"{file}.hea") + (_stamp(f"{file}.dat") or _stamp(f"{file}.mat")))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ecglib.datasets.signals import INVALID, MV_PER, STEP_MV, mv_per, to_steps
-from ecglib.datasets.wfdb_headers import GAP, Header, Layout, Segment, open_file, read_header
+from ecglib.datasets.wfdb_headers import GAP, Header, Layout, RecordFile, Segment, read_header
 from ecglib.errors import DatasetError, RecordError
 
 # For each format its bits; the lowest value stands for a sample that was not measured.
@@ -87,7 +87,7 @@ class WfdbRecord:
         RecordError
             the unit of a chosen lead is none of voltage.
         """
-        if set(self._scales(columns)) == {STEPS}:
+        if self._scales(columns) == (STEPS,):
             return self._chosen(columns).astype(np.int16, copy=False)
         return to_steps(self.signal_mv(columns))
 
@@ -105,8 +105,8 @@ class WfdbRecord:
             the unit of a chosen lead is none of voltage.
         """
         scales = self._scales(columns)
-        signal_mv = np.empty((self.n_samples, len(scales)))
-        if len(set(scales)) == 1:
+        signal_mv = np.empty((self.n_samples, len(columns)))
+        if len(scales) == 1:
             _to_mv(self._chosen(columns), scales[0], signal_mv)
         else:
             for i, column in enumerate(columns):
@@ -320,8 +320,8 @@ def _n_samples_in_files(header: Header, files: list[_File]) -> int:
                 f"{header.path} gives no number of samples, and {file.name} is compressed. "
                 "Write the number into its first line.",
             )
-        with open_file(_beside(header, file.name)) as opened:
-            size = max(_size(opened) - file.byte_offset, 0)
+        with RecordFile(_beside(header, file.name)) as opened:
+            size = max(opened.size() - file.byte_offset, 0)
         n_bytes, n_samples = BYTES[file.format]
         found.append(size * n_samples // n_bytes // file.per_frame)
     if len(set(found)) > 1:
@@ -342,26 +342,18 @@ def _n_samples_in_files(header: Header, files: list[_File]) -> int:
 def _read_file(header: Header, file: _File, n_samples: int) -> np.ndarray:
     """The samples of a file, of shape (n_samples, samples of a frame), int16."""
     shape = (n_samples, file.per_frame)
-    with _open_whole(header, file, n_samples) as opened:
-        opened.seek(file.byte_offset)
+    with RecordFile(_beside(header, file.name)) as opened:
+        _require_whole(opened, header, file, n_samples)
+        if file.byte_offset:
+            opened.skip(file.byte_offset)
         if file.format == 212:
             n = math.prod(shape)
             packed = np.empty(_n_bytes(212, n) + 2, np.uint8)
-            _fill(packed[:-2], opened)
+            opened.fill(packed[:-2])
             return _decode_212(packed, n).reshape(shape)
-        samples = np.empty(shape, STORED[file.format])
-        _fill(samples, opened)
-        return samples.astype(np.int16, copy=False)
-
-
-def _fill(array: np.ndarray, opened) -> None:
-    """Read on in a file until the array is full: the system hands over 2 GB at a time at most."""
-    n_bytes = opened.readinto(array)
-    while n_bytes < array.nbytes:
-        n_more = opened.readinto(array.reshape(-1).view(np.uint8)[n_bytes:])
-        if n_more == 0:
-            raise RecordError("truncated", f"{opened.name} became shorter while it was read.")
-        n_bytes += n_more
+        samples = np.empty(shape, np.int16)
+        opened.fill(samples)
+        return samples.view(STORED[file.format]).astype(np.int16, copy=False)
 
 
 def _decode_212(packed: np.ndarray, n: int) -> np.ndarray:
@@ -395,7 +387,8 @@ def _read_with_wfdb(header: Header, files: list[_File], n_samples: int) -> np.nd
     import wfdb
 
     for file in files:
-        _open_whole(header, file, n_samples).close()
+        with RecordFile(_beside(header, file.name)) as opened:
+            _require_whole(opened, header, file, n_samples)
     name = header.path.removesuffix(".hea")
     try:
         read = wfdb.rdrecord(name, physical=False, smooth_frames=False, ignore_skew=True)
@@ -451,20 +444,32 @@ def _sums(samples: np.ndarray) -> tuple[int, ...]:
     """
     samples = samples.astype(np.int16, copy=False)
     while len(samples) > 64:
-        n_rows = math.isqrt(len(samples))
+        n_rows = _n_rows(len(samples))
         n_whole = len(samples) // n_rows * n_rows
         long_rows = samples[:n_whole].reshape(-1, n_rows * samples.shape[1])
         folded = np.add.reduce(long_rows, axis=0, dtype=np.int16).reshape(n_rows, -1)
-        folded[: len(samples) - n_whole] += samples[n_whole:]
+        if n_whole < len(samples):
+            folded[: len(samples) - n_whole] += samples[n_whole:]
         samples = folded
     return tuple(np.add.reduce(samples, axis=0, dtype=np.int16).tolist())
 
 
 @lru_cache(maxsize=1024)
+def _n_rows(n: int) -> int:
+    """A number near the root of n that divides it, or that root where there is none."""
+    root = math.isqrt(n)
+    return next((own for own in range(root, root // 2, -1) if n % own == 0), root)
+
+
+@lru_cache(maxsize=1024)
 def _scales(layout: Layout, columns: tuple[int, ...]) -> tuple[tuple[int, float, int], ...]:
-    """For each: the digital sample of 0 mV, mV in one digital step, and what was not measured."""
+    """The digital sample of 0 mV, mV in one digital step, and what was not measured.
+
+    One for each column, or one in all where they are equal.
+    """
     codings = [layout.codings[column] for column in columns]
-    return tuple([(c.baseline, mv_per(c.unit) / c.gain, NOT_MEASURED[c.format]) for c in codings])
+    scales = [(c.baseline, mv_per(c.unit) / c.gain, NOT_MEASURED[c.format]) for c in codings]
+    return tuple(scales[:1] if len(set(scales)) == 1 else scales)
 
 
 def _to_mv(digital: np.ndarray, scale: tuple[int, float, int], out: np.ndarray) -> None:
@@ -479,25 +484,22 @@ def _to_mv(digital: np.ndarray, scale: tuple[int, float, int], out: np.ndarray) 
 
 
 def _beside(header: Header, name: str) -> str:
-    return os.path.join(os.path.dirname(header.path), name)
+    """Where a file is that a header names: in its folder, or at an absolute path."""
+    if name.startswith("/"):
+        return name
+    folder, slash, _ = header.path.rpartition("/")
+    return f"{folder}{slash}{name}"
 
 
-def _open_whole(header: Header, file: _File, n_samples: int):
-    """Open a signal file that holds all the samples it must."""
-    opened = open_file(_beside(header, file.name))
+def _require_whole(opened: RecordFile, header: Header, file: _File, n_samples: int) -> None:
+    """Refuse a signal file that does not hold all the samples it must."""
     expected = file.byte_offset + _n_bytes(file.format, n_samples * file.per_frame)
-    if (found := _size(opened)) < expected:
-        opened.close()
+    if (found := opened.size()) < expected:
         raise RecordError(
             "truncated",
-            f"{opened.name} holds {found} bytes, expected {expected}: {n_samples} samples of "
+            f"{opened.path} holds {found} bytes, expected {expected}: {n_samples} samples of "
             f"{file.n_signals} signals in format {file.format}, says {header.path}. Get it anew.",
         )
-    return opened
-
-
-def _size(opened) -> int:
-    return os.fstat(opened.fileno()).st_size
 
 
 def _n_bytes(code: int, n: int) -> int:

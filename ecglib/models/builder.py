@@ -10,11 +10,17 @@ from ecglib.models.fusion import FUSIONS, OUTPUT, encode
 from ecglib.models.layers import seed_stream
 
 # What of each representation is scaled one by one: leads, or each bin of each lead.
-SCALED_AXES = {"time": (-1,), "frequency": (-2, -1), "spectrogram": (-2, -1)}
+SCALED_AXES = {
+    "time": (-1,),
+    "frequency": (-2, -1),
+    "spectrogram": (-2, -1),
+    "scalogram": (-2, -1),
+}
 AXES = {
     "time": ("n_samples", "n_leads"),
     "frequency": ("n_bins", "n_leads"),
     "spectrogram": ("n_frames", "n_bins", "n_leads"),
+    "scalogram": ("n_frames", "n_bins", "n_leads"),
 }
 ACTIVATIONS = {"multi_label": "sigmoid", "multi_class": "softmax"}
 
@@ -32,15 +38,15 @@ def build_model(
 ) -> keras.Model:
     """Build a model with one named input a branch and one output, "probabilities".
 
-    The inputs stand in the order time, frequency, spectrogram. Feed a dict of representation ->
-    array, and see `check_inputs`. Each is first scaled by a layer "<representation>_scaling"
-    that does nothing until `set_scaling` is called.
+    The inputs stand in the order time, frequency, spectrogram, scalogram. Feed a dict of
+    representation -> array, and see `check_inputs`. Each is first scaled by a layer
+    "<representation>_scaling" that does nothing until `set_scaling` is called.
 
     Parameters
     ----------
     inputs : dict of str to tuple of int
         Representation -> shape of one window: time (n_samples, n_leads), frequency (n_bins,
-        n_leads), spectrogram (n_frames, n_bins, n_leads).
+        n_leads), spectrogram and scalogram (n_frames, n_bins, n_leads).
     branches : dict of str to str
         Representation -> name of its encoder in `ENCODERS`; the same keys as `inputs`.
     fusion : str

@@ -22,7 +22,7 @@ from ecglib.models.blocks import (
 from ecglib.models.layers import PositionEmbedding, seed_stream
 
 # Fewest steps a view may have on each axis before the leads: two are left for an attention.
-SHORTEST = {"time": (32,), "frequency": (16,), "spectrogram": (4, 4)}
+SHORTEST = {"time": (32,), "frequency": (16,), "spectrogram": (4, 4), "scalogram": (4, 4)}
 
 
 def time_front_end(x, width: int, seeds):
@@ -109,7 +109,7 @@ def frequency_cnn_transformer(x, width: int, features: int, dropout: float, seed
     return dense(x, features, seeds)
 
 
-def spectrogram_cnn2d(x, width: int, features: int, dropout: float, seed: int):
+def time_frequency_cnn2d(x, width: int, features: int, dropout: float, seed: int):
     """Convolutions over time and frequency; pooled over time, with the place of each bin kept.
 
     Input (n_windows, n_frames, n_bins, n_leads); both axes are shortened 8 times.
@@ -132,5 +132,6 @@ ENCODERS: dict[str, dict[str, Callable]] = {
         "cnn_attention": time_cnn_attention,
     },
     "frequency": {"cnn": frequency_cnn, "cnn_transformer": frequency_cnn_transformer},
-    "spectrogram": {"cnn2d": spectrogram_cnn2d},
+    "spectrogram": {"cnn2d": time_frequency_cnn2d},
+    "scalogram": {"cnn2d": time_frequency_cnn2d},
 }

@@ -46,24 +46,26 @@ def encode_each(views, encoders, width, features, dropout, seed) -> dict:
 def early_concat(views, encoders, classify, width, features, dropout, seed):
     """Join the views as channels over one time axis; one encoder sees them all.
 
-    The time axis is that of the first view in the order time, spectrogram, frequency. Each view
-    is first brought to `width` channels of unit variance, so that a view of many values (a
-    spectrogram has 25 times the channels of a time series) does not drown the others. The
+    The time axis is that of the first view in the order time, spectrogram, scalogram, frequency.
+    Each view is first brought to `width` channels of unit variance, so that a view of many values
+    (a spectrogram has 25 times the channels of a time series) does not drown the others. The
     encoder is that of the time branch, or the time `cnn` where there is none.
     """
     seeds = seed_stream(seed, "early_concat")
-    first = next(name for name in ("time", "spectrogram", "frequency") if name in views)
+    order = ("time", "spectrogram", "scalogram", "frequency")
+    first = next(name for name in order if name in views)
     n_steps = views[first].shape[1]
 
     def on_the_grid(name, x):
-        if name == "spectrogram":
+        has_frames = name in ("spectrogram", "scalogram")
+        if has_frames:
             x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
         elif name == "frequency":
             x = layers.Flatten()(x)
         # No bias: the batch normalisation would take it out again.
         x = dense(x, width, seeds, activation=None, use_bias=False)
         x = layers.BatchNormalization(momentum=0.9)(x)
-        if name == "spectrogram" and x.shape[1] != n_steps:
+        if has_frames and x.shape[1] != n_steps:
             return Interpolate(n_steps)(x)
         return layers.RepeatVector(n_steps)(x) if name == "frequency" else x
 

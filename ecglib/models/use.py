@@ -77,8 +77,8 @@ def set_scaling(model: keras.Model, scaling: dict[str, tuple]) -> None:
     model : keras.Model
         A model of `build_model`.
     scaling : dict of str to (mean, variance)
-        Representation -> arrays of shape (n_leads,) for time and (n_bins, n_leads) for frequency
-        and spectrogram, in the unit of the representation and its square.
+        Representation -> arrays of shape (n_leads,) for time and (n_bins, n_leads) for frequency,
+        spectrogram and scalogram, in the unit of the representation and its square.
 
     Raises
     ------

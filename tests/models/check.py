@@ -6,7 +6,12 @@ import tensorflow as tf
 
 from ecglib.models import BranchLoss, build_model, scaling_axes, set_scaling, training_view
 
-SHAPES = {"time": (128, 2), "frequency": (20, 2), "spectrogram": (8, 10, 2)}
+SHAPES = {
+    "time": (128, 2),
+    "frequency": (20, 2),
+    "spectrogram": (8, 10, 2),
+    "scalogram": (12, 9, 2),
+}
 N_WINDOWS = 32
 N_CLASSES = 3
 

@@ -58,7 +58,13 @@ def test_the_choices_are_those_of_an_experiment():
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("time", (32, 1)), ("frequency", (16, 1)), ("spectrogram", (4, 4, 1)), ("time", (129, 3))],
+    [
+        ("time", (32, 1)),
+        ("frequency", (16, 1)),
+        ("spectrogram", (4, 4, 1)),
+        ("scalogram", (4, 4, 1)),
+        ("time", (129, 3)),
+    ],
 )
 def test_every_encoder_takes_the_shortest_view_and_odd_lengths(name, shape):
     for encoder in ENCODERS[name]:
@@ -68,10 +74,18 @@ def test_every_encoder_takes_the_shortest_view_and_odd_lengths(name, shape):
 
 
 @pytest.mark.parametrize(
-    "names", [("frequency", "spectrogram"), ("time", "frequency"), ("time", "spectrogram")]
+    "names",
+    [
+        ("frequency", "spectrogram"),
+        ("time", "frequency"),
+        ("time", "spectrogram"),
+        ("spectrogram", "scalogram"),
+        ("frequency", "scalogram"),
+    ],
 )
 def test_early_fusion_sees_each_view_with_and_without_a_time_branch(names):
-    encoders = {"time": "cnn_bilstm", "frequency": "cnn", "spectrogram": "cnn2d"}
+    encoders = {"time": "cnn_bilstm", "frequency": "cnn"}
+    encoders |= {"spectrogram": "cnn2d", "scalogram": "cnn2d"}
     model = tiny_model({name: encoders[name] for name in names}, "early_concat")
     used = {type(layer).__name__ for layer in model.layers}
     assert ("Bidirectional" in used) == ("time" in names)

@@ -16,5 +16,5 @@ def test_every_encoder(name, encoder, kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion(fusion, kind, tmp_path):
-    branches = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
+    branches = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d", "scalogram": "cnn2d"}
     run_model_check(branches, fusion, kind, tmp_path)

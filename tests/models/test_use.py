@@ -65,7 +65,7 @@ class TestCheckInputs:
 class TestScaling:
     @pytest.mark.parametrize("name", SHAPES)
     def test_is_that_of_scikit_learn(self, name):
-        encoder = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}[name]
+        encoder = "cnn" if name in ("time", "frequency") else "cnn2d"
         model = tiny_model({name: encoder}, "none")
         shape = SHAPES[name]
         # Powers of a spectrum: far from 1, and one constant column.

@@ -13,6 +13,7 @@ from ecglib.preprocessing import BandPass
 from ecglib.representations import (
     VIEWS,
     FrequencyView,
+    ScalogramView,
     SpectrogramView,
     TimeView,
     build_views,
@@ -49,6 +50,16 @@ CASES = [
     (SpectrogramView(360, window_s=0.5, hop_s=0.1), 1080),
     (SpectrogramView(128, window_s=1.0, hop_s=1.0, low_hz=2.0, high_hz=0), 997),
     (SpectrogramView(250, window_s=0.64, hop_s=0.004), 160),
+    (FrequencyView(100, method="welch"), 1000),
+    (FrequencyView(360, 2.0, method="welch", resolution_hz=2.0), 1081),
+    (FrequencyView(100, method="multitaper"), 1000),
+    (FrequencyView(128, 2.0, 64.0, method="multitaper", resolution_hz=1.5), 480),
+    (FrequencyView(100, phase=True), 999),
+    (ScalogramView(100), 1000),
+    (ScalogramView(500, hop_s=0.16), 5000),
+    (ScalogramView(360, low_hz=0, bins_per_octave=12, hop_s=0.161, w0=8.0), 1081),
+    (ScalogramView(128, low_hz=6, high_hz=64, hop_s=0.01), 97),
+    (ScalogramView(100, hop_s=10.0), 1000),
 ]
 IDS = [f"{type(view).__name__}-{view.sampling_rate:g}-{n}" for view, n in CASES]
 
@@ -59,6 +70,7 @@ def test_shape_and_axes_are_known_before_data(view, n_samples):
     assert tuple(view(noise(n_samples).astype(np.float32)).shape) == shape
     assert view.compute_output_shape((None, n_samples, 3)) == (None, *shape[1:])
     assert tuple(len(axis) for axis in view.axes(n_samples).values()) == shape[1:-1]
+    assert shape[-1] == (9 if getattr(view, "phase", False) else 3)
     assert view.unit.split()[-1].startswith("mV")
 
 
@@ -69,7 +81,7 @@ def test_one_window_reads_as_in_a_batch(view, n_samples):
     for i in range(len(x)):
         np.testing.assert_allclose(np.asarray(view(x[i : i + 1]))[0], batch[i], atol=1e-4)
     alone = np.asarray(view(x[:, :, 1:2]))
-    np.testing.assert_allclose(alone[..., 0], batch[..., 1], atol=1e-4)
+    np.testing.assert_allclose(alone, batch[..., 1::3], atol=1e-4)
 
 
 @pytest.mark.parametrize(("view", "n_samples"), CASES, ids=IDS)
@@ -165,7 +177,18 @@ def test_a_sine_has_its_power_in_the_band():
     np.testing.assert_allclose(density.sum(axis=1) * df, 2.0**2 / 2, rtol=1e-6)
 
 
-@pytest.mark.parametrize("view", [FrequencyView(100), SpectrogramView(100)], ids=["f", "s"])
+@pytest.mark.parametrize(
+    "view",
+    [
+        FrequencyView(100),
+        FrequencyView(100, method="welch"),
+        FrequencyView(100, method="multitaper"),
+        FrequencyView(100, phase=True),
+        SpectrogramView(100),
+        ScalogramView(100),
+    ],
+    ids=["window", "welch", "multitaper", "phase", "spectrogram", "scalogram"],
+)
 def test_silence_reads_the_floor_and_has_a_gradient(view):
     tf = pytest.importorskip("tensorflow")
     x = tf.zeros((2, 1000, 3))
@@ -173,7 +196,7 @@ def test_silence_reads_the_floor_and_has_a_gradient(view):
         tape.watch(x)
         y = view(x)
         total = ops.sum(y)
-    np.testing.assert_allclose(y, -60.0, atol=1e-4)
+    np.testing.assert_allclose(y[..., :3], -60.0, atol=1e-4)
     assert np.all(np.isfinite(tape.gradient(total, x)))
 
 
@@ -249,6 +272,13 @@ def test_views_cover_the_band_of_the_filter_unless_told_otherwise():
     assert spectrogram.axes(5000)["frequency_hz"][[0, -1]] == pytest.approx([1.0, 100.0])
     short = build_views(Contract(100, 300), ["frequency"]).get_layer("frequency")
     assert short.axes(300)["frequency_hz"][0] == pytest.approx(1 / 3)
+    scalogram = build_views(Contract(100, 300), ["scalogram"]).get_layer("scalogram")
+    assert scalogram.axes(300)["frequency_hz"][[0, -1]] == pytest.approx([4 / np.pi, 40.0])
+    scalogram = build_views(Contract(100, 1000), ["scalogram"]).get_layer("scalogram")
+    assert scalogram.axes(1000)["frequency_hz"][[0, -1]] == pytest.approx([0.5, 40.0])
+    options = {"frequency": {"method": "welch", "resolution_hz": 1.0}}
+    welch = build_views(Contract(), ["frequency"], options=options).get_layer("frequency")
+    assert welch.axes(1000)["frequency_hz"][[0, -1]] == pytest.approx([0.5, 40.0])
     wide = build_views(Contract(100, 1000), ["frequency"], (0, 0)).get_layer("frequency")
     assert wide.axes(1000)["frequency_hz"][[0, -1]] == pytest.approx([0.1, 50.0])
 
@@ -256,7 +286,7 @@ def test_views_cover_the_band_of_the_filter_unless_told_otherwise():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((["time", "wavelet"],), ["'wavelet'", "time, frequency, spectrogram"]),
+        ((["time", "wavelet"],), ["'wavelet'", "time, frequency, spectrogram, scalogram"]),
         (([],), ["at least one"]),
         ((["time", "time"],), ["each once"]),
         ((["time"], (0.5, 60.0)), ["high_hz=60", "Nyquist"]),

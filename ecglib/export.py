@@ -1,0 +1,316 @@
+"""A run as one model: from millivolts at the contract's rate to probabilities."""
+
+import ecglib.quiet  # noqa: F401
+
+import dataclasses
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ecglib import folders, models  # noqa: F401 - models registers its layers for Keras
+from ecglib.datasets.contract import SignalContract
+from ecglib.datasets.store import Dataset, is_store
+from ecglib.errors import RunError, require_one_of
+from ecglib.onnx_ops import known_to_onnx
+from ecglib.representations import build_views
+from ecglib.runs import Run
+
+FILES = {"keras": "model.keras", "savedmodel": "saved_model", "onnx": "model.onnx"}
+NEEDED_FOR_ONNX = ("tf2onnx", "onnx", "onnxruntime")
+LARGEST_DIFFERENCE = 1e-5
+N_COMPARED = 256
+BATCH = 64
+CALIBRATION = "the run's own probabilities; no calibration was fitted"
+
+
+@keras.saving.register_keras_serializable(package="ecglib")
+class Contract(keras.layers.Layer):
+    """Hands the signal on, and carries the contract inside the model.
+
+    Parameters
+    ----------
+    contract : dict
+        As in the run's ``contract.json``: plain values only.
+
+    Input shape
+        (n_windows, n_samples, n_leads) in the contract's unit.
+
+    Output shape
+        The same.
+    """
+
+    def __init__(self, contract: dict, **kwargs):
+        super().__init__(**kwargs)
+        self.contract = contract
+
+    def build(self, input_shape):
+        expected = (self.contract["n_samples"], len(self.contract["leads"]))
+        if tuple(input_shape[1:]) != expected:
+            raise RunError(
+                f"The model takes windows of shape {expected}, n_samples and the leads "
+                f"{self.contract['leads']}. Received: {tuple(input_shape[1:])}."
+            )
+        self.built = True
+
+    def call(self, inputs):
+        return inputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "contract": self.contract}
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Parameters
+    ----------
+    path
+        the folder.
+    differences
+        format -> largest difference of a probability, read back, from the run's own.
+    compared_with
+        what these were compared on.
+    left_out
+        format -> why it was not written.
+    """
+
+    path: Path
+    differences: dict[str, float]
+    compared_with: str
+    left_out: dict[str, str]
+
+
+def signal_contract(contract: dict) -> SignalContract:
+    """What the windows of a run are, from its contract."""
+    names = [field.name for field in dataclasses.fields(SignalContract)]
+    return SignalContract(**{n: contract[n] for n in names} | {"leads": tuple(contract["leads"])})
+
+
+def one_graph(run: Run) -> keras.Model:
+    """The run's views, by the layers of its training, followed by its model.
+
+    Returns
+    -------
+    keras.Model
+        From "signal", (n_windows, n_samples, n_leads) in mV, to "probabilities",
+        (n_windows, n_classes). Its layer "contract" holds the contract.
+    """
+    contract = run.contract
+    signal = signal_contract(contract)
+    views = build_views(
+        signal, contract["representations"], contract["band_hz"], contract["view_options"]
+    )
+    model = run.load_model()
+    window = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
+    of_view = views(Contract(contract, name="contract")(window))
+    # In a list, by name: Keras sorts the keys of a dict and would mix the inputs up.
+    p = model([of_view[x.name] for x in model.inputs])
+    p = keras.layers.Identity(name="probabilities", dtype="float32")(p)
+    graph = keras.Model(window, p, name="millivolt_to_probability")
+    # XLA takes seconds to compile and gives other bits than training did.
+    graph.jit_compile = False
+    return graph
+
+
+def export_run(
+    run: Run,
+    folder: str | Path = "",
+    formats: Sequence[str] = (),
+    data_dir: str | Path = "",
+) -> Exported:
+    """Write a run as one model, and read each file back to compare it with the run.
+
+    The folder appears whole or not at all, with contract.json and export.json (what was compared)
+    beside the models. ``model.keras`` loads after ``import ecglib.export``, the others need
+    nothing of ecglib. The contract is also inside of each: in the layer "contract" of
+    ``model.keras``, in ``assets.extra/contract.json`` of the SavedModel, and in the metadata of
+    the ONNX model. In ONNX the Fourier transforms are products with constant matrices.
+
+    Parameters
+    ----------
+    run
+        the run.
+    folder
+        where to; empty for ``export`` in the run's folder. An export that exists is replaced.
+    formats
+        of ``"keras"``, ``"savedmodel"`` and ``"onnx"``; empty for all that can be written here.
+    data_dir
+        folder of the stores; where the run's store is there, its test windows and the stored
+        predictions are compared, otherwise random windows and the run's model.
+
+    Raises
+    ------
+    RunError
+        a converter is missing, the folder holds something else, writing failed, or a model that
+        was read back differs by more than 1e-5.
+    """
+    for name in formats:
+        require_one_of("format", name, FILES)
+    path = Path(folder) if folder else run.path / "export"
+    left_out = _left_out(formats)
+    if path.exists() and not (path / "export.json").is_file():
+        raise RunError(f"{path} exists and is no export. Name another folder, or remove it.")
+    graph = one_graph(run)
+    windows, expected, compared_with = _windows(run, graph, data_dir)
+    try:
+        with folders.unfinished(path.parent, "export") as unfinished:
+            new = unfinished / "new"
+            new.mkdir()
+            chosen = [f for f in FILES if f not in left_out and f in (formats or FILES)]
+            differences = {}
+            for name in chosen:
+                _WRITERS[name](run, graph, new / FILES[name])
+                p = _READERS[name](new / FILES[name], windows)
+                differences[name] = _difference(name, p, expected, compared_with)
+            exported = Exported(path, differences, compared_with, left_out)
+            _write_json(new / "contract.json", run.contract)
+            _write_json(new / "export.json", _told(run, exported))
+            if path.exists():
+                path.rename(unfinished / "old")
+            new.rename(path)
+    except OSError as error:
+        raise RunError(
+            f"Writing the export {path} failed: {error}. Nothing was kept of it; see to the disk "
+            f"(space, rights) and export again."
+        ) from error
+    return exported
+
+
+def _told(run: Run, exported: Exported) -> dict:
+    return {
+        "run": run.path.name,
+        "model": run.experiment.model,
+        "input": "signal: (n_windows, n_samples, n_leads), float32, see contract.json",
+        "output": "probabilities: (n_windows, n_classes), float32",
+        "calibration": CALIBRATION,
+        "files": {name: FILES[name] for name in exported.differences},
+        "largest_difference": exported.differences,
+        "compared_with": exported.compared_with,
+        "left_out": exported.left_out,
+        "versions": run.versions | {"keras": keras.__version__},
+    }
+
+
+def _left_out(formats: Sequence[str]) -> dict[str, str]:
+    missing = [name for name in NEEDED_FOR_ONNX if importlib.util.find_spec(name) is None]
+    if not missing:
+        return {}
+    why = f"ONNX needs {', '.join(missing)}: python -m pip install {' '.join(missing)}"
+    if "onnx" in formats:
+        raise RunError(f"{why}. Or export the other formats only.")
+    return {"onnx": why}
+
+
+def _windows(run: Run, graph: keras.Model, data_dir) -> tuple[np.ndarray, np.ndarray, str]:
+    """Windows in mV, the probabilities that the run gives them, and what they are."""
+    contract = run.contract
+    store = folders.data_dir(data_dir) / f"{contract['dataset']}-{contract['fingerprint']}"
+    if is_store(store):
+        own = run.predictions("test")
+        chosen = np.unique(np.linspace(0, len(own.rows) - 1, N_COMPARED).astype(int))
+        told = f"the stored predictions of {len(chosen)} test windows"
+        return Dataset(store).read(own.rows[chosen]), own.p[chosen], told
+    shape = (BATCH, contract["n_samples"], len(contract["leads"]))
+    windows = np.random.default_rng(0).normal(0, 0.3, shape).astype(np.float32)
+    told = f"the run's model on {BATCH} random windows: the store {store} is not here"
+    return windows, graph.predict(windows, batch_size=BATCH, verbose=0), told
+
+
+def _difference(name: str, p: np.ndarray, expected: np.ndarray, compared_with: str) -> float:
+    difference = float(np.abs(p - expected).max())
+    if not difference <= LARGEST_DIFFERENCE:
+        raise RunError(
+            f"The {name} model differs from {compared_with} by {difference:.2g}, expected at most "
+            f"{LARGEST_DIFFERENCE:g}; nothing was written. Export with the library versions and "
+            f"on the kind of device that the run was made with (experiment.json)."
+        )
+    return difference
+
+
+def _write_keras(run: Run, graph: keras.Model, path: Path) -> None:
+    graph.save(path)
+
+
+def _read_keras(path: Path, windows: np.ndarray) -> np.ndarray:
+    graph = keras.models.load_model(path, compile=False, safe_mode=True)
+    graph.jit_compile = False
+    return graph.predict(windows, batch_size=BATCH, verbose=0)
+
+
+def _write_saved_model(run: Run, graph: keras.Model, path: Path) -> None:
+    graph.export(path, format="tf_saved_model", verbose=False)
+    (path / "assets.extra").mkdir()  # where TensorFlow leaves room for files of others
+    _write_json(path / "assets.extra" / "contract.json", run.contract)
+
+
+def _read_saved_model(path: Path, windows: np.ndarray) -> np.ndarray:
+    layer = keras.layers.TFSMLayer(str(path), call_endpoint="serve")
+    return np.concatenate([np.asarray(layer(batch)) for batch in _batches(windows)])
+
+
+def _write_onnx(run: Run, graph: keras.Model, path: Path) -> None:
+    import onnx
+
+    graph = one_graph(run)  # one of its own, for its layers are changed
+    graph(np.zeros((1, *graph.input_shape[1:]), np.float32))  # Keras exports no model unused
+    for layer in _all_layers(graph):
+        if isinstance(layer, keras.layers.Normalization):
+            # Tensors that a layer holds would become inputs of the ONNX model.
+            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    with known_to_onnx(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Keras looks whether there is np.object
+        graph.export(path, format="onnx", verbose=False)
+    model = onnx.load(path)
+    _name_ends(model.graph)
+    contract = json.dumps(run.contract)
+    onnx.helper.set_model_props(model, {"contract": contract, "calibration": CALIBRATION})
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+
+
+def _read_onnx(path: Path, windows: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(None, {"signal": own})[0] for own in _batches(windows)])
+
+
+_WRITERS = {"keras": _write_keras, "savedmodel": _write_saved_model, "onnx": _write_onnx}
+_READERS = {"keras": _read_keras, "savedmodel": _read_saved_model, "onnx": _read_onnx}
+
+
+def _name_ends(graph) -> None:
+    """Call the only output "probabilities", and the first axis of input and output "n_windows"."""
+    (output,) = graph.output
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["probabilities" if name == output.name else name for name in names]
+    output.name = "probabilities"
+    for end in (graph.input[0], output):
+        end.type.tensor_type.shape.dim[0].dim_param = "n_windows"
+
+
+def _all_layers(model: keras.Model):
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _all_layers(layer)
+
+
+def _batches(windows: np.ndarray) -> list[np.ndarray]:
+    return [windows[start : start + BATCH] for start in range(0, len(windows), BATCH)]
+
+
+def _write_json(path: Path, values: dict) -> None:
+    path.write_text(json.dumps(values, indent=1) + "\n")
