@@ -10,6 +10,7 @@ from benchmarks.measure import Figure, Side, alternate, medians, ratios
 from benchmarks.memory import extra_mb, peaks_mb
 from benchmarks.noise import NoiseSource, real_data
 from ecglib.datasets import mitdb as mitdb_module
+from ecglib.datasets.near_identical import Signatures
 from ecglib.datasets.ptbxl import ptbxl_source
 from ecglib.datasets.writing import write_store
 
@@ -60,11 +61,19 @@ def ptbxl() -> Figure:
         with tempfile.TemporaryDirectory() as data_dir:
             write_store(ptbxl_source(folder), data_dir, progress=False)
 
+    def prepare_without_search():
+        with mock.patch.object(Signatures, "pairs", return_value=[]):
+            prepare()
+
     def read_with_wfdb():
         for path in read:
             wfdb.rdsamp(path)
 
-    sides = {"prepared": Side(prepare, len(paths)), "read": Side(read_with_wfdb, len(read))}
+    sides = {
+        "prepared": Side(prepare, len(paths)),
+        "prepared without the near-identical search": Side(prepare_without_search, len(paths)),
+        "read": Side(read_with_wfdb, len(read)),
+    }
     speeds = alternate(sides, ROUNDS, "prepare.ptbxl")
     return Figure(
         "prepare.ptbxl",
@@ -106,7 +115,7 @@ def save() -> Figure:
     )
 
 
-SIZES = [1000, 2000, 4000]
+SIZES = [10_000, 20_000, 40_000]
 N_SAMPLES = 500
 
 

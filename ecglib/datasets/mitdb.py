@@ -175,14 +175,16 @@ class MitdbSource(MitdbRecords):
         is_beat = np.isin(notes.symbol, list(BEATS))
         beats_s, symbols = times_s[is_beat], np.asarray(notes.symbol)[is_beat]
         rr = np.diff(beats_s, prepend=np.nan, append=np.nan)
+        # rr[0] has no beat before it, so the mean of the last ten starts at the second beat.
+        beat = np.arange(1, len(beats_s))
+        first = np.maximum(0, beat - RR_MEAN_OVER)
+        rr_mean = np.append(np.nan, (beats_s[beat] - beats_s[first]) / (beat - first))
         windows = []
         for i, (beat_s, symbol) in enumerate(zip(beats_s, symbols, strict=True)):
             start = round((beat_s - BEFORE_S) * RATE_HZ)
             if start < 0 or start + self.signal.n_samples > n_samples:
                 self._lost[f"{aami_class(symbol)} beats at an edge, {data_set(name)}"] += 1
                 continue
-            # rr[0] has no beat before it, so the mean starts at the second beat.
-            before = rr[max(1, i - RR_MEAN_OVER + 1) : i + 1]
             windows.append(
                 {
                     "patient": SAME_PERSON.get(name, name),
@@ -193,7 +195,7 @@ class MitdbSource(MitdbRecords):
                     "part_disjoint": "train" if name in SAME_PERSON else part(name),
                     "rr_before_s": rr[i],
                     "rr_after_s": rr[i + 1],
-                    "rr_mean_s": before.mean() if len(before) else np.nan,
+                    "rr_mean_s": rr_mean[i],
                 }
             )
         return windows

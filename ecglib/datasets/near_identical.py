@@ -41,6 +41,7 @@ NEAR_IDENTICAL = np.array([np.inf, 0.975, 0.96, 0.95, 0.95])  # for 0, 1 ... lea
 LATEST_S, SHORTEST_S = 1.25, 4.0  # how far the starts may be apart, how much must overlap
 PARTS = 3
 
+PIECE = 32  # records that stay in the cache of the processor
 ROWS, COLUMNS = 8192, 512  # records compared at once
 PADDED = 540  # samples; longer than a signature, so that a shift does not bring in the other end
 FINER = 2  # shifts tried in a sample
@@ -86,12 +87,13 @@ class Signatures:
                 f"{self._n_leads} leads added before. Give all records the same leads."
             )
         self._n_leads = steps.shape[2]
-        signal, length = signature(steps, sampling_rate_hz)
-        self._row = np.dtype([("length", "<i8"), ("signal", "i1", signal.shape[1:])])
-        rows = np.empty(len(signal), self._row)
-        rows["length"], rows["signal"] = length, signal
         with open(self._path, "ab") as file:
-            rows.tofile(file)
+            for start in range(0, len(steps), PIECE):
+                signal, length = signature(steps[start : start + PIECE], sampling_rate_hz)
+                self._row = np.dtype([("length", "<i8"), ("signal", "i1", signal.shape[1:])])
+                rows = np.empty(len(signal), self._row)
+                rows["length"], rows["signal"] = length, signal
+                rows.tofile(file)
 
     def pairs(self, progress: bool = False) -> list[tuple[int, int, float]]:
         """Give the pairs of near-identical records.
@@ -107,12 +109,15 @@ class Signatures:
         rows = np.memmap(self._path, self._row, "r")
         n = len(rows)
         tiles = [(row, column) for row in range(0, n, ROWS) for column in range(row, n, COLUMNS)]
-        found = []
+        found, a = [], None
         for row, column in tqdm(tiles, "near-identical", unit="tile", disable=not progress):
             if row == column:
+                a = None  # or two of them would need memory
                 starts = range(row, min(row + ROWS, n), COLUMNS)
                 a = _joined([_load(rows, start) for start in starts])
-            found += _pairs_between(a, _load(rows, column))
+            inside = column < row + ROWS
+            b = _piece(a, column - row) if inside else _load(rows, column)
+            found += _pairs_between(a, b)
         return sorted(found)
 
 
@@ -191,7 +196,7 @@ def _load(rows: np.ndarray, start: int) -> _Loaded:
     signal /= np.sqrt(np.maximum(power * n_leads, 1))[..., None].astype(np.float32)
     energy = np.zeros((len(rows), _N + 1), np.float32)
     np.cumsum(np.einsum("nlt,nlt->nt", signal, signal), axis=1, out=energy[:, 1:])
-    spectrum = np.ascontiguousarray(scipy.fft.rfft(signal, PADDED)[..., _BINS])
+    spectrum = np.ascontiguousarray(scipy.fft.rfft(signal, PADDED, workers=-1)[..., _BINS])
     # Two bins together, as a start one second later changes finer detail of the spectrum.
     parts = spectrum.view(np.float32).reshape(len(rows), -1, 4)
     likeness = np.sqrt(np.einsum("nkp,nkp->nk", parts, parts))
@@ -202,6 +207,11 @@ def _load(rows: np.ndarray, start: int) -> _Loaded:
 def _joined(pieces: list[_Loaded]) -> _Loaded:
     (start, *_), *arrays = zip(*pieces, strict=True)
     return _Loaded(start, *(np.concatenate(own) for own in arrays))
+
+
+def _piece(a: _Loaded, first: int) -> _Loaded:
+    own = slice(first, first + COLUMNS)
+    return _Loaded(a.start + first, *(array[own] for array in a[1:]))
 
 
 def _pairs_between(a: _Loaded, b: _Loaded) -> list[tuple[int, int, float]]:
@@ -226,7 +236,7 @@ def _aligned(a: _Loaded, b: _Loaded, i: np.ndarray, j: np.ndarray) -> tuple[np.n
     most = round(LATEST_S * RATE_HZ)
     cross = np.zeros((len(i), FINER * PADDED // 2 + 1), np.complex64)
     np.einsum("nlk,nlk->nk", a.spectrum[i], b.spectrum[j].conj(), out=cross[:, _BINS])
-    product = FINER * scipy.fft.irfft(cross, FINER * PADDED)
+    product = FINER * scipy.fft.irfft(cross, FINER * PADDED, workers=-1)
     product = np.concatenate(
         [product[:, -FINER * most :], product[:, : FINER * (most + 1)]], axis=1
     )

@@ -1,6 +1,5 @@
 """WFDB headers: what a record is, as header(5) of the WFDB Applications Guide says."""
 
-import io
 import math
 import os
 import re
@@ -11,10 +10,11 @@ from typing import NamedTuple
 from ecglib.errors import RecordError
 
 DEFAULT_RATE_HZ = 250.0
-N_FIELDS = 9  # of a signal's line
 DEFAULT_GAIN = 200.0  # of a signal that is not calibrated
-MOST_BYTES = 1 << 30  # that are read at once: macOS refuses more than twice as many
 GAP = "~"  # name of a segment in which nothing was recorded
+N_FIELDS = 9  # in the line of a signal
+N_BYTES = 1 << 16  # of a header that are read at a time
+READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # the second on Windows
 
 _FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?", re.ASCII)
 _GAIN = re.compile(r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)(?:\((-?\d+)\))?(?:/(\S+))?", re.ASCII)
@@ -148,13 +148,7 @@ def read_header(path: str | os.PathLike) -> Header:
     path = os.fspath(path).replace(os.sep, "/")
     if not path.endswith(".hea"):
         path += ".hea"
-    with RecordFile(path) as file:
-        content = bytearray(file.size())
-        file.fill(content)
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
+    text = _read_text(path)
     lines = [line for line in map(str.strip, text.split("\n")) if line]
     comments = tuple([line.lstrip("# \t") for line in lines if line[0] == "#"])
     if comments:
@@ -174,20 +168,36 @@ def read_header(path: str | os.PathLike) -> Header:
     return Header(path, name, rate_hz, n_samples, *signals, segments, comments)
 
 
+def _read_text(path: str) -> str:
+    file = open_file(path)
+    try:
+        content = os.read(file, N_BYTES)
+        while more := os.read(file, N_BYTES):
+            content += more
+    except OSError as error:
+        raise unreadable(path, error) from None
+    finally:
+        os.close(file)
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
 def _parsed(path: str, text: str, parse, lines: list[str]) -> tuple:
+    """What is parsed from these lines of the text; if one is wrong, the error names it."""
     try:
         return parse(lines)
     except ValueError as error:
-        if len(lines) == 1:
-            number = list(map(str.strip, text.split("\n"))).index(lines[0]) + 1
-            kind = parse.__name__.removeprefix("_parse_").removesuffix("s")
-            raise RecordError(
-                "bad_header",
-                f"{path}, line {number} is no {kind} line of a WFDB header ({error}): "
-                f"{lines[0][:100]!r}",
-            ) from None
-    for line in lines:  # one of them raises
-        _parsed(path, text, parse, [line])
+        for line in lines if len(lines) > 1 else ():
+            _parsed(path, text, parse, [line])  # raises at the first that is wrong
+        number = list(map(str.strip, text.split("\n"))).index(lines[0]) + 1
+        kind = parse.__name__.removeprefix("_parse_").removesuffix("s")
+        raise RecordError(
+            "bad_header",
+            f"{path}, line {number} is no {kind} line of a WFDB header ({error}): "
+            f"{lines[0][:100]!r}",
+        ) from None
 
 
 def _parse_record(lines: list[str]) -> tuple[str, int, int, float, int | None]:
@@ -216,7 +226,7 @@ def _parse_signals(lines: list[str]) -> tuple:
     """Files, layout, first samples, checksums and leads: a column of all lines at a time."""
     rows = [line.split(None, N_FIELDS - 1) for line in lines]
     columns = list(zip(*rows, strict=False))
-    if len(columns) < N_FIELDS:  # a row is short
+    if len(columns) < N_FIELDS:  # a line is short
         rows = [row + [""] * (N_FIELDS - len(row)) for row in rows]
         columns = list(zip(*rows, strict=True)) or [()] * N_FIELDS
     files, codes, gains, resolutions, zeros, initials, checksums, blocks, leads = columns
@@ -228,12 +238,12 @@ def _ints(texts: tuple[str, ...]) -> tuple[int | None, ...]:
     return tuple([int(text) if text else None for text in texts])
 
 
-@lru_cache(maxsize=1024)  # most headers of a data set have the same
+@lru_cache(maxsize=1024)
 def _layout(*columns: tuple[str, ...]) -> Layout:
     return Layout(tuple([_coding(*fields) for fields in zip(*columns, strict=True)]))
 
 
-@lru_cache(maxsize=1024)  # and others the same lines
+@lru_cache(maxsize=1024)
 def _coding(code: str, gain: str, resolution: str, zero: str, block: str) -> Coding:
     coded, scaled = _FORMAT.fullmatch(code), _GAIN.fullmatch(gain or "0")
     if not coded or not scaled:
@@ -244,7 +254,8 @@ def _coding(code: str, gain: str, resolution: str, zero: str, block: str) -> Cod
         raise ValueError("a frame has no samples")
     if not math.isfinite(float(steps)):
         raise ValueError("the gain is infinite")
-    int(resolution or 0), int(block or 0)  # a field that is missing moves all that follow it
+    for number in (resolution, block):  # a field that is missing moves all that follow it
+        int(number or 0)
     return Coding(
         int(format_),
         int(per_frame or 1),
@@ -256,59 +267,26 @@ def _coding(code: str, gain: str, resolution: str, zero: str, block: str) -> Cod
     )
 
 
-class RecordFile:
-    """A file of a record, open for reading.
+def open_file(path: str) -> int:
+    """Open a file of a record for reading: a descriptor, for the functions of `os`.
 
-    Holds a descriptor: through file objects, the two short files of a record take twice as long.
+    Through file objects, reading the two short files of a record takes half as long again.
 
     Raises
     ------
     RecordError
-        ``missing_file`` or ``unreadable``, also from what is done before it is closed.
+        ``missing_file`` or ``unreadable``.
     """
-
-    __slots__ = ("_descriptor", "path")
-
-    def __init__(self, path: str):
-        self.path = path
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-        except FileNotFoundError:
-            raise RecordError(
-                "missing_file", f"{path} does not exist. Get it from where the record came from."
-            ) from None
-        except (OSError, ValueError) as error:
-            raise RecordError("unreadable", f"{path} cannot be opened: {error}") from None
-
-    def __enter__(self) -> "RecordFile":
-        return self
-
-    def __exit__(self, kind, error, traceback) -> None:
-        os.close(self._descriptor)
-        if isinstance(error, OSError):
-            raise RecordError("unreadable", f"{self.path} cannot be read: {error}") from None
-
-    def size(self) -> int:
-        """Bytes in the file."""
-        return os.fstat(self._descriptor).st_size
-
-    def skip(self, n_bytes: int) -> None:
-        """Go to this place in the file."""
-        os.lseek(self._descriptor, n_bytes, os.SEEK_SET)
-
-    def fill(self, buffer) -> None:
-        """Read on until the buffer is full."""
-        rest = memoryview(buffer).cast("B")
-        while rest:
-            n_bytes = _readv(self._descriptor, [rest[:MOST_BYTES]])
-            if n_bytes == 0:
-                raise RecordError("truncated", f"{self.path} became shorter while it was read.")
-            rest = rest[n_bytes:]
+    try:
+        return os.open(path, READ_ONLY)
+    except FileNotFoundError:
+        raise RecordError(
+            "missing_file", f"{path} does not exist. Get it from where the record came from."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
 
 
-def _readinto(descriptor: int, buffers: list[memoryview]) -> int:
-    with io.FileIO(descriptor, closefd=False) as file:
-        return file.readinto(buffers[0])
-
-
-_readv = getattr(os, "readv", _readinto)  # Windows has none
+def unreadable(path: str, error: Exception) -> RecordError:
+    """The error of a file that is there and cannot be read."""
+    return RecordError("unreadable", f"{path} cannot be read: {error}")

@@ -4,8 +4,10 @@ Follows signal(5) of the WFDB Applications Guide. Formats 16, 61 and 212 are dec
 here and the segments of a record are joined here; ``wfdb`` is imported for other formats only.
 """
 
+import io
 import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +17,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ecglib.datasets.signals import INVALID, MV_PER, STEP_MV, mv_per, to_steps
-from ecglib.datasets.wfdb_headers import GAP, Header, Layout, RecordFile, Segment, read_header
+from ecglib.datasets.wfdb_headers import (
+    GAP,
+    Header,
+    Layout,
+    Segment,
+    open_file,
+    read_header,
+    unreadable,
+)
 from ecglib.errors import DatasetError, RecordError
 
 # For each format its bits; the lowest value stands for a sample that was not measured.
@@ -68,9 +78,10 @@ class WfdbRecord:
         first = tuple(self.digital[0].tolist())
         if first == self.header.initials:
             return False
+        each = zip(first, self.header.initials, self.header.layout.codings, strict=True)
         return any(
-            signal.initial not in (None, own) and signal.samples_per_frame == 1 and signal.skew == 0
-            for signal, own in zip(self.header.signals, first, strict=True)
+            initial not in (None, own) and coding.samples_per_frame == 1 and coding.skew == 0
+            for own, initial, coding in each
         )
 
     def steps(self, columns: Sequence[int]) -> np.ndarray:
@@ -274,31 +285,33 @@ def _read_one(header: Header, verify: bool) -> WfdbRecord:
 
 def _files(header: Header) -> list[_File]:
     """The files of the signals; one has one format and one byte offset."""
-    files, last = [], 0
-    for name, signals in groupby(header.files):
-        first, last = last, last + len(list(signals))
-        formats, per_frame = _stored(header.layout, first, last)
+    runs = [(name, len(list(signals))) for name, signals in groupby(header.files)]
+    if not runs:
+        raise RecordError("bad_header", f"{header.path} has no signals, so no samples to read.")
+    if len(dict(runs)) < len(runs):
+        raise RecordError(
+            "bad_header",
+            f"{header.path} names a file, then others, then it again; signals of one file must "
+            "follow each other.",
+        )
+    files, first = [], 0
+    for name, n_signals in runs:
+        formats, per_frame = _stored(header.layout, first, first + n_signals)
+        first += n_signals
         if len(formats) > 1:
             raise RecordError(
                 "bad_header",
                 f"{header.path} gives the signals of {name} the formats and byte offsets "
                 f"{sorted(formats)}; one file has one format and one byte offset.",
             )
-        files.append(_File(name, *formats[0], last - first, per_frame))
-        if files[-1].format not in BITS:
+        code, byte_offset = formats[0]
+        if code not in BITS:
             raise RecordError(
                 "unreadable",
-                f"{header.path} gives {name} the format {files[-1].format}; those that can be read "
-                f"are {sorted(BITS)}.",
+                f"{header.path} gives {name} the format {code}; those that can be read are "
+                f"{sorted(BITS)}.",
             )
-    if not files:
-        raise RecordError("bad_header", f"{header.path} has no signals, so no samples to read.")
-    if len({file.name for file in files}) < len(files):
-        raise RecordError(
-            "bad_header",
-            f"{header.path} names a file, then others, then it again; signals of one file must "
-            "follow each other.",
-        )
+        files.append(_File(name, code, byte_offset, n_signals, per_frame))
     return files
 
 
@@ -320,8 +333,7 @@ def _n_samples_in_files(header: Header, files: list[_File]) -> int:
                 f"{header.path} gives no number of samples, and {file.name} is compressed. "
                 "Write the number into its first line.",
             )
-        with RecordFile(_beside(header, file.name)) as opened:
-            size = max(opened.size() - file.byte_offset, 0)
+        size = max(_size(_beside(header, file.name)) - file.byte_offset, 0)
         n_bytes, n_samples = BYTES[file.format]
         found.append(size * n_samples // n_bytes // file.per_frame)
     if len(set(found)) > 1:
@@ -342,18 +354,43 @@ def _n_samples_in_files(header: Header, files: list[_File]) -> int:
 def _read_file(header: Header, file: _File, n_samples: int) -> np.ndarray:
     """The samples of a file, of shape (n_samples, samples of a frame), int16."""
     shape = (n_samples, file.per_frame)
-    with RecordFile(_beside(header, file.name)) as opened:
-        _require_whole(opened, header, file, n_samples)
+    path = _beside(header, file.name)
+    descriptor = open_file(path)
+    try:
+        _require_whole(os.fstat(descriptor).st_size, path, header, file, n_samples)
         if file.byte_offset:
-            opened.skip(file.byte_offset)
+            os.lseek(descriptor, file.byte_offset, os.SEEK_SET)
         if file.format == 212:
             n = math.prod(shape)
             packed = np.empty(_n_bytes(212, n) + 2, np.uint8)
-            opened.fill(packed[:-2])
+            _fill(packed[:-2], descriptor, path)
             return _decode_212(packed, n).reshape(shape)
-        samples = np.empty(shape, np.int16)
-        opened.fill(samples)
-        return samples.view(STORED[file.format]).astype(np.int16, copy=False)
+        samples = np.empty(shape, STORED[file.format])
+        _fill(samples, descriptor, path)
+        return samples.astype(np.int16, copy=False)
+    except OSError as error:
+        raise unreadable(path, error) from None
+    finally:
+        os.close(descriptor)
+
+
+def _fill(array: np.ndarray, descriptor: int, path: str) -> None:
+    """Read on in a file until the array is full: a system call reads 2 GB at most."""
+    n_bytes = _readv(descriptor, [array])
+    while n_bytes < array.nbytes:
+        more = _readv(descriptor, [array.reshape(-1).view(np.uint8)[n_bytes:]])
+        if more == 0:
+            raise RecordError("truncated", f"{path} became shorter while it was read.")
+        n_bytes += more
+
+
+def _readv_anywhere(descriptor: int, arrays: list[np.ndarray]) -> int:
+    with io.FileIO(descriptor, closefd=False) as file:
+        return file.readinto(arrays[0])
+
+
+# Windows has no os.readv, and that of macOS refuses more than 2 GB.
+_readv = os.readv if sys.platform == "linux" else _readv_anywhere
 
 
 def _decode_212(packed: np.ndarray, n: int) -> np.ndarray:
@@ -387,8 +424,8 @@ def _read_with_wfdb(header: Header, files: list[_File], n_samples: int) -> np.nd
     import wfdb
 
     for file in files:
-        with RecordFile(_beside(header, file.name)) as opened:
-            _require_whole(opened, header, file, n_samples)
+        path = _beside(header, file.name)
+        _require_whole(_size(path), path, header, file, n_samples)
     name = header.path.removesuffix(".hea")
     try:
         read = wfdb.rdrecord(name, physical=False, smooth_frames=False, ignore_skew=True)
@@ -423,42 +460,33 @@ def _verify(header: Header, samples: np.ndarray) -> None:
     if header.n_samples is None or not any(header.checksums):
         return
     sums = _sums(samples)
-    if sums == header.checksums:
-        return
-    if len(sums) > len(header.signals):
-        ends = np.cumsum([signal.samples_per_frame for signal in header.signals])
+    if len(sums) > len(header.checksums):
+        ends = np.cumsum([coding.samples_per_frame for coding in header.layout.codings])
         sums = [sum(own.tolist()) for own in np.split(np.array(sums), ends[:-1])]
-    for signal, found in zip(header.signals, sums, strict=True):
-        if signal.checksum is not None and (found - signal.checksum) % 65536:
+    for column, (found, expected) in enumerate(zip(sums, header.checksums, strict=True)):
+        if expected is not None and (found - expected) % 65536:
             raise RecordError(
                 "wrong_checksum",
-                f"Lead {signal.lead!r} of {header.path}: its samples in {signal.file} have "
-                f"checksum {found % 65536}, expected {signal.checksum % 65536}. Get it anew.",
+                f"Lead {header.leads[column]!r} of {header.path}: its samples in "
+                f"{header.files[column]} have checksum {found % 65536}, expected "
+                f"{expected % 65536}. Get it anew.",
             )
 
 
-def _sums(samples: np.ndarray) -> tuple[int, ...]:
+def _sums(samples: np.ndarray) -> list[int]:
     """The sum of each column, modulo 65536: int16 sums wrap around.
 
     Rows are folded into ever fewer: NumPy adds long rows 80 times faster than rows of two.
     """
     samples = samples.astype(np.int16, copy=False)
     while len(samples) > 64:
-        n_rows = _n_rows(len(samples))
+        n_rows = math.isqrt(len(samples))
         n_whole = len(samples) // n_rows * n_rows
         long_rows = samples[:n_whole].reshape(-1, n_rows * samples.shape[1])
         folded = np.add.reduce(long_rows, axis=0, dtype=np.int16).reshape(n_rows, -1)
-        if n_whole < len(samples):
-            folded[: len(samples) - n_whole] += samples[n_whole:]
+        folded[: len(samples) - n_whole] += samples[n_whole:]
         samples = folded
-    return tuple(np.add.reduce(samples, axis=0, dtype=np.int16).tolist())
-
-
-@lru_cache(maxsize=1024)
-def _n_rows(n: int) -> int:
-    """A number near the root of n that divides it, or that root where there is none."""
-    root = math.isqrt(n)
-    return next((own for own in range(root, root // 2, -1) if n % own == 0), root)
+    return np.add.reduce(samples, axis=0, dtype=np.int16).tolist()
 
 
 @lru_cache(maxsize=1024)
@@ -491,13 +519,21 @@ def _beside(header: Header, name: str) -> str:
     return f"{folder}{slash}{name}"
 
 
-def _require_whole(opened: RecordFile, header: Header, file: _File, n_samples: int) -> None:
+def _size(path: str) -> int:
+    descriptor = open_file(path)
+    try:
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
+
+
+def _require_whole(size: int, path: str, header: Header, file: _File, n_samples: int) -> None:
     """Refuse a signal file that does not hold all the samples it must."""
     expected = file.byte_offset + _n_bytes(file.format, n_samples * file.per_frame)
-    if (found := opened.size()) < expected:
+    if size < expected:
         raise RecordError(
             "truncated",
-            f"{opened.path} holds {found} bytes, expected {expected}: {n_samples} samples of "
+            f"{path} holds {size} bytes, expected {expected}: {n_samples} samples of "
             f"{file.n_signals} signals in format {file.format}, says {header.path}. Get it anew.",
         )
 

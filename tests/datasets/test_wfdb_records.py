@@ -10,6 +10,7 @@ import pytest
 import wfdb
 from made import shared_data
 
+from ecglib.datasets import wfdb_records
 from ecglib.datasets.signals import INVALID, to_steps
 from ecglib.datasets.wfdb_headers import GAP, read_header
 from ecglib.datasets.wfdb_records import SegmentedRecord, read_record
@@ -280,6 +281,79 @@ def test_without_a_number_of_samples_the_file_s_size_counts_and_no_checksum(tmp_
     assert record.sampling_rate_hz in (250, 360, 100)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "made.dat 16 999.0(0)/mV 16 0 {first} {sum} 0 V1",
+        "made.dat 16 1000.0(1)/mV 16 0 {first} {sum} 0 V1",
+        "made.dat 16 1000.0(0)/uV 16 0 {first} {sum} 0 V1",
+        "made.dat 16:3 1000.0(0)/mV 16 0 {first} {sum} 0 V1",
+        "made.dat 16 1000.0(0)/mV 16 0 {first} {sum} 0 V1 of 9",
+        "made.dat 16 1000.0(0)/mV 16 0 {first} {sum}",
+        "made.dat 16 1000.0(0)/mV 16 0",
+        "last.dat 16 1000.0(0)/mV 16 0 {wrong} {sum} 0 V1",
+    ],
+)
+def test_one_lead_whose_line_differs_from_the_rest(tmp_path, line):
+    """Headers that say the same of all leads are read by a shorter way."""
+    digital = samples()
+    path = write(tmp_path, digital)
+    usual = all_mv(read_record(path))
+    first = digital[0, 2]
+    line = line.format(first=first, wrong=first + 1, sum=digital[:, 2].sum() % 65536)
+    lines = path.with_suffix(".hea").read_text().splitlines()
+    path.with_suffix(".hea").write_text("\n".join([*lines[:3], line]))
+    if line.startswith("last"):
+        (tmp_path / "last.dat").write_bytes(digital[:, 2].astype("<i2").tobytes())
+        (tmp_path / "made.dat").write_bytes(digital[:, :2].astype("<i2").tobytes())
+    record, theirs = read_record(path), wfdb.rdrecord(str(path))
+    np.testing.assert_array_equal(all_mv(record)[:, :2], usual[:, :2])
+    per_mv = [1, 1, 1000 if "/uV" in line else 1]
+    np.testing.assert_allclose(all_mv(record) * per_mv, theirs.p_signal, rtol=1e-12)
+    np.testing.assert_array_equal(all_steps(record), to_steps(all_mv(record)), strict=True)
+    assert record.leads == tuple(name or "" for name in theirs.sig_name)
+    assert record.first_sample_differs == line.startswith("last")
+
+
+def test_files_are_beside_the_header_or_where_it_says(tmp_path):
+    for folder in ("headers", "files"):
+        (tmp_path / folder).mkdir()
+    path = write(tmp_path / "headers", samples())
+    path.with_suffix(".dat").rename(tmp_path / "files/made.dat")
+    header = path.with_suffix(".hea")
+    text = header.read_text()
+    for file in (tmp_path / "files/made.dat", "../files/made.dat"):
+        header.write_text(text.replace("made.dat", str(file)))
+        np.testing.assert_array_equal(read_record(path).digital, samples())
+
+
+@pytest.mark.parametrize("fmt", ["16", "212", "61"])
+def test_a_file_that_comes_in_pieces_is_read_whole(tmp_path, monkeypatch, fmt):
+    """As one of more than 2 GB does; and where there is no os.readv."""
+    signals = [f"{fmt}+3 1000", f"{fmt}+3 1000"]
+    path = write_bytes(tmp_path, np.random.default_rng(0).bytes(403), *signals, n_samples=99)
+    whole = read_record(path).digital
+    anywhere = wfdb_records._readv_anywhere
+
+    def seven_bytes(file, arrays):
+        return anywhere(file, [arrays[0].reshape(-1).view(np.uint8)[:7]])
+
+    for readv in (anywhere, seven_bytes):
+        monkeypatch.setattr(wfdb_records, "_readv", readv)
+        np.testing.assert_array_equal(read_record(path).digital, whole)
+    monkeypatch.setattr(wfdb_records, "_readv", lambda file, arrays: 0)
+    kind, message = error_of(path)
+    assert kind == "truncated"
+    assert "made.dat became shorter" in message
+
+
+def test_a_header_of_any_length_is_read_whole(tmp_path):
+    path = write(tmp_path, samples())
+    with open(path.with_suffix(".hea"), "a") as file:
+        file.writelines(f"# comment {i}\n" for i in range(20_000))
+    assert read_header(path).comments[-1] == "comment 19999"
+
+
 def test_comments_empty_lines_and_line_ends_of_other_systems(tmp_path):
     path = write(tmp_path, samples())
     header = path.with_suffix(".hea")
@@ -497,6 +571,10 @@ def test_missing_files_are_named(tmp_path):
         path.with_suffix(".hea").unlink(missing_ok=True)
     path.with_suffix(".hea").mkdir()
     assert error_of(path)[0] == "unreadable"
+    path.with_suffix(".hea").rmdir()
+    (tmp_path / "one.dat").mkdir()
+    path.with_suffix(".hea").write_text("one 1 250 1\none.dat 16")
+    assert error_of(path)[0] == "unreadable"
 
 
 def test_files_of_different_length_are_refused_where_the_header_gives_none(tmp_path):
@@ -522,6 +600,8 @@ GOOD = "made 2 250 10\nmade.dat 16 1000 16 0 0 0 0 I\nmade.dat 16 1000 16 0 0 0 
         (GOOD, "# only a comment", "no record line"),
         ("made 2 250 10", "made", "line 1"),
         ("made 2 250 10", "made two 250 10", "line 1"),
+        ("made 2 250 10", "# by hand\n\nmade two 250 10", "line 3"),
+        (" I\nmade.dat 16 1000", " I\n\n# by hand\nmade.dat 16 mV", "line 5 is no signal line"),
         ("made 2 250 10", "made 2 0 10", "line 1"),
         ("made 2 250 10", "made 2 nan 10", "line 1"),
         ("made 2 250 10", "made 2 250 ten", "line 1"),
