@@ -75,6 +75,31 @@ def checked(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     return table[~empty].reset_index(drop=True), problems
 
 
+def where(table: pd.DataFrame, condition: str) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The rows for which a condition holds, and how many were left out.
+
+    Parameters
+    ----------
+    condition
+        as `pandas.DataFrame.query` takes it, such as ``"validated_by_human and age >= 18"``; empty
+        for all rows.
+
+    Raises
+    ------
+    DatasetError
+        the condition cannot be evaluated.
+    """
+    if not condition:
+        return table, {}
+    try:
+        kept = table.query(condition, engine="python")
+    except Exception as error:  # whatever Python raises for such an expression
+        raise DatasetError(
+            f"where={condition!r} cannot be evaluated: {error}. The columns are {list(table)}."
+        ) from None
+    return kept, {f"rows that are not {condition!r}": len(table) - len(kept)}
+
+
 def with_patients(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The table with a patient for each record, and the mark where they are not known."""
     if "patient" not in table or table["patient"].isna().all():

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from ecglib.datasets import label_table
 from ecglib.datasets.contract import Problem, SignalContract, Task
 from ecglib.datasets.download import download as download_files
-from ecglib.datasets.label_table import texts_or_none
 from ecglib.datasets.leads import STANDARD_12
 from ecglib.datasets.table_source import TableSource
 from ecglib.errors import DatasetError
@@ -28,7 +28,9 @@ QUALITY = ("baseline_drift", "static_noise", "burst_noise", "electrodes_problems
 NEEDED = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold")
 
 
-def ptbxl_source(folder: str | Path, sampling_rate_hz: float = 100.0) -> TableSource:
+def ptbxl_source(
+    folder: str | Path, sampling_rate_hz: float = 100.0, where: str = ""
+) -> TableSource:
     """PTB-XL, or any part of it in its layout.
 
     Version 1.0.1 and 1.0.3 are read alike; 1.0.3 left out 38 records that stood twice, which the
@@ -42,6 +44,9 @@ def ptbxl_source(folder: str | Path, sampling_rate_hz: float = 100.0) -> TableSo
         ``records500``.
     sampling_rate_hz
         100 or 500 Hz: which of the two versions of each record.
+    where
+        only the records for which this holds, see `label_table.where`; the columns are those of the
+        window table (patient, age, sex, fold, validated_by_human, baseline_drift, ...).
 
     Raises
     ------
@@ -52,8 +57,9 @@ def ptbxl_source(folder: str | Path, sampling_rate_hz: float = 100.0) -> TableSo
     if sampling_rate_hz not in FILE_COLUMN:
         raise DatasetError(f"PTB-XL comes at 100 and at 500 Hz, not at {sampling_rate_hz:g} Hz.")
     database = read_database(folder)
-    table, problems = label_table(database)
+    table, problems = labels_of(database)
     table["path"] = database.loc[table.index, FILE_COLUMN[sampling_rate_hz]]
+    table, left_out = label_table.where(table, where)
     statements = _read_csv(folder / "scp_statements.csv", ("diagnostic", "form", "rhythm"))
     n_samples = round(DURATION_S * sampling_rate_hz)
     return TableSource(
@@ -74,6 +80,7 @@ def ptbxl_source(folder: str | Path, sampling_rate_hz: float = 100.0) -> TableSo
             **dict.fromkeys(QUALITY, "string"),
         },
         problems=problems,
+        left_out=left_out,
     )
 
 
@@ -89,7 +96,7 @@ def read_database(folder: Path) -> pd.DataFrame:
     return database.rename_axis("ecg_id")
 
 
-def label_table(database: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+def labels_of(database: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     """Records, patients, labels and parts from the published table.
 
     Parameters
@@ -128,7 +135,7 @@ def label_table(database: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     if "validated_by_human" in database:
         columns["validated_by_human"] = database["validated_by_human"].astype(bool)
     texts = database.reindex(columns=list(QUALITY))
-    columns |= {name: texts_or_none(texts[name]) for name in QUALITY}
+    columns |= {name: label_table.texts_or_none(texts[name]) for name in QUALITY}
     return pd.DataFrame(columns, index=database.index), problems
 
 

@@ -44,6 +44,8 @@ class TableSource:
         see `contract.Source`.
     problems
         rows that cannot be used, found while the table was read.
+    left_out
+        what is no part of the dataset by its definition, and how many.
     """
 
     synthetic = False
@@ -62,12 +64,13 @@ class TableSource:
         columns: Mapping[str, str] | None = None,
         marks: tuple[str, ...] = (),
         problems: Sequence[Problem] = (),
+        left_out: Mapping[str, int] | None = None,
     ):
         self.name, self.folder, self.table = name, Path(folder), table
         self.signal, self.tasks = signal, tasks
         self.description, self.citation = description, citation
         self.tabular, self.marks, self._problems = tabular, marks, tuple(problems)
-        self.columns = columns or {}
+        self.columns, self._left_out = columns or {}, dict(left_out or {})
 
     def request(self) -> dict:
         """The table and each file's name, size and time of change, as one hash."""
@@ -97,8 +100,8 @@ class TableSource:
                 yield Problem(name, error.kind if there else "no_record", str(error))
 
     def left_out(self) -> dict[str, int]:
-        """Nothing but what has a problem."""
-        return {}
+        """What was left out by definition."""
+        return dict(self._left_out)
 
     def _rows(self) -> Iterator[dict]:
         """Each row of the table as a dict."""

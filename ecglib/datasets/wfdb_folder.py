@@ -25,6 +25,7 @@ def wfdb_folder_source(
     window_s: float = 0.0,
     kind: str = "multi_label",
     least_records: int = 10,
+    where: str = "",
 ) -> TableSource:
     """A dataset from a folder of WFDB records.
 
@@ -46,6 +47,8 @@ def wfdb_folder_source(
         ``"multi_label"`` or ``"multi_class"``.
     least_records
         a label that fewer records carry is no class.
+    where
+        only the records for which this holds, see `label_table.where`.
 
     Raises
     ------
@@ -61,6 +64,7 @@ def wfdb_folder_source(
     table, own = label_table.checked(table)
     table = table.assign(path=_paths(table["record"], headers))
     problems += own + unlabelled(table, headers, own)
+    table, left_out = label_table.where(table, where)
     table, marks = label_table.with_patients(table)
     here = table["path"].notna()
     tasks = _tasks(table[here], kind, least_records, from_headers=not labels)
@@ -77,6 +81,7 @@ def wfdb_folder_source(
         columns=columns,
         marks=marks,
         problems=problems,
+        left_out=left_out,
     )
 
 

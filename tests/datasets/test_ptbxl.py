@@ -9,7 +9,7 @@ import pytest
 from made import shared_data
 
 from ecglib.datasets import prepare
-from ecglib.datasets.ptbxl import label_table, part, ptbxl_source, tasks
+from ecglib.datasets.ptbxl import labels_of, part, ptbxl_source, tasks
 from ecglib.datasets.store import labels_to_classes
 from ecglib.datasets.writing import write_store
 from ecglib.errors import DatasetError
@@ -130,7 +130,7 @@ def test_age_sex_and_quality_are_kept(stores):
     database = pd.read_csv(shared_data("ptbxl") / "ptbxl_database.csv", index_col="ecg_id")
     windows = stores[100.0].windows.set_index(stores[100.0].windows["record"].astype(int))
     assert windows["age"].tolist() == pytest.approx(database["age"].tolist(), nan_ok=True)
-    labels, _ = label_table(database.assign(age=300.0))
+    labels, _ = labels_of(database.assign(age=300.0))
     assert (labels["age"] == 90).all()
     assert (windows["sex"] == database["sex"]).all()
     assert (windows["validated_by_human"] == database["validated_by_human"]).all()
@@ -170,7 +170,7 @@ def z100_folder():
 
 def test_the_full_label_table_has_the_published_counts(statements):
     database, table = full_table()
-    labels, problems = label_table(database)
+    labels, problems = labels_of(database)
     assert problems == []
     assert len(labels) == 21799
     assert labels["patient"].nunique() == 18869
@@ -189,7 +189,7 @@ def test_the_full_label_table_has_the_published_counts(statements):
 @pytest.mark.parametrize("task", N_CLASSES)
 def test_every_task_of_the_full_table_counts_its_statements(statements, task):
     database, table = full_table()
-    labels, _ = label_table(database)
+    labels, _ = labels_of(database)
     own = tasks(statements)[task]
     y = labels_to_classes(labels["labels"], own)
     exploded = table["statements"].str.split(";").explode()
@@ -258,3 +258,15 @@ def test_a_folder_that_is_not_ptbxl_is_refused(tmp_path):
         ptbxl_source(tmp_path)
     with pytest.raises(DatasetError, match="at 100 and at 500 Hz"):
         ptbxl_source(tmp_path, 250.0)
+
+
+def test_records_can_be_chosen_by_what_the_table_says(tmp_path):
+    folder = shared_data("ptbxl")
+    database = pd.read_csv(folder / "ptbxl_database.csv", index_col="ecg_id")
+    chosen = database[database["validated_by_human"] & (database["age"] >= 60)]
+    options = {"where": "validated_by_human and age >= 60"}
+    dataset = prepare("ptbxl", tmp_path, folder, progress=False, options=options)
+    assert dataset.windows["record"].astype(int).tolist() == chosen.index.tolist()
+    assert list(dataset.summary["left_out"].values()) == [500 - len(chosen)]
+    with pytest.raises(DatasetError, match=r"where='ages > 3' cannot.*columns are"):
+        prepare("ptbxl", tmp_path, folder, options={"where": "ages > 3"})
