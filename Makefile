@@ -12,13 +12,28 @@ BATCH ?= notebooks/batches/$(if $(filter synthetic,$(DATASET)),fusion,fusion_$(D
 # uv installs the same lock faster where it is there.
 INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install)
 
-.PHONY: benchmark test bench tune notebooks lint lock setup
+.PHONY: benchmark test test-backends bench tune notebooks lint lock setup
 
 benchmark: setup
 	$(BIN)/ecglib batch $(BATCH) --jobs $(JOBS) $(if $(SOURCE),--source "$(SOURCE)")
 
 test: setup
 	$(BIN)/python -m pytest
+
+# What knows no backend, also on JAX and PyTorch: several GB, in an environment of their own.
+test-backends: .venv-backends/ready
+	for backend in jax torch; do \
+		echo "== $$backend"; \
+		KERAS_BACKEND=$$backend JAX_ENABLE_X64=1 CUDA_VISIBLE_DEVICES= .venv-backends/bin/python \
+			-m pytest -q tests/representations tests/test_preprocessing.py tests/models || exit 1; \
+	done
+
+.venv-backends/ready: requirements.lock pyproject.toml
+	test -x .venv-backends/bin/python || $(PYTHON) -m venv .venv-backends
+	.venv-backends/bin/python -m pip install -q -r requirements.lock
+	.venv-backends/bin/python -m pip install -q jax torch
+	.venv-backends/bin/python -m pip install -q --no-deps -e .
+	@touch $@
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ONLY)

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 import pywt
+from backends import gradient
+from keras import ops
 from scipy import signal as scipy_signal
 
 from ecglib.errors import ExperimentError
@@ -160,15 +162,12 @@ def test_gain_is_that_of_the_digital_butterworth_filter(low_hz, high_hz, order):
 def test_gradients_reach_the_signal_through_the_filter():
     # The filter is linear and, but for its ends, symmetric: filtering the gradient of a sum of
     # squares' half is filtering the output once more.
-    tf = pytest.importorskip("tensorflow")
     layer = BandPass(100, 2, 30, dtype="float64")
-    x = tf.constant(ecg_like(100, 20))
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        loss = tf.reduce_sum(layer(x) ** 2) / 2
+    x = ecg_like(100, 20)
     inside = slice(500, -500)
-    twice = layer(layer(x))[:, inside]
-    np.testing.assert_allclose(tape.gradient(loss, x)[:, inside], twice, atol=1e-3)
+    twice = np.asarray(layer(layer(x)))[:, inside]
+    found = gradient(lambda x: ops.sum(layer(x) ** 2) / 2, x)
+    np.testing.assert_allclose(found[:, inside], twice, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +264,7 @@ def test_wavelet_denoising_equals_pywavelets(rate_hz, n_samples, low_hz, wavelet
     for window in range(3):
         for lead in range(2):
             expected = pywavelets_denoised(x[window, :, lead], wavelet, n_levels)
-            np.testing.assert_allclose(y[window, :, lead], expected, atol=1e-10)
+            np.testing.assert_allclose(y[window, :, lead], expected, atol=1e-8)
     in_float32 = np.asarray(WaveletDenoise(rate_hz, low_hz, wavelet)(x.astype(np.float32)))
     np.testing.assert_allclose(in_float32, y, atol=1e-4)
     one = np.asarray(layer(x[1:2, :, 1:]))
@@ -286,14 +285,9 @@ def test_wavelet_denoising_halves_the_noise_and_spares_the_beats():
 
 
 def test_wavelet_denoising_has_a_gradient_on_silence():
-    tf = pytest.importorskip("tensorflow")
-    layer, x = WaveletDenoise(100), tf.zeros((2, 400, 3))
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = layer(x)
-        total = tf.reduce_sum(y)
-    np.testing.assert_array_equal(y, 0)
-    assert np.all(np.isfinite(tape.gradient(total, x)))
+    layer, x = WaveletDenoise(100), np.zeros((2, 400, 3), np.float32)
+    np.testing.assert_array_equal(np.asarray(layer(x)), 0)
+    assert np.all(np.isfinite(gradient(lambda x: ops.sum(layer(x)), x)))
 
 
 def test_wavelet_denoising_survives_saving(tmp_path):

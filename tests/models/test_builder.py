@@ -104,7 +104,7 @@ def test_a_branch_starts_alike_alone_and_in_any_fusion():
 
     def features(model):
         tail = keras.Model(model.inputs, model.get_layer("frequency_features").output)
-        return np.asarray(tail({x.name: batch[x.name] for x in model.inputs}))
+        return keras.ops.convert_to_numpy(tail({x.name: batch[x.name] for x in model.inputs}))
 
     np.testing.assert_array_equal(features(alone), features(fused))
 

@@ -67,14 +67,14 @@ def test_both_directions_of_the_bilstm_have_seen_the_whole_window():
     n_steps = lstm.input.shape[1]
     assert n_steps == SHAPES["time"][0] // 16
     x = RANDOM.normal(size=(4, *lstm.input.shape[1:])).astype("float32")
-    pooled = np.asarray(lstm(x))
+    pooled = keras.ops.convert_to_numpy(lstm(x))
     weights = [np.asarray(weight) for weight in lstm.weights]
     np.testing.assert_allclose(pooled[:, :8], lstm_by_hand(x, *weights[:3]), atol=1e-5)
     np.testing.assert_allclose(pooled[:, 8:], lstm_by_hand(x[:, ::-1], *weights[3:]), atol=1e-5)
     for step in (0, n_steps - 1):
         changed = x.copy()
         changed[:, step] += 1.0
-        difference = np.abs(np.asarray(lstm(changed)) - pooled)
+        difference = np.abs(keras.ops.convert_to_numpy(lstm(changed)) - pooled)
         assert difference[:, :8].max() > 1e-5
         assert difference[:, 8:].max() > 1e-5
 
@@ -86,7 +86,8 @@ def test_attention_between_steps_knows_their_order():
     embedding.set_weights([RANDOM.normal(size=embedding.embedding.shape)])
     tail = keras.Model(embedding.input, model.output)
     x = RANDOM.normal(size=(2, *embedding.input.shape[1:])).astype("float32")
-    assert np.abs(np.asarray(tail(x)) - np.asarray(tail(x[:, ::-1]))).max() > 1e-4
+    forwards, backwards = (keras.ops.convert_to_numpy(tail(own)) for own in (x, x[:, ::-1]))
+    assert np.abs(forwards - backwards).max() > 1e-4
 
 
 def test_early_fusion_gives_each_view_the_same_share():
@@ -99,7 +100,7 @@ def test_early_fusion_gives_each_view_the_same_share():
     batch = windows(branches, 64)
     scale(model, batch)
     batch["spectrogram"] *= 100
-    views = np.split(np.asarray(tail(batch, training=True)), 3, axis=-1)
+    views = np.split(keras.ops.convert_to_numpy(tail(batch, training=True)), 3, axis=-1)
     for view in (views[0], views[1]):
         assert view.std(axis=(0, 1)) == pytest.approx(1, abs=0.05)
     # Between two frames the interpolation averages, so a little less than 1 is left.

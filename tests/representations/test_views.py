@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from backends import gradient, needs_tensorflow
 from keras import ops
 from scipy import signal as scipy_signal
 
@@ -190,14 +191,9 @@ def test_a_sine_has_its_power_in_the_band():
     ids=["window", "welch", "multitaper", "phase", "spectrogram", "scalogram"],
 )
 def test_silence_reads_the_floor_and_has_a_gradient(view):
-    tf = pytest.importorskip("tensorflow")
-    x = tf.zeros((2, 1000, 3))
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = view(x)
-        total = ops.sum(y)
-    np.testing.assert_allclose(y[..., :3], -60.0, atol=1e-4)
-    assert np.all(np.isfinite(tape.gradient(total, x)))
+    x = np.zeros((2, 1000, 3), np.float32)
+    np.testing.assert_allclose(np.asarray(view(x))[..., :3], -60.0, atol=1e-4)
+    assert np.all(np.isfinite(gradient(lambda x: ops.sum(view(x)), x)))
 
 
 @pytest.mark.parametrize(
@@ -250,7 +246,7 @@ def test_build_views_gives_all_views_of_one_window(rate_hz, n_samples):
     assert model.input.name == "signal"
     x = noise(n_samples).astype(np.float32)
     out = model(x)
-    assert list(out) == list(VIEWS)
+    assert set(out) == set(VIEWS)
     filtered = BandPass(rate_hz, 0.5, 40)(x)
     for name, value in out.items():
         layer = model.get_layer(name)
@@ -317,8 +313,10 @@ def test_views_survive_saving(tmp_path):
         np.testing.assert_array_equal(np.asarray(value), np.asarray(expected[name]))
 
 
+@needs_tensorflow
 def test_views_run_in_a_tf_data_map():
-    tf = pytest.importorskip("tensorflow")
+    import tensorflow as tf
+
     model = build_views(Contract(), list(VIEWS))
     x = noise(1000, n_windows=10).astype(np.float32)
     expected = model(x)
