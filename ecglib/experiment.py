@@ -27,8 +27,13 @@ FUSIONS = (
 LEAST = {
     **dict.fromkeys(("members", "width", "features", "epochs", "batch_size"), 1),
     **dict.fromkeys(("steps_per_epoch", "patience", "seed", "weight_decay"), 0),
+    **dict.fromkeys(("crop_s", "crop_hop_s"), 0),
 }
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
+SAMPLINGS = ("uniform", "balanced")
+AGGREGATIONS = ("mean", "max")
+# In the order in which they are applied: what the heart and the body do, then the electrodes.
+AUGMENTATIONS = ("shift", "gain", "baseline_wander", "noise", "time_mask", "lead_dropout")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +60,22 @@ class Experiment:
     view_options
         settings of the views, for example ``{"spectrogram": {"window_s": 0.5}}``;
         those of a view that no branch looks at are dropped.
+    crop_s
+        length of the crops that the model looks at, in s; 0 for the whole window. It is trained
+        on one random crop of each window and pass, and predicts from sliding crops.
+    crop_hop_s
+        from the start of a sliding crop to the start of the next, in s; 0 for half a crop.
+    aggregation
+        ``"mean"`` or ``"max"`` of the probabilities of a window's sliding crops. The public
+        PTB-XL benchmark (Strodthoff 2021) takes crops of 2.5 s and the maximum; the mean does
+        not rise with the number of crops. Without crops this and `crop_hop_s` decide nothing
+        and are set to their defaults.
+    augment
+        what is done to the training windows, in mV, before the views: augmentation -> options,
+        for example ``{"noise": {"snr_db": 20}}`` (`ecglib.augmentation`).
+    sampling
+        ``"uniform"`` shows each training window once a pass; ``"balanced"`` draws as many, each
+        window as likely as its rarest class is rare.
     width
         base number of channels of every encoder.
     features
@@ -94,6 +115,11 @@ class Experiment:
     members: int = 1
     band_hz: tuple[float, float] = (0.5, 40.0)
     view_options: dict[str, dict] = dataclasses.field(default_factory=dict)
+    crop_s: float = 0.0
+    crop_hop_s: float = 0.0
+    aggregation: str = "mean"
+    augment: dict[str, dict] = dataclasses.field(default_factory=dict)
+    sampling: str = "uniform"
     width: int = 32
     features: int = 64
     dropout: float = 0.2
@@ -121,9 +147,23 @@ class Experiment:
         # Settings of a view that no branch looks at decide nothing.
         used = {n: own for n, own in self.view_options.items() if n in self.branches}
         self._set("view_options", used)
+        for augmentation, options in _typed("augment", self.augment, dict).items():
+            require_one_of("an augmentation in augment", augmentation, AUGMENTATIONS)
+            _typed(f"augment[{augmentation!r}]", options, dict)
+        self._set("augment", {n: self.augment[n] for n in AUGMENTATIONS if n in self.augment})
         self._check_numbers()
         self._set("band_hz", tuple(float(edge) for edge in self.band_hz))
         require_one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
+        require_one_of("sampling", self.sampling, SAMPLINGS)
+        require_one_of("aggregation", self.aggregation, AGGREGATIONS)
+        if self.sampling == "balanced" and self.class_weights != "none":
+            raise ExperimentError(
+                f"sampling='balanced' with class_weights={self.class_weights!r} corrects for rare "
+                f"classes twice; use one of them."
+            )
+        if not self.crop_s:
+            self._set("crop_hop_s", 0.0)
+            self._set("aggregation", AGGREGATIONS[0])
         for leak in self.allow_leaks:
             require_one_of("allow_leaks", leak, LEAKS)
 
@@ -169,8 +209,9 @@ class Experiment:
         Raises
         ------
         ExperimentError
-            another dataset, a band above Nyquist, class weights for a multi-label
-            task, a class without positives in training, or an empty part.
+            another dataset, a band above Nyquist, crops that do not fit the windows, class
+            weights for a multi-label task, a class without positives in training, or an empty
+            part.
         DatasetError
             no such task.
         LeakError
@@ -182,6 +223,8 @@ class Experiment:
                 f"{dataset.name}-{dataset.fingerprint}. Open that store, or make a new experiment."
             )
         _check_band(self.band_hz, dataset.signal.sampling_rate_hz)
+        if self.crop_s:
+            _check_crops(self.crop_s, self.crop_hop_s, dataset.signal)
         selection = dataset.select(self.task)
         if selection.task.kind == "multi_label" and self.class_weights != "none":
             raise ExperimentError(
@@ -264,6 +307,26 @@ def _check_band(band_hz: tuple[float, float], rate_hz: float) -> None:
             f"(Nyquist), or 0 for an open side. Lower the edge, or prepare the dataset at a higher "
             f"rate."
         )
+
+
+def _check_crops(crop_s: float, hop_s: float, signal) -> None:
+    window_s = signal.n_samples / signal.sampling_rate_hz
+    sample_s = 1 / signal.sampling_rate_hz
+    if signal.around_beats:
+        raise ExperimentError(
+            f"crop_s={crop_s:g} with windows around a beat: a crop elsewhere would show another "
+            f"beat than the labelled one. Use crop_s=0."
+        )
+    if crop_s > window_s:
+        raise ExperimentError(
+            f"crop_s={crop_s:g} is longer than the windows of {window_s:g} s. Give a crop of at "
+            f"most {window_s:g} s, or 0 for the whole window."
+        )
+    for name, given_s in (("crop_s", crop_s), ("crop_hop_s", hop_s)):
+        if given_s and given_s < sample_s:
+            raise ExperimentError(
+                f"{name}={given_s:g} s is less than a sample, {sample_s:g} s. Give a length in s."
+            )
 
 
 def _check_branches(branches: dict, fusion: str) -> None:

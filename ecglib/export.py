@@ -17,6 +17,7 @@ from ecglib import folders, models  # noqa: F401 - models registers its layers f
 from ecglib.datasets.contract import SignalContract
 from ecglib.datasets.store import Dataset, is_store
 from ecglib.errors import RunError, require_one_of
+from ecglib.graph import of_crops, window_graph
 from ecglib.onnx_ops import known_to_onnx
 from ecglib.representations import build_views
 from ecglib.runs import Run
@@ -27,45 +28,6 @@ LARGEST_DIFFERENCE = 1e-5
 N_COMPARED = 256
 BATCH = 64
 CALIBRATION = "the run's own probabilities; no calibration was fitted"
-
-
-@keras.saving.register_keras_serializable(package="ecglib")
-class Contract(keras.layers.Layer):
-    """Hands the signal on, and carries the contract inside the model.
-
-    Parameters
-    ----------
-    contract : dict
-        As in the run's ``contract.json``: plain values only.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in the contract's unit.
-
-    Output shape
-        The same.
-    """
-
-    def __init__(self, contract: dict, **kwargs):
-        super().__init__(**kwargs)
-        self.contract = contract
-
-    def build(self, input_shape):
-        expected = (self.contract["n_samples"], len(self.contract["leads"]))
-        if tuple(input_shape[1:]) != expected:
-            raise RunError(
-                f"The model takes windows of shape {expected}, n_samples and the leads "
-                f"{self.contract['leads']}. Received: {tuple(input_shape[1:])}."
-            )
-        self.built = True
-
-    def call(self, inputs):
-        return inputs
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "contract": self.contract}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,11 +55,12 @@ class Exported:
 def signal_contract(contract: dict) -> SignalContract:
     """What the windows of a run are, from its contract."""
     names = [field.name for field in dataclasses.fields(SignalContract)]
-    return SignalContract(**{n: contract[n] for n in names} | {"leads": tuple(contract["leads"])})
+    values = {name: contract[name] for name in names if name in contract}
+    return SignalContract(**values | {"leads": tuple(contract["leads"])})
 
 
 def one_graph(run: Run) -> keras.Model:
-    """The run's views, by the layers of its training, followed by its model.
+    """The run's crops and views, by the layers of its training, joined with its model.
 
     Returns
     -------
@@ -108,18 +71,12 @@ def one_graph(run: Run) -> keras.Model:
     contract = run.contract
     signal = signal_contract(contract)
     views = build_views(
-        signal, contract["representations"], contract["band_hz"], contract["view_options"]
+        of_crops(signal, contract.get("crop_s", 0)),
+        contract["representations"],
+        contract["band_hz"],
+        contract["view_options"],
     )
-    model = run.load_model()
-    window = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
-    of_view = views(Contract(contract, name="contract")(window))
-    # In a list, by name: Keras sorts the keys of a dict and would mix the inputs up.
-    p = model([of_view[x.name] for x in model.inputs])
-    p = keras.layers.Identity(name="probabilities", dtype="float32")(p)
-    graph = keras.Model(window, p, name="millivolt_to_probability")
-    # XLA takes seconds to compile and gives other bits than training did.
-    graph.jit_compile = False
-    return graph
+    return window_graph(signal, views, run.load_model(), contract)
 
 
 def export_run(

@@ -1,10 +1,14 @@
 """tf.data: windows -> ``{representation: array}``, labels.
 
 Every view is computed from the same window in the same element, so that views cannot drift apart.
+Only row numbers are shuffled, anew in each pass; a batch is one gather from the memory-mapped
+int16 samples, which become float32 mV in the graph. So memory does not grow with the samples.
 """
 
 import ecglib.quiet  # noqa: F401
 
+import functools
+import itertools
 import os
 
 import keras
@@ -13,8 +17,11 @@ import tensorflow as tf
 
 from ecglib.datasets.signals import STEP_MV
 from ecglib.datasets.store import Dataset, Selection
+from ecglib.errors import ExperimentError
 
 THREADS_VARIABLE = "ECGLIB_THREADS"
+AHEAD = 2  # batches that are ready before they are asked for
+AT_ONCE = min(os.cpu_count() or 1, 4)  # batches that are made at a time
 
 
 def configure(seed: int) -> None:
@@ -33,10 +40,15 @@ def configure(seed: int) -> None:
 def feed(
     dataset: Dataset,
     selection: Selection,
-    views: keras.Model,
+    views: keras.Model | None,
     batch_size: int,
     shuffle_seed: int | None = None,
     weights: np.ndarray | None = None,
+    *,
+    crop: int = 0,
+    chances: np.ndarray | None = None,
+    augment: keras.Model | None = None,
+    shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Batches of ``({representation: array}, y)`` or ``(..., y, weight)``.
 
@@ -47,25 +59,127 @@ def feed(
     selection
         the windows to feed.
     views
-        model from windows in mV, (n_windows, n_samples, n_leads), to the views.
+        model from windows (or crops) in mV, (n_windows, n_samples, n_leads), to the views;
+        without it the batches hold the windows in mV themselves.
     batch_size
         windows in a batch; the last batch may be smaller.
     shuffle_seed
         order of the windows, new in each pass; without it the order of `selection`.
     weights
         array of shape (n_windows,), weight of each window in the loss.
+    crop
+        samples of one random crop of each window, elsewhere in each pass, within what was
+        measured where that is longer; 0 for the whole window.
+    chances
+        array of shape (n_windows,), how likely each window is drawn: as many as there are, one
+        drawn more than once and another not in this pass.
+    augment
+        model from mV to mV, called with ``training=True`` before the views.
+    shard
+        ``(index, count)`` of this worker and of all, from 0: in each pass the workers get
+        different windows, all the same number; fewer than `count` windows are left out.
+
+    Raises
+    ------
+    ExperimentError
+        the windows are too few for the workers, the views do not take these windows, or a crop or
+        chances without `shuffle_seed`.
     """
-    arrays = [selection.rows, selection.y.astype(np.float32)]
+    n_samples = crop or dataset.signal.n_samples
+    _check_feed(selection, views, n_samples, shard, shuffle_seed, crop or chances is not None)
+    passes = _Passes(dataset, selection.rows, shuffle_seed, crop, chances, shard)
+    labels = [np.asarray(selection.y, np.float32)]
     if weights is not None:
-        arrays.append(np.asarray(weights, np.float32))
-    batches = tf.data.Dataset.from_tensor_slices(tuple(arrays))
-    if shuffle_seed is not None:
-        batches = batches.shuffle(len(selection.rows), seed=shuffle_seed)
-    shape = (None, dataset.signal.n_samples, len(dataset.signal.leads))
+        labels.append(np.asarray(weights, np.float32))
 
-    def gather(rows, *rest):
-        steps = tf.numpy_function(dataset.read_steps, [rows], tf.int16)
-        signal_mv = tf.cast(tf.ensure_shape(steps, shape), tf.float32) * STEP_MV
-        return views(signal_mv), *rest
+    def read(number, batch):
+        which, offsets = passes.order(int(number))
+        own = slice(int(batch) * batch_size, (int(batch) + 1) * batch_size)
+        rows = selection.rows[which[own]]
+        rest = [array[which[own]] for array in labels]
+        if crop:
+            return dataset.read_crops(rows, offsets[own], crop), *rest
+        return dataset.read_steps(rows), *rest
 
-    return batches.batch(batch_size).map(gather).prefetch(tf.data.AUTOTUNE)
+    def gather(number, batch):
+        types = [tf.int16, *(tf.float32 for _ in labels)]
+        # The same numbers give the same batch: without this they would be asked for in turn.
+        steps, *rest = tf.numpy_function(read, [number, batch], types, stateful=False)
+        steps = tf.ensure_shape(steps, (None, n_samples, len(dataset.signal.leads)))
+        rest = [tf.ensure_shape(x, (None, *a.shape[1:])) for x, a in zip(rest, labels, strict=True)]
+        return tf.cast(steps, tf.float32) * STEP_MV, *rest
+
+    def view(signal_mv, *rest):
+        return signal_mv if views is None else views(signal_mv), *rest
+
+    n_batches = -(-passes.n_windows // batch_size)
+    number = tf.data.Dataset.range(1).map(lambda _: tf.numpy_function(passes.next, [], tf.int64))
+    batches = number.flat_map(
+        lambda own: tf.data.Dataset.range(n_batches).map(lambda batch: (own, batch))
+    )
+    at_once = {"num_parallel_calls": AT_ONCE, "deterministic": True}
+    if augment is None:
+        batches = batches.map(lambda *own: view(*gather(*own)), **at_once)
+    else:
+        batches = batches.map(gather, **at_once)
+        # One after the other, as each draws where the one before stopped.
+        batches = batches.map(lambda x, *rest: (augment(x, training=True), *rest))
+        batches = batches.map(view, **at_once)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # there is nothing to tune, and tuning costs a tenth
+    batches = batches.apply(tf.data.experimental.assert_cardinality(n_batches))
+    return batches.prefetch(AHEAD).with_options(options)
+
+
+class _Passes:
+    """Which windows, and from where on, in each pass: a function of seed and pass number only."""
+
+    def __init__(self, dataset, rows, seed, crop, chances, shard):
+        self.seed, self.chances, (self.index, self.count) = seed, chances, shard
+        self.n_all, self.n_windows = len(rows), len(rows) // shard[1]
+        self.spare = None
+        if crop:
+            n_measured = dataset.windows["n_measured"].to_numpy()[rows]
+            last = np.minimum(n_measured, dataset.signal.n_samples) - crop
+            self.spare = np.maximum(last, 0).astype(np.int32)
+        self._numbers = itertools.count()
+        # A pass may begin while the last batches of the one before are still on their way.
+        self.order = functools.lru_cache(maxsize=2)(self._order)
+
+    def next(self) -> np.int64:
+        """Number of the pass that begins."""
+        return np.int64(next(self._numbers))
+
+    def _order(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Places in the selection and offsets in samples, each (n_windows,)."""
+        which = np.arange(self.n_all, dtype=np.int32)
+        if self.seed is not None:
+            np.random.default_rng([self.seed, number]).shuffle(which)  # for all workers the same
+        which = which[self.index :: self.count][: self.n_windows]
+        if self.seed is None:
+            return which, None
+        rng = np.random.default_rng([self.seed, number, 1 + self.index])
+        if self.chances is not None:
+            sums = np.cumsum(self.chances[which])
+            drawn = np.searchsorted(sums, rng.random(len(which)) * sums[-1], side="right")
+            which = which[np.minimum(drawn, len(which) - 1)]
+        return which, None if self.spare is None else rng.integers(0, self.spare[which] + 1)
+
+
+def _check_feed(selection, views, n_samples: int, shard, seed, draws: bool) -> None:
+    index, count = shard
+    if not 0 <= index < count:
+        raise ExperimentError(
+            f"shard={shard}, expected (index, count) with an index from 0 to count - 1."
+        )
+    if len(selection.rows) < count:
+        raise ExperimentError(
+            f"{len(selection.rows)} windows cannot be dealt to {count} workers. Use fewer workers."
+        )
+    if draws and seed is None:
+        raise ExperimentError("Random crops and chances need a shuffle_seed; give one.")
+    if views is not None and views.input_shape[1] != n_samples:
+        raise ExperimentError(
+            f"The views take windows of {views.input_shape[1]} samples, {n_samples} would be fed. "
+            f"Build the views for the windows, or for the crops, that are fed."
+        )

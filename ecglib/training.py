@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from ecglib import folders, models, pipeline, runs
+from ecglib import folders, graph, models, pipeline, runs
+from ecglib.augmentation import build_augmentation
+from ecglib.datasets.contract import SignalContract
 from ecglib.datasets.store import Dataset, Selection
+from ecglib.errors import require_one_of
 from ecglib.evaluation import summary, thresholds
 from ecglib.evaluation.metrics import has_both_outcomes
 from ecglib.experiment import Experiment
@@ -19,6 +22,7 @@ from ecglib.representations import build_views
 
 MEMBER_SEED_STEP = 1000
 SCALING_WINDOWS = 4096
+VIEWS_IN = ("pipeline", "model")
 
 
 def train(
@@ -27,6 +31,7 @@ def train(
     runs_dir: str | Path = "",
     batch: str = "explore",
     verbose: int = 0,
+    views_in: str = "pipeline",
 ) -> runs.Run:
     """Carry out an experiment; a run that exists is opened, not run again.
 
@@ -45,6 +50,10 @@ def train(
         name of the batch.
     verbose
         0 is silent, 1 shows a bar for each epoch, 2 a line.
+    views_in
+        where the views are computed: in the ``"pipeline"``, while the batch before is trained
+        on, or in the ``"model"``, on the device of the model. It decides speed, not the
+        result, which differs by rounding at most; so it is not part of the experiment.
 
     Returns
     -------
@@ -62,18 +71,17 @@ def train(
     selection = dataset.select(experiment.task)
     started = time.perf_counter()
     pipeline.configure(experiment.seed)
-    views = build_views(
-        dataset.signal, list(experiment.branches), experiment.band_hz, experiment.view_options
-    )
+    views = views_of(experiment, dataset.signal)
     members, histories = [], []
     for member in range(experiment.members):
         seed = experiment.seed + MEMBER_SEED_STEP * member
-        model, history = fit(experiment, dataset, selection, views, seed, verbose)
+        model, history = fit(experiment, dataset, selection, views, seed, verbose, (), views_in)
         members.append(model)
         histories.append(history.assign(member=member))
     model = members[0] if len(members) == 1 else models.join_members(members)
+    predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
     predictions = {
-        part: predict(model, dataset, selection.of(part), views, experiment.batch_size)
+        part: predict(predictor, dataset, selection.of(part), fed, experiment.batch_size)
         for part in ("validation", "test")
     }
     kind = selection.task.kind
@@ -94,6 +102,35 @@ def train(
     return runs.write_run(path, experiment, contract, model, history, predictions, metrics)
 
 
+def views_of(experiment: Experiment, signal: SignalContract) -> keras.Model:
+    """The views of the crops, or of the windows, that the experiment's model looks at."""
+    return build_views(
+        graph.of_crops(signal, experiment.crop_s),
+        list(experiment.branches),
+        experiment.band_hz,
+        experiment.view_options,
+    )
+
+
+def scorer(
+    experiment: Experiment,
+    dataset: Dataset,
+    selection: Selection,
+    views: keras.Model,
+    model: keras.Model,
+    views_in: str = "pipeline",
+) -> tuple[keras.Model, keras.Model | None]:
+    """What predicts whole windows, and the views that it is to be fed (see `pipeline.feed`).
+
+    With sliding crops it is the graph that an export writes, fed with the windows in mV.
+    """
+    require_one_of("views_in", views_in, VIEWS_IN)
+    if views_in == "pipeline" and not experiment.crop_s:
+        return model, views
+    contract = {"kind": selection.task.kind, **_crops(experiment)}
+    return graph.window_graph(dataset.signal, views, model, contract), None
+
+
 def fit(
     experiment: Experiment,
     dataset: Dataset,
@@ -102,6 +139,7 @@ def fit(
     seed: int,
     verbose: int = 0,
     callbacks: tuple = (),
+    views_in: str = "pipeline",
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Build one model and fit it; the weights of the best epoch are kept.
 
@@ -123,14 +161,30 @@ def fit(
         dropout=experiment.dropout,
         seed=seed,
     )
-    models.set_scaling(model, _scaling(dataset, own, views, experiment.batch_size))
-    weights = class_weights(own.y, experiment.class_weights)
-    batches = pipeline.feed(dataset, own, views, experiment.batch_size, seed, weights)
-    models.check_inputs(model, batches.element_spec[0])
+    cut = graph.of_crops(dataset.signal, experiment.crop_s)
+    crop = cut.n_samples if experiment.crop_s else 0
+    models.set_scaling(model, _scaling(dataset, own, views, experiment.batch_size, crop))
     steps = experiment.steps_per_epoch or -(-len(own.rows) // experiment.batch_size)
-    fitted = _compiled(model, experiment, kind, steps)
+    trained, per_branch = models.training_view(model)
+    predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
+    in_model = views_in == "model"
+    fitted = graph.window_graph(cut, views, trained, {}) if in_model else trained
+    _compile(fitted, per_branch, experiment, kind, steps)
+    batches = pipeline.feed(
+        dataset,
+        own,
+        None if in_model else views,
+        experiment.batch_size,
+        seed,
+        class_weights(own.y, experiment.class_weights),
+        crop=crop,
+        chances=chances(own.y) if experiment.sampling == "balanced" else None,
+        augment=build_augmentation(cut, experiment.augment, seed),
+    )
+    if not in_model:
+        models.check_inputs(model, batches.element_spec[0])
     score = ValidationScore(
-        model, pipeline.feed(dataset, validation, views, 4 * experiment.batch_size), validation
+        predictor, pipeline.feed(dataset, validation, fed, 4 * experiment.batch_size), validation
     )
     stop = keras.callbacks.EarlyStopping(
         "val_auroc", mode="max", patience=experiment.patience, restore_best_weights=True
@@ -144,7 +198,8 @@ def fit(
         verbose=verbose,
     )
     if experiment.fusion == "late_weighted":
-        _weigh_branches(model, fitted, score.batches, validation.y, kind)
+        of_branches, _ = scorer(experiment, dataset, selection, views, trained, views_in)
+        _weigh_branches(model, of_branches, score.batches, validation.y, kind)
     frame = pd.DataFrame(history.history).rename_axis("epoch").reset_index()
     return model, frame.assign(epoch=frame["epoch"] + 1)
 
@@ -185,24 +240,37 @@ def class_weights(y: np.ndarray, rule: str) -> np.ndarray | None:
     return weights / weights.mean()
 
 
+def chances(y: np.ndarray) -> np.ndarray:
+    """How likely each window is drawn, shape (n_windows,), with the sum 1.
+
+    Inverse to the share of windows that show its rarest class; windows that show none are
+    counted as a class of their own.
+    """
+    y = np.concatenate([y, 1 - y.max(axis=1, keepdims=True)], axis=1)
+    rarest = np.where(y > 0, y.mean(axis=0), np.inf).min(axis=1)
+    return 1 / rarest / (1 / rarest).sum()
+
+
 def predict(
-    model: keras.Model, dataset: Dataset, own: Selection, views: keras.Model, batch_size: int
+    model: keras.Model, dataset: Dataset, own: Selection, views: keras.Model | None, batch_size: int
 ) -> runs.Predictions:
-    """Probabilities of the windows of a selection, in its order."""
+    """Probabilities of the windows of a selection, in its order; see `scorer` for the views."""
     batches = pipeline.feed(dataset, own, views, 4 * batch_size)
     p = model.predict(batches, verbose=0)
     return runs.Predictions(own.rows, own.records, own.patients, own.y, p)
 
 
-def _scaling(dataset: Dataset, own: Selection, views: keras.Model, batch_size: int) -> dict:
+def _scaling(dataset, own: Selection, views: keras.Model, batch_size: int, crop: int) -> dict:
     """Mean and variance of each view over the training part.
 
-    At most 4096 evenly spread training windows are read: enough for a mean, cheap at any size.
+    At most 4096 evenly spread training windows, or a crop of each, are read: enough for a mean,
+    cheap at any size.
     """
     step = -(-len(own.rows) // SCALING_WINDOWS)
     thinned = own.take(slice(None, None, step))
     sums, squares, counts = {}, {}, {}
-    for arrays, _ in pipeline.feed(dataset, thinned, views, batch_size):
+    seed = 0 if crop else None  # for the places of the crops
+    for arrays, _ in pipeline.feed(dataset, thinned, views, batch_size, seed, crop=crop):
         for name, array in arrays.items():
             array = np.asarray(array, np.float64)
             axes = models.scaling_axes(name, array.ndim)
@@ -216,14 +284,13 @@ def _scaling(dataset: Dataset, own: Selection, views: keras.Model, batch_size: i
     }
 
 
-def _compiled(model: keras.Model, experiment: Experiment, kind: str, steps: int):
-    """The model to fit, compiled: a late fusion is fitted through its branches."""
+def _compile(fitted: keras.Model, per_branch: bool, experiment: Experiment, kind, steps) -> None:
+    """Make a model ready to fit: a late fusion is fitted through its branches."""
     loss = (
         keras.losses.BinaryCrossentropy()
         if kind == "multi_label"
         else keras.losses.CategoricalCrossentropy()
     )
-    fitted, per_branch = models.training_view(model)
     schedule = keras.optimizers.schedules.CosineDecay(
         experiment.learning_rate, experiment.epochs * steps
     )
@@ -234,11 +301,10 @@ def _compiled(model: keras.Model, experiment: Experiment, kind: str, steps: int)
     )
     # Variables that the first step would make inside its graph cost a second tracing.
     fitted.optimizer.build(fitted.trainable_variables)
-    return fitted
 
 
-def _weigh_branches(model, fitted, batches, y: np.ndarray, kind: str) -> None:
-    branch_p = fitted.predict(batches, verbose=0)
+def _weigh_branches(model, of_branches, batches, y: np.ndarray, kind: str) -> None:
+    branch_p = of_branches.predict(batches, verbose=0)
     models.set_weights_of_branches(model, thresholds.fit_weights(y, branch_p, kind))
 
 
@@ -269,5 +335,12 @@ def _contract(experiment, dataset, selection, limits, marks) -> dict:
         "band_hz": list(experiment.band_hz),
         "representations": list(experiment.branches),
         "view_options": experiment.view_options,
+        **_crops(experiment),
         "marks": marks,
     }
+
+
+def _crops(experiment: Experiment) -> dict:
+    """The crops that a window is cut into before the views, and how they are joined."""
+    names = ("crop_s", "crop_hop_s", "aggregation")
+    return {name: getattr(experiment, name) for name in names}

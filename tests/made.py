@@ -45,3 +45,16 @@ def small_source(n_records=96, n_patients=48, seed=0, kind="multi_label", **opti
     )
     task = Task("letters", kind, {"A": ["A"], "B": ["B"]})
     return ArraysSource("small", signals, names, table, task, RATE_HZ, LEADS, unit="mV", **options)
+
+
+def short_source(n_records=80, n_patients=40, kind="multi_label"):
+    """Records of 0.6, 1.5 and 4 s of noise in windows of 4 s, the rest padded with 0 mV."""
+    rng = np.random.default_rng(0)
+    lengths = [(N_SAMPLES, 150, 60)[i % 3] for i in range(n_records)]
+    signals = [0.3 * rng.standard_normal((length, len(LEADS))) for length in lengths]
+    names = [f"r{i:03d}" for i in range(n_records)]
+    patients = [f"p{i % n_patients:02d}" for i in range(n_records)]
+    labels = [["AB"[(i // 3) % 2]] for i in range(n_records)]
+    table = pd.DataFrame({"record": names, "patient": patients, "labels": labels})
+    task = Task("letters", kind, {"A": ["A"], "B": ["B"]})
+    return ArraysSource("short", signals, names, table, task, RATE_HZ, LEADS, unit="mV")

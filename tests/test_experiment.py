@@ -34,16 +34,29 @@ CHANGES = {
     **{"members": 2, "band_hz": (1, 40), "width": 8, "features": 8, "dropout": 0.1, "epochs": 2},
     **{"steps_per_epoch": 3, "batch_size": 8, "learning_rate": 0.1, "weight_decay": 0.1},
     **{"patience": 1, "class_weights": "sqrt", "seed": 1, "allow_leaks": ("shared_patients",)},
-    **{"view_options": {"time": {"any": 1}}},
+    **{"view_options": {"time": {"any": 1}}, "crop_s": 2.5, "augment": {"gain": {}}},
+    **{"sampling": "balanced"},
 }
+CHANGES_OF_CROPS = {"crop_hop_s": 1, "aggregation": "max"}
 
 
 def test_every_value_changes_the_hash():
     names = {f.name for f in dataclasses.fields(Experiment)} - {"fusion"}
-    assert set(CHANGES) == names
+    assert set(CHANGES) | set(CHANGES_OF_CROPS) == names
     hashes = {made(**{name: value}).hash for name, value in CHANGES.items()}
+    hashes |= {made(crop_s=2.5, **{n: value}).hash for n, value in CHANGES_OF_CROPS.items()}
     fused = {made(branches=THREE, fusion=fusion).hash for fusion in rooms.FUSIONS}
-    assert len(hashes | fused | {made().hash}) == len(CHANGES) + len(fused) + 1
+    n_changes = len(CHANGES) + len(CHANGES_OF_CROPS)
+    assert len(hashes | fused | {made().hash}) == n_changes + len(fused) + 1
+
+
+def test_without_crops_their_settings_decide_nothing():
+    assert made(**CHANGES_OF_CROPS) == made()
+
+
+def test_the_order_of_augmentations_does_not_matter():
+    one = made(augment={"noise": {"snr_db": 20}, "gain": {}})
+    assert one.hash == made(augment={"gain": {}, "noise": {"snr_db": 20}}).hash
 
 
 def test_settings_of_a_view_that_no_branch_looks_at_decide_nothing():
@@ -85,6 +98,12 @@ def test_roles_and_names():
         ({"class_weights": "root"}, "expected one of"),
         ({"allow_leaks": ["patients"]}, "expected one of"),
         ({"view_options": {"scalogramme": {}}}, "view_options"),
+        ({"crop_s": -1.0}, "crop_s=-1.0, expected at least 0"),
+        ({"aggregation": "median"}, "expected one of"),
+        ({"augment": {"nois": {}}}, "Did you mean 'noise'"),
+        ({"augment": {"noise": 20}}, "is int, expected dict"),
+        ({"sampling": "balance"}, "Did you mean 'balanced'"),
+        ({"sampling": "balanced", "class_weights": "sqrt"}, "twice"),
     ],
 )
 def test_wrong_values_are_refused_with_the_remedy(changes, message):
@@ -99,6 +118,18 @@ def fitting(store, **changes):
 def test_a_filter_edge_above_nyquist_names_the_frequency(small_store):
     with pytest.raises(ExperimentError, match=r"band_hz=\(0\.5, 60\.0\) at 100 Hz.*50 Hz \(Nyq"):
         fitting(small_store, band_hz=[0.5, 60.0]).check(small_store)
+
+
+def test_crops_that_do_not_fit_the_windows_are_refused(small_store, monkeypatch):
+    fitting(small_store, crop_s=4.0).check(small_store)
+    with pytest.raises(ExperimentError, match="longer than the windows of 4 s"):
+        fitting(small_store, crop_s=4.5).check(small_store)
+    with pytest.raises(ExperimentError, match=r"crop_hop_s=0\.001 s is less than a sample"):
+        fitting(small_store, crop_s=2.0, crop_hop_s=0.001).check(small_store)
+    around = dataclasses.replace(small_store.signal, around_beats=True)
+    monkeypatch.setattr(small_store, "signal", around)
+    with pytest.raises(ExperimentError, match="another beat"):
+        fitting(small_store, crop_s=2.0).check(small_store)
 
 
 def test_another_store_is_refused(small_store):
@@ -131,7 +162,8 @@ def test_a_leak_is_refused_by_training_and_marked_when_allowed(mitdb_store):
 
 
 def test_the_names_are_those_that_the_models_build():
-    from ecglib import models
+    from ecglib import augmentation, models
 
+    assert tuple(augmentation.AUGMENTATIONS) == rooms.AUGMENTATIONS
     assert {name: tuple(own) for name, own in models.ENCODERS.items()} == rooms.ENCODERS
     assert tuple(models.FUSIONS) == rooms.FUSIONS

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -6,10 +7,13 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+from made import short_source
 
-from ecglib import export, onnx_ops, training
+from ecglib import export, graph, onnx_ops, training
+from ecglib.datasets.writing import write_store
 from ecglib.errors import ExperimentError, RunError
 from ecglib.experiment import Experiment
+from ecglib.representations import build_views
 
 THREE = {"time": "cnn_attention", "frequency": "cnn", "spectrogram": "cnn2d"}
 MODELS = {
@@ -17,6 +21,12 @@ MODELS = {
     "intermediate": {"branches": THREE, "fusion": "intermediate_attention"},
     "late_weighted": {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "late_weighted"},
     "ensemble": {"branches": {"frequency": "cnn"}, "members": 2},
+    "crops": {"branches": THREE, "fusion": "intermediate_concat", "crop_s": 1.5},
+    "crops, late_weighted": {
+        **{"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "late_weighted"},
+        **{"crop_s": 2.0, "crop_hop_s": 0.7, "aggregation": "max"},
+    },
+    "crops, ensemble": {"branches": {"time": "cnn"}, "members": 2, "crop_s": 4.0},
 }
 FORMATS = ("keras", "savedmodel")
 
@@ -153,7 +163,7 @@ def test_onnx_says_what_it_lacks(run_of, tmp_path, monkeypatch):
 
 
 def test_a_window_of_another_shape_is_refused(run_of):
-    layer = export.Contract(run_of("single").contract)
+    layer = graph.Contract(run_of("single").contract)
     with pytest.raises(RunError, match=r"shape \(400, 3\)"):
         layer(np.zeros((1, 300, 3), np.float32))
 
@@ -176,3 +186,70 @@ def test_operations_for_onnx_are_put_back():
     x = keras.ops.ones((2, 3, 1))
     assert onnx_ops.repeat(x, 0).shape == (2, 3, 0)
     assert onnx_ops.repeat(x, 4).shape == (2, 3, 4)
+
+
+@pytest.mark.parametrize(("length", "hop", "starts"), [
+    (100, 50, [0, 50, 100, 150, 200, 250, 300]),
+    (100, 70, [0, 70, 140, 210, 280, 300]),
+    (150, 400, [0, 250]),
+    (400, 10, [0]),
+])  # fmt: skip
+def test_sliding_crops_reach_both_ends_of_a_window(length, hop, starts):
+    x = np.random.default_rng(0).standard_normal((3, 400, 2)).astype(np.float32)
+    layer = graph.Crops(length, hop)
+    assert layer.starts(400) == starts
+    expected = [window[s : s + length] for window in x for s in starts]
+    assert np.array_equal(layer(x), expected)
+    assert layer.compute_output_shape((3, 400, 2)) == (3 * len(starts), length, 2)
+    assert layer.compute_output_shape((None, 400, 2)) == (None, length, 2)
+
+
+@pytest.mark.parametrize("how", ["mean", "max"])
+@pytest.mark.parametrize("to_one", [False, True])
+def test_crops_of_padding_do_not_count(how, to_one):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet([1, 1, 1], (2, 4)).astype(np.float32)
+    crops = rng.standard_normal((2, 4, 10, 2)).astype(np.float32)
+    crops[0, 2:] = 0  # two crops of the first window are padding
+    crops[1] = 0  # and the second window is 0 mV throughout
+    expected = [getattr(np, how)(own, axis=0) for own in (p[0, :2], p[1])]
+    if to_one:
+        expected = [own / own.sum() for own in expected]
+    layer = graph.JoinCrops(4, how, to_one)
+    joined = layer([p.reshape(8, 3), crops.reshape(8, 10, 2)])
+    assert np.allclose(joined, expected, atol=1e-6)
+    branches = layer([np.stack([p.reshape(8, 3)] * 2, axis=1), crops.reshape(8, 10, 2)])
+    assert np.allclose(branches, np.stack([expected] * 2, axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["mean", "max"])
+def test_predictions_of_padded_records_are_those_of_their_measured_crops(how, tmp_path):
+    """Against NumPy: crops by n_measured, each through views and model, then the mean or max."""
+    store = write_store(short_source(kind="multi_class"), tmp_path / "data", progress=False)
+    own = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
+    own |= {"width": 4, "features": 8, "epochs": 1, "batch_size": 16}
+    own |= {"branches": {"time": "cnn"}, "crop_s": 1.0, "aggregation": how}
+    run = training.train(Experiment(**own), store, tmp_path / "runs")
+    assert run.contract["crop_s"] == 1.0
+    assert run.contract["crop_hop_s"] == 0
+    assert run.contract["aggregation"] == how
+    stored, model = run.predictions("test"), run.load_model()
+    n_measured = store.windows["n_measured"].to_numpy()[stored.rows]
+    assert len(set(n_measured)) == 3
+    views = build_views(dataclasses.replace(store.signal, n_samples=100), ["time"])
+    for window, n, p in zip(store.read(stored.rows), n_measured, stored.p, strict=True):
+        crops = np.stack([window[s : s + 100] for s in range(0, 301, 50) if s < n])
+        each = model.predict(dict(views(crops)), verbose=0)
+        expected = each.mean(axis=0) if how == "mean" else each.max(axis=0)
+        assert np.allclose(p, expected / expected.sum(), atol=1e-5)
+    done = export.export_run(run, tmp_path / "e", ["keras"], store.path.parent)
+    assert "stored predictions" in done.compared_with
+
+
+def test_a_contract_of_before_there_were_crops_is_read(run_of, small_store, monkeypatch):
+    run = run_of("single")
+    own = run.predictions("test")
+    for name in ("crop_s", "crop_hop_s", "aggregation"):
+        monkeypatch.delitem(run.contract, name)
+    p = export.one_graph(run).predict(small_store.read(own.rows), verbose=0)
+    assert np.allclose(p, own.p, atol=1e-5)

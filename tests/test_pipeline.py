@@ -1,7 +1,11 @@
 import numpy as np
 import pytest
+from made import N_SAMPLES, short_source
 
-from ecglib import pipeline
+from ecglib import pipeline, training
+from ecglib.augmentation import build_augmentation
+from ecglib.datasets.writing import write_store
+from ecglib.errors import ExperimentError
 from ecglib.representations import build_views
 
 
@@ -67,3 +71,145 @@ def test_shapes_are_known_before_any_data_is_read(small_store, views):
     assert {name: tuple(s.shape[1:]) for name, s in spec.items()} == {
         name: tuple(view.shape[1:]) for name, view in views.output.items()
     }
+
+
+CROP = 100
+
+
+@pytest.fixture(scope="module")
+def padded_store(tmp_path_factory):
+    return write_store(short_source(), tmp_path_factory.mktemp("data"), progress=False)
+
+
+def signals_of(batches):
+    return np.concatenate([np.asarray(x) for x, *_ in batches])
+
+
+def places(dataset, rows, crops):
+    """Row and offset of each crop, found by its samples."""
+    windows = np.lib.stride_tricks.sliding_window_view(dataset.read(rows), crops.shape[1], axis=1)
+    found = [np.argwhere((windows == crop.T).all(axis=(2, 3))) for crop in crops]
+    return np.array([own[0] for own in found])
+
+
+def test_random_crops_are_pieces_of_each_window_elsewhere_in_each_pass(small_store):
+    selection = small_store.select("letters").of("test")
+
+    def fed():
+        batches = pipeline.feed(small_store, selection, None, 5, shuffle_seed=3, crop=CROP)
+        return [signals_of(batches) for _ in range(2)]
+
+    first, second = fed(), fed()
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+    found = [places(small_store, selection.rows, own) for own in first]
+    for own in found:
+        assert sorted(own[:, 0]) == list(range(len(selection.rows)))
+        assert len(set(own[:, 1])) > len(own) / 2
+    assert not np.array_equal(*(own[own[:, 0].argsort(), 1] for own in found))
+
+
+def test_crops_stay_within_what_was_measured(padded_store):
+    selection = padded_store.select("letters")
+    n_measured = padded_store.windows["n_measured"].to_numpy()[selection.rows]
+    assert set(n_measured) == {60, 150, N_SAMPLES}
+    last = np.maximum(n_measured - CROP, 0)
+    reached = np.zeros(len(last), int)
+    for seed in range(5):
+        batches = pipeline.feed(padded_store, selection, None, 16, shuffle_seed=seed, crop=CROP)
+        own = places(padded_store, selection.rows, signals_of(batches))
+        assert (own[:, 1] <= last[own[:, 0]]).all()
+        np.maximum.at(reached, *own.T)
+    assert reached[n_measured == N_SAMPLES].max() > 250
+
+
+def test_chances_draw_windows_that_often(small_store):
+    """Windows 3 times as likely as the others come 3 times as often; the order is the seed's."""
+    selection = small_store.select("letters")
+    n = len(selection.rows)
+    likely = np.arange(n) < n // 2
+    chances = np.where(likely, 3.0, 1.0) * 0.1
+
+    def drawn():
+        batches = pipeline.feed(
+            small_store, selection, None, 32, 0, weights=np.arange(n), chances=chances
+        )
+        return np.concatenate([np.asarray(w) for _ in range(20) for *_, w in batches]).astype(int)
+
+    first = drawn()
+    assert np.array_equal(first, drawn())
+    assert len(first) == 20 * n
+    assert likely[first].mean() == pytest.approx(0.75, abs=0.05)
+    assert len(set(first[:n])) < n
+
+
+def test_balanced_chances_show_every_class_as_often():
+    y = np.repeat(np.eye(3), [80, 15, 5], axis=0)
+    assert np.allclose(training.chances(y) @ y, 1 / 3)
+    several = np.array([[1, 0], [1, 0], [1, 0], [1, 1], [0, 0], [0, 0]])
+    # Of six windows four show A, one B and two none: 3 x 6/4, 6/1 and 2 x 6/2.
+    assert np.allclose(training.chances(several) * 16.5, [1.5, 1.5, 1.5, 6, 3, 3])
+
+
+@pytest.mark.parametrize("chances", [None, np.linspace(0.5, 1.5, 96)])
+def test_workers_get_different_windows_in_equally_many_batches(small_store, chances):
+    selection = small_store.select("letters")
+    n, count = len(selection.rows), 5
+    for _ in range(2):
+        own = [
+            pipeline.feed(
+                *(small_store, selection, None, 4, 7, np.arange(n)),
+                chances=None if chances is None else chances[:n],
+                shard=(index, count),
+            )
+            for index in range(count)
+        ]
+        passes = [[np.concatenate([w for *_, w in b]).astype(int) for _ in range(2)] for b in own]
+        assert {len(b) for b in own} == {-(-(n // count) // 4)}
+        for number in range(2):
+            dealt = [set(p[number]) for p in passes]
+            assert all(len(p[number]) == n // count for p in passes)
+            assert len(set().union(*dealt)) == sum(map(len, dealt))
+        assert set(passes[0][0]) != set(passes[0][1])
+    with pytest.raises(ExperimentError, match="expected \\(index, count\\)"):
+        pipeline.feed(small_store, selection, None, 4, shard=(2, 2))
+
+
+def test_all_views_see_the_same_augmented_signal(small_store, views):
+    selection = small_store.select("letters").of("train")
+    signal = small_store.signal
+
+    def fed(through):
+        augment = build_augmentation(signal, {"gain": {}, "noise": {"snr_db": 0}}, 5)
+        return pipeline.feed(small_store, selection, through, 8, 1, augment=augment)
+
+    signal_mv = signals_of(fed(None))
+    assert not np.allclose(np.sort(signal_mv, axis=0), np.sort(small_store.read(selection.rows), 0))
+    arrays, _ = collected(fed(views))
+    for name, expected in views(signal_mv).items():
+        assert np.allclose(arrays[name], expected, atol=1e-4), name
+
+
+def test_an_augmented_feed_has_the_same_bits_for_the_same_seed(small_store):
+    selection = small_store.select("letters").of("train")
+
+    def fed(seed):
+        options = {name: {"share": 0.5} for name in ("shift", "gain", "noise", "lead_dropout")}
+        augment = build_augmentation(small_store.signal, options, seed)
+        batches = pipeline.feed(small_store, selection, None, 8, 1, augment=augment)
+        return [signals_of(batches) for _ in range(2)]
+
+    first, second, other = fed(5), fed(5), fed(6)
+    assert np.array_equal(first[0], second[0])
+    assert np.array_equal(first[1], second[1])
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_what_does_not_fit_is_refused(small_store, views):
+    selection = small_store.select("letters")
+    with pytest.raises(ExperimentError, match="400 samples, 100 would be fed"):
+        pipeline.feed(small_store, selection, views, 4, 0, crop=CROP)
+    with pytest.raises(ExperimentError, match="need a shuffle_seed"):
+        pipeline.feed(small_store, selection, None, 4, crop=CROP)
+    with pytest.raises(ExperimentError, match="fewer workers"):
+        pipeline.feed(small_store, selection.take(slice(2)), None, 4, shard=(0, 3))

@@ -169,3 +169,67 @@ def test_a_full_disk_leaves_no_half_run(small_store, finished, tmp_path, monkeyp
     with pytest.raises(RunError, match="No space left"):
         runs.write_run(path, finished.experiment, {}, finished.load_model(), pd.DataFrame(), {}, {})
     assert list(path.parent.iterdir()) == []
+
+
+CROPPED = {"crop_s": 1.5, "augment": {"noise": {"snr_db": 10}, "shift": {}, "gain": {}}}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"branches": {"time": "cnn", "spectrogram": "cnn2d"}, "fusion": "intermediate_gated"},
+        {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "late_weighted", **CROPPED},
+    ],
+    ids=["whole windows", "augmented crops"],
+)
+def test_where_the_views_are_computed_does_not_change_the_result(changes, small_store, tmp_path):
+    own = made(small_store, **changes)
+    first = training.train(own, small_store, tmp_path / "a")
+    second = training.train(own, small_store, tmp_path / "b", views_in="model")
+    assert first.path.name == second.path.name
+    assert np.allclose(first.history, second.history, atol=1e-4)
+    for part in ("validation", "test"):
+        assert np.allclose(first.predictions(part).p, second.predictions(part).p, atol=1e-4)
+
+
+def test_crops_and_augmentation_have_the_same_bits_for_the_same_seed(small_store, tmp_path):
+    def p(folder, **changes):
+        own = made(small_store, **CROPPED | {"sampling": "balanced"} | changes)
+        return training.train(own, small_store, tmp_path / folder).predictions("test").p
+
+    first = p("a")
+    assert np.array_equal(first, p("b"))
+    assert not np.array_equal(first, p("c", augment={}))
+    assert not np.array_equal(first, p("d", sampling="uniform"))
+
+
+def test_only_training_batches_are_augmented_cropped_and_drawn(small_store, monkeypatch):
+    fed, feed = [], pipeline.feed
+
+    def watched(dataset, own, *rest, **options):
+        fed.append((set(own.part), options))
+        return feed(dataset, own, *rest, **options)
+
+    monkeypatch.setattr(pipeline, "feed", watched)
+    own = made(small_store, epochs=1, sampling="balanced", **CROPPED)
+    selection = small_store.select("letters")
+    views = training.views_of(own, small_store.signal)
+    model, _ = training.fit(own, small_store, selection, views, 0)
+    predictor, views = training.scorer(own, small_store, selection, views, model)
+    training.predict(predictor, small_store, selection.of("test"), views, 16)
+    for parts, options in fed:
+        assert parts == {"train"} or not any(options.get(name) for name in ("crop", "augment"))
+        assert parts == {"train"} or options.get("chances") is None
+    assert {"validation"} in [parts for parts, _ in fed]
+    (whole,) = [options for parts, options in fed if options.get("augment")]
+    assert whole["crop"] == 150
+    assert len(whole["chances"]) == (selection.part == "train").sum()
+
+
+def test_crops_learn_an_easy_task(small_class_store, tmp_path):
+    own = made(small_class_store, epochs=15, width=8, learning_rate=0.01, crop_s=2.0)
+    run = training.train(own, small_class_store, tmp_path)
+    assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
+    assert (
+        len(run.predictions("test").p) == (small_class_store.select("letters").part == "test").sum()
+    )

@@ -15,7 +15,6 @@ from ecglib import folders, pipeline, training
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import ExperimentError
 from ecglib.experiment import Experiment
-from ecglib.representations import build_views
 
 # Each trial is another model, so TensorFlow has to trace anew and need not warn of it.
 logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
@@ -82,14 +81,14 @@ def _fitted(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
     keras.backend.clear_session()  # or the models of all trials stay in memory
     pipeline.configure(experiment.seed)
     selection = without_test(dataset.select(experiment.task))
-    views = build_views(
-        dataset.signal, list(experiment.branches), experiment.band_hz, experiment.view_options
-    )
+    views = training.views_of(experiment, dataset.signal)
     model, history = training.fit(
         experiment, dataset, selection, views, experiment.seed, callbacks=callbacks
     )
     # Not the best of the history: a late fusion's weights are fitted after the last epoch.
-    own = training.predict(model, dataset, selection.of("validation"), views, experiment.batch_size)
+    scorer, fed = training.scorer(experiment, dataset, selection, views, model)
+    validation = selection.of("validation")
+    own = training.predict(scorer, dataset, validation, fed, experiment.batch_size)
     return {
         "val_auroc": training.macro_auroc(own.y, own.p),
         "parameters": model.count_params(),
