@@ -14,6 +14,8 @@ from unittest import mock
 import numpy as np
 from keras import ops
 
+from ecglib.errors import RunError
+
 
 @contextlib.contextmanager
 def known_to_onnx() -> Iterator[None]:
@@ -47,13 +49,19 @@ def irfft(x, fft_length: int | None = None):
 def repeat(x, repeats: int, axis: int = -1):
     """As `keras.ops.repeat` over a last axis of length 1, also if repeated 0 times."""
     if axis != -1 or x.shape[-1] != 1:
-        raise NotImplementedError(f"repeat over axis {axis} of shape {x.shape} for ONNX")
+        raise RunError(
+            f"ONNX: repeat over axis {axis} of shape {x.shape}; only a last axis of length 1 can "
+            f"be repeated. Export the other formats."
+        )
     return x * ops.ones((repeats,), x.dtype)
 
 
 def _require_length(n: int | None, expected: int | None) -> None:
     if n is None or expected not in (None, n):
-        raise NotImplementedError(f"a Fourier transform of length {n}, expected {expected}")
+        raise RunError(
+            f"ONNX: a Fourier transform of an axis of length {n} to {expected}; it must be known "
+            f"and stay as it is. Export the other formats."
+        )
 
 
 def _transform(real, imag, inverse: bool):

@@ -51,7 +51,7 @@ IMPORTS_FROM = {
         *("quiet", "folders", "models", "pipeline", "runs", "datasets", "evaluation"),
         *("experiment", "representations", "errors", "augmentation", "graph"),
     },
-    "onnx_ops": {"quiet"},
+    "onnx_ops": {"quiet", "errors"},
     "recordings": {"errors", "datasets"},
     "graph": {"quiet", "errors", "datasets", "experiment"},
     "export": {

@@ -73,14 +73,13 @@ class TableSource:
         self.columns, self._left_out = columns or {}, dict(left_out or {})
 
     def request(self) -> dict:
-        """The table and each file's name, size and time of change, as one hash."""
+        """The table, and name, size and time of change of the files beside the records, hashed."""
         content = hashlib.blake2b(digest_size=16)
         for start in range(0, len(self.table), ROWS):
             rows = self.table.iloc[start : start + ROWS]
             content.update(rows.to_json(orient="values").encode())
-        for path in self.table["path"].dropna():
-            file = f"{self.folder}/{path}"
-            content.update(_stamp(f"{file}.hea") + (_stamp(f"{file}.dat") or _stamp(f"{file}.mat")))
+        for folder in sorted({os.path.dirname(path) for path in self.table["path"].dropna()}):
+            content.update(_stamps(self.folder / folder))
         return {"version": VERSION, "content": content.hexdigest(), "tasks": list(self.tasks)}
 
     def n_records(self) -> int:
@@ -149,9 +148,10 @@ def find_headers(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _stamp(path: str) -> bytes:
-    try:
-        stat = os.stat(path)
-    except OSError:
+def _stamps(folder: Path) -> bytes:
+    """Name, size and time of change of the files in a folder: samples may lie in any of them."""
+    if not folder.is_dir():
         return b""
-    return f"{stat.st_size},{stat.st_mtime_ns};".encode()
+    with os.scandir(folder) as entries:
+        files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    return "".join(f"{name},{s.st_size},{s.st_mtime_ns};" for name, s in sorted(files)).encode()

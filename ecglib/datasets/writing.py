@@ -219,8 +219,9 @@ class _Writer:
     def _append(self, record: Record) -> list[dict]:
         """Write the samples of a record; its rows of the window table."""
         steps = record.steps
-        if past := max(w["start"] + w["length"] for w in record.windows) - len(steps):
-            steps = np.pad(steps, ((0, max(0, past)), (0, 0)))
+        past = max(w["start"] + w["length"] for w in record.windows) - len(steps)
+        if past > 0:
+            steps = np.pad(steps, ((0, past), (0, 0)))
         offset = self._signals.append(steps)
         rows = []
         for window in record.windows:
@@ -276,6 +277,11 @@ def _reports(source: Source, writer: _Writer, progress: bool) -> dict:
     columns = ["record", "patient", "signal_hash", "labels", *parts, *people]
     windows = pd.read_parquet(writer.folder / "windows.parquet", columns=columns)
     names = windows["record"].unique()  # in the order of the signatures
+    if len(names) < writer.n_records:
+        raise DatasetError(
+            f"Source {source.name!r} gave {writer.n_records} records with {len(names)} names. Give "
+            f"each record a name of its own."
+        )
     near = [(names[a], names[b], alike) for a, b, alike in writer.signatures.pairs(progress)]
     shutil.rmtree(writer.folder / SIGNATURES)
     left_out, kept = (writer.notes.counts(left_out=own) for own in (True, False))

@@ -178,6 +178,15 @@ def test_blocks_of_any_size_give_the_same_store(tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(pieces.windows, whole.windows)
 
 
+def test_two_records_of_one_name_are_refused(tmp_path):
+    source = small_source()
+    records = list(source.records())
+    records[5].name = records[60].name
+    source.records = lambda: iter(records)
+    with pytest.raises(DatasetError, match="96 records with 95 names"):
+        write_store(source, tmp_path, progress=False)
+
+
 def test_a_short_record_is_followed_by_zeros_and_the_mask_says_so(tmp_path):
     source = small_source(n_records=6, n_patients=6)
     signals = [signal[: 300 + 20 * i] for i, signal in enumerate(source._signals)]

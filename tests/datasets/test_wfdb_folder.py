@@ -212,6 +212,19 @@ def test_segments_of_a_record_are_no_records_of_their_own(tmp_path):
     assert np.abs(dataset.read([row])[0] - ecg(5)).max() < 0.002
 
 
+def test_a_changed_signal_file_of_any_name_is_noticed(tmp_path):
+    folder, _ = folder_of(tmp_path)
+    header = folder / "part1" / "r05.hea"
+    (folder / "part1" / "r05.dat").rename(folder / "part1" / "other.d16")
+    header.write_text(header.read_text().replace("r05.dat", "other.d16"))
+    first = prepared(folder, tmp_path)
+    assert prepared(folder, tmp_path).path == first.path
+    write(folder / "part1", "r05", ecg(99))
+    (folder / "part1" / "r05.dat").rename(folder / "part1" / "other.d16")
+    header.write_text(header.read_text().replace("r05.dat", "other.d16"))
+    assert prepared(folder, tmp_path).fingerprint != first.fingerprint
+
+
 def test_options_are_checked(tmp_path):
     folder, _ = folder_of(tmp_path)
     with pytest.raises(DatasetError, match=r"no option 'lables'.*Did you mean 'labels'"):
