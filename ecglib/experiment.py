@@ -27,11 +27,12 @@ FUSIONS = (
 LEAST = {
     **dict.fromkeys(("members", "width", "features", "epochs", "batch_size"), 1),
     **dict.fromkeys(("steps_per_epoch", "patience", "seed", "weight_decay"), 0),
-    **dict.fromkeys(("crop_s", "crop_hop_s"), 0),
+    **dict.fromkeys(("crop_s", "crop_hop_s", "notch_hz"), 0),
 }
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 SAMPLINGS = ("uniform", "balanced")
 AGGREGATIONS = ("mean", "max")
+SCALINGS = ("standard", "robust")
 # In the order in which they are applied: what the heart and the body do, then the electrodes.
 AUGMENTATIONS = ("shift", "gain", "baseline_wander", "noise", "time_mask", "lead_dropout")
 
@@ -57,6 +58,15 @@ class Experiment:
         ensemble control that a fusion has to beat.
     band_hz
         band-pass of every view, low and high edge in Hz; 0 leaves that side open.
+    notch_hz
+        frequency of the mains that is taken out with its harmonics, in Hz: 50 or 60; 0 for none.
+    denoise
+        soft thresholds in a wavelet transform, after the filters
+        (`ecglib.preprocessing.WaveletDenoise`).
+    scaling
+        by what each lead or bin of a view is scaled, from the training part: ``"standard"`` takes
+        mean and deviation, ``"robust"`` median and interquartile range, which outliers do not
+        move.
     view_options
         settings of the views, for example ``{"spectrogram": {"window_s": 0.5}}``;
         those of a view that no branch looks at are dropped.
@@ -114,6 +124,9 @@ class Experiment:
     fusion: str = "none"
     members: int = 1
     band_hz: tuple[float, float] = (0.5, 40.0)
+    notch_hz: float = 0.0
+    denoise: bool = False
+    scaling: str = "standard"
     view_options: dict[str, dict] = dataclasses.field(default_factory=dict)
     crop_s: float = 0.0
     crop_hop_s: float = 0.0
@@ -138,7 +151,7 @@ class Experiment:
         for name in ("band_hz", "allow_leaks"):
             self._set(name, tuple(_typed(name, getattr(self, name), list | tuple)))
         for field in dataclasses.fields(self):
-            if field.type in (int, float, str):
+            if field.type in (bool, int, float, str):
                 self._set(field.name, _typed(field.name, getattr(self, field.name), field.type))
         _check_branches(self.branches, self.fusion)
         self._set("branches", {n: self.branches[n] for n in ENCODERS if n in self.branches})
@@ -154,6 +167,7 @@ class Experiment:
         self._check_numbers()
         self._set("band_hz", tuple(float(edge) for edge in self.band_hz))
         require_one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
+        require_one_of("scaling", self.scaling, SCALINGS)
         require_one_of("sampling", self.sampling, SAMPLINGS)
         require_one_of("aggregation", self.aggregation, AGGREGATIONS)
         if self.sampling == "balanced" and self.class_weights != "none":
@@ -209,7 +223,7 @@ class Experiment:
         Raises
         ------
         ExperimentError
-            another dataset, a band above Nyquist, crops that do not fit the windows, class
+            another dataset, a filter above Nyquist, crops that do not fit the windows, class
             weights for a multi-label task, a class without positives in training, or an empty
             part.
         DatasetError
@@ -222,7 +236,7 @@ class Experiment:
                 f"The experiment is for {self.dataset}-{self.fingerprint}, the store given is "
                 f"{dataset.name}-{dataset.fingerprint}. Open that store, or make a new experiment."
             )
-        _check_band(self.band_hz, dataset.signal.sampling_rate_hz)
+        _check_filters(self.band_hz, self.notch_hz, dataset.signal.sampling_rate_hz)
         if self.crop_s:
             _check_crops(self.crop_s, self.crop_hop_s, dataset.signal)
         selection = dataset.select(self.task)
@@ -298,7 +312,7 @@ def _typed(name: str, value, wanted):
     return value
 
 
-def _check_band(band_hz: tuple[float, float], rate_hz: float) -> None:
+def _check_filters(band_hz: tuple[float, float], notch_hz: float, rate_hz: float) -> None:
     low, high = band_hz
     nyquist = rate_hz / 2
     if not (0 <= low < nyquist and (high == 0 or low < high < nyquist)):
@@ -306,6 +320,11 @@ def _check_band(band_hz: tuple[float, float], rate_hz: float) -> None:
             f"band_hz={band_hz} at {rate_hz:g} Hz: expected low < high, both below {nyquist:g} Hz "
             f"(Nyquist), or 0 for an open side. Lower the edge, or prepare the dataset at a higher "
             f"rate."
+        )
+    if notch_hz >= nyquist:
+        raise ExperimentError(
+            f"notch_hz={notch_hz:g} at {rate_hz:g} Hz: expected below {nyquist:g} Hz (Nyquist). "
+            f"Use 0: mains of that frequency cannot be in these windows."
         )
 
 

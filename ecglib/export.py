@@ -17,9 +17,8 @@ from ecglib import folders, models  # noqa: F401 - models registers its layers f
 from ecglib.datasets.contract import SignalContract
 from ecglib.datasets.store import Dataset, is_store
 from ecglib.errors import RunError, require_one_of
-from ecglib.graph import of_crops, window_graph
+from ecglib.graph import views_of, window_graph
 from ecglib.onnx_ops import known_to_onnx
-from ecglib.representations import build_views
 from ecglib.runs import Run
 
 FILES = {"keras": "model.keras", "savedmodel": "saved_model", "onnx": "model.onnx"}
@@ -27,7 +26,6 @@ NEEDED_FOR_ONNX = ("tf2onnx", "onnx", "onnxruntime")
 LARGEST_DIFFERENCE = 1e-5
 N_COMPARED = 256
 BATCH = 64
-CALIBRATION = "the run's own probabilities; no calibration was fitted"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +68,7 @@ def one_graph(run: Run) -> keras.Model:
     """
     contract = run.contract
     signal = signal_contract(contract)
-    views = build_views(
-        of_crops(signal, contract.get("crop_s", 0)),
-        contract["representations"],
-        contract["band_hz"],
-        contract["view_options"],
-    )
-    return window_graph(signal, views, run.load_model(), contract)
+    return window_graph(signal, views_of(signal, contract), run.load_model(), contract)
 
 
 def export_run(
@@ -148,8 +140,7 @@ def _told(run: Run, exported: Exported) -> dict:
         "run": run.path.name,
         "model": run.experiment.model,
         "input": "signal: (n_windows, n_samples, n_leads), float32, see contract.json",
-        "output": "probabilities: (n_windows, n_classes), float32",
-        "calibration": CALIBRATION,
+        "output": "probabilities: (n_windows, n_classes), float32, calibrated on validation",
         "files": {name: FILES[name] for name in exported.differences},
         "largest_difference": exported.differences,
         "compared_with": exported.compared_with,
@@ -231,7 +222,7 @@ def _write_onnx(run: Run, graph: keras.Model, path: Path) -> None:
     model = onnx.load(path)
     _name_ends(model.graph)
     contract = json.dumps(run.contract)
-    onnx.helper.set_model_props(model, {"contract": contract, "calibration": CALIBRATION})
+    onnx.helper.set_model_props(model, {"contract": contract})
     onnx.checker.check_model(model)
     onnx.save(model, path)
 

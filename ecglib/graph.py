@@ -1,15 +1,22 @@
-"""One graph from millivolts to probabilities: crops, views and model, trained as exported."""
+"""One graph from millivolts to calibrated probabilities, trained as exported.
+
+Crops, filters and views, model, joining of the crops, calibration: all that a contract says.
+"""
 
 import ecglib.quiet  # noqa: F401
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import keras
+import numpy as np
 from keras import ops
 
 from ecglib.datasets.contract import SignalContract
 from ecglib.errors import RunError, require_one_of
+from ecglib.evaluation.calibration import ROUNDING
 from ecglib.experiment import AGGREGATIONS
+from ecglib.representations import build_views
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
@@ -139,6 +146,43 @@ class JoinCrops(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+@keras.saving.register_keras_serializable(package="ecglib")
+class Calibrate(keras.layers.Layer):
+    """Calibrates probabilities as `ecglib.evaluation.calibration.Calibration` does.
+
+    Parameters
+    ----------
+    kind : {"multi_label", "multi_class"}
+        Whether the classes are independent or exclude each other.
+    scale, bias : sequence of float
+        One a class.
+
+    Input shape
+        (n_windows, n_classes).
+
+    Output shape
+        The same.
+    """
+
+    def __init__(self, kind: str, scale: Sequence[float], bias: Sequence[float], **kwargs):
+        super().__init__(**kwargs)
+        self.kind, self.scale, self.bias = kind, list(scale), list(bias)
+
+    def call(self, inputs):
+        scale, bias = (np.asarray(values, self.compute_dtype) for values in (self.scale, self.bias))
+        evidence = ops.log(inputs + ROUNDING[self.kind])
+        if self.kind == "multi_class":
+            return ops.softmax(evidence * scale + bias)
+        return ops.sigmoid((evidence - ops.log(1 - inputs + ROUNDING[self.kind])) * scale + bias)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        own = {"kind": self.kind, "scale": self.scale, "bias": self.bias}
+        return {**super().get_config(), **own}
+
+
 def of_crops(signal: SignalContract, crop_s: float) -> SignalContract:
     """What the crops of windows are, `crop_s` in s; with 0 the windows themselves."""
     if not crop_s:
@@ -146,10 +190,30 @@ def of_crops(signal: SignalContract, crop_s: float) -> SignalContract:
     return dataclasses.replace(signal, n_samples=round(crop_s * signal.sampling_rate_hz))
 
 
+def views_of(signal: SignalContract, contract: Mapping) -> keras.Model:
+    """The filters and views that a contract describes, of its crops or whole windows.
+
+    Parameters
+    ----------
+    signal
+        of the whole windows.
+    contract
+        band_hz, notch_hz, denoise, representations, view_options and crop_s.
+    """
+    return build_views(
+        of_crops(signal, contract.get("crop_s", 0)),  # runs of earlier versions know of no crops,
+        contract["representations"],
+        tuple(contract["band_hz"]),
+        contract["view_options"],
+        notch_hz=contract.get("notch_hz", 0),  # no notch
+        denoise=contract.get("denoise", False),  # and no denoising
+    )
+
+
 def window_graph(
-    signal: SignalContract, views: keras.Model, model: keras.Model, contract: dict
+    signal: SignalContract, views: keras.Model, model: keras.Model, contract: Mapping
 ) -> keras.Model:
-    """Crops, views and model in one: what predicts while training is what is exported.
+    """Crops, views, model and calibration: what predicts while training is what is exported.
 
     Parameters
     ----------
@@ -160,7 +224,8 @@ def window_graph(
     model
         from the representations to probabilities, (n_windows, ..., n_classes).
     contract
-        of the run. Of a run that is being made: kind, crop_s, crop_hop_s and aggregation.
+        of the run. Of a run that is being made: kind, crop_s, crop_hop_s, aggregation and, once
+        it is known, calibration.
 
     Returns
     -------
@@ -170,7 +235,7 @@ def window_graph(
     """
     window = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
     x = Contract(contract, name="contract")(window) if "leads" in contract else window
-    crop_s = contract.get("crop_s", 0)  # runs of earlier versions know of no crops
+    crop_s = contract.get("crop_s", 0)
     if crop_s:
         length = of_crops(signal, crop_s).n_samples
         hop_s = contract["crop_hop_s"]
@@ -185,6 +250,8 @@ def window_graph(
         p = JoinCrops(n_crops, contract["aggregation"], to_one, name="joined", dtype="float32")(
             [p, x]
         )
+    if calibration := contract.get("calibration"):
+        p = Calibrate(contract["kind"], **calibration, name="calibrate", dtype="float32")(p)
     p = keras.layers.Identity(name="probabilities", dtype="float32")(p)
     graph = keras.Model(window, p, name="millivolt_to_probability")
     # XLA takes seconds to compile and gives other bits than training did.

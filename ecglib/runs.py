@@ -86,7 +86,10 @@ class Run:
             return Predictions(**{name: arrays[f"{part}_{name}"] for name in names})
 
     def load_model(self):
-        """The model, from the views to the probabilities."""
+        """The model, from the views to the probabilities, not yet calibrated.
+
+        `ecglib.export.one_graph` is the whole: crops, views, this model, calibration.
+        """
         import keras
 
         import ecglib.models  # noqa: F401 - registers the layers

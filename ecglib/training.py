@@ -2,7 +2,10 @@
 
 import ecglib.quiet  # noqa: F401
 
+import collections
+import dataclasses
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import keras
@@ -12,16 +15,15 @@ from sklearn.metrics import roc_auc_score
 
 from ecglib import folders, graph, models, pipeline, runs
 from ecglib.augmentation import build_augmentation
-from ecglib.datasets.contract import SignalContract
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import require_one_of
-from ecglib.evaluation import summary, thresholds
+from ecglib.evaluation import calibration, summary, thresholds
 from ecglib.evaluation.metrics import has_both_outcomes
 from ecglib.experiment import Experiment
-from ecglib.representations import build_views
 
 MEMBER_SEED_STEP = 1000
-SCALING_WINDOWS = 4096
+SCALING_WINDOWS, ROBUST_SCALING_WINDOWS = 4096, 512
+NORMAL_RANGE = 1.349  # interquartile range of a normal distribution of deviation 1
 VIEWS_IN = ("pipeline", "model")
 
 
@@ -71,7 +73,31 @@ def train(
     selection = dataset.select(experiment.task)
     started = time.perf_counter()
     pipeline.configure(experiment.seed)
-    views = views_of(experiment, dataset.signal)
+    views = views_of(experiment, dataset)
+    model, history = _fit_members(experiment, dataset, selection, views, verbose, views_in)
+    predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
+    raw = {
+        part: predict(predictor, dataset, selection.of(part), fed, experiment.batch_size)
+        for part in ("validation", "test")
+    }
+    kind, own = selection.task.kind, raw["validation"]
+    calibrate = calibration.fit_calibration(own.y, own.p, kind)
+    predictions = {part: dataclasses.replace(own, p=calibrate(own.p)) for part, own in raw.items()}
+    own = predictions["validation"]
+    limits = thresholds.fit_thresholds(own.y, own.p, kind, selection.classes)
+    metrics = {
+        "model": {"parameters": model.count_params(), "seconds": time.perf_counter() - started}
+    }
+    for part, own in predictions.items():
+        scores = summary.with_intervals(own.y, own.p, limits, kind, selection.classes, own.patients)
+        before = raw[part].p
+        metrics[part] = scores | summary.calibration_scores(own.y, before, own.p, kind)
+    contract = _contract(experiment, dataset, selection, limits, calibrate, marks)
+    return runs.write_run(path, experiment, contract, model, history, predictions, metrics)
+
+
+def _fit_members(experiment, dataset, selection, views, verbose, views_in):
+    """The model, an ensemble if the experiment asks for one, and the history of its members."""
     members, histories = [], []
     for member in range(experiment.members):
         seed = experiment.seed + MEMBER_SEED_STEP * member
@@ -79,37 +105,12 @@ def train(
         members.append(model)
         histories.append(history.assign(member=member))
     model = members[0] if len(members) == 1 else models.join_members(members)
-    predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
-    predictions = {
-        part: predict(predictor, dataset, selection.of(part), fed, experiment.batch_size)
-        for part in ("validation", "test")
-    }
-    kind = selection.task.kind
-    limits = thresholds.fit_thresholds(
-        predictions["validation"].y, predictions["validation"].p, kind
-    )
-    metrics = {
-        "model": {"parameters": model.count_params(), "seconds": time.perf_counter() - started},
-        **{
-            part: summary.with_intervals(
-                own.y, own.p, limits, kind, selection.classes, own.patients
-            )
-            for part, own in predictions.items()
-        },
-    }
-    contract = _contract(experiment, dataset, selection, limits, marks)
-    history = pd.concat(histories, ignore_index=True)
-    return runs.write_run(path, experiment, contract, model, history, predictions, metrics)
+    return model, pd.concat(histories, ignore_index=True)
 
 
-def views_of(experiment: Experiment, signal: SignalContract) -> keras.Model:
+def views_of(experiment: Experiment, dataset: Dataset) -> keras.Model:
     """The views of the crops, or of the windows, that the experiment's model looks at."""
-    return build_views(
-        graph.of_crops(signal, experiment.crop_s),
-        list(experiment.branches),
-        experiment.band_hz,
-        experiment.view_options,
-    )
+    return graph.views_of(dataset.signal, _processing(experiment))
 
 
 def scorer(
@@ -127,7 +128,7 @@ def scorer(
     require_one_of("views_in", views_in, VIEWS_IN)
     if views_in == "pipeline" and not experiment.crop_s:
         return model, views
-    contract = {"kind": selection.task.kind, **_crops(experiment)}
+    contract = {"kind": selection.task.kind, **_processing(experiment)}
     return graph.window_graph(dataset.signal, views, model, contract), None
 
 
@@ -163,7 +164,7 @@ def fit(
     )
     cut = graph.of_crops(dataset.signal, experiment.crop_s)
     crop = cut.n_samples if experiment.crop_s else 0
-    models.set_scaling(model, _scaling(dataset, own, views, experiment.batch_size, crop))
+    models.set_scaling(model, _scaling(experiment, dataset, own, views, crop))
     steps = experiment.steps_per_epoch or -(-len(own.rows) // experiment.batch_size)
     trained, per_branch = models.training_view(model)
     predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
@@ -217,7 +218,7 @@ class ValidationScore(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Score the validation part."""
         p = self.predictor.predict(self.batches, verbose=0)
-        logs["val_loss"] = _cross_entropy(self.validation, p)
+        logs["val_loss"] = calibration.log_loss(self.validation.y, p, self.validation.task.kind)
         logs["val_auroc"] = macro_auroc(self.validation.y, p)
 
 
@@ -260,28 +261,54 @@ def predict(
     return runs.Predictions(own.rows, own.records, own.patients, own.y, p)
 
 
-def _scaling(dataset, own: Selection, views: keras.Model, batch_size: int, crop: int) -> dict:
-    """Mean and variance of each view over the training part.
+def _scaling(experiment, dataset, own: Selection, views: keras.Model, crop: int) -> dict:
+    """Centre and squared spread of each view over the training part, as the experiment says.
 
-    At most 4096 evenly spread training windows, or a crop of each, are read: enough for a mean,
-    cheap at any size.
+    At most 4096 evenly spread training windows, or a crop of each, are read (512 for medians,
+    which need all values at once): enough for either, cheap at any size.
     """
-    step = -(-len(own.rows) // SCALING_WINDOWS)
-    thinned = own.take(slice(None, None, step))
-    sums, squares, counts = {}, {}, {}
+    robust = experiment.scaling == "robust"
+    n_windows = ROBUST_SCALING_WINDOWS if robust else SCALING_WINDOWS
+    thinned = own.take(slice(None, None, -(-len(own.rows) // n_windows)))
     seed = 0 if crop else None  # for the places of the crops
-    for arrays, _ in pipeline.feed(dataset, thinned, views, batch_size, seed, crop=crop):
+    batches = pipeline.feed(dataset, thinned, views, experiment.batch_size, seed, crop=crop)
+    arrays = ({name: np.asarray(x) for name, x in batch[0].items()} for batch in batches)
+    return _medians_and_ranges(arrays) if robust else _means_and_variances(arrays)
+
+
+def _means_and_variances(batches: Iterable[dict]) -> dict:
+    """Of each view, without missing values, as `models.set_scaling` takes them."""
+    sums, squares, counts = {}, {}, {}
+    for arrays in batches:
         for name, array in arrays.items():
             array = np.asarray(array, np.float64)
             axes = models.scaling_axes(name, array.ndim)
-            sums[name] = sums.get(name, 0) + array.sum(axis=axes)
-            squares[name] = squares.get(name, 0) + np.square(array).sum(axis=axes)
-            counts[name] = counts.get(name, 0) + np.prod([array.shape[a] for a in axes])
-    means = {name: sums[name] / counts[name] for name in sums}
-    return {
-        name: (mean, np.maximum(squares[name] / counts[name] - mean**2, 0.0))
-        for name, mean in means.items()
-    }
+            sums[name] = sums.get(name, 0) + np.nansum(array, axis=axes)
+            squares[name] = squares.get(name, 0) + np.nansum(np.square(array), axis=axes)
+            counts[name] = counts.get(name, 0) + np.sum(~np.isnan(array), axis=axes)
+    scaling = {}
+    for name in sums:
+        n = np.maximum(counts[name], 1)
+        mean = sums[name] / n
+        scaling[name] = mean, np.maximum(squares[name] / n - mean**2, 0.0)
+    return scaling
+
+
+def _medians_and_ranges(batches: Iterable[dict]) -> dict:
+    """As `_means_and_variances`: the median, and the square of what would be the deviation of a
+    normal distribution with this interquartile range."""
+    parts = collections.defaultdict(list)
+    for arrays in batches:
+        for name, array in arrays.items():
+            parts[name].append(array)
+    scaling = {}
+    for name, own in parts.items():
+        array = np.concatenate(own)
+        low, median, high = np.nan_to_num(
+            np.nanpercentile(array, (25, 50, 75), axis=models.scaling_axes(name, array.ndim))
+        )
+        scaling[name] = median, np.square((high - low) / NORMAL_RANGE)
+    return scaling
 
 
 def _compile(fitted: keras.Model, per_branch: bool, experiment: Experiment, kind, steps) -> None:
@@ -308,15 +335,7 @@ def _weigh_branches(model, of_branches, batches, y: np.ndarray, kind: str) -> No
     models.set_weights_of_branches(model, thresholds.fit_weights(y, branch_p, kind))
 
 
-def _cross_entropy(own: Selection, p: np.ndarray) -> float:
-    """Mean cross-entropy over windows and, multi-label, classes."""
-    p = np.clip(p, 1e-7, 1 - 1e-7)
-    if own.task.kind == "multi_class":
-        return float(-np.mean(np.log(p[own.y == 1])))
-    return float(-np.mean(own.y * np.log(p) + (1 - own.y) * np.log(1 - p)))
-
-
-def _contract(experiment, dataset, selection, limits, marks) -> dict:
+def _contract(experiment, dataset, selection, limits, calibrate, marks) -> dict:
     """What a record must be to be given to this model, and how its answer is to be read."""
     signal = dataset.signal
     return {
@@ -325,6 +344,7 @@ def _contract(experiment, dataset, selection, limits, marks) -> dict:
         "task": experiment.task,
         "kind": selection.task.kind,
         "classes": selection.classes,
+        "calibration": {"scale": list(calibrate.scale), "bias": list(calibrate.bias)},
         "thresholds": [float(limit) for limit in limits],
         "part_column": selection.task.part,
         "sampling_rate_hz": signal.sampling_rate_hz,
@@ -332,15 +352,20 @@ def _contract(experiment, dataset, selection, limits, marks) -> dict:
         "leads": list(signal.leads),
         "unit": signal.unit,
         "around_beats": signal.around_beats,
-        "band_hz": list(experiment.band_hz),
-        "representations": list(experiment.branches),
-        "view_options": experiment.view_options,
-        **_crops(experiment),
+        **_processing(experiment),
         "marks": marks,
     }
 
 
-def _crops(experiment: Experiment) -> dict:
-    """The crops that a window is cut into before the views, and how they are joined."""
-    names = ("crop_s", "crop_hop_s", "aggregation")
-    return {name: getattr(experiment, name) for name in names}
+def _processing(experiment: Experiment) -> dict:
+    """What is done to a window before the model, and with what the model says of its crops."""
+    return {
+        "band_hz": list(experiment.band_hz),
+        "notch_hz": experiment.notch_hz,
+        "denoise": experiment.denoise,
+        "representations": list(experiment.branches),
+        "view_options": experiment.view_options,
+        "crop_s": experiment.crop_s,
+        "crop_hop_s": experiment.crop_hop_s,
+        "aggregation": experiment.aggregation,
+    }

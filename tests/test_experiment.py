@@ -35,7 +35,7 @@ CHANGES = {
     **{"steps_per_epoch": 3, "batch_size": 8, "learning_rate": 0.1, "weight_decay": 0.1},
     **{"patience": 1, "class_weights": "sqrt", "seed": 1, "allow_leaks": ("shared_patients",)},
     **{"view_options": {"time": {"any": 1}}, "crop_s": 2.5, "augment": {"gain": {}}},
-    **{"sampling": "balanced"},
+    **{"sampling": "balanced", "notch_hz": 50, "denoise": True, "scaling": "robust"},
 }
 CHANGES_OF_CROPS = {"crop_hop_s": 1, "aggregation": "max"}
 
@@ -95,6 +95,9 @@ def test_roles_and_names():
         ({"dropout": 1.0}, "below 1"),
         ({"learning_rate": 0.0}, "expected above 0"),
         ({"band_hz": [0.5]}, "a low and a high edge"),
+        ({"notch_hz": -50.0}, "notch_hz=-50.0, expected at least 0"),
+        ({"denoise": 1}, "denoise=1 is int, expected bool"),
+        ({"scaling": "robst"}, "Did you mean 'robust'"),
         ({"class_weights": "root"}, "expected one of"),
         ({"allow_leaks": ["patients"]}, "expected one of"),
         ({"view_options": {"scalogramme": {}}}, "view_options"),
@@ -118,6 +121,8 @@ def fitting(store, **changes):
 def test_a_filter_edge_above_nyquist_names_the_frequency(small_store):
     with pytest.raises(ExperimentError, match=r"band_hz=\(0\.5, 60\.0\) at 100 Hz.*50 Hz \(Nyq"):
         fitting(small_store, band_hz=[0.5, 60.0]).check(small_store)
+    with pytest.raises(ExperimentError, match="notch_hz=50 at 100 Hz: expected below 50 Hz"):
+        fitting(small_store, notch_hz=50).check(small_store)
 
 
 def test_crops_that_do_not_fit_the_windows_are_refused(small_store, monkeypatch):

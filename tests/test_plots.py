@@ -44,6 +44,7 @@ def one_of_each():
         "views": lambda mark: plots.views(*time, mark=mark),
         "history": lambda mark: plots.history(epochs, mark=mark),
         "roc_and_pr": lambda mark: plots.roc_and_pr(y, p, list("abc"), mark=mark),
+        "reliability": lambda mark: plots.reliability(y, p, list("abc"), mark=mark),
         "confusion": lambda mark: plots.confusion(y, y, list("abc"), mark=mark),
         "scores": lambda mark: plots.scores(score, mark=mark),
         "differences": lambda mark: plots.differences(difference, mark=mark),
@@ -52,7 +53,7 @@ def one_of_each():
 
 @pytest.mark.parametrize(
     "name",
-    "ecg class_balance views history roc_and_pr confusion scores differences".split(),
+    "ecg class_balance views history roc_and_pr reliability confusion scores differences".split(),
 )
 def test_every_figure_is_closed_and_carries_the_mark(name, one_of_each, tmp_path):
     fig = one_of_each[name]("synthetic data")
@@ -221,6 +222,18 @@ def test_curves_have_the_areas_that_scikit_learn_gives():
     assert found.count("HYP: no positive window") == 2
 
 
+def test_reliability_of_true_probabilities_lies_on_the_diagonal():
+    rng = np.random.default_rng(0)
+    p = rng.random((20_000, 2))
+    y = rng.random(p.shape) < p
+    (ax,) = plots.reliability(y, p**[1, 2], ["true", "squared"]).axes
+    for name, power in (("true", 1), ("squared", 2)):
+        curve = line(ax, name)
+        x, share = curve.get_xdata(), curve.get_ydata()
+        assert len(x) == 10
+        np.testing.assert_allclose(share, x ** (1 / power), atol=0.03)
+
+
 def test_confusion_counts_rows_by_class_and_columns_by_decision():
     y = np.eye(3)[[0, 0, 0, 0, 1, 1]]
     decisions = np.eye(3)[[0, 0, 0, 1, 1, 2]]
@@ -295,7 +308,7 @@ def test_a_missing_column_or_an_empty_table_is_named(draw):
         draw(pd.DataFrame({"other": []}))
 
 
-@pytest.mark.parametrize("draw", [plots.roc_and_pr, plots.confusion])
+@pytest.mark.parametrize("draw", [plots.roc_and_pr, plots.reliability, plots.confusion])
 def test_shapes_must_fit_the_classes(draw):
     with pytest.raises(EcgError, match=r"\(2, 3\) and \(2, 2\)"):
         draw(np.zeros((2, 3)), np.zeros((2, 2)), list("abc"))

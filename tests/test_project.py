@@ -53,10 +53,9 @@ IMPORTS_FROM = {
     },
     "onnx_ops": {"quiet", "errors"},
     "recordings": {"errors", "datasets"},
-    "graph": {"quiet", "errors", "datasets", "experiment"},
+    "graph": {"quiet", "errors", "datasets", "experiment", "evaluation", "representations"},
     "export": {
-        *("quiet", "errors", "folders", "runs", "datasets", "representations", "models"),
-        *("onnx_ops", "graph"),
+        *("quiet", "errors", "folders", "runs", "datasets", "models", "onnx_ops", "graph"),
     },
     "predict": {"quiet", "errors", "runs", "datasets", "evaluation", "export", "recordings"},
     "plots": {"errors"},

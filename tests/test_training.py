@@ -3,10 +3,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ecglib import pipeline, runs, training
 from ecglib.errors import LeakError, RunError
+from ecglib.evaluation.calibration import Calibration, fit_calibration
 from ecglib.experiment import Experiment
 from ecglib.representations import build_views
 
@@ -46,13 +48,28 @@ def test_predictions_carry_the_records_and_labels_of_their_parts(finished, small
         assert (own.y == expected.y).all()
 
 
-def test_the_saved_model_gives_the_stored_probabilities(finished, small_store):
+def test_the_saved_model_calibrated_gives_the_stored_probabilities(finished, small_store):
     contract = finished.contract
     names, options = contract["representations"], contract["view_options"]
     views = build_views(small_store.signal, names, contract["band_hz"], options)
     own = finished.predictions("test")
     p = finished.load_model().predict(dict(views(small_store.read(own.rows))), verbose=0)
-    assert np.allclose(p, own.p, atol=1e-5)
+    assert np.abs(p - own.p).max() > 1e-3
+    calibrate = Calibration(contract["kind"], **contract["calibration"])
+    assert np.allclose(calibrate(p), own.p, atol=1e-5)
+
+
+def test_the_calibration_is_that_of_the_validation_part(finished):
+    """What is calibrated once needs no more: a second fit finds scale 1 and bias 0."""
+    own = finished.predictions("validation")
+    again = fit_calibration(own.y, own.p, finished.contract["kind"])
+    assert np.allclose(again(own.p), own.p, atol=0.02)
+    for part in ("validation", "test"):
+        own, told = finished.predictions(part), finished.metrics[part]["calibration"]
+        expected = np.mean([log_loss(own.y[:, k], own.p[:, k]) for k in range(own.y.shape[1])])
+        assert told["log_loss"]["calibrated"] == pytest.approx(expected, rel=1e-4)
+    told = finished.metrics["validation"]["calibration"]["log_loss"]
+    assert told["calibrated"] < told["raw"]
 
 
 def test_the_scores_are_those_that_scikit_learn_gives(finished):
@@ -71,6 +88,22 @@ def test_scaling_is_that_of_the_training_part(finished, small_store):
     mean, variance = (np.asarray(w) for w in layer.get_weights()[:2])
     assert np.allclose(mean, array.mean(axis=(0, 1)), atol=1e-5)
     assert np.allclose(variance, array.var(axis=(0, 1)), rtol=1e-4)
+
+
+def test_robust_scaling_is_median_and_interquartile_range(small_store, tmp_path):
+    run = training.train(
+        made(small_store, scaling="robust", epochs=1, branches={"time": "cnn"}),
+        *(small_store, tmp_path),
+    )
+    selection = small_store.select("letters").of("train")
+    views = build_views(small_store.signal, ["time"], (0.5, 40.0), {})
+    array = np.asarray(views(small_store.read(selection.rows))["time"])
+    low, median, high = np.percentile(array.reshape(-1, array.shape[-1]), (25, 50, 75), axis=0)
+    layer = run.load_model().get_layer("time_scaling")
+    centre, spread = (np.asarray(w) for w in layer.get_weights()[:2])
+    assert np.allclose(centre, median, atol=1e-5)
+    # 1.349 is the interquartile range of the normal distribution.
+    assert np.allclose(np.sqrt(spread), (high - low) / (2 * norm.ppf(0.75)), rtol=1e-3)
 
 
 def test_a_run_that_exists_is_not_run_again(finished, small_store, monkeypatch):
@@ -95,8 +128,10 @@ def test_an_ensemble_is_the_mean_of_its_members(small_store, tmp_path):
     joined = training.train(made(small_store, members=2), small_store, tmp_path)
     seeds = (0, training.MEMBER_SEED_STEP)
     members = [training.train(made(small_store, seed=s), small_store, tmp_path) for s in seeds]
-    mean = np.mean([m.predictions("test").p for m in members], axis=0)
-    assert np.allclose(joined.predictions("test").p, mean, atol=1e-5)
+    views, rows = training.views_of(joined.experiment, small_store), joined.predictions("test").rows
+    signal_mv = views(small_store.read(rows))
+    mean = np.mean([m.load_model().predict(signal_mv, verbose=0) for m in members], axis=0)
+    assert np.allclose(joined.load_model().predict(signal_mv, verbose=0), mean, atol=1e-5)
     assert set(joined.history["member"]) == {0, 1}
 
 
@@ -127,7 +162,8 @@ def test_validation_scores_of_the_history_are_those_of_the_kept_epoch(small_clas
     own = run.predictions("validation")
     best = run.history.loc[run.history["val_auroc"].idxmax()]
     assert best["val_auroc"] == pytest.approx(roc_auc_score(own.y, own.p), abs=1e-6)
-    assert best["val_loss"] == pytest.approx(log_loss(own.y.argmax(axis=1), own.p), abs=1e-5)
+    raw = run.metrics["validation"]["calibration"]["log_loss"]["raw"]
+    assert best["val_loss"] == pytest.approx(raw, abs=1e-5)
 
 
 def test_class_weights_have_mean_one_and_the_stated_ratios():

@@ -29,7 +29,7 @@ from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError, RunError
 from ecglib.experiment import Experiment
 from tuning import trials, winner
-from tuning.space import suggest
+from tuning.space import crop_lengths, suggest
 from tuning.trials import COMPLETED, FAILED, INFEASIBLE, Trial
 
 OBJECTIVE = keras_tuner.Objective("val_auroc", "max")  # a bare name would be minimised
@@ -39,7 +39,8 @@ MOST_FAILURES = 3
 SEED_STEP = 1_000_003
 # What may be set for all trials. Task, epochs and seed are arguments, the rest is searched.
 SETTINGS = (
-    *("band_hz", "view_options", "steps_per_epoch", "batch_size", "patience", "class_weights"),
+    *("band_hz", "notch_hz", "denoise", "scaling", "view_options", "crop_hop_s", "aggregation"),
+    *("steps_per_epoch", "batch_size", "patience", "class_weights", "augment", "sampling"),
     "allow_leaks",
 )
 
@@ -72,7 +73,7 @@ class Result:
 
     def table(self) -> pd.DataFrame:
         """One row a trial, best first."""
-        columns = ("width", "features", "dropout", "learning_rate", "weight_decay")
+        columns = ("crop_s", "width", "features", "dropout", "learning_rate", "weight_decay")
         rows = [
             {
                 "trial": trial.number,
@@ -153,7 +154,7 @@ def search(
         **{"members": 1, **settings, "epochs": epochs, "seed": seed},
     }
     space = keras_tuner.HyperParameters()
-    marks = Experiment(**fixed, **suggest(space)).check(dataset)
+    marks = Experiment(**fixed, **suggest(space, crop_lengths(dataset.signal))).check(dataset)
     asked = {"fixed": fixed, "space": space.get_config()["space"]}
     path = folders.searches_dir(folder).resolve() / _name(dataset.name, task, seed, asked)
     oracle = keras_tuner.oracles.RandomSearchOracle(
@@ -202,7 +203,7 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
 
     def run_trial(self, trial) -> dict:
         number = len(self.done) + 1
-        values = self.fixed | suggest(trial.hyperparameters)
+        values = self.fixed | suggest(trial.hyperparameters, crop_lengths(self.dataset.signal))
         own = trials.read(_file(self.path, number), values)
         if own:
             self.found.add(trial.trial_id)

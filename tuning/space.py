@@ -1,14 +1,25 @@
 """What the search chooses from."""
 
+from collections.abc import Sequence
 from itertools import combinations
 
+from ecglib.datasets.contract import SignalContract
 from ecglib.experiment import ENCODERS, FUSIONS
 
 SIZES = range(1, len(ENCODERS) + 1)
 SUBSETS = ["+".join(names) for size in SIZES for names in combinations(ENCODERS, size)]
 
 
-def suggest(hp) -> dict:
+CROPS_S = (0.0, 2.5, 5.0)
+
+
+def crop_lengths(signal: SignalContract) -> list[float]:
+    """Lengths of crops, in s, that windows can be cut into; 0 for the whole window."""
+    window_s = signal.n_samples / signal.sampling_rate_hz
+    return [s for s in CROPS_S if not s or (s < window_s and not signal.around_beats)]
+
+
+def suggest(hp, crops_s: Sequence[float] = (0.0,)) -> dict:
     """Parameters of ``03_train`` for one trial.
 
     Every hyperparameter is declared in every call, so that one call declares the whole space;
@@ -19,10 +30,12 @@ def suggest(hp) -> dict:
     ----------
     hp
         the trial's hyperparameters (`keras_tuner.HyperParameters`).
+    crops_s
+        lengths of crops to choose from, in s (`crop_lengths`).
 
     Returns
     -------
-    branches, fusion, width, features, dropout, learning_rate and weight_decay, as plain
+    branches, fusion, crop_s, width, features, dropout, learning_rate and weight_decay, as plain
     values.
     """
     hp.Choice("representations", SUBSETS)
@@ -36,6 +49,7 @@ def suggest(hp) -> dict:
     return {
         "branches": {name: encoder for name, encoder in branches.items() if encoder},
         "fusion": fusion or "none",
+        "crop_s": hp.Choice("crop_s", list(crops_s)),
         "width": hp.Choice("width", [16, 24, 32]),
         "features": hp.Choice("features", [32, 64, 128]),
         "dropout": hp.Choice("dropout", [0.0, 0.1, 0.2, 0.3, 0.5]),

@@ -81,7 +81,7 @@ def _fitted(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
     keras.backend.clear_session()  # or the models of all trials stay in memory
     pipeline.configure(experiment.seed)
     selection = without_test(dataset.select(experiment.task))
-    views = training.views_of(experiment, dataset.signal)
+    views = training.views_of(experiment, dataset)
     model, history = training.fit(
         experiment, dataset, selection, views, experiment.seed, callbacks=callbacks
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecglib.evaluation.bootstrap import interval, macro_mean, n_ignored, resampled_scores
+from ecglib.evaluation.calibration import calibration_error, log_loss
 from ecglib.evaluation.metrics import MACRO_METRICS, decide, scores
 
 
@@ -44,6 +45,22 @@ def with_intervals(
             own = result["per_class"][name]
             own[metric] = _with_interval(own[metric], resampled[metric][:, k])
     return _without_nan(result)
+
+
+def calibration_scores(y: np.ndarray, raw: np.ndarray, p: np.ndarray, kind: str) -> dict:
+    """Log loss and calibration error of one part, before and after calibration.
+
+    Parameters
+    ----------
+    y, raw, p : arrays (n_windows, n_classes), labels, the model's probabilities, calibrated ones.
+    kind : "multi_label" or "multi_class".
+    """
+    return {
+        "calibration": {
+            "log_loss": {"raw": log_loss(y, raw, kind), "calibrated": log_loss(y, p, kind)},
+            "error": {"raw": calibration_error(y, raw), "calibrated": calibration_error(y, p)},
+        }
+    }
 
 
 def _with_interval(estimate: float, resampled: np.ndarray) -> dict:

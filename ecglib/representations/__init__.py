@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from ecglib.errors import ExperimentError
-from ecglib.preprocessing import BandPass, SignalLayer
+from ecglib.preprocessing import BandPass, Notch, SignalLayer, WaveletDenoise
 from ecglib.representations.frequency import FrequencyView
 from ecglib.representations.scalogram import ScalogramView
 from ecglib.representations.spectrogram import SpectrogramView
@@ -97,6 +97,9 @@ def build_views(
     representations: list[str],
     band_hz: tuple[float, float] = (0.5, 40.0),
     options: dict[str, dict] | None = None,
+    *,
+    notch_hz: float = 0.0,
+    denoise: bool = False,
 ) -> keras.Model:
     """Build the model that turns windows into their representations.
 
@@ -111,6 +114,11 @@ def build_views(
     options : dict of dict
         Arguments by representation, such as ``{"spectrogram": {"window_s": 0.64}}``. Those of a
         representation that is not asked for are checked and not used.
+    notch_hz : float
+        Frequency of the mains, in Hz, that a notch filter takes out before the band-pass; 0 for
+        no notch.
+    denoise : bool
+        Whether noise is taken off in a wavelet transform after the filters.
 
     Returns
     -------
@@ -133,8 +141,11 @@ def build_views(
     for name in options:
         build_view(signal, name, band_hz, options[name])
     window = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
-    low_hz, high_hz = band_hz
-    filtered = BandPass(signal.sampling_rate_hz, low_hz, high_hz, name="band_pass")(window)
+    rate_hz = signal.sampling_rate_hz
+    filtered = Notch(rate_hz, notch_hz, name="notch")(window) if notch_hz else window
+    filtered = BandPass(rate_hz, *band_hz, name="band_pass")(filtered)
+    if denoise:
+        filtered = WaveletDenoise(rate_hz, name="denoise")(filtered)
     views = {
         name: build_view(signal, name, band_hz, options.get(name, {}))(filtered)
         for name in representations

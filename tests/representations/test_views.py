@@ -8,9 +8,10 @@ import pytest
 from backends import gradient, needs_tensorflow
 from keras import ops
 from scipy import signal as scipy_signal
+from sklearn.preprocessing import RobustScaler
 
 from ecglib.errors import ExperimentError
-from ecglib.preprocessing import BandPass
+from ecglib.preprocessing import BandPass, Notch, WaveletDenoise
 from ecglib.representations import (
     VIEWS,
     FrequencyView,
@@ -42,6 +43,7 @@ def sine(frequency_hz, rate_hz=100, n_samples=1000, amplitude_mv=1.0, phase=0.4)
 # (view, sampling rate, samples)
 CASES = [
     (TimeView(100), 1000),
+    (TimeView(360, scale="window"), 480),
     (FrequencyView(100), 1000),
     (FrequencyView(500), 5000),
     (FrequencyView(360, low_hz=0, high_hz=0), 1081),
@@ -72,7 +74,36 @@ def test_shape_and_axes_are_known_before_data(view, n_samples):
     assert view.compute_output_shape((None, n_samples, 3)) == (None, *shape[1:])
     assert tuple(len(axis) for axis in view.axes(n_samples).values()) == shape[1:-1]
     assert shape[-1] == (9 if getattr(view, "phase", False) else 3)
-    assert view.unit.split()[-1].startswith("mV")
+    scaled = getattr(view, "scale", "none") == "window"
+    assert view.unit == "deviations" if scaled else view.unit.split()[-1].startswith("mV")
+
+
+def test_scaled_windows_are_those_of_scikit_learn_whatever_gain_and_outliers():
+    x = noise(500)
+    x[:, 100:110] += 50  # an artefact
+    scaled = np.asarray(TimeView(100, scale="window", dtype="float64")(x))
+    for window, own in zip(x, scaled, strict=True):
+        peer = RobustScaler(unit_variance=True).fit_transform(window)
+        np.testing.assert_allclose(own, peer, atol=1e-3)
+    other = np.asarray(TimeView(100, scale="window", dtype="float64")(3 * x - 2))
+    np.testing.assert_allclose(other, scaled, atol=1e-9)
+    silence = np.asarray(TimeView(100, scale="window")(np.full((1, 500, 2), 0.4, np.float32)))
+    assert not silence.any()
+    assert np.isfinite(gradient(TimeView(100, scale="window"), np.zeros((1, 50, 1)))).all()
+
+
+def test_filters_stand_before_all_views_in_their_order():
+    """Notch, band-pass, denoising: each as the layer alone gives it."""
+    signal = Contract(250, 1000)
+    x = (noise(1000) + sine(50, 250)).astype(np.float32)
+    expected = WaveletDenoise(250)(BandPass(250, 0.5, 40)(Notch(250, 50)(x)))
+    own = build_views(signal, ["time", "frequency"], notch_hz=50.0, denoise=True)
+    np.testing.assert_allclose(np.asarray(own(x)["time"]), np.asarray(expected), atol=1e-5)
+    alone = build_views(signal, ["time"], notch_hz=50.0, denoise=True)
+    np.testing.assert_allclose(np.asarray(alone(x)["time"]), np.asarray(expected), atol=1e-5)
+    no_mains = np.asarray(build_views(signal, ["time"], (0, 0), notch_hz=50.0)(x)["time"])
+    rest = np.abs(np.fft.rfft(no_mains, axis=1))[:, 200] / np.abs(np.fft.rfft(x, axis=1))[:, 200]
+    assert rest.max() < 0.05
 
 
 @pytest.mark.parametrize(("view", "n_samples"), CASES, ids=IDS)

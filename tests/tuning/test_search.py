@@ -7,12 +7,13 @@ import pytest
 from made import small_source
 
 from ecglib import folders, training
+from ecglib.datasets.contract import SignalContract
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writing import write_store
 from ecglib.errors import DatasetError, ExperimentError, LeakError, RunError
 from ecglib.experiment import ENCODERS, FUSIONS, Experiment
 from tuning import search as searching
-from tuning import trials
+from tuning import space, trials
 from tuning.search import search
 from tuning.trials import COMPLETED, FAILED, INFEASIBLE, Trial
 
@@ -47,7 +48,7 @@ def suggested(result):
     return [trial.experiment for trial in result.trials]
 
 
-def tiny(hp):
+def tiny(hp, crops_s):
     """A single branch, and the fusion that is fitted in a way of its own; small ones."""
     fusion = hp.Choice("fusion", ["none", "late_weighted"])
     branches = {"time": "cnn", "frequency": "cnn"} if fusion != "none" else {"frequency": "cnn"}
@@ -122,16 +123,23 @@ def test_a_search_leaves_experiments_and_histories_but_no_weights(real):
 
 def test_suggestions_are_feasible_and_reach_the_whole_space(small_store, carried, tmp_path):
     experiments = suggested(search(small_store, max_trials=300, folder=tmp_path))
-    fusions, branches = set(), set()
+    fusions, branches, crops = set(), set(), set()
     for values in experiments:
         Experiment(**values)
         fusions.add(values["fusion"])
         branches |= set(values["branches"].items())
+        crops.add(values["crop_s"])
         assert (values["fusion"] == "none") == (len(values["branches"]) == 1)
     assert fusions == {"none", *FUSIONS}
     assert branches == {(name, own) for name, encoders in ENCODERS.items() for own in encoders}
+    assert crops == {0.0, 2.5}  # of windows of 4 s
     singles = sum(values["fusion"] == "none" for values in experiments)
     assert 50 < singles < 115  # 4 subsets of 15
+
+
+def test_windows_around_beats_are_not_cut():
+    assert space.crop_lengths(SignalContract(120.0, 480, ("MLII", "V"), around_beats=True)) == [0.0]
+    assert space.crop_lengths(SignalContract(100.0, 1000, ("I",))) == [0.0, 2.5, 5.0]
 
 
 def test_same_seed_same_trials_zero_included(small_store, carried, tmp_path):
@@ -188,7 +196,7 @@ def test_another_question_does_not_continue_an_old_answer(
     folders.append(found(parameters={"batch_size": 32}).folder)
     folders.append(found(small_class_store).folder)
 
-    def smaller(hp):
+    def smaller(hp, crops_s):
         rate = hp.Choice("learning_rate", [1e-3, 2e-3, 3e-3])
         return {"branches": {"time": "cnn"}, "learning_rate": rate}
 
