@@ -12,6 +12,7 @@ from made import short_source
 from ecglib import export, graph, onnx_ops, training
 from ecglib.datasets.writing import write_store
 from ecglib.errors import ExperimentError, RunError
+from ecglib.evaluation.calibration import Calibration
 from ecglib.experiment import Experiment
 from ecglib.representations import build_views
 
@@ -21,6 +22,10 @@ MODELS = {
     "intermediate": {"branches": THREE, "fusion": "intermediate_attention"},
     "late_weighted": {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "late_weighted"},
     "ensemble": {"branches": {"frequency": "cnn"}, "members": 2},
+    "filters": {
+        **{"branches": {"time": "cnn"}, "notch_hz": 30.0, "denoise": True, "scaling": "robust"},
+        **{"view_options": {"time": {"scale": "window"}}},
+    },
     "crops": {"branches": THREE, "fusion": "intermediate_concat", "crop_s": 1.5},
     "crops, late_weighted": {
         **{"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "late_weighted"},
@@ -233,6 +238,7 @@ def test_predictions_of_padded_records_are_those_of_their_measured_crops(how, tm
     assert run.contract["crop_s"] == 1.0
     assert run.contract["crop_hop_s"] == 0
     assert run.contract["aggregation"] == how
+    calibrate = Calibration("multi_class", **run.contract["calibration"])
     stored, model = run.predictions("test"), run.load_model()
     n_measured = store.windows["n_measured"].to_numpy()[stored.rows]
     assert len(set(n_measured)) == 3
@@ -241,7 +247,8 @@ def test_predictions_of_padded_records_are_those_of_their_measured_crops(how, tm
         crops = np.stack([window[s : s + 100] for s in range(0, 301, 50) if s < n])
         each = model.predict(dict(views(crops)), verbose=0)
         expected = each.mean(axis=0) if how == "mean" else each.max(axis=0)
-        assert np.allclose(p, expected / expected.sum(), atol=1e-5)
+        expected = calibrate(expected[None] / expected.sum())[0]
+        assert np.allclose(p, expected, atol=1e-5)
     done = export.export_run(run, tmp_path / "e", ["keras"], store.path.parent)
     assert "stored predictions" in done.compared_with
 

@@ -249,7 +249,7 @@ def test_only_training_batches_are_augmented_cropped_and_drawn(small_store, monk
     monkeypatch.setattr(pipeline, "feed", watched)
     own = made(small_store, epochs=1, sampling="balanced", **CROPPED)
     selection = small_store.select("letters")
-    views = training.views_of(own, small_store.signal)
+    views = training.views_of(own, small_store)
     model, _ = training.fit(own, small_store, selection, views, 0)
     predictor, views = training.scorer(own, small_store, selection, views, model)
     training.predict(predictor, small_store, selection.of("test"), views, 16)

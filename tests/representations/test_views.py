@@ -103,7 +103,7 @@ def test_filters_stand_before_all_views_in_their_order():
     np.testing.assert_allclose(np.asarray(alone(x)["time"]), np.asarray(expected), atol=1e-5)
     no_mains = np.asarray(build_views(signal, ["time"], (0, 0), notch_hz=50.0)(x)["time"])
     rest = np.abs(np.fft.rfft(no_mains, axis=1))[:, 200] / np.abs(np.fft.rfft(x, axis=1))[:, 200]
-    assert rest.max() < 0.05
+    assert rest.max() < 0.1
 
 
 @pytest.mark.parametrize(("view", "n_samples"), CASES, ids=IDS)
@@ -321,7 +321,7 @@ def test_views_cover_the_band_of_the_filter_unless_told_otherwise():
             (["spectrogram"], (0.5, 40), {"spectrogram": {"windows": 1}}),
             ["'windows'", "window_s, hop_s, low_hz, high_hz, floor_mv2_per_hz"],
         ),
-        ((["time"], (0.5, 40), {"time": {"name": "x"}}), ["'name'", "none"]),
+        ((["time"], (0.5, 40), {"time": {"name": "x"}}), ["'name'", "scale"]),
         ((["time"], (0.5, 40), {"spectogram": {}}), ["'spectogram'"]),
         ((["time"], (0.5, 40), {"frequency": {"hop_s": 1}}), ["'hop_s'"]),
         ((["spectrogram"], (0.5, 40), {"spectrogram": {"window_s": 20}}), ["window_s=20", "10 s"]),
