@@ -103,8 +103,8 @@ class BatchFile:
         ]
 
 
-def named_values(pairs: list[str]) -> dict:
-    """What ``--set NAME=VALUE`` options say; the values are YAML.
+def named_values(pairs: list[str], option: str = "--set") -> dict:
+    """What options of the form NAME=VALUE say; the values are YAML.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def named_values(pairs: list[str]) -> dict:
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
-            raise BatchError(f"--set {pair}: expected NAME=VALUE.")
+            raise BatchError(f"{option} {pair}: expected NAME=VALUE.")
         values[name] = yaml.safe_load(value)
     return values
 

@@ -99,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
         "--start", type=float, action="append", default=[], metavar="S",
         help="start of a window in s (default: the middle of the record)",
     )  # fmt: skip
+    own.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="a tabular value that the model looks at, such as age=63; repeatable",
+    )
     own.add_argument("--pad", action="store_true", help="follow a short record by 0 mV")
     own.add_argument("--csv", metavar="FILE", help="also write the table to this file")
     own.add_argument("--runs-dir", **runs)
@@ -253,6 +260,7 @@ def _predict(options) -> int:
     from ecglib.runs import open_run
 
     run = open_run(options.run, options.runs_dir)
+    from ecglib.batch import named_values
     from ecglib.predict import Predictor
     from ecglib.recordings import Given, find_records
 
@@ -262,6 +270,7 @@ def _predict(options) -> int:
         leads=tuple(name.strip() for name in options.leads.split(",") if name.strip()),
         starts_s=tuple(options.start),
         pad=options.pad,
+        values=named_values(options.value, "--value"),
     )
     records = find_records(options.records)
     predictor = Predictor(run)

@@ -11,23 +11,33 @@ from ecglib.splits import LEAKS, require_no_leak
 # What `ecglib.models` builds; a test keeps the two in step. They stand here as well so that an
 # experiment can be checked before Keras is imported.
 ENCODERS = {
-    "time": ("cnn", "cnn_bilstm", "cnn_attention"),
-    "frequency": ("cnn", "cnn_transformer"),
-    "spectrogram": ("cnn2d",),
-    "scalogram": ("cnn2d",),
+    "time": (
+        *("cnn", "cnn_bilstm", "cnn_attention", "cnn_transformer", "resnet1d", "xresnet1d"),
+        *("inception_time", "s4d", "random"),
+    ),
+    "frequency": ("cnn", "cnn_transformer", "mlp", "resnet1d"),
+    "spectrogram": ("cnn2d", "resnet2d", "crnn", "patch_transformer"),
+    "scalogram": ("cnn2d", "resnet2d", "crnn", "patch_transformer"),
+    "tabular": ("mlp",),
 }
 FUSIONS = (
     "early_concat",
     "intermediate_concat",
     "intermediate_gated",
+    "intermediate_film",
+    "intermediate_bilinear",
     "intermediate_attention",
+    "intermediate_cross_attention",
+    "intermediate_bottleneck",
     "late_average",
     "late_weighted",
+    "late_product",
+    "late_stacking",
 )
 LEAST = {
     **dict.fromkeys(("members", "width", "features", "epochs", "batch_size"), 1),
     **dict.fromkeys(("steps_per_epoch", "patience", "seed", "weight_decay"), 0),
-    **dict.fromkeys(("crop_s", "crop_hop_s", "notch_hz"), 0),
+    **dict.fromkeys(("crop_s", "crop_hop_s", "notch_hz", "branch_dropout", "auxiliary"), 0),
 }
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 SAMPLINGS = ("uniform", "balanced")
@@ -53,6 +63,14 @@ class Experiment:
         representation -> encoder, for example ``{"time": "cnn"}``.
     fusion
         how the branches are joined; ``"none"`` for a single branch.
+    branch_dropout
+        chance that a whole branch is dropped from a training window, never all of them; of early
+        and intermediate fusions.
+    missing_branches
+        whether a branch may be missing at prediction: its view is then NaN throughout.
+    auxiliary
+        weight of a loss of each branch by itself, beside that of an intermediate fusion; 0 for
+        none.
     members
         this many equal models with other seeds, their probabilities averaged: the
         ensemble control that a fusion has to beat.
@@ -122,6 +140,9 @@ class Experiment:
     task: str
     branches: dict[str, str]
     fusion: str = "none"
+    branch_dropout: float = 0.0
+    missing_branches: bool = False
+    auxiliary: float = 0.0
     members: int = 1
     band_hz: tuple[float, float] = (0.5, 40.0)
     notch_hz: float = 0.0
@@ -188,8 +209,11 @@ class Experiment:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise ExperimentError(f"{name}={getattr(self, name)}, expected at least {least}.")
-        if not 0 <= self.dropout < 1:
-            raise ExperimentError(f"dropout={self.dropout}, expected at least 0 and below 1.")
+        for name in ("dropout", "branch_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                given = getattr(self, name)
+                raise ExperimentError(f"{name}={given}, expected at least 0 and below 1.")
+        self._check_fusion_options()
         if self.learning_rate <= 0:
             raise ExperimentError(f"learning_rate={self.learning_rate}, expected above 0.")
         if len(self.band_hz) != 2:
@@ -199,6 +223,20 @@ class Experiment:
                 f"members={self.members} with {len(self.branches)} branches; the ensemble control "
                 f"repeats a single branch."
             )
+
+    def _check_fusion_options(self) -> None:
+        """What each option of a fusion needs."""
+        needed = {
+            "branch_dropout": ("early", "intermediate"),
+            "missing_branches": ("early", "intermediate", "late"),
+            "auxiliary": ("intermediate",),
+        }
+        for name, families in needed.items():
+            if getattr(self, name) and not self.fusion.startswith(families):
+                raise ExperimentError(
+                    f"{name}={getattr(self, name)} with fusion={self.fusion!r}; it is an option of "
+                    f"{', '.join(families)} fusions. Leave it out, or choose one of those."
+                )
 
     @classmethod
     def from_parameters(cls, parameters: Mapping, dataset: str, fingerprint: str) -> "Experiment":
@@ -227,7 +265,7 @@ class Experiment:
             weights for a multi-label task, a class without positives in training, or an empty
             part.
         DatasetError
-            no such task.
+            no such task, or no such tabular column.
         LeakError
             a leak that the experiment does not allow by name.
         """
@@ -239,6 +277,7 @@ class Experiment:
         _check_filters(self.band_hz, self.notch_hz, dataset.signal.sampling_rate_hz)
         if self.crop_s:
             _check_crops(self.crop_s, self.crop_hop_s, dataset.signal)
+        dataset.check_tabular(self.tabular_columns(dataset))
         selection = dataset.select(self.task)
         if selection.task.kind == "multi_label" and self.class_weights != "none":
             raise ExperimentError(
@@ -258,6 +297,15 @@ class Experiment:
         where = f"dataset {dataset.name!r}, task {self.task!r}"
         report = dataset.summary["leaks"][selection.task.part]
         return list(dataset.marks) + require_no_leak(report, self.allow_leaks, where)
+
+    def tabular_columns(self, dataset) -> tuple[str, ...]:
+        """The tabular values that the model looks at; none without a tabular branch.
+
+        Those of ``view_options["tabular"]["columns"]``, or the dataset's usual ones.
+        """
+        if "tabular" not in self.branches:
+            return ()
+        return tuple(self.view_options.get("tabular", {}).get("columns", dataset.default_tabular))
 
     def to_dict(self) -> dict:
         """The values, as JSON holds them."""

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -57,14 +57,22 @@ def signal_contract(contract: dict) -> SignalContract:
     return SignalContract(**values | {"leads": tuple(contract["leads"])})
 
 
+def tabular_columns(contract: dict) -> list[str]:
+    """The tabular values that a run looks at, in order; none without a tabular branch."""
+    if "tabular" not in contract["representations"]:
+        return []
+    return contract["view_options"]["tabular"]["columns"]
+
+
 def one_graph(run: Run) -> keras.Model:
     """The run's crops and views, by the layers of its training, joined with its model.
 
     Returns
     -------
     keras.Model
-        From "signal", (n_windows, n_samples, n_leads) in mV, to "probabilities",
-        (n_windows, n_classes). Its layer "contract" holds the contract.
+        From "signal", (n_windows, n_samples, n_leads) in mV, and of a run with a tabular branch
+        "tabular", (n_windows, n_columns), to "probabilities", (n_windows, n_classes). Its layer
+        "contract" holds the contract.
     """
     contract = run.contract
     signal = signal_contract(contract)
@@ -110,7 +118,7 @@ def export_run(
     if path.exists() and not (path / "export.json").is_file():
         raise RunError(f"{path} exists and is no export. Name another folder, or remove it.")
     graph = one_graph(run)
-    windows, expected, compared_with = _windows(run, graph, data_dir)
+    inputs, expected, compared_with = _inputs(run, graph, data_dir)
     try:
         with folders.unfinished(path.parent, "export") as unfinished:
             new = unfinished / "new"
@@ -119,7 +127,7 @@ def export_run(
             differences = {}
             for name in chosen:
                 _WRITERS[name](run, graph, new / FILES[name])
-                p = _READERS[name](new / FILES[name], windows)
+                p = _READERS[name](new / FILES[name], inputs)
                 differences[name] = _difference(name, p, expected, compared_with)
             exported = Exported(path, differences, compared_with, left_out)
             _write_json(new / "contract.json", run.contract)
@@ -136,10 +144,13 @@ def export_run(
 
 
 def _told(run: Run, exported: Exported) -> dict:
+    told = {"signal": "(n_windows, n_samples, n_leads), float32, in mV; see contract.json"}
+    if columns := tabular_columns(run.contract):
+        told["tabular"] = f"(n_windows, {len(columns)}), float32, NaN where missing: {columns}"
     return {
         "run": run.path.name,
         "model": run.experiment.model,
-        "input": "signal: (n_windows, n_samples, n_leads), float32, see contract.json",
+        "inputs": told,
         "output": "probabilities: (n_windows, n_classes), float32, calibrated on validation",
         "files": {name: FILES[name] for name in exported.differences},
         "largest_difference": exported.differences,
@@ -159,19 +170,22 @@ def _left_out(formats: Sequence[str]) -> dict[str, str]:
     return {"onnx": why}
 
 
-def _windows(run: Run, graph: keras.Model, data_dir) -> tuple[np.ndarray, np.ndarray, str]:
-    """Windows in mV, the probabilities that the run gives them, and what they are."""
-    contract = run.contract
+def _inputs(run: Run, graph: keras.Model, data_dir) -> tuple[list, np.ndarray, str]:
+    """An array for each input, the probabilities that the run gives them, and what they are."""
+    contract, columns = run.contract, tabular_columns(run.contract)
     store = folders.data_dir(data_dir) / f"{contract['dataset']}-{contract['fingerprint']}"
     if is_store(store):
         own = run.predictions("test")
         chosen = np.unique(np.linspace(0, len(own.rows) - 1, N_COMPARED).astype(int))
         told = f"the stored predictions of {len(chosen)} test windows"
-        return Dataset(store).read(own.rows[chosen]), own.p[chosen], told
-    shape = (BATCH, contract["n_samples"], len(contract["leads"]))
-    windows = np.random.default_rng(0).normal(0, 0.3, shape).astype(np.float32)
+        dataset, rows = Dataset(store), own.rows[chosen]
+        inputs = [dataset.read(rows), *([dataset.read_tabular(rows, columns)] if columns else [])]
+        return inputs, own.p[chosen], told
+    random = np.random.default_rng(0)
+    shapes = [(BATCH, *x.shape[1:]) for x in graph.inputs]
+    inputs = [random.normal(0, 0.3, shape).astype(np.float32) for shape in shapes]
     told = f"the run's model on {BATCH} random windows: the store {store} is not here"
-    return windows, graph.predict(windows, batch_size=BATCH, verbose=0), told
+    return inputs, graph.predict(inputs, batch_size=BATCH, verbose=0), told
 
 
 def _difference(name: str, p: np.ndarray, expected: np.ndarray, compared_with: str) -> float:
@@ -189,10 +203,10 @@ def _write_keras(run: Run, graph: keras.Model, path: Path) -> None:
     graph.save(path)
 
 
-def _read_keras(path: Path, windows: np.ndarray) -> np.ndarray:
+def _read_keras(path: Path, inputs: list[np.ndarray]) -> np.ndarray:
     graph = keras.models.load_model(path, compile=False, safe_mode=True)
     graph.jit_compile = False
-    return graph.predict(windows, batch_size=BATCH, verbose=0)
+    return graph.predict(inputs, batch_size=BATCH, verbose=0)
 
 
 def _write_saved_model(run: Run, graph: keras.Model, path: Path) -> None:
@@ -201,16 +215,18 @@ def _write_saved_model(run: Run, graph: keras.Model, path: Path) -> None:
     _write_json(path / "assets.extra" / "contract.json", run.contract)
 
 
-def _read_saved_model(path: Path, windows: np.ndarray) -> np.ndarray:
+def _read_saved_model(path: Path, inputs: list[np.ndarray]) -> np.ndarray:
     layer = keras.layers.TFSMLayer(str(path), call_endpoint="serve")
-    return np.concatenate([np.asarray(layer(batch)) for batch in _batches(windows)])
+    batches = (batch if len(batch) > 1 else batch[0] for batch in _batches(inputs))
+    return np.concatenate([np.asarray(layer(batch)) for batch in batches])
 
 
 def _write_onnx(run: Run, graph: keras.Model, path: Path) -> None:
     import onnx
 
     graph = one_graph(run)  # one of its own, for its layers are changed
-    graph(np.zeros((1, *graph.input_shape[1:]), np.float32))  # Keras exports no model unused
+    zeros = [np.zeros((1, *x.shape[1:]), np.float32) for x in graph.inputs]
+    graph(zeros if len(zeros) > 1 else zeros[0])  # Keras exports no model unused
     for layer in _all_layers(graph):
         if isinstance(layer, keras.layers.Normalization):
             # Tensors that a layer holds would become inputs of the ONNX model.
@@ -227,11 +243,12 @@ def _write_onnx(run: Run, graph: keras.Model, path: Path) -> None:
     onnx.save(model, path)
 
 
-def _read_onnx(path: Path, windows: np.ndarray) -> np.ndarray:
+def _read_onnx(path: Path, inputs: list[np.ndarray]) -> np.ndarray:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return np.concatenate([session.run(None, {"signal": own})[0] for own in _batches(windows)])
+    batches = (dict(zip(("signal", "tabular"), own, strict=False)) for own in _batches(inputs))
+    return np.concatenate([session.run(None, batch)[0] for batch in batches])
 
 
 _WRITERS = {"keras": _write_keras, "savedmodel": _write_saved_model, "onnx": _write_onnx}
@@ -239,13 +256,13 @@ _READERS = {"keras": _read_keras, "savedmodel": _read_saved_model, "onnx": _read
 
 
 def _name_ends(graph) -> None:
-    """Call the only output "probabilities", and the first axis of input and output "n_windows"."""
+    """Call the only output "probabilities", and the first axis of all ends "n_windows"."""
     (output,) = graph.output
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = ["probabilities" if name == output.name else name for name in names]
     output.name = "probabilities"
-    for end in (graph.input[0], output):
+    for end in (*graph.input, output):
         end.type.tensor_type.shape.dim[0].dim_param = "n_windows"
 
 
@@ -256,8 +273,9 @@ def _all_layers(model: keras.Model):
             yield from _all_layers(layer)
 
 
-def _batches(windows: np.ndarray) -> list[np.ndarray]:
-    return [windows[start : start + BATCH] for start in range(0, len(windows), BATCH)]
+def _batches(inputs: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    for start in range(0, len(inputs[0]), BATCH):
+        yield [own[start : start + BATCH] for own in inputs]
 
 
 def _write_json(path: Path, values: dict) -> None:

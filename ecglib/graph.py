@@ -183,6 +183,37 @@ class Calibrate(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
+@keras.saving.register_keras_serializable(package="ecglib")
+class ForEachCrop(keras.layers.Layer):
+    """Repeats what belongs to a window for each of its crops.
+
+    Parameters
+    ----------
+    n_crops : int
+        Crops of a window.
+
+    Input shape
+        (n_windows, n_columns).
+
+    Output shape
+        (n_windows * n_crops, n_columns), in the order of `Crops`.
+    """
+
+    def __init__(self, n_crops: int, **kwargs):
+        super().__init__(**kwargs)
+        self.n_crops = n_crops
+
+    def call(self, inputs):
+        return ops.reshape(ops.stack([inputs] * self.n_crops, axis=1), (-1, inputs.shape[1]))
+
+    def compute_output_shape(self, input_shape):
+        n_windows, n_columns = input_shape
+        return (None if n_windows is None else n_windows * self.n_crops, n_columns)
+
+    def get_config(self):
+        return {**super().get_config(), "n_crops": self.n_crops}
+
+
 def of_crops(signal: SignalContract, crop_s: float) -> SignalContract:
     """What the crops of windows are, `crop_s` in s; with 0 the windows themselves."""
     if not crop_s:
@@ -220,7 +251,7 @@ def window_graph(
     signal
         of the whole windows.
     views
-        from crops (or windows) in mV to the representations.
+        from crops (or windows) in mV, and tabular values, to the representations.
     model
         from the representations to probabilities, (n_windows, ..., n_classes).
     contract
@@ -231,29 +262,34 @@ def window_graph(
     -------
     keras.Model
         From "signal", (n_windows, n_samples, n_leads) in mV, to "probabilities",
-        (n_windows, ..., n_classes). Its layer "contract" holds the contract, if it is whole.
+        (n_windows, ..., n_classes). With the representation "tabular" it has a second input of
+        that name, (n_windows, n_columns), NaN where a value is missing. Its layer "contract" holds
+        the contract, if it is whole.
     """
     window = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
     x = Contract(contract, name="contract")(window) if "leads" in contract else window
+    inputs = [window, *(keras.Input(x.shape[1:], name="tabular") for x in views.inputs[1:])]
+    values = inputs[1:]
     crop_s = contract.get("crop_s", 0)
     if crop_s:
         length = of_crops(signal, crop_s).n_samples
         hop_s = contract["crop_hop_s"]
         hop = round(hop_s * signal.sampling_rate_hz) if hop_s else max(1, length // 2)
         cut = Crops(length, hop, name="crops")
-        x = cut(x)
-    of_view = views(x)
+        n_crops = len(cut.starts(signal.n_samples))
+        x, values = cut(x), [ForEachCrop(n_crops, name="for_each_crop")(own) for own in values]
+    of_view = views([x, *values] if values else x)
     # In a list, by name: Keras sorts the keys of a dict and would mix the inputs up.
     p = model([of_view[own.name] for own in model.inputs])
     if crop_s:
-        n_crops, to_one = len(cut.starts(signal.n_samples)), contract["kind"] == "multi_class"
+        to_one = contract["kind"] == "multi_class"
         p = JoinCrops(n_crops, contract["aggregation"], to_one, name="joined", dtype="float32")(
             [p, x]
         )
     if calibration := contract.get("calibration"):
         p = Calibrate(contract["kind"], **calibration, name="calibrate", dtype="float32")(p)
     p = keras.layers.Identity(name="probabilities", dtype="float32")(p)
-    graph = keras.Model(window, p, name="millivolt_to_probability")
+    graph = keras.Model(inputs, p, name="millivolt_to_probability")
     # XLA takes seconds to compile and gives other bits than training did.
     graph.jit_compile = False
     return graph

@@ -1,8 +1,9 @@
 """tf.data: windows -> ``{representation: array}``, labels.
 
 Every view is computed from the same window in the same element, so that views cannot drift apart.
-Only row numbers are shuffled, anew in each pass; a batch is one gather from the memory-mapped
-int16 samples, which become float32 mV in the graph. So memory does not grow with the samples.
+Only row numbers are shuffled, anew in each pass; a batch is gathered from the memory-mapped int16
+samples and becomes float32 mV, a few windows at a time so that they stay in the processor's cache,
+in memory that TensorFlow takes as it is. So memory does not grow with the samples.
 """
 
 import ecglib.quiet  # noqa: F401
@@ -10,6 +11,7 @@ import ecglib.quiet  # noqa: F401
 import functools
 import itertools
 import os
+import weakref
 
 import keras
 import numpy as np
@@ -22,6 +24,8 @@ from ecglib.errors import ExperimentError
 THREADS_VARIABLE = "ECGLIB_THREADS"
 AHEAD = 2  # batches that are ready before they are asked for
 AT_ONCE = min(os.cpu_count() or 1, 4)  # batches that are made at a time
+CACHED = 2**17  # samples that are gathered, converted and scaled before the next ones
+ALIGNED = 64  # bytes; TensorFlow copies an array that begins elsewhere
 
 
 def configure(seed: int) -> None:
@@ -52,6 +56,9 @@ def feed(
 ) -> tf.data.Dataset:
     """Batches of ``({representation: array}, y)`` or ``(..., y, weight)``.
 
+    With tabular values (`Selection.tabular`) the views are given these too; without views the
+    batches then hold ``{"signal": windows, "tabular": values}``.
+
     Parameters
     ----------
     dataset
@@ -59,8 +66,8 @@ def feed(
     selection
         the windows to feed.
     views
-        model from windows (or crops) in mV, (n_windows, n_samples, n_leads), to the views;
-        without it the batches hold the windows in mV themselves.
+        model from windows (or crops) in mV, (n_windows, n_samples, n_leads), and the tabular
+        values, to the views; without it the batches hold the windows in mV themselves.
     batch_size
         windows in a batch; the last batch may be smaller.
     shuffle_seed
@@ -88,38 +95,53 @@ def feed(
     n_samples = crop or dataset.signal.n_samples
     _check_feed(selection, views, n_samples, shard, shuffle_seed, crop or chances is not None)
     passes = _Passes(dataset, selection.rows, shuffle_seed, crop, chances, shard)
-    labels = [np.asarray(selection.y, np.float32)]
-    if weights is not None:
-        labels.append(np.asarray(weights, np.float32))
+    buffers = _Buffers((batch_size, n_samples, len(dataset.signal.leads)))
+    tabular = selection.tabular.shape[1] > 0
+    given = [selection.tabular, selection.y] if tabular else [selection.y]
+    given = [np.asarray(x, np.float32) for x in (given if weights is None else [*given, weights])]
 
-    def read(number, batch):
-        which, offsets = passes.order(int(number))
-        own = slice(int(batch) * batch_size, (int(batch) + 1) * batch_size)
+    def read(place):
+        number, batch = place.tolist()
+        which, offsets = passes.order(number)
+        own = slice(batch * batch_size, (batch + 1) * batch_size)
         rows = selection.rows[which[own]]
-        rest = [array[which[own]] for array in labels]
-        if crop:
-            return dataset.read_crops(rows, offsets[own], crop), *rest
-        return dataset.read_steps(rows), *rest
+        signal_mv = buffers.take(len(rows))
+        n_cached = -(-CACHED // signal_mv[0].size)
+        for start in range(0, len(rows), n_cached):
+            few = slice(start, start + n_cached)
+            if crop:
+                signal_mv[few] = dataset.read_crops(rows[few], offsets[own][few], crop)
+            else:
+                signal_mv[few] = dataset.read_steps(rows[few])
+            signal_mv[few] *= np.float32(STEP_MV)
+        return signal_mv, *(array[which[own]] for array in given)
 
-    def gather(number, batch):
-        types = [tf.int16, *(tf.float32 for _ in labels)]
+    def gather(place):
+        types = [tf.float32, *(tf.float32 for _ in given)]
         # The same numbers give the same batch: without this they would be asked for in turn.
-        steps, *rest = tf.numpy_function(read, [number, batch], types, stateful=False)
-        steps = tf.ensure_shape(steps, (None, n_samples, len(dataset.signal.leads)))
-        rest = [tf.ensure_shape(x, (None, *a.shape[1:])) for x, a in zip(rest, labels, strict=True)]
-        return tf.cast(steps, tf.float32) * STEP_MV, *rest
+        signal_mv, *rest = tf.numpy_function(read, [place], types, stateful=False)
+        signal_mv = tf.ensure_shape(signal_mv, (None, n_samples, len(dataset.signal.leads)))
+        rest = [tf.ensure_shape(x, (None, *a.shape[1:])) for x, a in zip(rest, given, strict=True)]
+        return signal_mv, *rest
 
     def view(signal_mv, *rest):
-        return signal_mv if views is None else views(signal_mv), *rest
+        if not tabular:
+            return signal_mv if views is None else views(signal_mv), *rest
+        values, *rest = rest
+        if views is None:
+            return {"signal": signal_mv, "tabular": values}, *rest
+        return views([signal_mv, values]), *rest
 
     n_batches = -(-passes.n_windows // batch_size)
-    number = tf.data.Dataset.range(1).map(lambda _: tf.numpy_function(passes.next, [], tf.int64))
-    batches = number.flat_map(
-        lambda own: tf.data.Dataset.range(n_batches).map(lambda batch: (own, batch))
-    )
+
+    def places(_):
+        number = tf.numpy_function(passes.next, [], tf.int64)
+        return tf.stack([tf.fill([n_batches], number), tf.range(n_batches, dtype=tf.int64)], axis=1)
+
+    batches = tf.data.Dataset.range(1).map(places).unbatch()
     at_once = {"num_parallel_calls": AT_ONCE, "deterministic": True}
     if augment is None:
-        batches = batches.map(lambda *own: view(*gather(*own)), **at_once)
+        batches = batches.map(lambda place: view(*gather(place)), **at_once)
     else:
         batches = batches.map(gather, **at_once)
         # One after the other, as each draws where the one before stopped.
@@ -129,6 +151,27 @@ def feed(
     options.autotune.enabled = False  # there is nothing to tune, and tuning costs a tenth
     batches = batches.apply(tf.data.experimental.assert_cardinality(n_batches))
     return batches.prefetch(AHEAD).with_options(options)
+
+
+class _Buffers:
+    """Memory for batches of one shape, used again: new memory costs more than filling it."""
+
+    def __init__(self, shape: tuple[int, int, int]):
+        self._shape, self._free = shape, []
+
+    def take(self, n_windows: int) -> np.ndarray:
+        """An array of the first `n_windows`, float32, that nothing else uses any more."""
+        size = int(np.prod(self._shape))
+        try:
+            memory = self._free.pop()
+        except IndexError:
+            memory = np.empty(4 * size + ALIGNED, np.uint8)
+        start = -memory.ctypes.data % ALIGNED
+        # What is made of `lent`, here or by TensorFlow, holds it, as a memoryview is beneath it:
+        # when the last user lets go, `lent` is gone and its memory is free.
+        lent = np.frombuffer(memoryview(memory), np.float32, size, start)
+        weakref.finalize(lent, self._free.append, memory)
+        return lent.reshape(self._shape)[:n_windows]
 
 
 class _Passes:
@@ -178,8 +221,16 @@ def _check_feed(selection, views, n_samples: int, shard, seed, draws: bool) -> N
         )
     if draws and seed is None:
         raise ExperimentError("Random crops and chances need a shuffle_seed; give one.")
-    if views is not None and views.input_shape[1] != n_samples:
+    if views is None:
+        return
+    taken = views.inputs[0].shape[1]
+    if taken != n_samples:
         raise ExperimentError(
-            f"The views take windows of {views.input_shape[1]} samples, {n_samples} would be fed. "
-            f"Build the views for the windows, or for the crops, that are fed."
+            f"The views take windows of {taken} samples, {n_samples} would be fed. Build the views "
+            f"for the windows, or for the crops, that are fed."
+        )
+    if len(views.inputs) > 1 and not selection.tabular.shape[1]:
+        raise ExperimentError(
+            "The views take tabular values, and none were selected. Select the windows with them: "
+            "`Dataset.select(task, columns)`."
         )

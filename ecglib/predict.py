@@ -16,8 +16,8 @@ from ecglib.datasets.contract import Problem
 from ecglib.datasets.store import Dataset
 from ecglib.errors import DatasetError
 from ecglib.evaluation.metrics import decide
-from ecglib.export import BATCH, one_graph, signal_contract
-from ecglib.recordings import Given, Window, find_records, windows_of
+from ecglib.export import BATCH, one_graph, signal_contract, tabular_columns
+from ecglib.recordings import Given, Window, check_values, find_records, tabular_of, windows_of
 from ecglib.runs import Run
 
 REPEATS = 20
@@ -124,10 +124,13 @@ class Predictor:
     def __init__(self, run: Run):
         self.contract = run.contract
         self.signal = signal_contract(run.contract)
+        self.columns = tabular_columns(run.contract)
         self.graph = one_graph(run)
         # After two sizes of a batch TensorFlow traces no third.
         for n in (1, 2):
-            self.graph.predict_on_batch(np.zeros((n, *self.graph.input_shape[1:]), np.float32))
+            self._probabilities(
+                [np.zeros((n, *x.shape[1:]), np.float32) for x in self.graph.inputs]
+            )
 
     def predict(self, windows: Iterable[Window | Problem], keep_signal: bool = False) -> Predicted:
         """Predict windows, batch by batch: memory does not grow with their samples.
@@ -145,8 +148,7 @@ class Predictor:
             own = [one for one in batch if isinstance(one, Window)]
             refused += [one for one in batch if isinstance(one, Problem)]
             if own:
-                signal_mv = np.stack([window.signal_mv for window in own])
-                probabilities.append(np.asarray(self.graph.predict_on_batch(signal_mv)))
+                probabilities.append(self._probabilities(self._inputs(own)))
             none = np.empty((0, len(self.signal.leads)), np.int16)
             kept += own if keep_signal else [dataclasses.replace(w, steps=none) for w in own]
         classes, limits = self.contract["classes"], self.contract["thresholds"]
@@ -180,29 +182,44 @@ class Predictor:
                 return list(itertools.islice((w for w in windows if isinstance(w, Window)), 1))
 
             if windows := first():
-                signal_mv = windows[0].signal_mv[None]
+                inputs = self._inputs(windows)
                 return {
                     "record_s": _median_s(lambda first=first: self.predict(first())),
-                    "model_s": _median_s(lambda x=signal_mv: self.graph.predict_on_batch(x)),
+                    "model_s": _median_s(lambda x=inputs: self._probabilities(x)),
                 }
         raise DatasetError(f"None of {list(map(str, paths))[:5]} can be predicted.")
 
     def _windows(self, paths, given: Given) -> Iterator[Window | Problem]:
+        check_values(given.values, self.columns)
         return windows_of(paths, self.signal, given)
 
+    def _inputs(self, windows: Sequence[Window]) -> list[np.ndarray]:
+        signal_mv = np.stack([window.signal_mv for window in windows])
+        if not self.columns:
+            return [signal_mv]
+        return [signal_mv, np.stack([tabular_of(w, self.columns, self.signal) for w in windows])]
 
-def windows_of_store(dataset: Dataset, rows: np.ndarray) -> Iterator[Window]:
+    def _probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
+        inputs = inputs if len(inputs) > 1 else inputs[0]
+        return np.asarray(self.graph.predict_on_batch(inputs))
+
+
+def windows_of_store(
+    dataset: Dataset, rows: np.ndarray, columns: Sequence[str] = ()
+) -> Iterator[Window]:
     """Windows of a prepared store, by their rows in its window table.
 
-    The start of each counts from the first window of its record.
+    The start of each counts from the first window of its record; `columns` are the tabular values
+    that it carries (`Predictor.columns`).
     """
-    table = dataset.windows
+    table, tabular = dataset.windows, dataset.read_tabular(rows, columns)
     first = table.groupby("record")["start"].min()
-    for row in rows:
+    for row, values in zip(rows, tabular, strict=True):
         (steps,) = dataset.read_steps(np.array([row]))
         record = table["record"].iloc[row]
         start_s = (table["start"].iloc[row] - first[record]) / dataset.signal.sampling_rate_hz
-        yield Window(str(record), float(start_s), steps)
+        known = dict(zip(columns, values.tolist(), strict=True))
+        yield Window(str(record), float(start_s), steps, values=known)
 
 
 def _batches(items: Iterable, n: int) -> Iterator[list]:

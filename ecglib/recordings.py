@@ -5,20 +5,22 @@ the middle of a longer record, steps of 0.001 mV, the checks of `datasets.qualit
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import numbers
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ecglib.datasets import leads
 from ecglib.datasets.contract import Problem, SignalContract
+from ecglib.datasets.heart_rate import HEART_RATE, of_window
 from ecglib.datasets.notes import KEPT, KINDS
 from ecglib.datasets.quality import Quality
 from ecglib.datasets.signals import STEP_MV, mv_per, to_steps
 from ecglib.datasets.table_source import at_rate
 from ecglib.datasets.wfdb_folder import read_headers
 from ecglib.datasets.wfdb_records import read_record
-from ecglib.errors import DatasetError, RecordError
+from ecglib.errors import DatasetError, RecordError, did_you_mean
 
 SUFFIXES = (".hea", ".csv", ".edf", ".bdf", ".npy")
 SIGNAL_FILES = (".dat", ".mat")
@@ -45,6 +47,9 @@ class Given:
         start of each window in the record, in s; empty for one window, the middle.
     pad
         a record that is shorter than the window is followed by 0 mV, instead of being refused.
+    values
+        tabular values by their column, such as ``{"age": 63, "sex": 1}``; they hold for every
+        record.
     """
 
     rate_hz: float = 0.0
@@ -52,6 +57,7 @@ class Given:
     leads: tuple[str, ...] = ()
     starts_s: tuple[float, ...] = ()
     pad: bool = False
+    values: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,12 +74,15 @@ class Window:
         int16 array of shape (n_samples, n_leads), in 0.001 mV.
     notes
         what is odd about it: a lead flat, off or clipped.
+    values
+        tabular values that are known, by their column.
     """
 
     record: str
     start_s: float
     steps: np.ndarray
     notes: tuple[str, ...] = ()
+    values: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def signal_mv(self) -> np.ndarray:
@@ -147,6 +156,58 @@ def windows_of(
                 yield from _windows(own_name, record, signal, given)
         except RecordError as error:
             yield Problem(name, error.kind, str(error))
+
+
+def tabular_of(window: Window, columns: Sequence[str], signal: SignalContract) -> np.ndarray:
+    """The tabular values of a window: what was given, else computed from its beats.
+
+    Parameters
+    ----------
+    window
+        the window.
+    columns
+        names of the values that are wanted, in order.
+    signal
+        what its samples are.
+
+    Returns
+    -------
+    float32 array of shape (n_columns,), NaN where a value is not known.
+    """
+    values = dict(window.values)
+    if set(columns) & set(HEART_RATE) - set(values):
+        found = of_window(window.signal_mv, signal)
+        values = dict(zip(HEART_RATE, found, strict=True)) | values
+    return np.array([values.get(name, np.nan) for name in columns], np.float32)
+
+
+def check_values(values: Mapping[str, float], columns: Sequence[str]) -> None:
+    """Refuse tabular values that a model does not look at, or that are no numbers.
+
+    Parameters
+    ----------
+    values
+        what was given (`Given.values`).
+    columns
+        the columns that the model looks at; none if it looks at no tabular values.
+
+    Raises
+    ------
+    DatasetError
+        a name is no column, or a value no number.
+    """
+    for name, value in values.items():
+        if name not in columns:
+            looks_at = f"only at {', '.join(columns)}" if columns else "at no tabular values"
+            raise DatasetError(
+                f"A value was given for {name!r}, and the model looks {looks_at}. Leave it out, or "
+                f"correct its name.{did_you_mean(name, columns)}"
+            )
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise DatasetError(
+                f"The value of {name!r} is {value!r}, expected a number. Leave it out where it is "
+                f"not known."
+            )
 
 
 def find_records(paths: Sequence[str | Path]) -> list[Path]:
@@ -310,7 +371,7 @@ def _windows(name: str, record, signal: SignalContract, given: Given) -> Iterato
         return
     for start_s in given.starts_s or (None,):
         try:
-            yield _window(name, steps, signal, start_s, given.pad)
+            yield _window(name, steps, signal, start_s, given)
         except RecordError as error:
             where = "" if start_s is None else f"Start {start_s:g} s: "
             yield Problem(name, error.kind, f"{where}{error}")
@@ -321,12 +382,12 @@ def _window(
     steps: np.ndarray,
     signal: SignalContract,
     start_s: float | None,
-    pad: bool,
+    given: Given,
 ) -> Window:
     n, rate_hz = signal.n_samples, signal.sampling_rate_hz
     wanted = f"windows of {n / rate_hz:g} s ({n} samples at {rate_hz:g} Hz)"
     n_more = n - len(steps)
-    if n_more > 0 and not pad:
+    if n_more > 0 and not given.pad:
         raise RecordError(
             "too_short",
             f"The record holds {len(steps) / rate_hz:g} s, the model takes {wanted}. Give a longer "
@@ -351,7 +412,7 @@ def _window(
     if n_more > 0:
         own = np.pad(own, ((0, n_more), (0, 0)))
         notes = (*notes, f"{n_more / rate_hz:g} s of 0 mV at its end")
-    return Window(name, start / rate_hz, own, notes)
+    return Window(name, start / rate_hz, own, notes, given.values)
 
 
 def _checked(name: str, steps: np.ndarray, signal: SignalContract) -> tuple[str, ...]:

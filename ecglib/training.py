@@ -19,6 +19,7 @@ from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import require_one_of
 from ecglib.evaluation import calibration, summary, thresholds
 from ecglib.evaluation.metrics import has_both_outcomes
+from ecglib.evaluation.stacking import fit_stacking
 from ecglib.experiment import Experiment
 
 MEMBER_SEED_STEP = 1000
@@ -70,7 +71,7 @@ def train(
     if runs.exists(path):
         return runs.Run(path)
     marks = experiment.check(dataset)
-    selection = dataset.select(experiment.task)
+    selection = selection_of(experiment, dataset)
     started = time.perf_counter()
     pipeline.configure(experiment.seed)
     views = views_of(experiment, dataset)
@@ -110,7 +111,12 @@ def _fit_members(experiment, dataset, selection, views, verbose, views_in):
 
 def views_of(experiment: Experiment, dataset: Dataset) -> keras.Model:
     """The views of the crops, or of the windows, that the experiment's model looks at."""
-    return graph.views_of(dataset.signal, _processing(experiment))
+    return graph.views_of(dataset.signal, _processing(experiment, dataset))
+
+
+def selection_of(experiment: Experiment, dataset: Dataset) -> Selection:
+    """The windows of the experiment's task, with the tabular values that its model looks at."""
+    return dataset.select(experiment.task, experiment.tabular_columns(dataset))
 
 
 def scorer(
@@ -128,7 +134,7 @@ def scorer(
     require_one_of("views_in", views_in, VIEWS_IN)
     if views_in == "pipeline" and not experiment.crop_s:
         return model, views
-    contract = {"kind": selection.task.kind, **_processing(experiment)}
+    contract = {"kind": selection.task.kind, **_processing(experiment, dataset)}
     return graph.window_graph(dataset.signal, views, model, contract), None
 
 
@@ -161,16 +167,18 @@ def fit(
         features=experiment.features,
         dropout=experiment.dropout,
         seed=seed,
+        branch_dropout=experiment.branch_dropout,
+        missing_branches=experiment.missing_branches,
     )
     cut = graph.of_crops(dataset.signal, experiment.crop_s)
     crop = cut.n_samples if experiment.crop_s else 0
     models.set_scaling(model, _scaling(experiment, dataset, own, views, crop))
     steps = experiment.steps_per_epoch or -(-len(own.rows) // experiment.batch_size)
-    trained, per_branch = models.training_view(model)
+    trained, loss = _trained(model, experiment, kind, seed)
     predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
     in_model = views_in == "model"
     fitted = graph.window_graph(cut, views, trained, {}) if in_model else trained
-    _compile(fitted, per_branch, experiment, kind, steps)
+    _compile(fitted, loss, experiment, steps)
     batches = pipeline.feed(
         dataset,
         own,
@@ -198,9 +206,10 @@ def fit(
         shuffle=False,  # the feed shuffles
         verbose=verbose,
     )
-    if experiment.fusion == "late_weighted":
+    if experiment.fusion in ("late_weighted", "late_stacking"):
         of_branches, _ = scorer(experiment, dataset, selection, views, trained, views_in)
-        _weigh_branches(model, of_branches, score.batches, validation.y, kind)
+        branch_p = of_branches.predict(score.batches, verbose=0)
+        _join_branches(model, experiment.fusion, branch_p, validation.y, kind)
     frame = pd.DataFrame(history.history).rename_axis("epoch").reset_index()
     return model, frame.assign(epoch=frame["epoch"] + 1)
 
@@ -311,28 +320,40 @@ def _medians_and_ranges(batches: Iterable[dict]) -> dict:
     return scaling
 
 
-def _compile(fitted: keras.Model, per_branch: bool, experiment: Experiment, kind, steps) -> None:
-    """Make a model ready to fit: a late fusion is fitted through its branches."""
+def _trained(model: keras.Model, experiment: Experiment, kind: str, seed: int):
+    """What is fitted, with its loss: a late fusion through its branches."""
     loss = (
         keras.losses.BinaryCrossentropy()
         if kind == "multi_label"
         else keras.losses.CategoricalCrossentropy()
     )
+    if experiment.auxiliary:
+        view = models.auxiliary_view(model, experiment.dropout, seed)
+        return view, models.AuxiliaryLoss(loss, experiment.auxiliary)
+    view, per_branch = models.training_view(model)
+    return view, models.BranchLoss(loss) if per_branch else loss
+
+
+def _compile(fitted: keras.Model, loss, experiment: Experiment, steps: int) -> None:
+    """Make a model ready to fit."""
     schedule = keras.optimizers.schedules.CosineDecay(
         experiment.learning_rate, experiment.epochs * steps
     )
     fitted.compile(
         keras.optimizers.AdamW(schedule, weight_decay=experiment.weight_decay),
-        models.BranchLoss(loss) if per_branch else loss,
+        loss,
         jit_compile=False,
     )
     # Variables that the first step would make inside its graph cost a second tracing.
     fitted.optimizer.build(fitted.trainable_variables)
 
 
-def _weigh_branches(model, of_branches, batches, y: np.ndarray, kind: str) -> None:
-    branch_p = of_branches.predict(batches, verbose=0)
-    models.set_weights_of_branches(model, thresholds.fit_weights(y, branch_p, kind))
+def _join_branches(model, fusion: str, branch_p: np.ndarray, y: np.ndarray, kind: str) -> None:
+    """Fit what a late fusion learns on the validation part."""
+    if fusion == "late_weighted":
+        models.set_weights_of_branches(model, thresholds.fit_weights(y, branch_p, kind))
+    else:
+        models.set_stacking(model, *fit_stacking(y, branch_p, kind))
 
 
 def _contract(experiment, dataset, selection, limits, calibrate, marks) -> dict:
@@ -352,19 +373,22 @@ def _contract(experiment, dataset, selection, limits, calibrate, marks) -> dict:
         "leads": list(signal.leads),
         "unit": signal.unit,
         "around_beats": signal.around_beats,
-        **_processing(experiment),
+        **_processing(experiment, dataset),
         "marks": marks,
     }
 
 
-def _processing(experiment: Experiment) -> dict:
+def _processing(experiment: Experiment, dataset: Dataset) -> dict:
     """What is done to a window before the model, and with what the model says of its crops."""
+    options = experiment.view_options
+    if columns := experiment.tabular_columns(dataset):
+        options = options | {"tabular": options.get("tabular", {}) | {"columns": list(columns)}}
     return {
         "band_hz": list(experiment.band_hz),
         "notch_hz": experiment.notch_hz,
         "denoise": experiment.denoise,
         "representations": list(experiment.branches),
-        "view_options": experiment.view_options,
+        "view_options": options,
         "crop_s": experiment.crop_s,
         "crop_hop_s": experiment.crop_hop_s,
         "aggregation": experiment.aggregation,

@@ -26,7 +26,10 @@ def shared_data(name: str) -> Path:
 
 
 def small_source(n_records=96, n_patients=48, seed=0, kind="multi_label", **options):
-    """Records whose classes are easy to tell: A has slow waves, B has fast ones."""
+    """Records whose classes are easy to tell: A has slow waves and is old, B has fast waves.
+
+    The age of every seventh is not known.
+    """
     rng = np.random.default_rng(seed)
     patients = np.arange(n_records) % n_patients
     flags = rng.random((n_records, 2)) < 0.5
@@ -40,8 +43,13 @@ def small_source(n_records=96, n_patients=48, seed=0, kind="multi_label", **opti
         signals += flags[:, column, None, None] * waves
     labels = [[c for c, on in zip("AB", own, strict=True) if on] for own in flags]
     names = [f"r{i:03d}" for i in range(n_records)]
+    age = 40 + 30 * flags[:, 0] + np.arange(n_records) % 5.0
+    age[::7] = np.nan
     table = pd.DataFrame(
-        {"record": names, "patient": [f"p{p:02d}" for p in patients], "labels": labels}
+        {
+            **{"record": names, "patient": [f"p{p:02d}" for p in patients]},
+            **{"labels": labels, "age": age},
+        }
     )
     task = Task("letters", kind, {"A": ["A"], "B": ["B"]})
     return ArraysSource("small", signals, names, table, task, RATE_HZ, LEADS, unit="mV", **options)

@@ -38,15 +38,18 @@ CHANGES = {
     **{"sampling": "balanced", "notch_hz": 50, "denoise": True, "scaling": "robust"},
 }
 CHANGES_OF_CROPS = {"crop_hop_s": 1, "aggregation": "max"}
+CHANGES_OF_FUSIONS = {"branch_dropout": 0.1, "missing_branches": True, "auxiliary": 0.3}
 
 
 def test_every_value_changes_the_hash():
     names = {f.name for f in dataclasses.fields(Experiment)} - {"fusion"}
-    assert set(CHANGES) | set(CHANGES_OF_CROPS) == names
+    assert set(CHANGES) | set(CHANGES_OF_CROPS) | set(CHANGES_OF_FUSIONS) == names
     hashes = {made(**{name: value}).hash for name, value in CHANGES.items()}
     hashes |= {made(crop_s=2.5, **{n: value}).hash for n, value in CHANGES_OF_CROPS.items()}
+    for name, value in CHANGES_OF_FUSIONS.items():
+        hashes.add(made(branches=THREE, fusion="intermediate_concat", **{name: value}).hash)
     fused = {made(branches=THREE, fusion=fusion).hash for fusion in rooms.FUSIONS}
-    n_changes = len(CHANGES) + len(CHANGES_OF_CROPS)
+    n_changes = len(CHANGES) + len(CHANGES_OF_CROPS) + len(CHANGES_OF_FUSIONS)
     assert len(hashes | fused | {made().hash}) == n_changes + len(fused) + 1
 
 
@@ -95,6 +98,13 @@ def test_roles_and_names():
         ({"dropout": 1.0}, "below 1"),
         ({"learning_rate": 0.0}, "expected above 0"),
         ({"band_hz": [0.5]}, "a low and a high edge"),
+        ({"missing_branches": True}, "with fusion='none'; it is an option of early"),
+        (
+            {"branches": THREE, "fusion": "late_average", "branch_dropout": 0.1},
+            "option of early, intermediate fusions",
+        ),
+        ({"branches": THREE, "fusion": "early_concat", "auxiliary": 0.1}, "of intermediate"),
+        ({"branch_dropout": 1.0}, "below 1"),
         ({"notch_hz": -50.0}, "notch_hz=-50.0, expected at least 0"),
         ({"denoise": 1}, "denoise=1 is int, expected bool"),
         ({"scaling": "robst"}, "Did you mean 'robust'"),

@@ -22,6 +22,11 @@ MODELS = {
     "intermediate": {"branches": THREE, "fusion": "intermediate_attention"},
     "late_weighted": {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "late_weighted"},
     "ensemble": {"branches": {"frequency": "cnn"}, "members": 2},
+    "tabular": {"branches": {"tabular": "mlp"}},
+    "crops, tabular": {
+        **{"branches": {"time": "cnn", "tabular": "mlp"}, "fusion": "intermediate_concat"},
+        **{"view_options": {"tabular": {"columns": ["age", "heart_rate_bpm"]}}, "crop_s": 2.0},
+    },
     "filters": {
         **{"branches": {"time": "cnn"}, "notch_hz": 30.0, "denoise": True, "scaling": "robust"},
         **{"view_options": {"time": {"scale": "window"}}},
@@ -51,17 +56,26 @@ def run_of(small_store, tmp_path_factory):
     return run
 
 
+def inputs_of(run, store, rows):
+    """What the exported model is given: windows in mV and, with a tabular branch, values."""
+    inputs = {"signal": store.read(rows)}
+    if "tabular" in run.contract["representations"]:
+        columns = run.contract["view_options"]["tabular"]["columns"]
+        inputs["tabular"] = store.read_tabular(rows, columns)
+    return inputs
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_one_graph_and_its_files_give_the_stored_predictions(name, run_of, small_store, tmp_path):
     run = run_of(name)
     own = run.predictions("test")
-    signal_mv = small_store.read(own.rows)
-    assert np.abs(export.one_graph(run).predict(signal_mv, verbose=0) - own.p).max() < 1e-5
+    inputs = inputs_of(run, small_store, own.rows)
+    assert np.abs(export.one_graph(run).predict(inputs, verbose=0) - own.p).max() < 1e-5
     done = export.export_run(run, tmp_path / "e", FORMATS, small_store.path.parent)
     assert "stored predictions" in done.compared_with
     loaded = keras.models.load_model(done.path / "model.keras", safe_mode=True)
-    assert np.abs(loaded.predict(signal_mv, verbose=0) - own.p).max() < 1e-5
-    assert [x.name for x in loaded.inputs] == ["signal"]
+    assert np.abs(loaded.predict(inputs, verbose=0) - own.p).max() < 1e-5
+    assert [x.name for x in loaded.inputs] == list(inputs)
     assert loaded.output_names == ["probabilities"]
     assert set(done.differences) == set(FORMATS)
     assert max(done.differences.values()) < 1e-5
@@ -107,9 +121,9 @@ def test_onnx_gives_the_stored_predictions(name, run_of, small_store, tmp_path):
     done = export.export_run(run, tmp_path / "e", ["onnx"], small_store.path.parent)
     own, path = run.predictions("test"), done.path / "model.onnx"
     session = onnxruntime.InferenceSession(path)
-    (p,) = session.run(["probabilities"], {"signal": small_store.read(own.rows)})
+    (p,) = session.run(["probabilities"], inputs_of(run, small_store, own.rows))
     assert np.abs(p - own.p).max() < 1e-5
-    (one,) = session.run(["probabilities"], {"signal": small_store.read(own.rows[:1])})
+    (one,) = session.run(["probabilities"], inputs_of(run, small_store, own.rows[:1]))
     assert np.abs(one - own.p[:1]).max() < 1e-5
     (contract,) = [m.value for m in onnx.load(path).metadata_props if m.key == "contract"]
     assert json.loads(contract) == run.contract

@@ -36,6 +36,17 @@ def test_every_view_comes_from_its_own_window_with_its_own_label(small_store, vi
         assert np.allclose(array, expected[name][order], atol=1e-4), name
 
 
+def test_a_batch_that_is_kept_is_not_written_over(small_store):
+    """The memory of a batch is used again, but not while a view of a part of it is left."""
+    selection = small_store.select("letters")
+    batches = pipeline.feed(small_store, selection, None, 8)
+    kept = [np.asarray(x)[1:] for _ in range(3) for x, _ in batches]
+    expected = small_store.read(selection.rows)
+    expected = [expected[start : start + 8][1:] for start in range(0, len(expected), 8)]
+    for own, right in zip(kept, 3 * expected, strict=True):
+        np.testing.assert_array_equal(own, right)
+
+
 def test_without_a_seed_the_order_is_that_of_the_selection(small_store, views):
     selection = small_store.select("letters").of("test")
     arrays, y = collected(pipeline.feed(small_store, selection, views, 4))

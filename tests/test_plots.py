@@ -226,7 +226,7 @@ def test_reliability_of_true_probabilities_lies_on_the_diagonal():
     rng = np.random.default_rng(0)
     p = rng.random((20_000, 2))
     y = rng.random(p.shape) < p
-    (ax,) = plots.reliability(y, p**[1, 2], ["true", "squared"]).axes
+    (ax,) = plots.reliability(y, p ** [1, 2], ["true", "squared"]).axes
     for name, power in (("true", 1), ("squared", 2)):
         curve = line(ax, name)
         x, share = curve.get_xdata(), curve.get_ydata()

@@ -80,7 +80,7 @@ def carry_out(number: int, values: dict, dataset: Dataset, callbacks: tuple = ()
 def _fitted(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
     keras.backend.clear_session()  # or the models of all trials stay in memory
     pipeline.configure(experiment.seed)
-    selection = without_test(dataset.select(experiment.task))
+    selection = without_test(training.selection_of(experiment, dataset))
     views = training.views_of(experiment, dataset)
     model, history = training.fit(
         experiment, dataset, selection, views, experiment.seed, callbacks=callbacks

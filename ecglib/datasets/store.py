@@ -5,17 +5,21 @@ A store is a folder ``<dataset>-<fingerprint>`` with
 - ``signals.npy``: int16, shape (n_samples_of_all_records, n_leads), microvolt steps;
 - ``windows.parquet``: one row a window;
 - ``dataset.json``: signal contract, tasks, provenance, what was left out and why, leaks;
-- ``notes.csv``: one row a record that was left out, or kept although something is odd.
+- ``notes.csv``: one row a record that was left out, or kept although something is odd;
+- ``heart_rate.parquet``: once it was asked for, one row a window (`heart_rate`).
 """
 
 import dataclasses
+import functools
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ecglib.datasets import heart_rate
 from ecglib.datasets.contract import SignalContract, Task
 from ecglib.datasets.signals import STEP_MV
 from ecglib.errors import DatasetError, did_you_mean
@@ -31,7 +35,8 @@ class Selection:
     """The windows that take part in a task.
 
     `rows` index the window table; `y` has shape (n_windows, n_classes), multi-hot or one-hot;
-    `part`, `patients` and `records` have shape (n_windows,).
+    `part`, `patients` and `records` have shape (n_windows,); `tabular` (n_windows, n_columns), with
+    the columns that were asked for.
     """
 
     task: Task
@@ -41,6 +46,7 @@ class Selection:
     part: np.ndarray
     patients: np.ndarray
     records: np.ndarray
+    tabular: np.ndarray
 
     def of(self, part: str) -> "Selection":
         """The windows of one part, in the order of the window table."""
@@ -48,7 +54,7 @@ class Selection:
 
     def take(self, which) -> "Selection":
         """Some of the windows: `which` is a mask, an index array or a slice."""
-        names = ("rows", "y", "part", "patients", "records")
+        names = ("rows", "y", "part", "patients", "records", "tabular")
         return dataclasses.replace(self, **{name: getattr(self, name)[which] for name in names})
 
     def counts(self) -> pd.DataFrame:
@@ -112,6 +118,72 @@ class Dataset:
         n_measured = self.windows["n_measured"].to_numpy()[rows]
         return np.arange(self.signal.n_samples) < n_measured[:, None]
 
+    @property
+    def tabular_columns(self) -> tuple[str, ...]:
+        """The tabular values of a window: those of the source, then `heart_rate.HEART_RATE`."""
+        own = tuple(self.summary["tabular"])
+        return (*own, *(name for name in heart_rate.HEART_RATE if name not in own))
+
+    @property
+    def default_tabular(self) -> tuple[str, ...]:
+        """The columns that a model looks at unless told otherwise: all of them.
+
+        A stretch around one beat is short for heart-rate statistics: there it is only the source's
+        columns, if it has any.
+        """
+        own = tuple(self.summary["tabular"])
+        return own if self.signal.around_beats and own else self.tabular_columns
+
+    def check_tabular(self, columns: Sequence[str]) -> None:
+        """Refuse tabular columns that the dataset does not have; nothing is read.
+
+        Raises
+        ------
+        DatasetError
+            there is no such column.
+        """
+        for name in columns:
+            if name not in self.tabular_columns:
+                raise DatasetError(
+                    f"Dataset {self.name!r} has no tabular column {name!r}. Its columns: "
+                    f"{list(self.tabular_columns)}.{did_you_mean(name, self.tabular_columns)}"
+                )
+
+    def read_tabular(self, rows: np.ndarray, columns: Sequence[str]) -> np.ndarray:
+        """Tabular values of windows.
+
+        The heart-rate statistics of all windows are computed the first time that one is asked for.
+
+        Parameters
+        ----------
+        rows
+            rows of the window table.
+        columns
+            of `tabular_columns`.
+
+        Returns
+        -------
+        float32 array of shape (n_windows, n_columns), NaN where a value is missing.
+
+        Raises
+        ------
+        DatasetError
+            there is no such column.
+        """
+        self.check_tabular(columns)
+        values = np.empty((len(rows), len(columns)), np.float32)
+        for place, name in enumerate(columns):
+            if name in self.summary["tabular"]:
+                values[:, place] = self.windows[name].to_numpy(np.float32)[rows]
+            else:
+                column = heart_rate.HEART_RATE.index(name)
+                values[:, place] = self._heart_rate[rows, column]
+        return values
+
+    @functools.cached_property
+    def _heart_rate(self) -> np.ndarray:
+        return heart_rate.of_store(self)
+
     def task(self, name: str) -> Task:
         """A task by its name.
 
@@ -137,13 +209,20 @@ class Dataset:
             + did_you_mean(name, self.tasks)
         )
 
-    def select(self, task_name: str) -> Selection:
-        """The windows, labels and parts of a task.
+    def select(self, task_name: str, tabular: Sequence[str] = ()) -> Selection:
+        """The windows, labels and parts of a task, and their tabular values.
+
+        Parameters
+        ----------
+        task_name
+            name of the task.
+        tabular
+            of `tabular_columns`, those that are wanted.
 
         Raises
         ------
         DatasetError
-            the dataset has no such task.
+            the dataset has no such task, or no such column.
         """
         task = self.task(task_name)
         y = labels_to_classes(self.windows["labels"], task, self.windows.get("likelihoods"))
@@ -162,6 +241,7 @@ class Dataset:
             part=taken[task.part].to_numpy(dtype=str),
             patients=taken["patient"].to_numpy(dtype=str),
             records=taken["record"].to_numpy(dtype=str),
+            tabular=self.read_tabular(rows, tabular),
         )
 
 

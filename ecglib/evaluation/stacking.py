@@ -12,7 +12,7 @@ from ecglib.evaluation.metrics import check_arrays, check_kind, check_one_hot
 
 # The least and, taken from 1, the largest probability whose logarithm is used; the same as in
 # the layer `ecglib.models.fusion.layers.Stacking`.
-SMALLEST_PROBABILITY = 1e-7
+SMALLEST_PROBABILITY = 2.0**-23
 LARGEST_EXCESS_LOSS = 1e-4
 
 
@@ -66,7 +66,7 @@ def fit_stacking(
     start = np.tile(average, n_classes).ravel()
     options = {"maxiter": 5000, "maxfun": 20000, "ftol": 1e-14, "gtol": 1e-7, "maxcor": 30}
     found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
-    # The curvature is l2 at least, so the loss exceeds its minimum by |gradient|^2 / (2 l2) at most.
+    # As the curvature is l2 at least, this is the most by which the loss exceeds its minimum.
     excess = np.sum(loss_and_gradient(found.x)[1] ** 2) / (2 * l2 * len(x))
     if not excess <= LARGEST_EXCESS_LOSS:
         raise EcgError(

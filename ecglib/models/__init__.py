@@ -9,10 +9,13 @@ from ecglib.models.builder import build_model, join_members
 from ecglib.models.encoders import ENCODERS
 from ecglib.models.fusion import FUSIONS
 from ecglib.models.use import (
+    AuxiliaryLoss,
     BranchLoss,
+    auxiliary_view,
     check_inputs,
     scaling_axes,
     set_scaling,
+    set_stacking,
     set_weights_of_branches,
     training_view,
 )
@@ -20,12 +23,15 @@ from ecglib.models.use import (
 __all__ = [
     "ENCODERS",
     "FUSIONS",
+    "AuxiliaryLoss",
     "BranchLoss",
+    "auxiliary_view",
     "build_model",
     "check_inputs",
     "join_members",
     "scaling_axes",
     "set_scaling",
+    "set_stacking",
     "set_weights_of_branches",
     "training_view",
 ]

@@ -18,14 +18,14 @@ def dense(x, units: int, seeds: Iterator[int], activation: str | None = "relu", 
     return layer(x)
 
 
-def convolve(x, filters: int, size: int, stride: int, seeds: Iterator[int]):
-    """Convolve over one axis, or two if `x` has two, then normalise and rectify.
+def convolution(x, filters: int, size: int, stride: int | tuple[int, int], seeds: Iterator[int]):
+    """Convolve over one axis, or two if `x` has two, without a bias.
 
     The padding is such that any length is taken: n steps become ceil(n / stride).
     """
-    convolution = layers.Conv1D if len(x.shape) == 3 else layers.Conv2D
+    layer = layers.Conv1D if len(x.shape) == 3 else layers.Conv2D
     # No bias: the batch normalisation that follows would take it out again.
-    x = convolution(
+    return layer(
         filters,
         size,
         strides=stride,
@@ -33,9 +33,58 @@ def convolve(x, filters: int, size: int, stride: int, seeds: Iterator[int]):
         use_bias=False,
         kernel_initializer=kernel(seeds),
     )(x)
+
+
+def normalise(x, gamma: str = "ones"):
+    """Normalise each channel over the batch; `gamma` is what its scale starts as."""
     # Keras's momentum of 0.99 needs hundreds of steps before prediction agrees with training.
-    x = layers.BatchNormalization(momentum=0.9)(x)
-    return layers.Activation("relu")(x)
+    return layers.BatchNormalization(momentum=0.9, gamma_initializer=gamma)(x)
+
+
+def convolve_linear(
+    x, filters: int, size: int, stride: int, seeds: Iterator[int], gamma: str = "ones"
+):
+    """Convolve, then normalise: the end of a residual block, or its shortcut."""
+    return normalise(convolution(x, filters, size, stride, seeds), gamma)
+
+
+def convolve(x, filters: int, size: int, stride: int | tuple[int, int], seeds: Iterator[int]):
+    """Convolve over one axis, or two if `x` has two, then normalise and rectify.
+
+    The padding is such that any length is taken: n steps become ceil(n / stride).
+    """
+    return layers.Activation("relu")(normalise(convolution(x, filters, size, stride, seeds)))
+
+
+def add_shortcut(x, shortcut):
+    """Close a residual block: add what went around it, then rectify."""
+    return layers.Activation("relu")(layers.Add()([x, shortcut]))
+
+
+def both_directions(x, units: int, seeds: Iterator[int]):
+    """Read the steps with an LSTM in each direction; what each has read after its last step.
+
+    The last step of the backward one is the *first* of `x`.
+
+    Parameters
+    ----------
+    x : tensor of shape (n_windows, n_steps, n_channels)
+
+    Returns
+    -------
+    tensor of shape (n_windows, 2 * units)
+    """
+    # Made one by one: `Bidirectional` alone copies the seeds, and both would start equal.
+    forward, backward = (
+        layers.LSTM(
+            units,
+            go_backwards=go_backwards,
+            kernel_initializer=kernel(seeds, "GlorotUniform"),
+            recurrent_initializer=kernel(seeds, "Orthogonal"),
+        )
+        for go_backwards in (False, True)
+    )
+    return layers.Bidirectional(forward, backward_layer=backward)(x)
 
 
 def attend(x, seeds: Iterator[int], heads: int = 4):

@@ -4,25 +4,27 @@ import keras
 from keras import layers
 
 from ecglib.errors import ExperimentError, require_one_of
-from ecglib.models.blocks import dense
 from ecglib.models.encoders import ENCODERS, SHORTEST
-from ecglib.models.fusion import FUSIONS, OUTPUT, encode
-from ecglib.models.layers import seed_stream
+from ecglib.models.fusion import FUSIONS, OUTPUT, Branches, alone
+from ecglib.models.fusion.branches import ACTIVATIONS
+from ecglib.models.fusion.layers import FillMissing
+from ecglib.models.layers import MarkMissing, seed_stream
 
-# What of each representation is scaled one by one: leads, or each bin of each lead.
+# What of each representation is scaled one by one: leads, each bin of each lead, or columns.
 SCALED_AXES = {
     "time": (-1,),
     "frequency": (-2, -1),
     "spectrogram": (-2, -1),
     "scalogram": (-2, -1),
+    "tabular": (-1,),
 }
 AXES = {
     "time": ("n_samples", "n_leads"),
     "frequency": ("n_bins", "n_leads"),
     "spectrogram": ("n_frames", "n_bins", "n_leads"),
     "scalogram": ("n_frames", "n_bins", "n_leads"),
+    "tabular": ("n_columns",),
 }
-ACTIVATIONS = {"multi_label": "sigmoid", "multi_class": "softmax"}
 
 
 def build_model(
@@ -35,18 +37,21 @@ def build_model(
     features: int = 64,
     dropout: float = 0.2,
     seed: int = 0,
+    branch_dropout: float = 0.0,
+    missing_branches: bool = False,
 ) -> keras.Model:
     """Build a model with one named input a branch and one output, "probabilities".
 
-    The inputs stand in the order time, frequency, spectrogram, scalogram. Feed a dict of
-    representation -> array, and see `check_inputs`. Each is first scaled by a layer
-    "<representation>_scaling" that does nothing until `set_scaling` is called.
+    The inputs stand in the order time, frequency, spectrogram, scalogram, tabular. Feed a dict
+    of representation -> array, and see `check_inputs`. Each is first scaled by a layer
+    "<representation>_scaling" that does nothing until `set_scaling` is called. A tabular value
+    that is missing is NaN; the encoders see 0 and a mark in its place (`layers.MarkMissing`).
 
     Parameters
     ----------
     inputs : dict of str to tuple of int
         Representation -> shape of one window: time (n_samples, n_leads), frequency (n_bins,
-        n_leads), spectrogram and scalogram (n_frames, n_bins, n_leads).
+        n_leads), spectrogram and scalogram (n_frames, n_bins, n_leads), tabular (n_columns,).
     branches : dict of str to str
         Representation -> name of its encoder in `ENCODERS`; the same keys as `inputs`.
     fusion : str
@@ -64,6 +69,16 @@ def build_model(
     seed : int
         Decides the initial weights and what is dropped. The same values give the same model,
         bit for bit; the state of other random generators neither matters nor changes.
+    branch_dropout : float
+        Chance that a whole branch is dropped from a window in training, never all of them
+        (`fusion.layers.BranchDropout`); at least 0, below 1. Not of late fusions, whose branches
+        are trained each by itself.
+    missing_branches : bool
+        Whether a view that is NaN throughout says that its branch is missing from that window,
+        instead of making the answer NaN. An early or intermediate fusion then sees zeros for it,
+        as under `branch_dropout`, and should be trained with that; a late one joins the answers
+        of the others. A window that lacks every branch is answered as the mean window of the
+        training part is.
 
     Returns
     -------
@@ -77,6 +92,7 @@ def build_model(
     """
     _check_branches(inputs, branches, fusion)
     _check_numbers(n_classes, kind, width, features, dropout)
+    _check_options(fusion, branch_dropout, missing_branches)
     names = [name for name in AXES if name in branches]
     tensors = [keras.Input(inputs[name], name=name) for name in names]
     views = {
@@ -84,21 +100,18 @@ def build_model(
         name: layers.Normalization(SCALED_AXES[name], name=f"{name}_scaling", dtype="float32")(x)
         for name, x in zip(names, tensors, strict=True)
     }
+    present = None
+    if missing_branches:
+        *filled, present = FillMissing(name="fill_missing", dtype="float32")(list(views.values()))
+        views = dict(zip(names, filled, strict=True))
+    if "tabular" in views:
+        marked = MarkMissing(seed=next(seed_stream(seed, "tabular_missing")))
+        views["tabular"] = marked(views["tabular"])
     encoders = {name: ENCODERS[name][branches[name]] for name in names}
-
-    def classify(x, name=OUTPUT):
-        seeds = seed_stream(seed, name if name != OUTPUT else f"{names[0]}_{OUTPUT}")
-        x = layers.Dropout(dropout, seed=next(seeds))(x)
-        return dense(x, n_classes, seeds, ACTIVATIONS[kind], name=name, dtype="float32")
-
-    if fusion == "none":
-        (name,) = names
-        vector = encode(name, views[name], encoders[name], width, features, dropout, seed)
-        output = classify(vector)
-    else:
-        fuse = FUSIONS[fusion]
-        output = fuse(views, encoders, classify, width, features, dropout, seed)
-    return keras.Model(tensors, output, name=fusion if fusion != "none" else names[0])
+    values = (n_classes, kind, width, features, dropout, seed, branch_dropout, present)
+    fuse = FUSIONS.get(fusion, alone)
+    output = fuse(Branches(views, encoders, *values))
+    return keras.Model(tensors, output, name=fusion if fusion != "none" else f"{names[0]}_branch")
 
 
 def join_members(models: list[keras.Model]) -> keras.Model:
@@ -193,3 +206,20 @@ def _check_numbers(n_classes: int, kind: str, width: int, features: int, dropout
             raise ExperimentError(f"{name}={value}, expected at least {least} for a {kind} task.")
     if not 0 <= dropout < 1:
         raise ExperimentError(f"dropout={dropout}, expected a share of at least 0 and below 1.")
+
+
+def _check_options(fusion: str, branch_dropout: float, missing_branches: bool) -> None:
+    if not 0 <= branch_dropout < 1:
+        raise ExperimentError(
+            f"branch_dropout={branch_dropout}, expected a chance of at least 0 and below 1."
+        )
+    if branch_dropout and (fusion == "none" or fusion.startswith("late_")):
+        raise ExperimentError(
+            f"branch_dropout={branch_dropout} with fusion={fusion!r}, expected an early or an "
+            f"intermediate fusion: here no branch is trained together with others. Use 0."
+        )
+    if missing_branches and fusion == "none":
+        raise ExperimentError(
+            "missing_branches=True with fusion='none': without its only branch a model has "
+            "nothing to answer from. Use False, or add a branch."
+        )

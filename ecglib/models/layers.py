@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from ecglib.errors import ExperimentError
+
 
 def seed_stream(seed: int, name: str = "") -> Iterator[int]:
     """Return an endless stream of seeds that depends on `seed` and `name` only.
@@ -106,13 +108,145 @@ class Interpolate(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
+class RandomConvolutions(keras.layers.Layer):
+    """Convolve with random kernels that are never trained; pool over all steps.
+
+    As ROCKET does (Dempster, Petitjean and Webb, "ROCKET: exceptionally fast and accurate time
+    series classification using random convolutional kernels", 2020, arXiv:1910.13051): normal
+    weights less their mean, over a random choice of channels, a bias from [-1, 1]; of each the
+    proportion of positive values and the maximum. The kernels have 9 weights, the middle of its
+    7, 9 and 11, and share out the dilations 1, 2, 4, ... that fit the steps; all are padded.
+
+    The kernels are weights of the layer and saved with it. The proportion has no gradient: an
+    attribution by gradients sees the maximum only.
+
+    Parameters
+    ----------
+    n_kernels : int
+        Number of kernels.
+    seed : int
+        Decides the kernels.
+
+    Input shape
+        (n_windows, n_steps, n_channels), with all but the first known.
+
+    Output shape
+        (n_windows, 2 * n_kernels).
+    """
+
+    LENGTH = 9
+
+    def __init__(self, n_kernels: int, seed: int = 0, **kwargs):
+        # In float32 also where the rest is in float16: values near 0 would change sides.
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.n_kernels = n_kernels
+        self.seed = seed
+
+    def build(self, input_shape):
+        n_steps, n_channels = input_shape[1:]
+        largest = max(0, int(np.log2(max(1, (n_steps - 1) / (self.LENGTH - 1)))))
+        shares = np.array_split(np.arange(self.n_kernels), largest + 1)
+        random = np.random.default_rng(self.seed)
+        self.groups = []
+        for exponent, share in enumerate(shares):
+            if len(share):
+                kernel = _random_kernels(self.LENGTH, n_channels, len(share), random)
+                bias = random.uniform(-1, 1, len(share))
+                dilation = 2**exponent
+                names = (f"kernel_{dilation}", f"bias_{dilation}")
+                weights = map(self._fixed, names, (kernel, bias))
+                self.groups.append((dilation, *weights))
+
+    def _fixed(self, name: str, values: np.ndarray):
+        weight = self.add_weight(name=name, shape=values.shape, trainable=False)
+        weight.assign(values.astype("float32"))
+        return weight
+
+    def call(self, inputs):
+        proportions, maxima = [], []
+        for dilation, kernel, bias in self.groups:
+            x = ops.conv(
+                inputs, kernel, padding="same", data_format="channels_last", dilation_rate=dilation
+            )
+            x = x + bias
+            proportions.append(ops.mean(ops.cast(x > 0, self.compute_dtype), axis=1))
+            maxima.append(ops.max(x, axis=1))
+        return ops.concatenate(proportions + maxima, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], 2 * self.n_kernels)
+
+    def get_config(self):
+        return {**super().get_config(), "n_kernels": self.n_kernels, "seed": self.seed}
+
+
+def _random_kernels(length: int, n_channels: int, n_kernels: int, random) -> np.ndarray:
+    """Kernels of shape (length, n_channels, n_kernels), each on a few of the channels."""
+    kernels = np.zeros((length, n_channels, n_kernels))
+    most = np.log2(min(n_channels, length) + 1)
+    for number in range(n_kernels):
+        n_used = int(2 ** random.uniform(0, most))
+        used = random.choice(n_channels, n_used, replace=False)
+        weights = random.normal(size=(length, n_used))
+        kernels[:, used, number] = weights - weights.mean(axis=0)
+    return kernels
+
+
+@keras.saving.register_keras_serializable(package="ecglib")
+class MarkMissing(keras.layers.Layer):
+    """Put 0 for each missing value (NaN), and append which values are missing.
+
+    After the scaling 0 is the mean of the training windows. In training, values that are there
+    are now and then taken for missing: else the marks would never be learnt where the training
+    windows lack nothing.
+
+    Parameters
+    ----------
+    rate : float
+        Share of the values taken for missing in training, at least 0, below 1.
+    seed : int or None
+        Seed of which these are.
+
+    Input shape
+        (n_windows, n_columns), NaN where a value is missing.
+
+    Output shape
+        (n_windows, 2 * n_columns): the values, then the marks, 1 for missing and 0 else.
+    """
+
+    def __init__(self, rate: float = 0.1, seed: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ExperimentError(f"rate={rate}, expected a share of at least 0 and below 1.")
+        self.rate = rate
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        missing = ops.isnan(inputs)
+        if training and self.rate > 0:
+            drawn = keras.random.uniform(ops.shape(inputs), seed=self.seed_generator)
+            missing = ops.logical_or(missing, drawn < self.rate)
+        values = ops.where(missing, ops.zeros_like(inputs), inputs)
+        return ops.concatenate([values, ops.cast(missing, inputs.dtype)], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], 2 * input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="ecglib")
 class WeightedAverage(keras.layers.Layer):
     """Average the branches with weights that are chosen on validation, not by the gradient.
 
-    The weights start equal; `ecglib.models.set_weights_of_branches` sets them.
+    The weights start equal; `ecglib.models.set_weights_of_branches` sets them. Where a branch is
+    missing those of the others are brought to the sum 1, or made equal if they are all 0.
 
     Input shape
-        (n_windows, n_branches, n_classes), with `n_branches` known.
+        (n_windows, n_branches, n_classes), with `n_branches` known; as the argument `present`,
+        where branches may be missing, (n_windows, n_branches) of 1 and 0.
 
     Output shape
         (n_windows, n_classes).
@@ -126,8 +260,14 @@ class WeightedAverage(keras.layers.Layer):
             trainable=False,
         )
 
-    def call(self, inputs):
-        return ops.einsum("n,bnc->bc", self.branch_weights, inputs)
+    def call(self, inputs, present=None):
+        if present is None:
+            return ops.einsum("n,bnc->bc", self.branch_weights, inputs)
+        weights = present * self.branch_weights
+        total = ops.sum(weights, axis=1, keepdims=True)
+        weights = ops.where(total > 0, weights, present)
+        weights = weights / ops.sum(weights, axis=1, keepdims=True)
+        return ops.einsum("bn,bnc->bc", weights, inputs)
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], input_shape[2])

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 from ecglib.errors import ExperimentError
 from ecglib.models.builder import SCALED_AXES
-from ecglib.models.fusion import BRANCH_OUTPUT, OUTPUT
-from ecglib.models.layers import WeightedAverage
+from ecglib.models.fusion import BRANCH_OUTPUT, OUTPUT, head
+from ecglib.models.fusion.layers import Stacking
+from ecglib.models.layers import WeightedAverage, seed_stream
 
 
 def check_inputs(model: keras.Model, batch: Mapping) -> None:
@@ -78,7 +79,8 @@ def set_scaling(model: keras.Model, scaling: dict[str, tuple]) -> None:
         A model of `build_model`.
     scaling : dict of str to (mean, variance)
         Representation -> arrays of shape (n_leads,) for time and (n_bins, n_leads) for frequency,
-        spectrogram and scalogram, in the unit of the representation and its square.
+        spectrogram and scalogram, (n_columns,) for tabular, in the unit of the representation
+        and its square. Missing tabular values (NaN) must be left out of both.
 
     Raises
     ------
@@ -121,7 +123,8 @@ def _mean_and_variance(name: str, mean, variance, layer) -> tuple[np.ndarray, np
     if not (np.isfinite(mean).all() and np.isfinite(variance).all() and (variance >= 0).all()):
         raise ExperimentError(
             f"The mean or variance of {name!r} holds values that are not finite, or a negative "
-            f"variance. Look for NaN in the training windows."
+            f"variance. Look for NaN in the training windows, and for a tabular column without any "
+            f"value there."
         )
     # In float32 a spread below a millionth of the mean is nothing but rounding.
     constant = variance <= (1e-6 * mean) ** 2
@@ -139,6 +142,50 @@ def training_view(model: keras.Model) -> tuple[keras.Model, bool]:
         return model, False
     branches = model.get_layer(BRANCH_OUTPUT).output
     return keras.Model(model.inputs, branches, name=f"{model.name}_branches"), True
+
+
+def auxiliary_view(model: keras.Model, dropout: float, seed: int) -> keras.Model:
+    """Return the model to fit where each branch is to have a loss of its own besides the fusion's.
+
+    Auxiliary heads keep a branch learning where another one, which learns faster, already
+    explains the labels: Wang, Tran and Feiszli, "What makes training multi-modal classification
+    networks hard?" (2020, arXiv:1905.12681). Their weights start as those of the branch alone.
+    `model` itself stays as it is and has no auxiliary heads.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A model of `build_model` with an intermediate fusion.
+    dropout, seed
+        As given to `build_model`.
+
+    Returns
+    -------
+    keras.Model
+        Its output is (n_windows, 1 + n_branches, n_classes), the fusion's probabilities first,
+        to be used with `AuxiliaryLoss`. It shares its weights with `model`.
+
+    Raises
+    ------
+    ExperimentError
+        If the model does not join features of several branches.
+    """
+    found = {layer.name: layer for layer in model.layers}
+    names = [x.name for x in model.inputs if f"{x.name}_features" in found]
+    if len(names) < 2 or BRANCH_OUTPUT in found:
+        raise ExperimentError(
+            f"Auxiliary losses for the model {model.name!r}, expected an intermediate fusion: a "
+            f"single branch and those of a late fusion have their own loss already, and an early "
+            f"fusion has one encoder for all. Use none."
+        )
+    answer, outputs = found[OUTPUT], [model.output]
+    for name in names:
+        x, part = found[f"{name}_features"].output, f"{name}_probabilities"
+        seeds = seed_stream(seed, part)
+        outputs.append(head(x, answer.units, answer.activation, dropout, seeds, part))
+    rows = [layers.Reshape((1, answer.units), dtype="float32")(p) for p in outputs]
+    output = layers.Concatenate(axis=1, dtype="float32")(rows)
+    return keras.Model(model.inputs, output, name=f"{model.name}_auxiliary")
 
 
 def set_weights_of_branches(model: keras.Model, weights: Sequence[float]) -> None:
@@ -171,6 +218,39 @@ def set_weights_of_branches(model: keras.Model, weights: Sequence[float]) -> Non
             f"negative, with the sum 1."
         )
     layer.set_weights([given])
+
+
+def set_stacking(model: keras.Model, weights, bias) -> None:
+    """Set the weights of the fusion `late_stacking`.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A model of `build_model` with ``fusion="late_stacking"``.
+    weights : array (n_branches, n_classes)
+        The branches in the order of ``model.inputs``; see `ecglib.evaluation.stacking`.
+    bias : array (n_classes,)
+
+    Raises
+    ------
+    ExperimentError
+        If the model has another fusion, or the arrays have another shape or values that are not
+        finite.
+    """
+    layer = next((layer for layer in model.layers if layer.name == OUTPUT), None)
+    if not isinstance(layer, Stacking):
+        raise ExperimentError(
+            f"The model {model.name!r} is not stacked; build it with fusion='late_stacking'."
+        )
+    given = [np.asarray(weights, "float64"), np.asarray(bias, "float64")]
+    shapes = [tuple(variable.shape) for variable in layer.weights]
+    if [x.shape for x in given] != shapes or not all(np.isfinite(x).all() for x in given):
+        raise ExperimentError(
+            f"Weights of shape {given[0].shape} and bias of shape {given[1].shape}, expected "
+            f"{shapes[0]} and {shapes[1]}, branches {[x.name for x in model.inputs]} by classes, "
+            f"all finite."
+        )
+    layer.set_weights(given)
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
@@ -211,3 +291,33 @@ class BranchLoss(keras.losses.Loss):
     def from_config(cls, config):
         base_loss = keras.saving.deserialize_keras_object(config["base_loss"])
         return cls(**{**config, "base_loss": base_loss})
+
+
+@keras.saving.register_keras_serializable(package="ecglib")
+class AuxiliaryLoss(BranchLoss):
+    """The loss of the fusion plus that of each branch's auxiliary head, times a weight.
+
+    Parameters
+    ----------
+    base_loss : keras.losses.Loss
+        The loss of one answer, on (n_windows, n_classes); its own reduction is not used.
+    weight : float
+        What the loss of each branch counts, where that of the fusion counts 1.
+
+    `y_true` is of shape (n_windows, n_classes), `y_pred` of shape (n_windows, 1 + n_branches,
+    n_classes), the fusion first, a sample weight of shape (n_windows,).
+    """
+
+    def __init__(
+        self, base_loss: keras.losses.Loss, weight: float, name="auxiliary_loss", **kwargs
+    ):
+        super().__init__(base_loss, name=name, **kwargs)
+        self.weight = weight
+
+    def call(self, y_true, y_pred):
+        of_fusion = self.base_loss.call(y_true, y_pred[:, 0])
+        n_branches = y_pred.shape[1] - 1
+        return of_fusion + self.weight * n_branches * super().call(y_true, y_pred[:, 1:])
+
+    def get_config(self):
+        return {**super().get_config(), "weight": self.weight}

@@ -1,7 +1,7 @@
-"""The views of a window: time series, frequency spectrum, spectrogram and scalogram.
+"""The views of a window: time series, frequency spectrum, spectrogram, scalogram, and its values.
 
 Each view is a Keras layer without weights that takes windows in mV and knows its output shape,
-its axes in s and Hz and its unit before any data is read.
+its axes in s and Hz and its unit before any data is read. `TabularView` takes values as well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ecglib.preprocessing import BandPass, Notch, SignalLayer, WaveletDenoise
 from ecglib.representations.frequency import FrequencyView
 from ecglib.representations.scalogram import ScalogramView
 from ecglib.representations.spectrogram import SpectrogramView
+from ecglib.representations.tabular import TabularView
 from ecglib.representations.time import TimeView
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "FrequencyView",
     "ScalogramView",
     "SpectrogramView",
+    "TabularView",
     "TimeView",
     "build_view",
     "build_views",
@@ -108,12 +110,13 @@ def build_views(
     signal : SignalContract
         Of the windows: ``sampling_rate_hz``, ``n_samples`` and ``leads`` are read.
     representations : list of str
-        Keys of ``VIEWS``, each once.
+        Keys of ``VIEWS`` or "tabular", each once.
     band_hz : tuple of float
         Edges in Hz of the band-pass filter that stands before all views; 0 leaves the band open.
     options : dict of dict
-        Arguments by representation, such as ``{"spectrogram": {"window_s": 0.64}}``. Those of a
-        representation that is not asked for are checked and not used.
+        Arguments by representation, such as ``{"spectrogram": {"window_s": 0.64}}``; "tabular"
+        needs its ``columns``. Those of a representation that is not asked for are checked and not
+        used.
     notch_hz : float
         Frequency of the mains, in Hz, that a notch filter takes out before the band-pass; 0 for
         no notch.
@@ -123,9 +126,10 @@ def build_views(
     Returns
     -------
     keras.Model
-        From an input "signal" of shape (n_windows, n_samples, n_leads) in mV to a dict
-        ``{representation: array}``. It has no weights; the layer of each view has the name of
-        its representation, and the axes and the unit of it.
+        From an input "signal" of shape (n_windows, n_samples, n_leads) in mV, and with "tabular"
+        a second one, "values", of shape (n_windows, n_columns), to a dict ``{representation:
+        array}``. It has no weights; the layer of each view has the name of its representation,
+        and the axes and the unit of it.
 
     Raises
     ------
@@ -139,7 +143,13 @@ def build_views(
             f"Give at least one representation, and each once. Received: {representations}."
         )
     for name in options:
-        build_view(signal, name, band_hz, options[name])
+        if name != "tabular":
+            build_view(signal, name, band_hz, options[name])
+    if unknown := set(options.get("tabular", {})) - {"columns"}:
+        raise ExperimentError(
+            f"The representation 'tabular' has no option {sorted(unknown)[0]!r}. Its options: "
+            f"columns."
+        )
     window = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
     rate_hz = signal.sampling_rate_hz
     filtered = Notch(rate_hz, notch_hz, name="notch")(window) if notch_hz else window
@@ -149,5 +159,11 @@ def build_views(
     views = {
         name: build_view(signal, name, band_hz, options.get(name, {}))(filtered)
         for name in representations
+        if name != "tabular"
     }
-    return keras.Model(window, views, name="views")
+    if "tabular" not in representations:
+        return keras.Model(window, views, name="views")
+    tabular = TabularView(options.get("tabular", {}).get("columns", ()), name="tabular")
+    values = keras.Input((len(tabular.columns),), name="values")
+    views["tabular"] = tabular([window, values])
+    return keras.Model([window, values], views, name="views")

@@ -9,6 +9,7 @@ from made import LEADS, N_SAMPLES, small_source
 
 from ecglib.datasets import find_stores, open_dataset, prepare
 from ecglib.datasets.contract import Record, Task
+from ecglib.datasets.heart_rate import HEART_RATE, of_window
 from ecglib.datasets.store import Dataset, labels_to_classes
 from ecglib.datasets.writing import write_store
 from ecglib.errors import DatasetError, ExperimentError
@@ -26,6 +27,7 @@ def test_samples_come_back_to_half_a_microvolt(tmp_path):
 
 def test_windows_may_overlap_and_are_read_in_the_order_asked(tmp_path):
     source = small_source(n_records=6, n_patients=6)
+    source.tabular = ()
     long = np.arange(1000)[:, None] * np.array([[0.001, -0.001, 0.002]])
     windows = [
         {"patient": "p", "start": s, "length": N_SAMPLES, "labels": ["A"], "part": "train"}
@@ -144,6 +146,7 @@ def test_kept_gaps_lie_on_a_line_and_the_rule_is_part_of_the_request(tmp_path):
 
 def test_only_the_windows_of_a_long_record_that_hold_a_gap_are_left_out(tmp_path):
     source = small_source(n_records=6, n_patients=6)
+    source.tabular = ()
     rng = np.random.default_rng(0)
     long = rng.standard_normal((3 * N_SAMPLES, 3))
     long[N_SAMPLES + 5] = np.nan
@@ -254,3 +257,43 @@ def test_the_summary_is_plain_json_with_the_leak_report(small_store):
     summary = json.loads((small_store.path / "dataset.json").read_text())
     assert summary["signal"]["unit"] == "mV"
     assert summary["leaks"]["part"]["shared_patients"]["count"] == 0
+
+
+def test_tabular_values_are_those_of_the_rows_asked_for_and_nan_where_missing(tmp_path):
+    source = small_source(n_records=6, n_patients=6)
+    source.tabular = ("age", "sex")
+    source._table = source._table.assign(age=[50.0, None, 61, 62, 90, 18], sex=[0, 1, 1, 0, 1, 0])
+    dataset = write_store(source, tmp_path, progress=False)
+    assert dataset.tabular_columns == ("age", "sex", *HEART_RATE)
+    assert dataset.default_tabular == dataset.tabular_columns
+    found = dataset.read_tabular(np.array([4, 1, 1]), ["sex", "age"])
+    assert found.dtype == np.float32
+    assert np.array_equal(found, [[1, 90], [1, np.nan], [1, np.nan]], equal_nan=True)
+    assert not (dataset.path / "heart_rate.parquet").exists()
+    for ask in (dataset.check_tabular, lambda columns: dataset.select("letters", columns)):
+        with pytest.raises(DatasetError, match=r"column 'agge'.*'rr_max_s'.*mean 'age'"):
+            ask(["age", "agge"])
+    own = dataset.select("letters", ["age"]).of("train")
+    assert np.array_equal(own.tabular, dataset.read_tabular(own.rows, ["age"]), equal_nan=True)
+    assert dataset.select("letters").tabular.shape == (6, 0)
+
+
+def test_a_column_of_the_source_comes_before_a_statistic_of_its_name(tmp_path):
+    source = small_source(n_records=6, n_patients=6)
+    source.tabular = ("rr_max_s",)
+    source._table = source._table.assign(rr_max_s=np.arange(6) / 4)
+    dataset = write_store(source, tmp_path, progress=False)
+    assert sorted(dataset.tabular_columns) == sorted(HEART_RATE)
+    found = dataset.read_tabular(np.arange(6), ["rr_max_s", "rr_min_s"])
+    assert found[:, 0].tolist() == [0, 0.25, 0.5, 0.75, 1, 1.25]
+    expected = of_window(dataset.read(np.arange(6))[3], dataset.signal)
+    assert np.array_equal(found[3, 1], expected[HEART_RATE.index("rr_min_s")], equal_nan=True)
+
+
+def test_around_a_beat_the_values_of_the_source_come_first(mitdb_store):
+    own = ("rr_before_s", "rr_after_s", "rr_mean_s")
+    assert mitdb_store.default_tabular == own
+    assert mitdb_store.tabular_columns == (*own, *HEART_RATE)
+    rows = np.array([3, 2000])
+    table = mitdb_store.windows.iloc[rows][list(own)].to_numpy(np.float32)
+    assert np.array_equal(mitdb_store.read_tabular(rows, own), table)

@@ -11,9 +11,11 @@ SHAPES = {
     "frequency": (20, 2),
     "spectrogram": (8, 10, 2),
     "scalogram": (12, 9, 2),
+    "tabular": (12,),
 }
 N_WINDOWS = 32
 N_CLASSES = 3
+STEPS = 80
 
 
 def tiny_model(branches: dict, fusion: str, kind: str = "multi_label", **changes) -> keras.Model:
@@ -24,12 +26,18 @@ def tiny_model(branches: dict, fusion: str, kind: str = "multi_label", **changes
 
 
 def windows(branches, n_windows: int = N_WINDOWS, seed: int = 0) -> dict[str, np.ndarray]:
-    """Make a batch of noise far from mean 0 and variance 1, as views are."""
+    """Make a batch of noise far from mean 0 and variance 1, as views are.
+
+    Of the tabular values some are missing, in the first column of every third window.
+    """
     random = np.random.default_rng(seed)
-    return {
+    batch = {
         name: random.normal(3.0, 0.1, (n_windows, *SHAPES[name])).astype("float32")
         for name in branches
     }
+    if "tabular" in batch:
+        batch["tabular"][::3, 0] = np.nan
+    return batch
 
 
 def labels(kind: str, n_windows: int = N_WINDOWS, seed: int = 1) -> np.ndarray:
@@ -45,7 +53,7 @@ def scale(model: keras.Model, batch: dict) -> None:
     statistics = {}
     for name, x in batch.items():
         axes = scaling_axes(name, x.ndim)
-        statistics[name] = (x.mean(axis=axes), x.var(axis=axes))
+        statistics[name] = (np.nanmean(x, axis=axes), np.nanvar(x, axis=axes))
     set_scaling(model, statistics)
 
 
@@ -61,6 +69,25 @@ def compiled(model: keras.Model, kind: str, optimizer) -> keras.Model:
     return fitted
 
 
+def settle(model: keras.Model, batch: dict) -> None:
+    """Bring the averages of the normalisations to this batch at once, as training does slowly.
+
+    Before, a deep network predicts with channels that grow from block to block.
+    """
+    found = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    kept = [layer.momentum for layer in found]
+    for layer in found:
+        layer.momentum = 0.0
+    model(batch, training=True)
+    for layer, momentum in zip(found, kept, strict=True):
+        layer.momentum = momentum
+
+
+def initial_weights(model: keras.Model) -> list:
+    """All weights, trained or not, but those that are statistics of the data."""
+    return [w for w in model.weights if "_scaling/" not in w.path and "moving_" not in w.path]
+
+
 def probabilities(model: keras.Model, batch: dict) -> np.ndarray:
     return keras.ops.convert_to_numpy(model(batch, training=False))
 
@@ -73,6 +100,7 @@ def run_model_check(branches: dict, fusion: str, kind: str, folder) -> None:
     """
     model, batch = tiny_model(branches, fusion, kind), windows(branches)
     scale(model, batch)
+    settle(model, batch)
     _check_probabilities(model, batch, kind)
     _check_round_trips(model, batch, folder)
     if kind == "multi_label":
@@ -126,6 +154,11 @@ def _check_round_trips(model, batch, folder):
 def _check_gradients(model, batch, kind):
     fitted = compiled(model, kind, "sgd")
     y = labels(kind)
+    for weight in model.trainable_weights:
+        # A scale that starts at 0 (a residual block that starts as the identity) lets nothing
+        # through at first; it has left 0 after one step.
+        if weight.path.endswith("gamma") and not keras.ops.any(weight):
+            weight.assign(keras.ops.full_like(weight, 0.1))
     gradients = weight_gradients(fitted, batch, lambda outputs: fitted.loss(y, outputs))
     assert len(gradients) == len(model.trainable_weights) > 0
     for weight, gradient in zip(fitted.trainable_weights, gradients, strict=True):
@@ -138,7 +171,7 @@ def _check_seeds(model, branches, fusion, kind):
     same, other = (tiny_model(branches, fusion, kind, seed=seed) for seed in (1, 2))
     kernels = []
     for weight, again, different in zip(
-        model.trainable_weights, same.trainable_weights, other.trainable_weights, strict=True
+        *(initial_weights(own) for own in (model, same, other)), strict=True
     ):
         np.testing.assert_array_equal(weight, again, err_msg=weight.path)
         if "kernel" in weight.path or "embedding" in weight.path:
@@ -151,8 +184,10 @@ def _check_overfitting(branches, fusion, kind):
     model = tiny_model(branches, fusion, kind, dropout=0.0)
     batch, y = windows(branches), labels(kind)
     scale(model, batch)
-    fitted = compiled(model, kind, keras.optimizers.SGD(0.2, momentum=0.9))
-    fitted.fit(batch, y, batch_size=len(y), epochs=60, shuffle=False, verbose=0)
+    fitted = compiled(model, kind, keras.optimizers.Adam(0.01))
+    # The same batch again and again in one epoch: an epoch costs more than such a step.
+    again, same = ({name: np.concatenate([x] * STEPS) for name, x in batch.items()}, [y] * STEPS)
+    fitted.fit(again, np.concatenate(same), batch_size=len(y), shuffle=False, verbose=0)
     assert ((probabilities(model, batch) > 0.5) == (y > 0.5)).mean() > 0.95
 
 
@@ -164,8 +199,9 @@ def _check_mixed_precision(model, branches, fusion, kind):
     finally:
         keras.config.set_dtype_policy(before)
     scale(mixed, batch)
+    settle(mixed, batch)
     assert {weight.dtype for weight in mixed.trainable_weights} == {"float32"}
     p = probabilities(mixed, batch)
     assert p.dtype == np.float32
-    np.testing.assert_allclose(p, probabilities(model, batch), atol=0.005)
+    np.testing.assert_allclose(p, probabilities(model, batch), atol=0.01)
     _check_gradients(mixed, batch, kind)

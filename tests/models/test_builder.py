@@ -40,6 +40,7 @@ ONE = {"inputs": {"time": (128, 2)}, "branches": {"time": "cnn"}, "fusion": "non
             },
             "n_bins=3 .* at least 4",
         ),
+        ({**ONE, "inputs": {"tabular": (5, 1)}, "branches": {"tabular": "mlp"}}, r"\(n_columns\)"),
         ({"kind": "multilabel"}, "Did you mean 'multi_label'"),
         ({"n_classes": 1}, "n_classes=1, expected at least 2"),
         ({"width": 0}, "width=0"),
@@ -63,7 +64,10 @@ def test_the_choices_are_those_of_an_experiment():
         ("frequency", (16, 1)),
         ("spectrogram", (4, 4, 1)),
         ("scalogram", (4, 4, 1)),
+        ("tabular", (1,)),
         ("time", (129, 3)),
+        ("frequency", (17, 3)),
+        ("spectrogram", (7, 9, 3)),
     ],
 )
 def test_every_encoder_takes_the_shortest_view_and_odd_lengths(name, shape):
@@ -95,6 +99,23 @@ def test_early_fusion_sees_each_view_with_and_without_a_time_branch(names):
     for name in names:
         changed = {**batch, name: batch[name][::-1]}
         assert np.abs(probabilities(model, changed) - before).max() > 1e-3
+
+
+def test_missing_tabular_values_reach_the_encoder_as_the_mean_and_a_mark():
+    model, batch = tiny_model({"tabular": "mlp"}, "none"), windows(["tabular"])
+    scale(model, batch)
+    column = batch["tabular"][:, 0]
+    filled = {"tabular": batch["tabular"].copy()}
+    filled["tabular"][:, 0] = np.where(np.isnan(column), np.nanmean(column), column)
+    missing, present = probabilities(model, batch), probabilities(model, filled)
+    assert np.isfinite(missing).all()
+    np.testing.assert_array_equal(
+        (np.abs(missing - present) > 1e-5).any(axis=1), np.isnan(column)
+    )  # only the mark tells them apart
+    marks = next(layer for layer in model.layers if type(layer).__name__ == "MarkMissing")
+    seen = keras.ops.convert_to_numpy(keras.Model(model.inputs, marks.output)(batch))
+    np.testing.assert_allclose(seen[::3, 0], 0)
+    np.testing.assert_array_equal(seen[:, 12:], np.isnan(batch["tabular"]))
 
 
 def test_a_branch_starts_alike_alone_and_in_any_fusion():

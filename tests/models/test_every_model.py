@@ -4,11 +4,21 @@ from check import run_model_check
 from ecglib.models import ENCODERS, FUSIONS
 
 KINDS = ["multi_label", "multi_class"]
-SINGLES = [(name, encoder) for name, encoders in ENCODERS.items() for encoder in encoders]
+SINGLES = [
+    (name, encoder, kind)
+    for name, encoders in ENCODERS.items()
+    for encoder in encoders
+    for kind in KINDS
+    # The same functions as for the spectrogram, see below: what takes long is checked there.
+    if (name, kind) != ("scalogram", "multi_label")
+]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("name", "encoder"), SINGLES)
+def test_a_scalogram_has_the_encoders_of_a_spectrogram():
+    assert ENCODERS["scalogram"] == ENCODERS["spectrogram"]
+
+
+@pytest.mark.parametrize(("name", "encoder", "kind"), SINGLES)
 def test_every_encoder(name, encoder, kind, tmp_path):
     run_model_check({name: encoder}, "none", kind, tmp_path)
 
@@ -16,5 +26,5 @@ def test_every_encoder(name, encoder, kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion(fusion, kind, tmp_path):
-    branches = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d", "scalogram": "cnn2d"}
+    branches = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d", "tabular": "mlp"}
     run_model_check(branches, fusion, kind, tmp_path)

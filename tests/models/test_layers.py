@@ -3,8 +3,16 @@ import numpy as np
 import pytest
 from check import SHAPES, scale, tiny_model, windows
 from scipy.interpolate import interp1d
+from scipy.signal import correlate
 
-from ecglib.models.layers import Interpolate, WeightedAverage, seed_stream
+from ecglib.errors import ExperimentError
+from ecglib.models.layers import (
+    Interpolate,
+    MarkMissing,
+    RandomConvolutions,
+    WeightedAverage,
+    seed_stream,
+)
 
 RANDOM = np.random.default_rng(0)
 
@@ -37,6 +45,65 @@ def test_weighted_average_starts_as_the_mean_and_is_not_trained():
     assert layer.trainable_weights == []
     layer.set_weights([np.array([0.2, 0.0, 0.8])])
     np.testing.assert_allclose(layer(x), 0.2 * x[:, 0] + 0.8 * x[:, 2], atol=1e-6)
+
+
+def test_missing_values_are_0_and_marked():
+    x = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, -2.0]], "float32")
+    expected = [[1, 0, 3, 0, 1, 0], [0, 0, -2, 1, 1, 0]]
+    np.testing.assert_array_equal(MarkMissing()(x), expected)
+    np.testing.assert_array_equal(MarkMissing(rate=0.0)(x, training=True), expected)
+
+
+def test_in_training_a_share_of_the_values_that_are_there_is_taken_for_missing():
+    x = RANDOM.normal(size=(2000, 5)).astype("float32")
+    x[:, 0] = np.nan
+    first, again, other = (
+        keras.ops.convert_to_numpy(MarkMissing(rate=0.1, seed=seed)(x, training=True))
+        for seed in (1, 1, 2)
+    )
+    values, marks = first[:, :5], first[:, 5:]
+    assert (marks[:, 0] == 1).all()
+    assert marks[:, 1:].mean() == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 8000))
+    np.testing.assert_array_equal(values, np.where(marks == 1, 0, x))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0])
+def test_a_rate_that_is_no_share_is_refused(rate):
+    with pytest.raises(ExperimentError, match=f"rate={rate}"):
+        MarkMissing(rate=rate)
+
+
+@pytest.mark.parametrize("n_steps", [20, 100])
+def test_random_convolutions_are_those_of_scipy(n_steps):
+    """One channel, so that a kernel is a row; a dilated one is a row with zeros between."""
+    layer = RandomConvolutions(12, seed=3)
+    x = RANDOM.normal(size=(2, n_steps, 1)).astype("float32")
+    pooled = keras.ops.convert_to_numpy(layer(x))
+    expected = []
+    for dilation, kernels, biases in layer.groups:
+        for kernel, bias in zip(np.asarray(kernels)[:, 0].T, np.asarray(biases), strict=True):
+            spread = np.zeros(8 * dilation + 1)
+            spread[::dilation] = kernel
+            y = [correlate(np.pad(own, 4 * dilation), spread, "valid") for own in x[..., 0]]
+            expected.append((np.mean(np.add(y, bias) > 0, axis=1), np.max(y, axis=1) + bias))
+            assert kernel.sum() == pytest.approx(0, abs=1e-5)
+            assert -1 <= bias <= 1
+    assert len(expected) == 12
+    assert [group[0] for group in layer.groups] == ([1, 2] if n_steps == 20 else [1, 2, 4, 8])
+    proportions, maxima = zip(*expected, strict=True)
+    np.testing.assert_allclose(pooled, np.transpose([*proportions, *maxima]), atol=1e-4)
+
+
+def test_a_random_kernel_looks_at_some_of_the_channels():
+    layer = RandomConvolutions(200, seed=0)
+    layer.build((None, 100, 12))
+    used = np.concatenate([np.asarray(kernels).any(axis=0) for _, kernels, _ in layer.groups], 1)
+    n_used = used.sum(axis=0)
+    # 2 ** uniform(0, log2(10)), cut: 1 to 9 channels, one of them in log10(2) of the kernels
+    assert (n_used.min(), n_used.max()) == (1, 9)
+    assert (n_used == 1).mean() == pytest.approx(np.log10(2), abs=0.1)
 
 
 def test_seed_stream_depends_on_seed_and_name_only():

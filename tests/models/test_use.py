@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ecglib.errors import ExperimentError
 from ecglib.models import (
+    ENCODERS,
     BranchLoss,
     check_inputs,
     join_members,
@@ -68,8 +69,7 @@ class TestCheckInputs:
 class TestScaling:
     @pytest.mark.parametrize("name", SHAPES)
     def test_is_that_of_scikit_learn(self, name):
-        encoder = "cnn" if name in ("time", "frequency") else "cnn2d"
-        model = tiny_model({name: encoder}, "none")
+        model = tiny_model({name: next(iter(ENCODERS[name]))}, "none")
         shape = SHAPES[name]
         # Powers of a spectrum: far from 1, and one constant column.
         batch = windows([name])
@@ -77,11 +77,12 @@ class TestScaling:
         batch[name][..., 1] = 0.1
         axes = scaling_axes(name, len(shape) + 1)
         x = batch[name].astype("float64")
-        n_kept = shape[-1] if name == "time" else shape[-2] * shape[-1]
+        n_kept = shape[-1] if name in ("time", "tabular") else shape[-2] * shape[-1]
         scaler = StandardScaler().fit(x.reshape(-1, n_kept))
         # As a single pass over many batches gives it: for a constant, only nearly 0.
-        variance = np.maximum(np.square(x).mean(axis=axes) - x.mean(axis=axes) ** 2, 0)
-        set_scaling(model, {name: (x.mean(axis=axes), variance)})
+        mean = np.nanmean(x, axis=axes)
+        variance = np.maximum(np.nanmean(np.square(x), axis=axes) - mean**2, 0)
+        set_scaling(model, {name: (mean, variance)})
         batch[name][..., 1] += 0.5
         expected = scaler.transform(batch[name].reshape(-1, n_kept)).reshape(x.shape)
         scaled = keras.Model(model.inputs, model.get_layer(f"{name}_scaling").output)(batch)
@@ -115,7 +116,7 @@ class TestScaling:
             ({}, r"given for \[\], expected exactly \['time'\]"),
             ({"time": (np.zeros(3), np.ones(3))}, r"\(3,\).*expected \(2,\)"),
             ({"time": (np.zeros(2), np.array([1.0, -1.0]))}, "negative variance"),
-            ({"time": (np.array([0.0, np.nan]), np.ones(2))}, "not finite"),
+            ({"time": (np.array([0.0, np.nan]), np.ones(2))}, "not finite.*column without any"),
         ],
     )
     def test_wrong_values_are_refused(self, scaling, message):
