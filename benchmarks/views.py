@@ -96,8 +96,8 @@ def band_pass() -> Figure:
             sosfiltfilt(sos, window, axis=0, padlen=round(PAD_S * RATE_HZ))
 
     sides = {
-        "layer": Side(passes(_layer(BandPass(RATE_HZ, *BAND_HZ), windows), 5), 5 * BATCH),
-        "with SciPy": Side(record_by_record, BATCH),
+        "layer": Side(passes(_layer(BandPass(RATE_HZ, *BAND_HZ), windows), 25), 25 * BATCH),
+        "with SciPy": Side(passes(record_by_record, 5), 5 * BATCH),
     }
     speeds = alternate(sides, ROUNDS, "views.band_pass")
     return Figure(

@@ -157,8 +157,8 @@ def _check_gradients(model, batch, kind):
     for weight in model.trainable_weights:
         # A scale that starts at 0 (a residual block that starts as the identity) lets nothing
         # through at first; it has left 0 after one step.
-        if weight.path.endswith("gamma") and not keras.ops.any(weight):
-            weight.assign(keras.ops.full_like(weight, 0.1))
+        if weight.path.endswith("gamma") and not keras.ops.any(weight.value):
+            weight.assign(keras.ops.full_like(weight.value, 0.1))
     gradients = weight_gradients(fitted, batch, lambda outputs: fitted.loss(y, outputs))
     assert len(gradients) == len(model.trainable_weights) > 0
     for weight, gradient in zip(fitted.trainable_weights, gradients, strict=True):

@@ -2,11 +2,11 @@
 
 Each takes ``(x, width, features, dropout, seed)`` and returns a tensor of shape
 (n_windows, features). `width` scales the channels; those of a paper have its channels at
-``width=64`` unless they say otherwise.
+``width=64`` unless they say otherwise (`s4d` at 256).
 
 What pools over time cannot tell where something stood: right for a finding anywhere in a
 ten-second record, wrong where of several beats only the middle one counts. The small encoders
-add a learned embedding of the place before they pool; `resnet1d`, `xresnet1d`,
+and `s4d` add a learned embedding of the place before they pool; `resnet1d`, `xresnet1d`,
 `inception_time` and `random` pool over time as their papers do. Whatever looks at frequency
 keeps the place of each bin.
 """
