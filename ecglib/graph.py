@@ -289,7 +289,8 @@ def window_graph(
     if calibration := contract.get("calibration"):
         p = Calibrate(contract["kind"], **calibration, name="calibrate", dtype="float32")(p)
     p = keras.layers.Identity(name="probabilities", dtype="float32")(p)
-    graph = keras.Model(inputs, p, name="millivolt_to_probability")
+    # A list of one input would be asked for as a list by a SavedModel.
+    graph = keras.Model(inputs if values else window, p, name="millivolt_to_probability")
     # XLA takes seconds to compile and gives other bits than training did.
     graph.jit_compile = False
     return graph

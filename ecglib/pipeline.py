@@ -1,9 +1,8 @@
 """tf.data: windows -> ``{representation: array}``, labels.
 
 Every view is computed from the same window in the same element, so that views cannot drift apart.
-Only row numbers are shuffled, anew in each pass; a batch is gathered from the memory-mapped int16
-samples and becomes float32 mV, a few windows at a time so that they stay in the processor's cache,
-in memory that TensorFlow takes as it is. So memory does not grow with the samples.
+Only row numbers are shuffled, anew in each pass; a batch is one gather from the memory-mapped
+int16 samples, which become float32 mV in the graph. So memory does not grow with the samples.
 """
 
 import ecglib.quiet  # noqa: F401
@@ -11,7 +10,6 @@ import ecglib.quiet  # noqa: F401
 import functools
 import itertools
 import os
-import weakref
 
 import keras
 import numpy as np
@@ -24,8 +22,6 @@ from ecglib.errors import ExperimentError
 THREADS_VARIABLE = "ECGLIB_THREADS"
 AHEAD = 2  # batches that are ready before they are asked for
 AT_ONCE = min(os.cpu_count() or 1, 4)  # batches that are made at a time
-CACHED = 2**17  # samples that are gathered, converted and scaled before the next ones
-ALIGNED = 64  # bytes; TensorFlow copies an array that begins elsewhere
 
 
 def configure(seed: int) -> None:
@@ -95,7 +91,6 @@ def feed(
     n_samples = crop or dataset.signal.n_samples
     _check_feed(selection, views, n_samples, shard, shuffle_seed, crop or chances is not None)
     passes = _Passes(dataset, selection.rows, shuffle_seed, crop, chances, shard)
-    buffers = _Buffers((batch_size, n_samples, len(dataset.signal.leads)))
     tabular = selection.tabular.shape[1] > 0
     given = [selection.tabular, selection.y] if tabular else [selection.y]
     given = [np.asarray(x, np.float32) for x in (given if weights is None else [*given, weights])]
@@ -105,24 +100,16 @@ def feed(
         which, offsets = passes.order(number)
         own = slice(batch * batch_size, (batch + 1) * batch_size)
         rows = selection.rows[which[own]]
-        signal_mv = buffers.take(len(rows))
-        n_cached = -(-CACHED // signal_mv[0].size)
-        for start in range(0, len(rows), n_cached):
-            few = slice(start, start + n_cached)
-            if crop:
-                signal_mv[few] = dataset.read_crops(rows[few], offsets[own][few], crop)
-            else:
-                signal_mv[few] = dataset.read_steps(rows[few])
-            signal_mv[few] *= np.float32(STEP_MV)
-        return signal_mv, *(array[which[own]] for array in given)
+        steps = dataset.read_crops(rows, offsets[own], crop) if crop else dataset.read_steps(rows)
+        return steps, *(array[which[own]] for array in given)
 
     def gather(place):
-        types = [tf.float32, *(tf.float32 for _ in given)]
+        types = [tf.int16, *(tf.float32 for _ in given)]
         # The same numbers give the same batch: without this they would be asked for in turn.
-        signal_mv, *rest = tf.numpy_function(read, [place], types, stateful=False)
-        signal_mv = tf.ensure_shape(signal_mv, (None, n_samples, len(dataset.signal.leads)))
+        steps, *rest = tf.numpy_function(read, [place], types, stateful=False)
+        steps = tf.ensure_shape(steps, (None, n_samples, len(dataset.signal.leads)))
         rest = [tf.ensure_shape(x, (None, *a.shape[1:])) for x, a in zip(rest, given, strict=True)]
-        return signal_mv, *rest
+        return tf.cast(steps, tf.float32) * STEP_MV, *rest
 
     def view(signal_mv, *rest):
         if not tabular:
@@ -151,27 +138,6 @@ def feed(
     options.autotune.enabled = False  # there is nothing to tune, and tuning costs a tenth
     batches = batches.apply(tf.data.experimental.assert_cardinality(n_batches))
     return batches.prefetch(AHEAD).with_options(options)
-
-
-class _Buffers:
-    """Memory for batches of one shape, used again: new memory costs more than filling it."""
-
-    def __init__(self, shape: tuple[int, int, int]):
-        self._shape, self._free = shape, []
-
-    def take(self, n_windows: int) -> np.ndarray:
-        """An array of the first `n_windows`, float32, that nothing else uses any more."""
-        size = int(np.prod(self._shape))
-        try:
-            memory = self._free.pop()
-        except IndexError:
-            memory = np.empty(4 * size + ALIGNED, np.uint8)
-        start = -memory.ctypes.data % ALIGNED
-        # What is made of `lent`, here or by TensorFlow, holds it, as a memoryview is beneath it:
-        # when the last user lets go, `lent` is gone and its memory is free.
-        lent = np.frombuffer(memoryview(memory), np.float32, size, start)
-        weakref.finalize(lent, self._free.append, memory)
-        return lent.reshape(self._shape)[:n_windows]
 
 
 class _Passes:

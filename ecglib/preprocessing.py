@@ -16,7 +16,7 @@ from scipy.fft import next_fast_len
 from ecglib.errors import ExperimentError, require_one_of
 
 # Samples up to which a filter as a matrix is faster than by Fourier transforms. On two cores, in
-# batches of 64 windows: 480 samples 2 to 3.5 times, 1000 to 1200 1.3 to 1.6 times, 2500 0.8 times.
+# batches of 64 windows: 480 samples 2 to 3.5 times, 1000 to 1200 1.2 to 1.6 times, 2500 0.8 times.
 LONGEST_MATRIX = 1200
 
 

@@ -86,9 +86,8 @@ def train(
     predictions = {part: dataclasses.replace(own, p=calibrate(own.p)) for part, own in raw.items()}
     own = predictions["validation"]
     limits = thresholds.fit_thresholds(own.y, own.p, kind, selection.classes)
-    metrics = {
-        "model": {"parameters": model.count_params(), "seconds": time.perf_counter() - started}
-    }
+    cost = {"parameters": model.count_params(), "multiply_adds": models.multiply_adds(model)}
+    metrics = {"model": cost | {"seconds": time.perf_counter() - started}}
     for part, own in predictions.items():
         scores = summary.with_intervals(own.y, own.p, limits, kind, selection.classes, own.patients)
         before = raw[part].p

@@ -54,11 +54,11 @@ def test_equals_sosfiltfilt_in_float64(rate_hz, seconds, low_hz, high_hz, kind, 
     x = ecg_like(rate_hz, seconds)
     y = np.asarray(BandPass(rate_hz, low_hz, high_hz, dtype="float64")(x))
     assert y.dtype == np.float64
-    # 1e-4 mV is a tenth of a step of the store; matrices are exact, and so are windows too short
-    # for an FFT of another length.
-    exact = x.shape[1] <= LONGEST_MATRIX or (seconds < 4 and low_hz == 0.5)
-    expected = sosfiltfilt(x, rate_hz, edges, kind)
-    np.testing.assert_allclose(y, expected, atol=1e-9 if exact else 1e-4)
+    # 1e-4 mV is a tenth of a step of the store. Matrices are exact; so are, but for the float32 in
+    # which Keras on JAX transforms, windows too short for an FFT of another length.
+    atol = 1e-6 if seconds < 4 and low_hz == 0.5 else 1e-4
+    atol = 1e-9 if x.shape[1] <= LONGEST_MATRIX else atol
+    np.testing.assert_allclose(y, sosfiltfilt(x, rate_hz, edges, kind), atol=atol)
 
 
 def test_equals_sosfiltfilt_with_its_own_padding_as_long_as_it_permits():

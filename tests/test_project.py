@@ -45,6 +45,7 @@ IMPORTS_FROM = {
     "pipeline": {"errors", "quiet", "datasets"},
     "augmentation": {"errors", "quiet", "preprocessing", "datasets"},
     "models": {"errors", "quiet"},
+    "classical": {"quiet", "errors", "datasets", "representations"},
     "evaluation": {"errors"},
     "runs": {"errors", "folders", "experiment", "models", ""},
     "training": {

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ecglib.datasets.contract import Problem, Record, SignalContract, Task
 from ecglib.datasets.download import download as download_files
@@ -40,7 +41,11 @@ BEATS = {symbol for symbols in CLASSES.values() for symbol in symbols} | set(UNK
 RATE_HZ = 120.0
 BEFORE_S, AFTER_S = 2.5, 1.5
 RR_MEAN_OVER = 10
-VERSION = 2  # of what is made of the same files; raise it when that changes
+RR_USUAL_OVER = 200
+LARGEST_RATIO = 3.0  # some gaps between beats are 100 s of ventricular flutter or of noise
+# What of a beat is compared with the patient's earlier beats: from, to, in s from the annotation.
+SPANS_S = {"qrs": (-0.1, 0.12), "p": (-0.25, -0.06)}
+VERSION = 3  # of what is made of the same files; raise it when that changes
 
 RHYTHM_S = 10.0
 RHYTHMS = {
@@ -113,12 +118,12 @@ class MitdbRecords:
                 yield Problem(name, error.kind, str(error))
                 continue
             notes = wfdb.rdann(str(self.folder / name), "atr")
-            windows = self.windows(name, notes.sample / record.sampling_rate_hz, notes, len(steps))
+            windows = self.windows(name, notes.sample / record.sampling_rate_hz, notes, steps)
             if windows:
                 yield Record(name, steps, windows)
 
-    def windows(self, name: str, times_s: np.ndarray, notes, n_samples: int) -> list[dict]:
-        """The windows of a record of `n_samples`.
+    def windows(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> list[dict]:
+        """The windows of a record.
 
         Parameters
         ----------
@@ -128,8 +133,8 @@ class MitdbRecords:
             time of each annotation, in s.
         notes
             the annotations as wfdb reads them.
-        n_samples
-            length of the record at the rate of the contract.
+        steps
+            the record at the rate of the contract, shape (n_samples, n_leads).
         """
         raise NotImplementedError
 
@@ -141,9 +146,10 @@ class MitdbRecords:
 class MitdbSource(MitdbRecords):
     """Beats of the MIT-BIH Arrhythmia Database.
 
-    A window is 2.5 s before to 1.5 s after an annotated beat, at 120 Hz. RR intervals in s are
-    kept as tabular values: to the beat before, to the beat after, and the mean of up to ten
-    intervals before.
+    A window is 2.5 s before to 1.5 s after an annotated beat, at 120 Hz. Its tabular values tell
+    how the beat stands to the patient's own: RR intervals (`rr_intervals`) and likeness to the
+    earlier beats (`likeness`). They know of the next beat's time, and of nothing after it; and
+    nothing of any beat's class.
     """
 
     name = "mitdb"
@@ -167,22 +173,24 @@ class MitdbSource(MitdbRecords):
             description="As aami, with record 202 moved from DS2 to training.",
         ),
     }
-    tabular = ("rr_before_s", "rr_after_s", "rr_mean_s")
+    tabular = (
+        *("rr_before_s", "rr_after_s", "rr_mean_s"),
+        *("rr_before_ratio", "rr_after_ratio", "rr_mean_ratio"),
+        *("rr_before_to_mean_ratio", "rr_before_to_previous_ratio"),
+        *("qrs_correlation_mlii", "qrs_correlation_v", "p_correlation_mlii", "p_correlation_v"),
+        *("qrs_rms_ratio_mlii", "qrs_rms_ratio_v", "p_rms_ratio_mlii", "p_rms_ratio_v"),
+    )
     columns = {}
 
-    def windows(self, name: str, times_s: np.ndarray, notes, n_samples: int) -> list[dict]:
+    def windows(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> list[dict]:
         """One window a beat that is not too near to an edge."""
         is_beat = np.isin(notes.symbol, list(BEATS))
         beats_s, symbols = times_s[is_beat], np.asarray(notes.symbol)[is_beat]
-        rr = np.diff(beats_s, prepend=np.nan, append=np.nan)
-        # rr[0] has no beat before it, so the mean of the last ten starts at the second beat.
-        beat = np.arange(1, len(beats_s))
-        first = np.maximum(0, beat - RR_MEAN_OVER)
-        rr_mean = np.append(np.nan, (beats_s[beat] - beats_s[first]) / (beat - first))
+        values = rr_intervals(beats_s) | likeness(steps, beats_s)
         windows = []
         for i, (beat_s, symbol) in enumerate(zip(beats_s, symbols, strict=True)):
             start = round((beat_s - BEFORE_S) * RATE_HZ)
-            if start < 0 or start + self.signal.n_samples > n_samples:
+            if start < 0 or start + self.signal.n_samples > len(steps):
                 self._lost[f"{aami_class(symbol)} beats at an edge, {data_set(name)}"] += 1
                 continue
             windows.append(
@@ -193,9 +201,7 @@ class MitdbSource(MitdbRecords):
                     "labels": [str(symbol)],
                     "part": part(name),
                     "part_disjoint": "train" if name in SAME_PERSON else part(name),
-                    "rr_before_s": rr[i],
-                    "rr_after_s": rr[i + 1],
-                    "rr_mean_s": rr_mean[i],
+                    **{column: own[i] for column, own in values.items()},
                 }
             )
         return windows
@@ -233,13 +239,13 @@ class MitdbRhythmSource(MitdbRecords):
             window["part"] = str(own)
         yield from given
 
-    def windows(self, name: str, times_s: np.ndarray, notes, n_samples: int) -> list[dict]:
+    def windows(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> list[dict]:
         """The windows in which one rhythm holds throughout."""
         changes = [i for i, symbol in enumerate(notes.symbol) if symbol == "+"]
         starts = np.array([0.0, *times_s[changes]])
         names = ["", *(notes.aux_note[i].strip("\0").lstrip("(") for i in changes)]
         n, windows = self.signal.n_samples, []
-        for start in range(0, n_samples - n + 1, n):
+        for start in range(0, len(steps) - n + 1, n):
             first, last = np.searchsorted(starts, [start / RATE_HZ, (start + n) / RATE_HZ], "right")
             if first != last and (first, last) != (1, 2):
                 self._lost["windows in which the rhythm changes"] += 1
@@ -253,6 +259,88 @@ class MitdbRhythmSource(MitdbRecords):
                 }
             )
         return windows
+
+
+def rr_intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
+    """RR intervals around each beat, in s and relative to the patient's own.
+
+    Taken are the interval to the beat before, that to the beat after, and the mean of up to the
+    last ten. Each is also given as its ratio to the usual interval: the median of up to the last
+    200, that to the beat before included. The interval before is moreover compared with the mean
+    of the last ten, and with the interval before it. Ratios above 3 are 3. What a beat near the
+    start lacks is NaN.
+
+    Parameters
+    ----------
+    beats_s
+        times of all beats of a record, in s.
+
+    Returns
+    -------
+    Column -> array of shape (n_beats,).
+    """
+    rr = np.diff(beats_s, prepend=np.nan, append=np.nan)
+    before, after = rr[:-1], rr[1:]
+    usual = pd.Series(before).rolling(RR_USUAL_OVER, min_periods=1).median().to_numpy()
+    # before[0] has no beat before it, so the mean of the last ten starts at the second beat.
+    beat = np.arange(1, len(beats_s))
+    first = np.maximum(0, beat - RR_MEAN_OVER)
+    mean = np.append(np.nan, (beats_s[beat] - beats_s[first]) / (beat - first))
+    ratios = {
+        "rr_before_ratio": before / usual,
+        "rr_after_ratio": after / usual,
+        "rr_mean_ratio": mean / usual,
+        "rr_before_to_mean_ratio": before / mean,
+        "rr_before_to_previous_ratio": before / np.append(np.nan, before[:-1]),
+    }
+    intervals = {"rr_before_s": before, "rr_after_s": after, "rr_mean_s": mean}
+    return intervals | {name: np.minimum(own, LARGEST_RATIO) for name, own in ratios.items()}
+
+
+def likeness(steps: np.ndarray, beats_s: np.ndarray) -> dict[str, np.ndarray]:
+    """How like a beat is to the mean of all earlier beats of its record, whatever their class.
+
+    Compared are the QRS complex and the stretch where a P wave stands (`SPANS_S`), each lead by
+    itself and without its mean: the correlation with the mean of the earlier beats, and the root
+    mean square over the mean of theirs, at most 3. Both are NaN at the first beat, and where one
+    of the two is flat.
+
+    Parameters
+    ----------
+    steps
+        the record at 120 Hz, shape (n_samples, 2), in any unit.
+    beats_s
+        times of all beats of the record, in s.
+
+    Returns
+    -------
+    Column -> array of shape (n_beats,).
+    """
+    at = np.round(beats_s * RATE_HZ).astype(int)
+    found = {}
+    for span, edges_s in SPANS_S.items():
+        low, high = (round(edge * RATE_HZ) for edge in edges_s)
+        places = np.clip(at[:, None] + np.arange(low, high), 0, len(steps) - 1)
+        own = steps[places].astype(np.float64)
+        own -= own.mean(axis=1, keepdims=True)
+        rms = np.sqrt(np.mean(own**2, axis=1))
+        mean, usual = mean_before(own), mean_before(rms)
+        product = np.mean(own * mean, axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            correlation = product / (rms * np.sqrt(np.mean(mean**2, axis=1)))
+            ratio = np.where(rms * usual > 0, np.minimum(rms / usual, LARGEST_RATIO), np.nan)
+        for lead, name in enumerate(("mlii", "v")):
+            found[f"{span}_correlation_{name}"] = correlation[:, lead]
+            found[f"{span}_rms_ratio_{name}"] = ratio[:, lead]
+    return found
+
+
+def mean_before(values: np.ndarray) -> np.ndarray:
+    """The mean of all rows before each row; NaN in the first."""
+    mean = np.full(values.shape, np.nan)
+    many = np.arange(1, len(values)).reshape(-1, *[1] * (values.ndim - 1))
+    mean[1:] = np.cumsum(values, axis=0)[:-1] / many
+    return mean
 
 
 def aami_class(symbol: str) -> str:

@@ -6,6 +6,7 @@ All are functional Keras 3 models of built-in and registered layers, for any bac
 import ecglib.quiet  # noqa: F401
 
 from ecglib.models.builder import build_model, join_members
+from ecglib.models.cost import multiply_adds
 from ecglib.models.encoders import ENCODERS
 from ecglib.models.fusion import FUSIONS
 from ecglib.models.use import (
@@ -29,6 +30,7 @@ __all__ = [
     "build_model",
     "check_inputs",
     "join_members",
+    "multiply_adds",
     "scaling_axes",
     "set_scaling",
     "set_stacking",

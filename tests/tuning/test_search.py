@@ -89,8 +89,8 @@ def test_labels_of_the_test_part_do_not_matter(real, small_store, monkeypatch):
     """The same trial, with every test label turned round, has the same bits."""
     select = Dataset.select
 
-    def turned(self, task):
-        selection = select(self, task)
+    def turned(self, *asked):
+        selection = select(self, *asked)
         test = selection.part == "test"
         selection.y[test] = 1 - selection.y[test]
         return selection
