@@ -12,6 +12,7 @@ from ecglib.errors import DatasetError, ExperimentError
 from ecglib.experiment import Experiment
 from ecglib.predict import Predictor, windows_of_store
 from ecglib.recordings import Given
+from ecglib.representations import TabularView
 
 AGE = {"tabular": {"columns": ["age"]}}
 
@@ -76,6 +77,18 @@ def test_batches_hold_the_values_of_their_own_windows(small_store):
     (first, _), *_ = pipeline.feed(small_store, selection, None, 16)
     assert set(first) == {"signal", "tabular"}
     assert np.array_equal(first["tabular"], selection.tabular[:16], equal_nan=True)
+
+
+def test_the_view_knows_its_shape_and_columns_before_any_data():
+    view = TabularView(["age", "rr_sd_s"])
+    assert view.compute_output_shape([(None, 400, 3), (None, 2)]) == (None, 2)
+    assert view.axes(400) == {"column": ["age", "rr_sd_s"]}
+    assert TabularView.from_config(view.get_config()).columns == view.columns
+    with pytest.raises(ExperimentError, match="3 values were given"):
+        view.compute_output_shape([(None, 400, 3), (None, 3)])
+    for columns in ([], ["age", "age"]):
+        with pytest.raises(ExperimentError, match="each once"):
+            TabularView(columns)
 
 
 def test_views_that_take_values_are_not_fed_without(small_store):

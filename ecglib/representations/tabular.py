@@ -40,6 +40,10 @@ class TabularView(keras.layers.Layer):
                 f"and each once. A dataset's columns: `Dataset.tabular_columns`."
             )
 
+    def axes(self, n_samples: int) -> dict[str, list[str]]:
+        """Give ``{"column": names}``, whatever the length of the windows."""
+        return {"column": self.columns}
+
     def compute_output_shape(self, input_shape):
         _, (n_windows, n_columns) = input_shape
         if n_columns != len(self.columns):
