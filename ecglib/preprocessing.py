@@ -30,6 +30,28 @@ def number(name: str, value: float, unit: str, minimum: float = 0.0) -> float:
     return float(value)
 
 
+def quantile_over_time(x, share: float):
+    """Give the quantile of each lead over the samples, interpolated as NumPy does.
+
+    The same on all backends: on PyTorch `keras.ops.median` takes the lower of two middles, and
+    `keras.ops.quantile` computes in float32.
+
+    Parameters
+    ----------
+    x : tensor of shape (n_windows, n_samples, n_leads), with a known n_samples
+    share : float
+        From 0 to 1; 0.5 is the median.
+
+    Returns
+    -------
+    tensor of shape (n_windows, 1, n_leads)
+    """
+    ordered, place = ops.sort(x, axis=1), share * (x.shape[1] - 1)
+    low = math.floor(place)
+    below, above = ordered[:, low : low + 1], ordered[:, math.ceil(place) : math.ceil(place) + 1]
+    return below + (above - below) * (place - low)
+
+
 class SignalLayer(keras.layers.Layer):
     """What the layers that take ECG windows share.
 
@@ -415,7 +437,7 @@ class WaveletDenoise(SignalLayer):
         for _ in range(self.n_levels):
             x, detail = self._split(x)
             details.append(detail)
-        noise = ops.median(ops.abs(details[0]), axis=1, keepdims=True) * self._threshold
+        noise = quantile_over_time(ops.abs(details[0]), 0.5) * self._threshold
         for detail in reversed(details):
             drawn = ops.sign(detail) * ops.relu(ops.abs(detail) - noise)
             x = self._join(x[:, : detail.shape[1]], drawn)
@@ -424,7 +446,9 @@ class WaveletDenoise(SignalLayer):
     def _split(self, x):
         """One level: (n, n_samples, 1) to two of (n, about n_samples / 2, 1)."""
         n_taps = len(self._analysis)
-        x = ops.pad(x, ((0, 0), (n_taps - 2, n_taps - 1), (0, 0)), mode="symmetric")
+        # Not `ops.pad(mode="symmetric")`: on PyTorch that repeats the last sample.
+        before, after = x[:, : n_taps - 2], x[:, -(n_taps - 1) :]
+        x = ops.concatenate([ops.flip(before, axis=1), x, ops.flip(after, axis=1)], axis=1)
         kernel = ops.convert_to_tensor(self._analysis, self.compute_dtype)
         x = ops.conv(x, kernel, strides=2, padding="valid", data_format="channels_last")
         return x[..., :1], x[..., 1:]

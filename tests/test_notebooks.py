@@ -85,7 +85,7 @@ def test_train_and_compare_run_with_pictures(places):
         {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "intermediate_gated"},
     ):
         shown = execute("03_train.ipynb", folder, **own, **parameters)
-        assert pictures(shown) == 2
+        assert pictures(shown) == 3
     shown = execute("04_compare.ipynb", folder, runs_dir=folder / "runs")
     assert pictures(shown) == 2
     text = json.dumps(shown)
