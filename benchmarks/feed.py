@@ -126,7 +126,7 @@ def views() -> Figure:
 
 
 def waiting() -> Figure:
-    """Share of the training time not spent waiting for data, the worst of all encoders."""
+    """Share of the training time not spent waiting for data, the worst encoder of a signal view."""
     from ecglib.models import ENCODERS
 
     branches = [(r, e) for r, own in ENCODERS.items() if r != "tabular" for e in own]

@@ -37,8 +37,7 @@ def features(
 ) -> tuple[np.ndarray, list[str]]:
     """Values that describe each window.
 
-    - the tabular values that are usual for the dataset, and each ``rr_*_s`` of the source over its
-      ``rr_mean_s``;
+    - the tabular values that are usual for the dataset;
     - of each lead the amplitude in 8 bands, evenly wide in the logarithm of frequency, in dB re
       1 mV, from the view `frequency`;
     - of each lead least, greatest and standard deviation, in mV, of the view `time`;
@@ -75,8 +74,8 @@ def features(
             of_view = {name: keras.ops.convert_to_numpy(x) for name, x in of_view.items()}
             values[own] = _of_leads(of_view["time"], of_view["frequency"], bands, steps)
             bar.update(len(values[own]))
-    tabular, tabular_names = _of_table(dataset, selection)
-    return np.concatenate([tabular, values], axis=1), [*tabular_names, *names]
+    tabular = dataset.read_tabular(selection.rows, dataset.default_tabular)
+    return np.concatenate([tabular, values], axis=1), [*dataset.default_tabular, *names]
 
 
 def fit_baseline(
@@ -159,18 +158,6 @@ def predict_baseline(estimator, x: np.ndarray, n_classes: int, kind: str) -> np.
 
 def _n_threads() -> int:
     return int(os.environ.get("ECGLIB_THREADS", "0")) or -1  # as `ecglib.pipeline.configure`
-
-
-def _of_table(dataset: Dataset, selection: Selection) -> tuple[np.ndarray, list[str]]:
-    """The tabular values, and the source's RR intervals over their mean."""
-    names = dataset.default_tabular
-    values = dataset.read_tabular(selection.rows, names)
-    of = dict(zip(names, values.T, strict=True))
-    own = [n for n in dataset.summary["tabular"] if n.startswith("rr_") and n != "rr_mean_s"]
-    own = [n for n in own if n in of] if "rr_mean_s" in of else []
-    relative = [of[n] / np.where(of["rr_mean_s"] > 0, of["rr_mean_s"], np.nan) for n in own]
-    names = [*names, *(f"{n.removesuffix('_s')}_relative" for n in own)]
-    return np.column_stack([values, *relative]), names
 
 
 def _bands(frequency_hz: np.ndarray) -> list[np.ndarray]:

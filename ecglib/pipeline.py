@@ -91,25 +91,8 @@ def feed(
     n_samples = crop or dataset.signal.n_samples
     _check_feed(selection, views, n_samples, shard, shuffle_seed, crop or chances is not None)
     passes = _Passes(dataset, selection.rows, shuffle_seed, crop, chances, shard)
+    gather = _Gather(dataset, selection, weights, passes, batch_size, crop)
     tabular = selection.tabular.shape[1] > 0
-    given = [selection.tabular, selection.y] if tabular else [selection.y]
-    given = [np.asarray(x, np.float32) for x in (given if weights is None else [*given, weights])]
-
-    def read(place):
-        number, batch = place.tolist()
-        which, offsets = passes.order(number)
-        own = slice(batch * batch_size, (batch + 1) * batch_size)
-        rows = selection.rows[which[own]]
-        steps = dataset.read_crops(rows, offsets[own], crop) if crop else dataset.read_steps(rows)
-        return steps, *(array[which[own]] for array in given)
-
-    def gather(place):
-        types = [tf.int16, *(tf.float32 for _ in given)]
-        # The same numbers give the same batch: without this they would be asked for in turn.
-        steps, *rest = tf.numpy_function(read, [place], types, stateful=False)
-        steps = tf.ensure_shape(steps, (None, n_samples, len(dataset.signal.leads)))
-        rest = [tf.ensure_shape(x, (None, *a.shape[1:])) for x, a in zip(rest, given, strict=True)]
-        return tf.cast(steps, tf.float32) * STEP_MV, *rest
 
     def view(signal_mv, *rest):
         if not tabular:
@@ -138,6 +121,40 @@ def feed(
     options.autotune.enabled = False  # there is nothing to tune, and tuning costs a tenth
     batches = batches.apply(tf.data.experimental.assert_cardinality(n_batches))
     return batches.prefetch(AHEAD).with_options(options)
+
+
+class _Gather:
+    """One batch: windows or crops in mV, then the arrays that go with each window."""
+
+    def __init__(self, dataset, selection, weights, passes, batch_size: int, crop: int):
+        self.dataset, self.rows, self.passes = dataset, selection.rows, passes
+        self.batch_size, self.crop = batch_size, crop
+        self.shape = (None, crop or dataset.signal.n_samples, len(dataset.signal.leads))
+        arrays = [selection.tabular] if selection.tabular.shape[1] else []
+        arrays += [selection.y, *([] if weights is None else [weights])]
+        self.arrays = [np.asarray(array, np.float32) for array in arrays]
+
+    def __call__(self, place):
+        """Tensors of a batch; `place` holds the numbers of the pass and of the batch in it."""
+        types = [tf.int16, *(tf.float32 for _ in self.arrays)]
+        # The same numbers give the same batch: without this they would be asked for in turn.
+        steps, *rest = tf.numpy_function(self._read, [place], types, stateful=False)
+        rest = [
+            tf.ensure_shape(x, (None, *array.shape[1:]))
+            for x, array in zip(rest, self.arrays, strict=True)
+        ]
+        return tf.cast(tf.ensure_shape(steps, self.shape), tf.float32) * STEP_MV, *rest
+
+    def _read(self, place: np.ndarray):
+        number, batch = place.tolist()
+        which, offsets = self.passes.order(number)
+        own = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
+        rows = self.rows[which[own]]
+        if self.crop:
+            steps = self.dataset.read_crops(rows, offsets[own], self.crop)
+        else:
+            steps = self.dataset.read_steps(rows)
+        return steps, *(array[which[own]] for array in self.arrays)
 
 
 class _Passes:

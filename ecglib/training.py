@@ -21,10 +21,10 @@ from ecglib.evaluation import calibration, summary, thresholds
 from ecglib.evaluation.metrics import has_both_outcomes
 from ecglib.evaluation.stacking import fit_stacking
 from ecglib.experiment import Experiment
+from ecglib.representations.time import NORMAL_RANGE
 
 MEMBER_SEED_STEP = 1000
 SCALING_WINDOWS, ROBUST_SCALING_WINDOWS = 4096, 512
-NORMAL_RANGE = 1.349  # interquartile range of a normal distribution of deviation 1
 VIEWS_IN = ("pipeline", "model")
 
 

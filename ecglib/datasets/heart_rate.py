@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from scipy.signal import butter, sosfiltfilt
 from tqdm.auto import tqdm
 
 from ecglib import folders
@@ -216,7 +215,8 @@ def _rises(signal_mv: np.ndarray, rate_hz: float) -> np.ndarray:
 
 def _peaks_of(lead_mv: np.ndarray, rate_hz: float) -> np.ndarray:
     """The R peaks of a lead, in samples."""
-    from sleepecg import detect_heartbeats  # takes a second to import
+    from scipy.signal import sosfiltfilt
+    from sleepecg import detect_heartbeats  # both take half a second or more to import
 
     changes = np.flatnonzero(lead_mv != lead_mv[0])
     start = changes[0] - 1 if len(changes) else len(lead_mv)
@@ -241,6 +241,8 @@ def _peaks_of(lead_mv: np.ndarray, rate_hz: float) -> np.ndarray:
 
 @functools.cache
 def _qrs_filter(rate_hz: float) -> np.ndarray:
+    from scipy.signal import butter
+
     return butter(2, QRS_HZ, "bandpass", output="sos", fs=rate_hz)
 
 

@@ -4,7 +4,6 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from scipy.signal import resample_poly
 
 from ecglib.errors import DatasetError, RecordError
 
@@ -96,6 +95,8 @@ def resample(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
         )
     if ratio == 1:
         return signal.copy()
+    from scipy.signal import resample_poly  # takes half a second to import
+
     # padtype "line": a recording that does not start and end at 0 mV keeps its ends.
     return resample_poly(signal, ratio.numerator, ratio.denominator, axis=0, padtype="line")
 

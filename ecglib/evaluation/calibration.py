@@ -14,7 +14,7 @@ import dataclasses
 
 import numpy as np
 
-from ecglib.evaluation.metrics import check_arrays, check_kind, check_one_hot
+from ecglib.evaluation.metrics import check_arrays, check_predictions
 
 # Added to p and 1 - p before the logarithm. A model in float32 that says 0.9999999 may as well say
 # 1; without this, scaling would make two very different answers of the two.
@@ -71,9 +71,7 @@ def fit_calibration(y: np.ndarray, p: np.ndarray, kind: str) -> Calibration:
     EcgError
         If the arrays or the kind cannot be used.
     """
-    check_kind(kind)
-    y, p = check_arrays(y, p)
-    check_one_hot(y, kind)
+    y, p = check_predictions(y, p, kind)
     z = evidence(p, kind)
     if kind == "multi_class":
         scale, n_classes = _temperature(y, z), y.shape[1]

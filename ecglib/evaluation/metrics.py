@@ -58,6 +58,34 @@ def check_one_hot(y: np.ndarray, kind: str) -> None:
         )
 
 
+def check_predictions(y: np.ndarray, p: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and probabilities of a task, as `check_arrays` gives them; both must fit its kind."""
+    check_kind(kind)
+    y, p = check_arrays(y, p)
+    check_one_hot(y, kind)
+    return y, p
+
+
+def check_branches(y: np.ndarray, branch_p: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """As `check_predictions`, of the probabilities of several branches.
+
+    Parameters
+    ----------
+    y : array (n_windows, n_classes) of 0 and 1.
+    branch_p : array (n_windows, n_branches, n_classes), probabilities.
+    kind : "multi_label" or "multi_class".
+    """
+    branch_p = np.asarray(branch_p, dtype=np.float64)
+    if branch_p.ndim != 3 or branch_p.shape[1] == 0:
+        raise EcgError(
+            f"Branch probabilities have shape {branch_p.shape}; expected "
+            "(n_windows, n_branches, n_classes)."
+        )
+    for branch in range(branch_p.shape[1]):
+        labels, _ = check_predictions(y, branch_p[:, branch], kind)
+    return labels, branch_p
+
+
 def _check_probabilities(p: np.ndarray) -> np.ndarray:
     p = np.asarray(p, dtype=np.float64)
     if p.ndim != 2 or p.size == 0:
@@ -160,8 +188,7 @@ def scores(
         If the arrays, the thresholds, the kind or the number of classes do not fit.
     """
     decisions = decide(p, thresholds, kind)
-    y, p = check_arrays(y, p)
-    check_one_hot(y, kind)
+    y, p = check_predictions(y, p, kind)
     classes = list(classes)
     if len(classes) != y.shape[1] or len(set(classes)) != len(classes):
         raise EcgError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecglib.errors import EcgError
-from ecglib.evaluation.metrics import check_arrays, check_kind, check_one_hot
+from ecglib.evaluation.metrics import check_branches
 
 # The least and, taken from 1, the largest probability whose logarithm is used; the same as in
 # the layer `ecglib.models.fusion.layers.Stacking`.
@@ -79,16 +79,7 @@ def fit_stacking(
 
 def _labels_and_log_odds(y, branch_p, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Checked labels (n_windows, n_classes) and log odds (n_windows, n_branches, n_classes)."""
-    check_kind(kind)
-    branch_p = np.asarray(branch_p, dtype=np.float64)
-    if branch_p.ndim != 3 or branch_p.shape[1] == 0:
-        raise EcgError(
-            f"Branch probabilities have shape {branch_p.shape}; expected "
-            "(n_windows, n_branches, n_classes)."
-        )
-    for branch in range(branch_p.shape[1]):
-        labels, _ = check_arrays(y, branch_p[:, branch])
-    check_one_hot(labels, kind)
+    labels, branch_p = check_branches(y, branch_p, kind)
     p = np.clip(branch_p, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     return labels, np.log(p) - np.log1p(-p) if kind == "multi_label" else np.log(p)
 

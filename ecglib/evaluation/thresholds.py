@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecglib.errors import EcgError
-from ecglib.evaluation.metrics import check_arrays, check_kind, check_one_hot
+from ecglib.evaluation.metrics import check_branches, check_predictions
 
 DEFAULT_THRESHOLD = 0.5
 # A probability of exactly zero for what then happened would make the log loss infinite.
@@ -46,9 +46,7 @@ def fit_thresholds(
     EcgError
         If the arrays or the kind cannot be used.
     """
-    check_kind(kind)
-    y, p = check_arrays(y, p)
-    check_one_hot(y, kind)
+    y, p = check_predictions(y, p, kind)
     n_classes = y.shape[1]
     if kind == "multi_class":
         return np.ones(n_classes)
@@ -135,16 +133,7 @@ def fit_weights(y: np.ndarray, branch_p: np.ndarray, kind: str) -> np.ndarray:
 
 def _observed_probability(y: np.ndarray, branch_p: np.ndarray, kind: str) -> np.ndarray:
     """What each branch gave to what was then observed: (n_observations, n_branches)."""
-    check_kind(kind)
-    branch_p = np.asarray(branch_p, dtype=np.float64)
-    if branch_p.ndim != 3 or branch_p.shape[1] == 0:
-        raise EcgError(
-            f"Branch probabilities have shape {branch_p.shape}; expected "
-            "(n_windows, n_branches, n_classes)."
-        )
-    for branch in range(branch_p.shape[1]):
-        labels, _ = check_arrays(y, branch_p[:, branch])
-    check_one_hot(labels, kind)
+    labels, branch_p = check_branches(y, branch_p, kind)
     if kind == "multi_class":
         observed = (branch_p * labels[:, None, :]).sum(axis=2)
     else:

@@ -87,19 +87,21 @@ def both_directions(x, units: int, seeds: Iterator[int]):
     return layers.Bidirectional(forward, backward_layer=backward)(x)
 
 
-def attend(x, seeds: Iterator[int], heads: int = 4):
-    """Apply multi-head self-attention over the steps (Vaswani et al., 2017).
+def attend(x, seeds: Iterator[int], context=None, heads: int = 4):
+    """Apply multi-head attention (Vaswani et al., 2017) of `x` to itself, or to a context.
 
     Parameters
     ----------
     x : tensor of shape (n_windows, n_steps, n_channels)
+    context : tensor of shape (n_windows, n_other_steps, n_channels) or None
+        What is attended to; None for `x` itself.
     """
     attention = layers.MultiHeadAttention(
         num_heads=heads,
         key_dim=max(1, x.shape[-1] // heads),
         use_bias=False,  # a bias of the keys is without effect: the softmax takes it out
     )
-    output = attention(x, x)
+    output = attention(x, x if context is None else context)
     # A seeded initialiser given to the layer is copied, seed and all, to queries, keys and
     # values, which would then start equal. So each is filled here from a seed of its own.
     for variable in attention.trainable_variables:

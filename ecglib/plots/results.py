@@ -32,7 +32,7 @@ from ecglib.plots.figure import (
 )
 
 ROLES = {"single": (GREY, "o"), "ensemble": (BLUE, "s"), "fusion": (ORANGE, "D")}
-VERDICTS = {"adds": GREEN, "adds nothing": ORANGE, "cannot tell": GREY}
+VERDICTS = {"adds": (GREEN, "D"), "adds nothing": (ORANGE, "D"), "cannot tell": (GREY, "D")}
 
 
 def class_balance(counts: pd.DataFrame, mark: str = "") -> Figure:
@@ -145,9 +145,7 @@ def roc_and_pr(y: np.ndarray, p: np.ndarray, classes: Sequence[str], mark: str =
     y, p = np.asarray(y), np.asarray(p)
     check_columns(y, p, classes)
     fig, (roc, pr) = plt.subplots(1, 2, figsize=(11, 3.7), layout="constrained")
-    colors = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20").colors
-    for k, name in enumerate(classes):
-        color = colors[k % len(colors)]
+    for k, (name, color) in enumerate(_coloured(classes)):
         truth, score = y[:, k] > 0.5, p[:, k]
         if truth.all() or not truth.any():
             missing = "negative" if truth.all() else "positive"
@@ -164,12 +162,7 @@ def roc_and_pr(y: np.ndarray, p: np.ndarray, classes: Sequence[str], mark: str =
     roc.set(xlabel="1 - specificity", ylabel="sensitivity")
     pr.set(xlabel="recall", ylabel="precision")
     for ax, title in ((roc, "AUROC"), (pr, "AUPRC")):
-        ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
-        ax.grid(alpha=0.3)
-        ax.legend(
-            title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8
-        )
-        bare(ax)
+        _from_0_to_1(ax, title)
     add_mark(fig, mark)
     return done(fig)
 
@@ -193,18 +186,28 @@ def reliability(y: np.ndarray, p: np.ndarray, classes: Sequence[str], mark: str 
     y, p = np.asarray(y), np.asarray(p)
     check_columns(y, p, classes)
     fig, ax = plt.subplots(figsize=(6.5, 3.7), layout="constrained")
-    colors = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20").colors
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    for k, name in enumerate(classes):
+    for k, (name, color) in enumerate(_coloured(classes)):
         share, told = calibration_curve(y[:, k] > 0.5, p[:, k], n_bins=10, strategy="quantile")
-        ax.plot(told, share, "o-", ms=3, lw=1.2, color=colors[k % len(colors)], label=name)
-    ax.set(xlabel="probability", ylabel="share of positive windows", aspect="equal")
-    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
-    ax.grid(alpha=0.3)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
-    bare(ax)
+        ax.plot(told, share, "o-", ms=3, lw=1.2, color=color, label=name)
+    ax.set(xlabel="probability", ylabel="share of positive windows")
+    _from_0_to_1(ax)
     add_mark(fig, mark)
     return done(fig)
+
+
+def _coloured(classes: Sequence[str]) -> list[tuple]:
+    """Each class with its colour."""
+    colors = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20").colors
+    return [(name, colors[k % len(colors)]) for k, name in enumerate(classes)]
+
+
+def _from_0_to_1(ax: Axes, title: str | None = None) -> None:
+    """Make a square of both axes, with the legend, and its title, beside it."""
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
+    ax.grid(alpha=0.3)
+    ax.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+    bare(ax)
 
 
 def confusion(
@@ -281,10 +284,7 @@ def scores(table: pd.DataFrame, metric: str = "macro AUROC", mark: str = "") -> 
     """
     need(table, ("name", "role", "estimate", "low", "high"))
     fig, ax = plt.subplots(figsize=(8, 1.3 + 0.32 * len(table)), layout="constrained")
-    for role, rows in table.groupby("role", sort=False):
-        color, marker = ROLES.get(role, ("black", "o"))
-        at = np.flatnonzero(table["role"] == role)
-        _intervals(ax, rows, at, color, marker, label=role)
+    _intervals(ax, table, "role", ROLES)
     ax.set_yticks(range(len(table)), table["name"])
     _estimates(ax, table, "{:.3f}")
     ax.set_xlabel(f"{metric}, test, with 95 % interval over patients")
@@ -320,9 +320,7 @@ def differences(
     fig, ax = plt.subplots(figsize=(9.5, 1.5 + 0.36 * len(table)), layout="constrained")
     ax.axvline(0, color="black", lw=1)
     ax.axvline(margin, color=GREY, lw=1, ls="--")
-    for verdict, rows in table.groupby("verdict", sort=False):
-        at = np.flatnonzero(table["verdict"] == verdict)
-        _intervals(ax, rows, at, VERDICTS.get(verdict, "black"), "D", label=f"verdict: {verdict}")
+    _intervals(ax, table, "verdict", VERDICTS, "verdict: ")
     same = table["fusion"].eq(table["fusion"].shift())
     labels = [
         f"against {against}" if again else f"{fusion}\nagainst {against}"
@@ -348,9 +346,14 @@ def differences(
     return done(fig)
 
 
-def _intervals(ax: Axes, rows: pd.DataFrame, at: np.ndarray, color, marker, label: str) -> None:
-    ax.hlines(at, rows["low"], rows["high"], color=color, lw=2)
-    ax.plot(rows["estimate"], at, marker, color=color, ms=6, ls="none", label=label)
+def _intervals(ax: Axes, table: pd.DataFrame, column: str, styles: dict, before="") -> None:
+    """Draw each row's interval, in the colour and with the marker of its kind."""
+    for kind, rows in table.groupby(column, sort=False):
+        color, marker = styles.get(kind, ("black", "o"))
+        at = np.flatnonzero(table[column] == kind)
+        ax.hlines(at, rows["low"], rows["high"], color=color, lw=2)
+        label = f"{before}{kind}"
+        ax.plot(rows["estimate"], at, marker, color=color, ms=6, ls="none", label=label)
 
 
 def _estimates(ax: Axes, table: pd.DataFrame, form: str) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from ecglib.errors import require_one_of
-from ecglib.preprocessing import SignalLayer, quantile_over_time
+from ecglib.preprocessing import SignalLayer, quantiles_over_time
 
 NORMAL_RANGE = 1.349  # interquartile range of a normal distribution of deviation 1
 SMALLEST_RANGE_MV = 0.01  # about the noise of an electrode: silence is not blown up
@@ -53,7 +53,7 @@ class TimeView(SignalLayer):
     def call(self, inputs):
         if self.scale == "none":
             return inputs
-        low, median, high = (quantile_over_time(inputs, share) for share in (0.25, 0.5, 0.75))
+        low, median, high = quantiles_over_time(inputs, (0.25, 0.5, 0.75))
         return (inputs - median) * NORMAL_RANGE / ops.maximum(high - low, SMALLEST_RANGE_MV)
 
     def compute_output_shape(self, input_shape):

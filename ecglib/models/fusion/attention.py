@@ -2,7 +2,7 @@
 
 from keras import layers
 
-from ecglib.models.blocks import attend, attention_pool, dense, kernel, transformer_block
+from ecglib.models.blocks import attend, attention_pool, dense, transformer_block
 from ecglib.models.fusion.branches import Branches
 from ecglib.models.fusion.layers import LearnedTokens
 from ecglib.models.layers import PositionEmbedding, seed_stream
@@ -11,7 +11,6 @@ N_TOKENS = 4  # of a branch
 N_BOTTLENECKS = 2  # fewer than the tokens of a branch, or there is no bottleneck
 # What one branch writes into the bottleneck in the first layer, the others read in the second.
 N_LAYERS = 2
-HEADS = 4
 
 
 def intermediate_attention(branches: Branches):
@@ -43,7 +42,7 @@ def intermediate_cross_attention(branches: Branches):
     context = layers.LayerNormalization()(layers.Concatenate(axis=1)(list(tokens.values())))
     x = LearnedTokens(1, seed=next(seeds), name="fusion_token")(context)
     for _ in range(N_LAYERS):
-        asked = query(layers.LayerNormalization()(x), context, seeds)
+        asked = attend(layers.LayerNormalization()(x), seeds, context)
         x = layers.Add()([x, layers.Dropout(branches.dropout, seed=next(seeds))(asked)])
         hidden = dense(layers.LayerNormalization()(x), 2 * x.shape[-1], seeds)
         x = layers.Add()([x, dense(hidden, x.shape[-1], seeds, activation=None)])
@@ -98,15 +97,3 @@ def split_into_tokens(branches: Branches, seeds, n_tokens: int = N_TOKENS) -> di
         )
         for name, vector in branches.keep(branches.encode_each()).items()
     }
-
-
-def query(x, context, seeds):
-    """Apply multi-head attention of `x` to `context`, both (n_windows, n_steps, n_channels)."""
-    attention = layers.MultiHeadAttention(
-        num_heads=HEADS, key_dim=max(1, x.shape[-1] // HEADS), use_bias=False
-    )
-    output = attention(x, context)
-    # Filled one by one, as in `attend`: the layer would give all of them one seed.
-    for variable in attention.trainable_variables:
-        variable.assign(kernel(seeds, "GlorotUniform")(variable.shape, variable.dtype))
-    return output

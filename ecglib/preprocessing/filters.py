@@ -1,89 +1,21 @@
-"""Filters as Keras layers, so that the pipeline and an exported model do the same.
+"""Zero-phase filters.
 
 A wandering baseline is taken off by ``BandPass`` as a high-pass, ``low_hz=0.5, high_hz=0``.
 """
-
-import ecglib.quiet  # noqa: F401
 
 import math
 
 import keras
 import numpy as np
-import pywt
 from keras import ops
 from scipy.fft import next_fast_len
 
-from ecglib.errors import ExperimentError, require_one_of
+from ecglib.errors import ExperimentError
+from ecglib.preprocessing.signal_layer import SignalLayer, number
 
 # Samples up to which a filter as a matrix is faster than by Fourier transforms. On two cores, in
 # batches of 64 windows: 480 samples 2 to 3.5 times, 1000 to 1200 1.2 to 1.6 times, 2500 0.8 times.
 LONGEST_MATRIX = 1200
-
-
-def number(name: str, value: float, unit: str, minimum: float = 0.0) -> float:
-    """Give ``value`` as a float, or say that it is no finite number of at least ``minimum``."""
-    is_number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < minimum:
-        raise ExperimentError(
-            f"{name} must be a number of at least {minimum:g} {unit}. Received: {name}={value!r}."
-        )
-    return float(value)
-
-
-def quantile_over_time(x, share: float):
-    """Give the quantile of each lead over the samples, interpolated as NumPy does.
-
-    The same on all backends: on PyTorch `keras.ops.median` takes the lower of two middles, and
-    `keras.ops.quantile` computes in float32.
-
-    Parameters
-    ----------
-    x : tensor of shape (n_windows, n_samples, n_leads), with a known n_samples
-    share : float
-        From 0 to 1; 0.5 is the median.
-
-    Returns
-    -------
-    tensor of shape (n_windows, 1, n_leads)
-    """
-    ordered, place = ops.sort(x, axis=1), share * (x.shape[1] - 1)
-    low = math.floor(place)
-    below, above = ordered[:, low : low + 1], ordered[:, math.ceil(place) : math.ceil(place) + 1]
-    return below + (above - below) * (place - low)
-
-
-class SignalLayer(keras.layers.Layer):
-    """What the layers that take ECG windows share.
-
-    They compute in ``keras.config.floatx()`` also under a mixed-precision policy, because
-    millivolts filtered in half precision are off by more than the noise of an electrode.
-
-    Parameters
-    ----------
-    sampling_rate : float
-        Samples a second of the windows, in Hz.
-    """
-
-    def __init__(self, sampling_rate: float, **kwargs):
-        if kwargs.get("dtype") is None:
-            kwargs["dtype"] = keras.config.floatx()
-        super().__init__(**kwargs)
-        self.sampling_rate = number("sampling_rate", sampling_rate, "Hz")
-        if self.sampling_rate == 0:
-            raise ExperimentError("sampling_rate must be above 0 Hz. Received: sampling_rate=0.")
-
-    def n_samples_of(self, input_shape: tuple) -> int:
-        """Give the length of the windows, or say that ``input_shape`` is not that of windows."""
-        if len(input_shape) != 3 or input_shape[1] is None or input_shape[1] < 2:
-            raise ExperimentError(
-                f"{type(self).__name__} takes windows of shape (n_windows, n_samples, n_leads) "
-                f"with a known n_samples of at least 2. Received shape: {tuple(input_shape)}. "
-                "Give the Input the n_samples of the dataset's signal contract."
-            )
-        return input_shape[1]
-
-    def get_config(self):
-        return {**super().get_config(), "sampling_rate": self.sampling_rate}
 
 
 class ZeroPhaseFilter(SignalLayer):
@@ -357,114 +289,3 @@ class Notch(ZeroPhaseFilter):
 def _warped(frequencies_hz: np.ndarray, sampling_rate: float) -> np.ndarray:
     """Frequencies as the bilinear transform has them: those of the analogue filter."""
     return np.tan(np.pi * np.asarray(frequencies_hz, dtype=float) / sampling_rate)
-
-
-@keras.saving.register_keras_serializable(package="ecglib")
-class WaveletDenoise(SignalLayer):
-    """Takes noise off by soft thresholds in a discrete wavelet transform (VisuShrink).
-
-    The method of Donoho and Johnstone (1994): the deviation of the noise is the median magnitude
-    of the finest details over 0.6745; every detail is drawn to zero by that deviation times
-    ``sqrt(2 * log(n_samples))``, for each window and lead by itself. The transform is that of
-    ``pywt.wavedec(mode="symmetric")``. Unlike a band-pass it spares what stands out of the noise,
-    such as the QRS complex, at all frequencies, though a soft threshold lowers that by some
-    deviations of the noise. Waves about as small as the noise go with it.
-
-    Parameters
-    ----------
-    sampling_rate : float
-        In Hz.
-    low_hz : float
-        Details are thresholded in the octaves below the Nyquist frequency that lie above
-        ``low_hz``; what is slower stays as it is, in Hz.
-    wavelet : str
-        Name of an orthogonal wavelet of PyWavelets.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in mV.
-
-    Output shape
-        The same, in mV.
-
-    Raises
-    ------
-    ExperimentError
-        If no whole octave lies above ``low_hz``, if PyWavelets has no such orthogonal wavelet,
-        or, once the length of the window is known, if that is too short for the lowest octave.
-    """
-
-    def __init__(self, sampling_rate: float, low_hz: float = 4.0, wavelet: str = "sym4", **kwargs):
-        super().__init__(sampling_rate, **kwargs)
-        self.low_hz = number("low_hz", low_hz, "Hz", minimum=1e-3)
-        known = pywt.wavelist(kind="discrete")
-        require_one_of(
-            "wavelet", wavelet, [name for name in known if pywt.Wavelet(name).orthogonal]
-        )
-        self.wavelet = wavelet
-        nyquist = self.sampling_rate / 2
-        self.n_levels = math.floor(math.log2(nyquist / self.low_hz) + 1e-9)
-        if self.n_levels < 1:
-            raise ExperimentError(
-                f"low_hz={self.low_hz:g} leaves no octave below the Nyquist frequency of "
-                f"{nyquist:g} Hz. Set low_hz to {nyquist / 2:g} or less."
-            )
-
-    def _check_length(self, n_samples: int) -> None:
-        deepest = pywt.dwt_max_level(n_samples, self.wavelet)
-        if deepest < self.n_levels:
-            least = (pywt.Wavelet(self.wavelet).dec_len - 1) * 2**self.n_levels
-            remedy = f"Set low_hz to {self.sampling_rate / 2 ** (deepest + 1):g} or more, or give"
-            raise ExperimentError(
-                f"{self.n_levels} octaves of {self.wavelet!r} above low_hz={self.low_hz:g} Hz need "
-                f"{least} samples, and the window has {n_samples}. "
-                f"{remedy if deepest else 'Give'} windows of {least} samples or more."
-            )
-
-    def build(self, input_shape):
-        n_samples = self.n_samples_of(input_shape)
-        self._check_length(n_samples)
-        filters = pywt.Wavelet(self.wavelet)
-        # Convolutions of Keras are correlations: the filters run backwards.
-        self._analysis = np.stack([filters.dec_lo[::-1], filters.dec_hi[::-1]], axis=1)[:, None]
-        self._synthesis = np.stack([filters.rec_lo[::-1], filters.rec_hi[::-1]], axis=1)[..., None]
-        self._threshold = math.sqrt(2 * math.log(n_samples)) / 0.6745
-        self.built = True
-
-    def call(self, inputs):
-        n_samples, n_leads = inputs.shape[1:]
-        x = ops.reshape(ops.transpose(inputs, (0, 2, 1)), (-1, n_samples, 1))
-        details = []
-        for _ in range(self.n_levels):
-            x, detail = self._split(x)
-            details.append(detail)
-        noise = quantile_over_time(ops.abs(details[0]), 0.5) * self._threshold
-        for detail in reversed(details):
-            drawn = ops.sign(detail) * ops.relu(ops.abs(detail) - noise)
-            x = self._join(x[:, : detail.shape[1]], drawn)
-        return ops.transpose(ops.reshape(x[:, :n_samples], (-1, n_leads, n_samples)), (0, 2, 1))
-
-    def _split(self, x):
-        """One level: (n, n_samples, 1) to two of (n, about n_samples / 2, 1)."""
-        n_taps = len(self._analysis)
-        # Not `ops.pad(mode="symmetric")`: on PyTorch that repeats the last sample.
-        before, after = x[:, : n_taps - 2], x[:, -(n_taps - 1) :]
-        x = ops.concatenate([ops.flip(before, axis=1), x, ops.flip(after, axis=1)], axis=1)
-        kernel = ops.convert_to_tensor(self._analysis, self.compute_dtype)
-        x = ops.conv(x, kernel, strides=2, padding="valid", data_format="channels_last")
-        return x[..., :1], x[..., 1:]
-
-    def _join(self, x, detail):
-        """Undo `_split`: zeros between the coefficients, then the filters, then their sum."""
-        n = x.shape[1]
-        x = ops.concatenate([x, detail], axis=-1)[:, :, None]
-        x = ops.reshape(ops.pad(x, ((0, 0), (0, 0), (0, 1), (0, 0))), (-1, 2 * n, 2))
-        kernel = ops.convert_to_tensor(self._synthesis, self.compute_dtype)
-        x = ops.pad(x, ((0, 0), (1, 0), (0, 0)))
-        return ops.conv(x, kernel, strides=1, padding="valid", data_format="channels_last")
-
-    def compute_output_shape(self, input_shape):
-        self._check_length(self.n_samples_of(input_shape))
-        return tuple(input_shape)
-
-    def get_config(self):
-        return {**super().get_config(), "low_hz": self.low_hz, "wavelet": self.wavelet}
