@@ -38,11 +38,16 @@ LEAST = {
     **dict.fromkeys(("members", "width", "features", "epochs", "batch_size"), 1),
     **dict.fromkeys(("steps_per_epoch", "patience", "seed", "weight_decay"), 0),
     **dict.fromkeys(("crop_s", "crop_hop_s", "notch_hz", "branch_dropout", "auxiliary"), 0),
+    **dict.fromkeys(("label_smoothing", "clip_norm", "ema", "mixup"), 0),
 }
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 SAMPLINGS = ("uniform", "balanced")
 AGGREGATIONS = ("mean", "max")
 SCALINGS = ("standard", "robust")
+LOSSES = ("cross_entropy", "focal")
+SCHEDULES = ("cosine", "one_cycle")
+MONITORS = ("auroc", "f1", "none")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 # In the order in which they are applied: what the heart and the body do, then the electrodes.
 AUGMENTATIONS = ("shift", "gain", "baseline_wander", "noise", "time_mask", "lead_dropout")
 
@@ -117,11 +122,34 @@ class Experiment:
     batch_size
         windows in a batch.
     learning_rate
-        where the cosine schedule of AdamW begins.
+        the highest learning rate of AdamW.
+    schedule
+        ``"cosine"`` falls from `learning_rate` to 0; ``"one_cycle"`` rises to it in the first
+        quarter, then falls (`ecglib.recipe.OneCycle`).
     weight_decay
         weight decay of AdamW.
+    clip_norm
+        gradients whose norm, over all weights, is larger are shortened to it; 0 for none.
+    ema
+        decay of the moving average of the weights that is validated, kept and saved
+        (`ecglib.recipe.AveragingAdamW`); 0 for the weights themselves.
+    loss
+        ``"cross_entropy"`` or ``"focal"`` (Lin et al. 2017, gamma 2, no alpha), which counts
+        windows less that are easy.
+    label_smoothing
+        share of each label that is dealt evenly to the classes (multi-label: to yes and no).
+    mixup
+        alpha of the Beta distribution from which the shares are drawn that blend pairs of
+        training windows, in mV, and their labels (`ecglib.recipe.mix`); 0 for none.
+    monitor
+        the validation score that chooses the epoch: macro ``"auroc"``, macro ``"f1"`` with
+        thresholds fitted there, or ``"none"``: all epochs are done and the last one counts.
     patience
-        epochs without a better validation macro AUROC before training stops.
+        epochs without a better score before training stops; without `monitor` it decides nothing
+        and is set to its default.
+    precision
+        ``"float32"``, or what the models compute in on a device that is faster at it:
+        ``"mixed_float16"`` or ``"mixed_bfloat16"``, the weights in float32.
     class_weights
         ``"none"``, ``"sqrt"`` or ``"balanced"`` (inverse frequency), multi-class.
     seed
@@ -161,8 +189,16 @@ class Experiment:
     steps_per_epoch: int = 0
     batch_size: int = 64
     learning_rate: float = 3e-3
+    schedule: str = "cosine"
     weight_decay: float = 1e-2
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    loss: str = "cross_entropy"
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    monitor: str = "auroc"
     patience: int = 5
+    precision: str = "float32"
     class_weights: str = "none"
     seed: int = 0
     allow_leaks: tuple[str, ...] = ()
@@ -191,6 +227,10 @@ class Experiment:
         require_one_of("scaling", self.scaling, SCALINGS)
         require_one_of("sampling", self.sampling, SAMPLINGS)
         require_one_of("aggregation", self.aggregation, AGGREGATIONS)
+        require_one_of("schedule", self.schedule, SCHEDULES)
+        require_one_of("loss", self.loss, LOSSES)
+        require_one_of("monitor", self.monitor, MONITORS)
+        require_one_of("precision", self.precision, PRECISIONS)
         if self.sampling == "balanced" and self.class_weights != "none":
             raise ExperimentError(
                 f"sampling='balanced' with class_weights={self.class_weights!r} corrects for rare "
@@ -199,6 +239,8 @@ class Experiment:
         if not self.crop_s:
             self._set("crop_hop_s", 0.0)
             self._set("aggregation", AGGREGATIONS[0])
+        if self.monitor == "none":
+            self._set("patience", type(self).patience)
         for leak in self.allow_leaks:
             require_one_of("allow_leaks", leak, LEAKS)
 
@@ -209,7 +251,7 @@ class Experiment:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise ExperimentError(f"{name}={getattr(self, name)}, expected at least {least}.")
-        for name in ("dropout", "branch_dropout"):
+        for name in ("dropout", "branch_dropout", "label_smoothing", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 given = getattr(self, name)
                 raise ExperimentError(f"{name}={given}, expected at least 0 and below 1.")

@@ -4,21 +4,23 @@ import ecglib.quiet  # noqa: F401
 
 import collections
 import dataclasses
+import shutil
 import time
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
-from ecglib import folders, graph, models, pipeline, runs
+from ecglib import folders, graph, models, pipeline, recipe, runs
 from ecglib.augmentation import build_augmentation
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import require_one_of
 from ecglib.evaluation import calibration, summary, thresholds
-from ecglib.evaluation.metrics import has_both_outcomes
+from ecglib.evaluation.metrics import decide, has_both_outcomes
 from ecglib.evaluation.stacking import fit_stacking
 from ecglib.experiment import Experiment
 from ecglib.representations.time import NORMAL_RANGE
@@ -40,6 +42,10 @@ def train(
 
     The scaling comes from the training part; early stopping, late-fusion weights and thresholds
     from the validation part; the test part is only scored.
+
+    Training that was killed goes on after the last epoch that it finished, with the same bits: a
+    hidden folder beside the run holds what that needs, until the run is finished. The batches of
+    the epochs before are made once more, so that the feed goes on as well.
 
     Parameters
     ----------
@@ -75,7 +81,8 @@ def train(
     started = time.perf_counter()
     pipeline.configure(experiment.seed)
     views = views_of(experiment, dataset)
-    model, history = _fit_members(experiment, dataset, selection, views, verbose, views_in)
+    kept = path.with_name(f".{path.name}.checkpoint")
+    model, history = _fit_members(experiment, dataset, selection, views, verbose, views_in, kept)
     predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
     raw = {
         part: predict(predictor, dataset, selection.of(part), fed, experiment.batch_size)
@@ -93,15 +100,33 @@ def train(
         before = raw[part].p
         metrics[part] = scores | summary.calibration_scores(own.y, before, own.p, kind)
     contract = _contract(experiment, dataset, selection, limits, calibrate, marks)
-    return runs.write_run(path, experiment, contract, model, history, predictions, metrics)
+    run = runs.write_run(path, experiment, contract, model, history, predictions, metrics)
+    shutil.rmtree(kept, ignore_errors=True)
+    _warn_of_never_predicted(metrics)
+    return run
 
 
-def _fit_members(experiment, dataset, selection, views, verbose, views_in):
+def _warn_of_never_predicted(metrics: dict) -> None:
+    for part in ("validation", "test"):
+        if names := metrics[part]["never_predicted"]:
+            warnings.warn(
+                f"No window of the {part} part was given {', '.join(names)}: their F1 is 0 and "
+                f"they have no precision. Look at their counts and curves; class_weights, "
+                f"sampling='balanced' or loss='focal' may help.",
+                stacklevel=3,
+            )
+
+
+def _fit_members(experiment, dataset, selection, views, verbose, views_in, kept):
     """The model, an ensemble if the experiment asks for one, and the history of its members."""
     members, histories = [], []
     for member in range(experiment.members):
         seed = experiment.seed + MEMBER_SEED_STEP * member
-        model, history = fit(experiment, dataset, selection, views, seed, verbose, (), views_in)
+        model, history = fit(
+            *(experiment, dataset, selection, views, seed, verbose),
+            views_in=views_in,
+            kept=kept / f"seed{seed}.npz",
+        )
         members.append(model)
         histories.append(history.assign(member=member))
     model = members[0] if len(members) == 1 else models.join_members(members)
@@ -146,8 +171,15 @@ def fit(
     verbose: int = 0,
     callbacks: tuple = (),
     views_in: str = "pipeline",
+    kept: Path | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Build one model and fit it; the weights of the best epoch are kept.
+
+    Parameters
+    ----------
+    kept
+        the file from which training that was killed goes on (`ecglib.recipe.Checkpoint`); the
+        other parameters are those of `train`.
 
     Returns
     -------
@@ -156,53 +188,34 @@ def fit(
     keras.utils.set_random_seed(seed)
     own, validation = selection.of("train"), selection.of("validation")
     kind = selection.task.kind
-    model = models.build_model(
-        {name: view.shape[1:] for name, view in views.output.items()},
-        experiment.branches,
-        experiment.fusion,
-        n_classes=len(selection.classes),
-        kind=kind,
-        width=experiment.width,
-        features=experiment.features,
-        dropout=experiment.dropout,
-        seed=seed,
-        branch_dropout=experiment.branch_dropout,
-        missing_branches=experiment.missing_branches,
-    )
     cut = graph.of_crops(dataset.signal, experiment.crop_s)
+    with recipe.precision(experiment.precision):
+        model = _built(experiment, selection, views, seed)
+        trained, loss = _trained(model, experiment, kind, seed)
     crop = cut.n_samples if experiment.crop_s else 0
     models.set_scaling(model, _scaling(experiment, dataset, own, views, crop))
-    steps = experiment.steps_per_epoch or -(-len(own.rows) // experiment.batch_size)
-    trained, loss = _trained(model, experiment, kind, seed)
     predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
     in_model = views_in == "model"
     fitted = graph.window_graph(cut, views, trained, {}) if in_model else trained
-    _compile(fitted, loss, experiment, steps)
-    batches = pipeline.feed(
-        dataset,
-        own,
-        None if in_model else views,
-        experiment.batch_size,
-        seed,
-        class_weights(own.y, experiment.class_weights),
-        crop=crop,
-        chances=chances(own.y) if experiment.sampling == "balanced" else None,
-        augment=build_augmentation(cut, experiment.augment, seed),
-    )
+    steps = experiment.steps_per_epoch or -(-len(own.rows) // experiment.batch_size)
+    optimizer = recipe.compile_model(fitted, loss, experiment, experiment.epochs * steps)
+    batches = _training_batches(experiment, dataset, own, None if in_model else views, cut, seed)
     if not in_model:
         models.check_inputs(model, batches.element_spec[0])
     score = ValidationScore(
         predictor, pipeline.feed(dataset, validation, fed, 4 * experiment.batch_size), validation
     )
-    stop = keras.callbacks.EarlyStopping(
-        "val_auroc", mode="max", patience=experiment.patience, restore_best_weights=True
-    )
+    averages = recipe.UseAverages(optimizer) if experiment.ema else None
+    stop = recipe.early_stopping(experiment)
+    checkpoint = recipe.Checkpoint(kept, fitted, experiment.epochs, stop, averages)
+    batches = batches.repeat()
     history = fitted.fit(
-        batches.repeat(),
+        batches.skip(checkpoint.n_done * steps) if checkpoint.n_done else batches,
         epochs=experiment.epochs,
         steps_per_epoch=steps,
-        callbacks=[score, stop, *callbacks],
+        callbacks=[*filter(None, (averages, score, stop, checkpoint)), *callbacks],
         shuffle=False,  # the feed shuffles
+        initial_epoch=checkpoint.n_done,
         verbose=verbose,
     )
     if experiment.fusion in ("late_weighted", "late_stacking"):
@@ -213,8 +226,55 @@ def fit(
     return model, frame.assign(epoch=frame["epoch"] + 1)
 
 
+def _built(experiment: Experiment, selection: Selection, views: keras.Model, seed: int):
+    """The experiment's model of these views, not yet scaled."""
+    return models.build_model(
+        {name: view.shape[1:] for name, view in views.output.items()},
+        experiment.branches,
+        experiment.fusion,
+        n_classes=len(selection.classes),
+        kind=selection.task.kind,
+        width=experiment.width,
+        features=experiment.features,
+        dropout=experiment.dropout,
+        seed=seed,
+        branch_dropout=experiment.branch_dropout,
+        missing_branches=experiment.missing_branches,
+    )
+
+
+def _training_batches(experiment, dataset, own: Selection, views: keras.Model | None, cut, seed):
+    """One pass over the training part, as the experiment weighs, draws, crops and changes it.
+
+    What is blended is blended in mV, so that the views then come after the feed.
+    """
+    batches = pipeline.feed(
+        dataset,
+        own,
+        None if experiment.mixup else views,
+        experiment.batch_size,
+        seed,
+        class_weights(own.y, experiment.class_weights),
+        crop=cut.n_samples if experiment.crop_s else 0,
+        chances=chances(own.y) if experiment.sampling == "balanced" else None,
+        augment=build_augmentation(cut, experiment.augment, seed),
+    )
+    if not experiment.mixup:
+        return batches
+    batches = batches.map(recipe.mix(experiment.mixup, seed))
+    if views is not None:
+        seen = {"num_parallel_calls": pipeline.AT_ONCE, "deterministic": True}
+        batches = batches.map(lambda x, *rest: (views(_as_listed(x)), *rest), **seen)
+    return batches.prefetch(pipeline.AHEAD)
+
+
+def _as_listed(x):
+    """Windows, or windows and tabular values, as the views take them."""
+    return [x["signal"], x["tabular"]] if isinstance(x, dict) else x
+
+
 class ValidationScore(keras.callbacks.Callback):
-    """Adds ``val_loss`` and ``val_auroc`` of the model that will predict, after each epoch.
+    """Adds ``val_loss``, ``val_auroc`` and ``val_f1`` of what will predict, after each epoch.
 
     A late fusion is fitted through its branches; what counts is the fused prediction.
     """
@@ -228,12 +288,26 @@ class ValidationScore(keras.callbacks.Callback):
         p = self.predictor.predict(self.batches, verbose=0)
         logs["val_loss"] = calibration.log_loss(self.validation.y, p, self.validation.task.kind)
         logs["val_auroc"] = macro_auroc(self.validation.y, p)
+        logs["val_f1"] = macro_f1(self.validation.y, p, self.validation.task.kind)
 
 
 def macro_auroc(y: np.ndarray, p: np.ndarray) -> float:
     """Mean AUROC over the classes that have both outcomes; y and p (n_windows, n_classes)."""
     both = has_both_outcomes(y)
     return float(roc_auc_score(y[:, both], p[:, both], average="macro"))
+
+
+def macro_f1(y: np.ndarray, p: np.ndarray, kind: str) -> float:
+    """Mean F1 over the classes that have both outcomes, with thresholds fitted on the same y, p.
+
+    Arrays are (n_windows, n_classes); a multi-class task takes the likeliest class.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the classes that are left out here
+        limits = thresholds.fit_thresholds(y, p, kind)
+    both = np.flatnonzero(has_both_outcomes(y))
+    decided = decide(p, limits, kind)
+    return float(f1_score(y == 1, decided, labels=both, average="macro", zero_division=0))
 
 
 def class_weights(y: np.ndarray, rule: str) -> np.ndarray | None:
@@ -321,30 +395,12 @@ def _medians_and_ranges(batches: Iterable[dict]) -> dict:
 
 def _trained(model: keras.Model, experiment: Experiment, kind: str, seed: int):
     """What is fitted, with its loss: a late fusion through its branches."""
-    loss = (
-        keras.losses.BinaryCrossentropy()
-        if kind == "multi_label"
-        else keras.losses.CategoricalCrossentropy()
-    )
+    loss = recipe.base_loss(experiment, kind)
     if experiment.auxiliary:
         view = models.auxiliary_view(model, experiment.dropout, seed)
         return view, models.AuxiliaryLoss(loss, experiment.auxiliary)
     view, per_branch = models.training_view(model)
     return view, models.BranchLoss(loss) if per_branch else loss
-
-
-def _compile(fitted: keras.Model, loss, experiment: Experiment, steps: int) -> None:
-    """Make a model ready to fit."""
-    schedule = keras.optimizers.schedules.CosineDecay(
-        experiment.learning_rate, experiment.epochs * steps
-    )
-    fitted.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=experiment.weight_decay),
-        loss,
-        jit_compile=False,
-    )
-    # Variables that the first step would make inside its graph cost a second tracing.
-    fitted.optimizer.build(fitted.trainable_variables)
 
 
 def _join_branches(model, fusion: str, branch_p: np.ndarray, y: np.ndarray, kind: str) -> None:

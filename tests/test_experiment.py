@@ -36,6 +36,8 @@ CHANGES = {
     **{"patience": 1, "class_weights": "sqrt", "seed": 1, "allow_leaks": ("shared_patients",)},
     **{"view_options": {"time": {"any": 1}}, "crop_s": 2.5, "augment": {"gain": {}}},
     **{"sampling": "balanced", "notch_hz": 50, "denoise": True, "scaling": "robust"},
+    **{"schedule": "one_cycle", "clip_norm": 1.0, "ema": 0.9, "loss": "focal", "mixup": 0.2},
+    **{"label_smoothing": 0.1, "monitor": "f1", "precision": "mixed_float16"},
 }
 CHANGES_OF_CROPS = {"crop_hop_s": 1, "aggregation": "max"}
 CHANGES_OF_FUSIONS = {"branch_dropout": 0.1, "missing_branches": True, "auxiliary": 0.3}
@@ -55,6 +57,10 @@ def test_every_value_changes_the_hash():
 
 def test_without_crops_their_settings_decide_nothing():
     assert made(**CHANGES_OF_CROPS) == made()
+
+
+def test_without_a_monitor_patience_decides_nothing():
+    assert made(monitor="none", patience=1) == made(monitor="none")
 
 
 def test_the_order_of_augmentations_does_not_matter():
@@ -111,6 +117,14 @@ def test_roles_and_names():
         ({"class_weights": "root"}, "expected one of"),
         ({"allow_leaks": ["patients"]}, "expected one of"),
         ({"view_options": {"scalogramme": {}}}, "view_options"),
+        ({"schedule": "one_cycl"}, "Did you mean 'one_cycle'"),
+        ({"loss": "focl"}, "Did you mean 'focal'"),
+        ({"monitor": "loss"}, "expected one of"),
+        ({"precision": "mixed_floot16"}, "Did you mean 'mixed_float16'"),
+        ({"clip_norm": -1.0}, "clip_norm=-1.0, expected at least 0"),
+        ({"mixup": -0.2}, "mixup=-0.2, expected at least 0"),
+        ({"ema": 1.0}, "ema=1.0, expected at least 0 and below 1"),
+        ({"label_smoothing": 1.0}, "below 1"),
         ({"crop_s": -1.0}, "crop_s=-1.0, expected at least 0"),
         ({"aggregation": "median"}, "expected one of"),
         ({"augment": {"nois": {}}}, "Did you mean 'noise'"),

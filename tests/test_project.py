@@ -48,9 +48,10 @@ IMPORTS_FROM = {
     "classical": {"quiet", "errors", "datasets", "representations"},
     "evaluation": {"errors"},
     "runs": {"errors", "folders", "experiment", "models", ""},
+    "recipe": {"quiet", "errors", "experiment"},
     "training": {
         *("quiet", "folders", "models", "pipeline", "runs", "datasets", "evaluation"),
-        *("experiment", "representations", "errors", "augmentation", "graph"),
+        *("experiment", "representations", "errors", "augmentation", "graph", "recipe"),
     },
     "onnx_ops": {"quiet", "errors"},
     "recordings": {"errors", "datasets"},

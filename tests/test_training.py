@@ -1,10 +1,11 @@
 import json
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
 from ecglib import pipeline, runs, training
 from ecglib.errors import LeakError, RunError
@@ -269,3 +270,186 @@ def test_crops_learn_an_easy_task(small_class_store, tmp_path):
     assert (
         len(run.predictions("test").p) == (small_class_store.select("letters").part == "test").sum()
     )
+
+
+EVERYTHING = {
+    **{"schedule": "one_cycle", "clip_norm": 1.0, "ema": 0.8, "loss": "focal", "mixup": 0.2},
+    **{"label_smoothing": 0.05, "monitor": "f1"},
+}
+
+
+def test_every_choice_of_the_recipe_at_once_learns_an_easy_task(small_class_store, tmp_path):
+    own = made(
+        small_class_store,
+        **{"epochs": 15, "width": 8, "learning_rate": 0.03, "class_weights": "sqrt"},
+        **EVERYTHING,
+    )
+    run = training.train(own, small_class_store, tmp_path / "a")
+    assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
+    again = training.train(own, small_class_store, tmp_path / "b")
+    assert np.array_equal(run.predictions("test").p, again.predictions("test").p)
+
+
+def test_a_blend_is_the_same_wherever_the_views_are_computed(small_store, tmp_path):
+    branches = {"time": "cnn", "frequency": "cnn", "tabular": "mlp"}
+    own = made(
+        small_store,
+        **{"branches": branches, "view_options": {"tabular": {"columns": ["age"]}}},
+        **{"fusion": "intermediate_concat", "mixup": 0.4, "augment": {"gain": {}}},
+    )
+    first = training.train(own, small_store, tmp_path / "a")
+    second = training.train(own, small_store, tmp_path / "b", views_in="model")
+    assert np.allclose(first.history, second.history, atol=1e-4)
+    assert np.allclose(first.predictions("test").p, second.predictions("test").p, atol=1e-4)
+    plain = training.train(made(small_store, **own.to_dict() | {"mixup": 0}), small_store, tmp_path)
+    assert not np.allclose(plain.history["loss"], first.history["loss"], atol=1e-3)
+
+
+@pytest.mark.parametrize("monitor", ["auroc", "f1"])
+def test_the_monitored_score_of_what_is_kept_is_the_best_one(monitor, small_store, tmp_path):
+    """With averaged weights too, statistics of batch normalisation among them."""
+    changes = {"monitor": monitor, "ema": 0.8, "epochs": 6, "patience": 2, "learning_rate": 0.03}
+    run = training.train(made(small_store, **changes), small_store, tmp_path)
+    best = run.history.loc[run.history[f"val_{monitor}"].idxmax()]
+    raw = run.metrics["validation"]["calibration"]["log_loss"]["raw"]
+    assert best["val_loss"] == pytest.approx(raw, abs=1e-5)
+    found = run.metrics["validation"]["macro"][monitor]["estimate"]
+    assert best[f"val_{monitor}"] == pytest.approx(found, abs=1e-6)
+    calibrate = Calibration(run.contract["kind"], **run.contract["calibration"])
+    own, views = run.predictions("test"), training.views_of(run.experiment, small_store)
+    p = run.load_model().predict(dict(views(small_store.read(own.rows))), verbose=0)
+    assert np.allclose(calibrate(p), own.p, atol=1e-5)
+
+
+def test_without_a_monitor_all_epochs_are_done_and_the_last_one_counts(small_store, tmp_path):
+    own = made(small_store, monitor="none", epochs=9, learning_rate=0.1)
+    run = training.train(own, small_store, tmp_path)
+    assert list(run.history["epoch"]) == list(range(1, 10))
+    raw = run.metrics["validation"]["calibration"]["log_loss"]["raw"]
+    assert run.history["val_loss"].iloc[-1] == pytest.approx(raw, abs=1e-5)
+    stopped = training.train(
+        made(small_store, patience=0, epochs=9, learning_rate=0.1), small_store, tmp_path
+    )
+    assert len(stopped.history) < 9
+
+
+def test_macro_f1_leaves_out_classes_without_both_outcomes():
+    rng = np.random.default_rng(0)
+    y, p = (rng.random((60, 4)) < 0.4).astype(np.float32), rng.random((60, 4))
+    y[:, 3] = 0
+    best = [max(f1_score(y[:, k], p[:, k] >= cut) for cut in p[:, k]) for k in range(3)]
+    assert training.macro_f1(y, p, "multi_label") == pytest.approx(np.mean(best))
+    y = np.eye(4)[rng.integers(0, 3, 60)]
+    expected = f1_score(y.argmax(1), p.argmax(1), labels=[0, 1, 2], average="macro")
+    assert training.macro_f1(y, p, "multi_class") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_models_compute_in_the_precision_and_nothing_else_does(precision, small_store, tmp_path):
+    own = made(
+        small_store,
+        **{"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "intermediate_gated"},
+        **{"auxiliary": 0.3, "precision": precision, "ema": 0.5},
+    )
+    run = training.train(own, small_store, tmp_path)
+    assert keras.config.dtype_policy().name == "float32"
+    model = run.load_model()
+    computed = {layer.compute_dtype for layer in model.layers}
+    assert precision.removeprefix("mixed_") in computed
+    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+    assert np.isfinite(run.predictions("test").p).all()
+    assert run.history["loss"].iloc[-1] < 2
+
+
+class Killed(KeyboardInterrupt):
+    """Unlike KeyboardInterrupt itself it does not end the tests where nothing catches it."""
+
+
+def watch_epochs(monkeypatch, kill_at=0):
+    """The epochs that are scored, counted from 1; the process is killed in one of them."""
+    seen, score = [], training.ValidationScore
+
+    class Watched(score):
+        def on_epoch_end(self, epoch, logs=None):
+            super().on_epoch_end(epoch, logs)
+            seen.append(epoch + 1)
+            if len(seen) == kill_at:
+                raise Killed
+
+    monkeypatch.setattr(training, "ValidationScore", Watched)
+    return seen
+
+
+def train_anew(experiment, store, folder):
+    """As a new process does: Keras counts names on, and with them prediction rounds otherwise."""
+    keras.backend.clear_session()
+    return training.train(experiment, store, folder)
+
+
+RESUMED = {
+    "crops, noise, dropout": CROPPED | {"sampling": "balanced", "patience": 2},
+    "averages, blends": EVERYTHING | {"branches": {"time": "cnn"}, "augment": {"gain": {}}},
+    "late fusion": {"branches": THREE, "fusion": "late_weighted", "branch_dropout": 0.0},
+    "branch dropout": {
+        **{"branches": THREE, "fusion": "intermediate_gated"},
+        **{"branch_dropout": 0.3, "auxiliary": 0.3},
+    },
+    "last epoch, part of a pass": {"monitor": "none", "steps_per_epoch": 2},
+    "float16": {"precision": "mixed_float16"},
+}
+
+
+@pytest.mark.parametrize("name", RESUMED)
+def test_training_that_was_killed_goes_on_with_the_same_bits(
+    name, small_store, tmp_path, monkeypatch
+):
+    own = made(small_store, epochs=5, learning_rate=0.02, **RESUMED[name])
+    whole = train_anew(own, small_store, tmp_path / "whole")
+    watch_epochs(monkeypatch, kill_at=3)
+    with pytest.raises(Killed):
+        train_anew(own, small_store, tmp_path / "killed")
+    (left,) = (tmp_path / "killed" / "explore").iterdir()
+    assert left.name.startswith(".")
+    monkeypatch.undo()
+    seen = watch_epochs(monkeypatch)
+    again = train_anew(own, small_store, tmp_path / "killed")
+    assert seen == list(range(3, len(whole.history) + 1))
+    assert again.history.equals(whole.history)
+    for part in ("validation", "test"):
+        assert np.array_equal(again.predictions(part).p, whole.predictions(part).p)
+    assert list(again.path.parent.iterdir()) == [again.path]
+
+
+def test_what_was_trained_when_the_process_was_killed_is_not_trained_again(
+    small_store, tmp_path, monkeypatch
+):
+    """Killed while the run is written: both members are done, one of them by early stopping."""
+    own = made(small_store, members=2, epochs=6, patience=1, learning_rate=0.1)
+    whole = train_anew(own, small_store, tmp_path / "whole")
+    assert len(whole.history) < 12
+
+    def kill(*_, **__):
+        raise Killed
+
+    monkeypatch.setattr(runs, "write_run", kill)
+    with pytest.raises(Killed):
+        train_anew(own, small_store, tmp_path / "killed")
+    monkeypatch.undo()
+    seen = watch_epochs(monkeypatch)
+    again = train_anew(own, small_store, tmp_path / "killed")
+    assert seen == []
+    assert again.history.equals(whole.history)
+    assert np.array_equal(again.predictions("test").p, whole.predictions("test").p)
+
+
+def test_classes_that_are_never_predicted_are_named(small_class_store, tmp_path, monkeypatch):
+    own = made(small_class_store, epochs=1)
+
+    def one_class(y, p, kind, classes):
+        return np.array([1e-9, 1.0])  # the first class is always taken
+
+    monkeypatch.setattr(training.thresholds, "fit_thresholds", one_class)
+    monkeypatch.setattr(training, "macro_f1", lambda *_: 0.0)
+    with pytest.warns(UserWarning, match="of the test part was given B: their F1 is 0"):
+        run = training.train(own, small_class_store, tmp_path)
+    assert run.metrics["test"]["never_predicted"] == ["B"]

@@ -41,6 +41,7 @@ SEED_STEP = 1_000_003
 SETTINGS = (
     *("band_hz", "notch_hz", "denoise", "scaling", "view_options", "crop_hop_s", "aggregation"),
     *("steps_per_epoch", "batch_size", "patience", "class_weights", "augment", "sampling"),
+    *("schedule", "clip_norm", "ema", "loss", "label_smoothing", "mixup", "monitor", "precision"),
     "allow_leaks",
 )
 
