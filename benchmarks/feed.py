@@ -39,7 +39,7 @@ def limit() -> Figure:
                 np.multiply(piece, np.float32(STEP_MV), out=buffer[: len(piece)])
 
         sides = {
-            "fed": Side(_fed(dataset, ["time"], n_passes=4), 4 * N_RECORDS),
+            "fed": Side(_fed(dataset, ["time"], n_passes=16), 16 * N_RECORDS),
             "converted in order": Side(passes(convert, 16), 16 * N_RECORDS),
         }
         speeds = alternate(sides, ROUNDS, "feed.limit")
@@ -72,7 +72,7 @@ def generator() -> Figure:
         usual = tf.data.Dataset.from_generator(one_by_one, output_signature=shapes)
         usual = usual.batch(BATCH).prefetch(tf.data.AUTOTUNE)
         sides = {
-            "fed": Side(_fed(dataset, ["time"], n_passes=4), 4 * N_RECORDS),
+            "fed": Side(_fed(dataset, ["time"], n_passes=16), 16 * N_RECORDS),
             "from a generator": Side(lambda: _consume(usual), n),
         }
         speeds = alternate(sides, ROUNDS, "feed.generator")

@@ -2,12 +2,12 @@
 
 Every view is computed from the same window in the same element, so that views cannot drift apart.
 Only row numbers are shuffled, anew in each pass; a batch is one gather from the memory-mapped
-int16 samples, which become float32 mV in the graph. So memory does not grow with the samples.
+int16 samples, which become float32 mV, all in the graph. So memory does not grow with the samples.
 """
 
 import ecglib.quiet  # noqa: F401
 
-import functools
+import ctypes
 import itertools
 import os
 
@@ -91,7 +91,7 @@ def feed(
     n_samples = crop or dataset.signal.n_samples
     _check_feed(selection, views, n_samples, shard, shuffle_seed, crop or chances is not None)
     passes = _Passes(dataset, selection.rows, shuffle_seed, crop, chances, shard)
-    gather = _Gather(dataset, selection, weights, passes, batch_size, crop)
+    gather = _Gather(dataset, selection, weights, crop)
     tabular = selection.tabular.shape[1] > 0
 
     def view(signal_mv, *rest):
@@ -102,16 +102,10 @@ def feed(
             return {"signal": signal_mv, "tabular": values}, *rest
         return views([signal_mv, values]), *rest
 
-    n_batches = -(-passes.n_windows // batch_size)
-
-    def places(_):
-        number = tf.numpy_function(passes.next, [], tf.int64)
-        return tf.stack([tf.fill([n_batches], number), tf.range(n_batches, dtype=tf.int64)], axis=1)
-
-    batches = tf.data.Dataset.range(1).map(places).unbatch()
+    batches = passes.batches(batch_size)
     at_once = {"num_parallel_calls": AT_ONCE, "deterministic": True}
     if augment is None:
-        batches = batches.map(lambda place: view(*gather(place)), **at_once)
+        batches = batches.map(lambda *place: view(*gather(*place)), **at_once)
     else:
         batches = batches.map(gather, **at_once)
         # One after the other, as each draws where the one before stopped.
@@ -119,42 +113,51 @@ def feed(
         batches = batches.map(view, **at_once)
     options = tf.data.Options()
     options.autotune.enabled = False  # there is nothing to tune, and tuning costs a tenth
+    # Rewriting the graph would copy the samples into it.
+    options.experimental_optimization.apply_default_optimizations = False
+    n_batches = -(-passes.n_windows // batch_size)
     batches = batches.apply(tf.data.experimental.assert_cardinality(n_batches))
     return batches.prefetch(AHEAD).with_options(options)
 
 
 class _Gather:
-    """One batch: windows or crops in mV, then the arrays that go with each window."""
+    """One batch: windows or crops in mV, then the arrays that go with each window.
 
-    def __init__(self, dataset, selection, weights, passes, batch_size: int, crop: int):
-        self.dataset, self.rows, self.passes = dataset, selection.rows, passes
-        self.batch_size, self.crop = batch_size, crop
-        self.shape = (None, crop or dataset.signal.n_samples, len(dataset.signal.leads))
+    All in the graph: handing a batch over from Python takes longer than gathering it.
+    """
+
+    def __init__(self, dataset, selection, weights, crop: int):
+        n_samples = crop or dataset.signal.n_samples
+        starts = dataset.starts[selection.rows]
+        # Whole windows one after another are copied whole, others sample by sample.
+        block = 1 if crop else int(np.gcd.reduce(starts, initial=n_samples))
+        index = tf.int32 if len(dataset.steps) < 2**31 else tf.int64
         arrays = [selection.tabular] if selection.tabular.shape[1] else []
         arrays += [selection.y, *([] if weights is None else [weights])]
-        self.arrays = [np.asarray(array, np.float32) for array in arrays]
+        with tf.device("CPU"):
+            self.blocks = _mapped(dataset.steps, block)
+            self.starts = tf.constant(starts // block, index)
+            self.span = tf.range(n_samples // block, dtype=index)
+            self.arrays = [tf.constant(array, tf.float32) for array in arrays]
+        self.shape = (None, n_samples, len(dataset.signal.leads))
 
-    def __call__(self, place):
-        """Tensors of a batch; `place` holds the numbers of the pass and of the batch in it."""
-        types = [tf.int16, *(tf.float32 for _ in self.arrays)]
-        # The same numbers give the same batch: without this they would be asked for in turn.
-        steps, *rest = tf.numpy_function(self._read, [place], types, stateful=False)
-        rest = [
-            tf.ensure_shape(x, (None, *array.shape[1:]))
-            for x, array in zip(rest, self.arrays, strict=True)
-        ]
-        return tf.cast(tf.ensure_shape(steps, self.shape), tf.float32) * STEP_MV, *rest
+    def __call__(self, which, offsets):
+        """Tensors of a batch, from the places in the selection and the offsets in samples."""
+        starts = tf.gather(self.starts, which) + tf.cast(offsets, self.span.dtype)
+        steps = tf.gather_nd(self.blocks, (starts[:, None] + self.span)[..., None])
+        steps = tf.reshape(steps, (-1, *self.shape[1:]))
+        return tf.cast(steps, tf.float32) * STEP_MV, *(tf.gather(x, which) for x in self.arrays)
 
-    def _read(self, place: np.ndarray):
-        number, batch = place.tolist()
-        which, offsets = self.passes.order(number)
-        own = slice(batch * self.batch_size, (batch + 1) * self.batch_size)
-        rows = self.rows[which[own]]
-        if self.crop:
-            steps = self.dataset.read_crops(rows, offsets[own], self.crop)
-        else:
-            steps = self.dataset.read_steps(rows)
-        return steps, *(array[which[own]] for array in self.arrays)
+
+def _mapped(steps: np.memmap, block: int):
+    """The samples of a store as tensor of shape (n_blocks, block, n_leads), mapped, not copied."""
+    # DLPack takes over memory that may be written to. This may not, and nothing does.
+    memory = (ctypes.c_int16 * steps.size).from_address(steps.ctypes.data)
+    memory.owner = steps  # the mapping lasts as long as the tensor
+    n_blocks, n_leads = len(steps) // block, steps.shape[1]
+    values = np.frombuffer(memory, np.int16, n_blocks * block * n_leads)
+    tensor = tf.experimental.dlpack.from_dlpack(values.__dlpack__())
+    return tf.reshape(tensor, (n_blocks, block, n_leads))
 
 
 class _Passes:
@@ -167,29 +170,37 @@ class _Passes:
         if crop:
             n_measured = dataset.windows["n_measured"].to_numpy()[rows]
             last = np.minimum(n_measured, dataset.signal.n_samples) - crop
-            self.spare = np.maximum(last, 0).astype(np.int32)
-        self._numbers = itertools.count()
-        # A pass may begin while the last batches of the one before are still on their way.
-        self.order = functools.lru_cache(maxsize=2)(self._order)
+            self.spare = np.maximum(last, 0)
+        self.numbers = itertools.count()
 
-    def next(self) -> np.int64:
-        """Number of the pass that begins."""
-        return np.int64(next(self._numbers))
+    def batches(self, batch_size: int) -> tf.data.Dataset:
+        """Of each batch of the pass that begins, what `_Gather` takes."""
 
-    def _order(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Places in the selection and offsets in samples, each (n_windows,)."""
+        def begin(_):
+            which, offsets = tf.numpy_function(self.next, [], [tf.int32, tf.int32])
+            return tf.ensure_shape(which, [None]), tf.ensure_shape(offsets, [None])
+
+        return tf.data.Dataset.range(1).map(begin).unbatch().batch(batch_size)
+
+    def next(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places in the selection and offsets in samples of the next pass, each (n_windows,)."""
+        return self._order(next(self.numbers))
+
+    def _order(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         which = np.arange(self.n_all, dtype=np.int32)
         if self.seed is not None:
             np.random.default_rng([self.seed, number]).shuffle(which)  # for all workers the same
         which = which[self.index :: self.count][: self.n_windows]
         if self.seed is None:
-            return which, None
+            return which, np.zeros_like(which)
         rng = np.random.default_rng([self.seed, number, 1 + self.index])
         if self.chances is not None:
             sums = np.cumsum(self.chances[which])
             drawn = np.searchsorted(sums, rng.random(len(which)) * sums[-1], side="right")
             which = which[np.minimum(drawn, len(which) - 1)]
-        return which, None if self.spare is None else rng.integers(0, self.spare[which] + 1)
+        if self.spare is None:
+            return which, np.zeros_like(which)
+        return which, rng.integers(0, self.spare[which] + 1, dtype=np.int32)
 
 
 def _check_feed(selection, views, n_samples: int, shard, seed, draws: bool) -> None:

@@ -89,25 +89,19 @@ class Dataset:
         self.default_task = next(iter(self.tasks))
         self.marks = tuple(self.summary["marks"])
         self.windows = _read_windows(self.path, self.summary)
-        self._signals = _open_signals(self.path, self.summary)
-        self._strided = self._stretches(self.signal.n_samples)
-        self._starts = self.windows["start"].to_numpy()
+        self.steps = _open_signals(self.path, self.summary)
+        self.starts = self.windows["start"].to_numpy()
+        windows = np.lib.stride_tricks.sliding_window_view(
+            self.steps, self.signal.n_samples, axis=0
+        )
+        self._from_each_sample = windows.transpose(0, 2, 1)  # nothing is copied until it is indexed
 
     def __repr__(self):
         return f"Dataset({self.path.name}: {len(self.windows)} windows)"
 
     def read_steps(self, rows: np.ndarray) -> np.ndarray:
         """Windows as stored: int16 array of shape (n_windows, n_samples, n_leads), in 1e-3 mV."""
-        return self._strided[self._starts[rows]]
-
-    def read_crops(self, rows: np.ndarray, offsets: np.ndarray, n_samples: int) -> np.ndarray:
-        """As `read_steps`, only `n_samples` of each window, from `offsets` (in samples) on."""
-        return self._stretches(n_samples)[self._starts[rows] + offsets]
-
-    def _stretches(self, n_samples: int) -> np.ndarray:
-        """Every stretch of `n_samples`, by its start; nothing is copied until it is indexed."""
-        stretches = np.lib.stride_tricks.sliding_window_view(self._signals, n_samples, axis=0)
-        return stretches.transpose(0, 2, 1)
+        return self._from_each_sample[self.starts[rows]]
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Windows as float32 array of shape (n_windows, n_samples, n_leads), in mV."""

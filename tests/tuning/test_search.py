@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made import small_source
 
-from ecglib import folders, training
+from ecglib import folders, pipeline, training
 from ecglib.datasets.contract import SignalContract
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writing import write_store
@@ -58,14 +58,14 @@ def tiny(hp, crops_s):
 @pytest.fixture(scope="module")
 def real(small_store, tmp_path_factory):
     """Two trials that were really trained, and the rows whose signals were read for them."""
-    read, rows = Dataset.read_steps, set()
+    feed, rows = pipeline.feed, set()
 
-    def watched(self, own):
-        rows.update(np.asarray(own).tolist())
-        return read(self, own)
+    def watched(dataset, selection, *args, **options):
+        rows.update(selection.rows.tolist())
+        return feed(dataset, selection, *args, **options)
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(Dataset, "read_steps", watched)
+    patch.setattr(pipeline, "feed", watched)
     patch.setattr(searching, "suggest", tiny)
     result = search(
         small_store,
