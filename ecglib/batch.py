@@ -15,9 +15,9 @@ A batch file (YAML) says which notebook runs over which parameters::
     widened_best_branch: true        # the other: one model with as many parameters as a fusion
 
 The controls are made of the single branch that scores best on the validation part, and run last.
-As ensembles are chosen by the number of branches that they have to match, there is one widened
-model for each number of branches that the fusions join, as large as the largest of these fusions:
-one a fusion would double the batch, and ways of joining the same branches differ less in size.
+There is one widened model for all fusions of about one size (`ecglib.experiment.SAME_SIZE`), as
+large as the largest of them: one a fusion would double the batch, and ways of joining the same
+branches differ little in size. None is made for fusions about as large as the branch itself.
 """
 
 import ast
@@ -39,7 +39,7 @@ from tqdm.auto import tqdm
 from ecglib import folders, runs
 from ecglib.datasets.store import Dataset
 from ecglib.errors import BatchError, did_you_mean
-from ecglib.experiment import Experiment
+from ecglib.experiment import SAME_SIZE, Experiment
 
 KEYS = {
     *("notebook", "compare", "dataset", "parameters", "grid"),
@@ -300,8 +300,7 @@ def _controls(
         return []
     changes = [{"members": members} for members in file.ensembles]
     if file.widened:
-        own = _parameters(best[0])
-        changes += [{"widen_to": size} for size in _sizes_of_fusions(grid) if size > own]
+        changes += [{"widen_to": size} for size in _sizes(grid, _parameters(best[0]))]
     return [
         _job(file, job.own | change, given, dataset, folder) for change in changes for job in best
     ]
@@ -323,14 +322,17 @@ def _best_branch(grid: list[Job]) -> list[Job]:
     return max(by_model.values(), key=validation_auroc, default=[])
 
 
-def _sizes_of_fusions(grid: list[Job]) -> list[int]:
-    """Most parameters of the fusions of two branches, of three, and so on, each size once."""
-    largest: dict[int, int] = {}
-    for job in grid:
-        if job.experiment.role == "fusion" and runs.exists(job.path):
-            n_branches = len(job.experiment.branches)
-            largest[n_branches] = max(largest.get(n_branches, 0), _parameters(job))
-    return sorted(set(largest.values()))
+def _sizes(grid: list[Job], smallest: int) -> list[int]:
+    """Sizes, largest first, so that each fusion has one about its own and none is smaller than it.
+
+    Fusions about as large as the `smallest` size, or smaller, need none.
+    """
+    fusions = [j for j in grid if j.experiment.role == "fusion" and runs.exists(j.path)]
+    sizes: list[int] = []
+    for size in sorted(map(_parameters, fusions), reverse=True):
+        if size > SAME_SIZE * smallest and (not sizes or sizes[-1] > SAME_SIZE * size):
+            sizes.append(size)
+    return sizes
 
 
 def _parameters(job: Job) -> int:

@@ -49,6 +49,9 @@ LOSSES = ("cross_entropy", "focal")
 SCHEDULES = ("cosine", "one_cycle")
 MONITORS = ("auroc", "f1", "none")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+# Models are about equally large if neither has over a quarter more parameters than the other: one
+# widened branch is then the size control of several fusions.
+SAME_SIZE = 1.25
 # In the order in which they are applied: what the heart and the body do, then the electrodes.
 AUGMENTATIONS = ("shift", "gain", "baseline_wander", "noise", "time_mask", "lead_dropout")
 
@@ -391,7 +394,7 @@ class Experiment:
         """Readable name of the model, for example ``intermediate_gated(time:cnn + ...)``."""
         branches = " + ".join(self.named_branches)
         name = branches if len(self.branches) == 1 else f"{self.fusion}({branches})"
-        name += f" widened to {self.widen_to:,}" if self.widen_to else ""
+        name += f" widened to about {self.widen_to:,}" if self.widen_to else ""
         return name if self.members == 1 else f"{self.members} x {name}"
 
     @property

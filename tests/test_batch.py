@@ -13,7 +13,6 @@ from made import small_source
 
 from ecglib import batch, runs
 from ecglib.batch import BatchFile, check_parameters, notebook_defaults, run_batch
-from ecglib.branches import names_on
 from ecglib.datasets.writing import write_store
 from ecglib.errors import BatchError, ExperimentError
 from ecglib.experiment import Experiment
@@ -157,25 +156,21 @@ def test_the_control_repeats_the_branch_that_validates_best(made):
     assert (wide.experiment.widen_to, wide.experiment.width) == (wanted, best.experiment.width)
     assert wide.metrics["model"]["width"] > best.metrics["model"]["width"] == 4
     assert wide.metrics["model"]["parameters"] == pytest.approx(wanted, rel=0.25)
-    assert f"{wide.metrics['model']['parameters']:,} parameters" in made[2].html.read_text()
+    told = f"{wide.metrics['model']['parameters']:,} parameters, the fusion has {wanted:,}"
+    assert told in made[2].html.read_text()
 
 
-def test_one_widened_branch_for_each_number_of_branches_that_are_joined(monkeypatch):
-    sizes = {"a": (1, 50), "b": (2, 70), "c": (2, 90), "d": (3, 40), "e": (4, 90), "f": (5, 10)}
-    grid = [
-        batch.Job(
-            Experiment(
-                **{"dataset": "d", "fingerprint": "f", "task": "t"},
-                branches=dict.fromkeys(names_on("time")[:n], "cnn"),
-                fusion="late_average" if n > 1 else "none",
-            ),
-            *({}, {}, Path(name)),
-        )
-        for name, (n, _) in sizes.items()
-    ]
-    monkeypatch.setattr(runs, "exists", lambda path: path.name != "f")  # which failed
-    monkeypatch.setattr(batch, "_parameters", lambda job: sizes[job.path.name][1])
-    assert batch._sizes_of_fusions(grid) == [40, 90]
+def test_one_widened_branch_for_all_fusions_of_about_one_size(monkeypatch):
+    sizes = {"single": 90, "a": 100, "b": 120, "c": 150, "d": 160, "e": 200, "f": 201, "g": 300}
+    own = {"dataset": "d", "fingerprint": "f", "task": "t"}
+    single = Experiment(**own, branches={"time": "cnn"})
+    fused = Experiment(**own, branches=BRANCHES, fusion="late_average")
+    grid = [batch.Job(single if name == "single" else fused, {}, {}, Path(name)) for name in sizes]
+    monkeypatch.setattr(runs, "exists", lambda path: path.name != "g")  # which failed
+    monkeypatch.setattr(batch, "_parameters", lambda job: sizes[job.path.name])
+    assert batch._sizes(grid, 40) == [201, 160, 120]
+    assert batch._sizes(grid, 100) == [201, 160]
+    assert batch._sizes(grid, 500) == []
 
 
 def test_a_finished_batch_has_nothing_to_do(made, small_store, monkeypatch):

@@ -91,7 +91,7 @@ def test_roles_and_names():
     assert (made().role, made().model) == ("single", "time:cnn")
     assert (made(members=3).role, made(members=3).model) == ("ensemble", "3 x time:cnn")
     wide = made(widen_to=12_345)
-    assert (wide.role, wide.model) == ("widened", "time:cnn widened to 12,345")
+    assert (wide.role, wide.model) == ("widened", "time:cnn widened to about 12,345")
     assert wide.run_name.startswith("widened12345_time-cnn_seed0_")
     fused = made(branches=THREE, fusion="early_concat")
     assert fused.role == "fusion"

@@ -47,7 +47,7 @@ IMPORTS_FROM = {
     "augmentation": {"errors", "quiet", "preprocessing", "datasets"},
     "models": {"errors", "quiet", "branches"},
     "classical": {"quiet", "errors", "datasets", "representations"},
-    "evaluation": {"errors"},
+    "evaluation": {"errors", "experiment"},
     "runs": {"errors", "folders", "experiment", "models", ""},
     "recipe": {"quiet", "errors", "experiment"},
     "training": {

@@ -23,6 +23,7 @@ from ecglib.errors import RunError
 from ecglib.evaluation.bootstrap import interval, n_ignored
 from ecglib.evaluation.metrics import MACRO_METRICS
 from ecglib.evaluation.scored import Scored, by_model, check_metric
+from ecglib.experiment import SAME_SIZE
 
 __all__ = ["Difference", "Gap", "Scored", "best_single", "differences", "sentence", "table"]
 
@@ -35,9 +36,6 @@ FEWEST_PATIENTS = 6
 # Resamples without an outcome of some class are left out; what remains of less than half of
 # them says nothing about new patients.
 LARGEST_SHARE_IGNORED = 0.5
-# A widened branch is as large as a fusion if neither has over a quarter more parameters: one run
-# then serves fusions that join the same branches in different ways.
-SAME_SIZE = 1.25
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,8 @@ def differences(
     seeds and taken in the same patient resamples. The control is the ensemble of the best single
     branch with as many members as the fusion has branches, or else the next larger one. A second
     control is that branch widened to about as many parameters as the fusion has, or else the next
-    larger one; without any the verdict rests on the others.
+    larger one; without any, or where the branch is about as large itself, the verdict rests on the
+    others.
 
     The verdict is "adds" if the 95 % intervals against the single branch and against the controls
     lie above zero, and that against every other single branch as well (no choice among the
@@ -238,16 +237,14 @@ def sentence(difference: Difference) -> str:
         ADDS_NOTHING: f"{who} adds nothing (a gain of {d.margin:g} over {rival} is excluded)",
         CANNOT_TELL: f"Whether {who} adds anything cannot be told",
     }[d.verdict]
-    text = (
-        f"{verdict}: its {METRIC_NAMES[d.metric]} differs by {_numbers(single)} from the best "
-        f"single branch ({single.name})"
-    )
+    against = [f"{_numbers(single)} from the best single branch ({single.name})"]
     if ensemble is not None:
         control = f"{d.ensemble_members} x {single.name} with other seeds"
-        text += f" and by {_numbers(ensemble)} from {control}"
+        against.append(f"{_numbers(ensemble)} from {control}")
     if widened is not None:
-        sizes = f"{d.widened_parameters:,} parameters (the fusion has {d.parameters:,})"
-        text += f" and by {_numbers(widened)} from {single.name} widened to {sizes}"
+        sizes = f"{d.widened_parameters:,} parameters, the fusion has {d.parameters:,}"
+        against.append(f"{_numbers(widened)} from {widened.name} ({sizes})")
+    text = f"{verdict}: its {METRIC_NAMES[d.metric]} differs by {' and by '.join(against)}"
     if d.unbeaten and d.verdict == CANNOT_TELL:
         rivals = " and ".join(f"{gap.name} ({_numbers(gap)})" for gap in d.unbeaten)
         text += f"; it is not shown to beat {rivals}"
@@ -272,7 +269,12 @@ def _ensemble(
 def _widened(
     fusion: list[Scored], single: list[Scored], models: dict[str, list[Scored]]
 ) -> list[Scored] | None:
-    """The widened single branch nearest in size to the fusion, about as large as it or larger."""
+    """The widened single branch nearest in size to the fusion, about as large as it or larger.
+
+    None where the single branch is that itself.
+    """
+    if _times(single, fusion) >= 1 / SAME_SIZE:
+        return None
     candidates = [
         seeds
         for seeds in models.values()

@@ -51,7 +51,7 @@ class Comparison:
             for against, gap in (
                 (f"best single branch ({d.against_single.name})", d.against_single),
                 (f"{d.ensemble_members} x {d.against_single.name}", d.against_ensemble),
-                (_widened(d), d.against_widened),
+                (d.against_widened and d.against_widened.name, d.against_widened),
             )
             if gap is not None
         ]
@@ -169,13 +169,6 @@ def as_scored(run, name: str) -> Scored:
         validation={m: _number(validation[m]["estimate"]) for m in MACRO_METRICS},
         marks=tuple(run.marks),
     )
-
-
-def _widened(difference: Difference) -> str:
-    """What the widened branch is called in a figure; empty where there is none."""
-    if difference.against_widened is None:
-        return ""
-    return f"{difference.against_single.name}, {difference.widened_parameters:,} parameters"
 
 
 def _number(value: float | None) -> float:

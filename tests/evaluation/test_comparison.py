@@ -61,7 +61,7 @@ def as_ensemble(single, members=3):
 
 
 def widened(strength, parameters, **other):
-    name = f"time:cnn widened to {parameters}"
+    name = f"time:cnn widened to about {parameters}"
     return model(name, "widened", strength=strength, parameters=parameters, **other)
 
 
@@ -186,8 +186,8 @@ def test_a_fusion_that_wins_by_parameters_alone_adds_nothing():
     assert found.verdict == "adds nothing"
     text = sentence(found)
     assert "a gain of 0.01 over the branch widened to its size is excluded" in text
-    sizes = "time:cnn widened to 2,950 parameters (the fusion has 3,000)"
-    assert f"and by +0.000 [+0.000, +0.000] from {sizes}." in text
+    wide = "time:cnn widened to about 2950 (2,950 parameters, the fusion has 3,000)"
+    assert f"and by +0.000 [+0.000, +0.000] from {wide}." in text
     assert only([*scored, widened(1.1, 2950)]).verdict == "adds"
 
 
@@ -200,6 +200,12 @@ def test_the_widened_branch_is_the_one_nearest_in_size_and_never_clearly_smaller
     assert only([*scored, sizes[0]]).against_widened is None
     other = replace(sizes[2], branches=("frequency:mlp",))
     assert only([*scored, other]).against_widened is None
+
+
+def test_a_branch_about_as_large_as_the_fusion_is_its_own_size_control():
+    scored = [model(parameters=1000), ensemble(1.1), widened(1.5, 2000)]
+    assert only([*scored, fusion(1.2, parameters=1200)]).against_widened is None
+    assert only([*scored, fusion(1.2, parameters=1600)]).widened_parameters == 2000
 
 
 def test_a_widened_branch_that_is_larger_can_only_speak_for_the_fusion():
