@@ -11,9 +11,13 @@ A batch file (YAML) says which notebook runs over which parameters::
         - {branches: {time: cnn}, fusion: none}
         - {branches: {time: cnn, frequency: cnn}, fusion: early_concat}
       seed: [0, 1]                   # ... or a value of the parameter that names the axis
-    ensembles_of_best_branch: [2]    # the control: members of each ensemble
+    ensembles_of_best_branch: [2]    # the one control: members of each ensemble
+    widened_best_branch: true        # the other: one model with as many parameters as a fusion
 
-The ensembles are made of the single branch that scores best on the validation part, and run last.
+The controls are made of the single branch that scores best on the validation part, and run last.
+There is one widened model for all fusions of about one size (`ecglib.experiment.SAME_SIZE`), as
+large as the largest of them: one a fusion would double the batch, and ways of joining the same
+branches differ little in size. None is made for fusions about as large as the branch itself.
 """
 
 import ast
@@ -35,9 +39,12 @@ from tqdm.auto import tqdm
 from ecglib import folders, runs
 from ecglib.datasets.store import Dataset
 from ecglib.errors import BatchError, did_you_mean
-from ecglib.experiment import Experiment
+from ecglib.experiment import SAME_SIZE, Experiment
 
-KEYS = {"notebook", "compare", "dataset", "parameters", "grid", "ensembles_of_best_branch"}
+KEYS = {
+    *("notebook", "compare", "dataset", "parameters", "grid"),
+    *("ensembles_of_best_branch", "widened_best_branch"),
+}
 NEEDED = {"notebook", "compare", "dataset", "grid"}
 WORK = ".work"
 FAILED = "failed"
@@ -55,6 +62,7 @@ class BatchFile:
     parameters: dict
     grid: dict
     ensembles: list
+    widened: bool
 
     @classmethod
     def read(cls, path: str | Path, **override) -> "BatchFile":
@@ -80,7 +88,8 @@ class BatchFile:
             raise BatchError(f"{path} lacks {sorted(missing)}.")
         parameters = values.get("parameters", {})
         ensembles = values.get("ensembles_of_best_branch", [])
-        _check_types(path, parameters, values["grid"], ensembles)
+        widened = values.get("widened_best_branch", False)
+        _check_types(path, parameters, values["grid"], ensembles, widened)
         return cls(
             path=path,
             notebook=_notebook(path, values["notebook"]),
@@ -89,6 +98,7 @@ class BatchFile:
             parameters=parameters | override,
             grid=values["grid"],
             ensembles=ensembles,
+            widened=widened,
         )
 
     def combinations(self) -> list[dict]:
@@ -120,7 +130,7 @@ def named_values(pairs: list[str], option: str = "--set") -> dict:
     return values
 
 
-def _check_types(path: Path, parameters, grid, ensembles) -> None:
+def _check_types(path: Path, parameters, grid, ensembles, widened) -> None:
     if not isinstance(parameters, dict):
         raise BatchError(f"{path}: parameters must map names to values, found {parameters!r}.")
     lists = isinstance(grid, dict) and all(
@@ -136,6 +146,8 @@ def _check_types(path: Path, parameters, grid, ensembles) -> None:
             f"{path}: ensembles_of_best_branch must list numbers of members above 1, as in [3]; "
             f"found {ensembles!r}."
         )
+    if not isinstance(widened, bool):
+        raise BatchError(f"{path}: widened_best_branch must be true or false, found {widened!r}.")
 
 
 def check_parameters(notebook: Path, parameters: dict) -> dict:
@@ -255,8 +267,8 @@ def run_batch(
     grid = [_job(file, own, given, dataset, folder) for own in file.combinations()]
     _refuse_twins(grid)
     _run(file.notebook, grid, report, jobs, "runs")
-    controls = _ensembles(file, grid, given, dataset, folder)
-    _run(file.notebook, controls, report, jobs, "ensembles")
+    controls = _controls(file, grid, given, dataset, folder)
+    _run(file.notebook, controls, report, jobs, "controls")
     if not report.made and not report.found:
         raise BatchError(f"No run of {name} finished: {report.failed}")
     report.html = _compare(file.compare, folder, report)
@@ -279,16 +291,27 @@ def _refuse_twins(jobs: list[Job]) -> None:
         raise BatchError(f"The grid asks for the same run more than once: {sorted(twins)}.")
 
 
-def _ensembles(
+def _controls(
     file: BatchFile, grid: list[Job], given: dict, dataset: Dataset, folder: Path
 ) -> list[Job]:
-    """The ensemble controls of the best single branch, one for each seed and size."""
-    singles = [job for job in grid if job.experiment.role == "single" and runs.exists(job.path)]
-    if not file.ensembles or not singles:
+    """The controls, made of the best single branch, one for each of its seeds and each size."""
+    best = _best_branch(grid)
+    if not best:
         return []
+    changes = [{"members": members} for members in file.ensembles]
+    if file.widened:
+        changes += [{"widen_to": size} for size in _sizes(grid, _parameters(best[0]))]
+    return [
+        _job(file, job.own | change, given, dataset, folder) for change in changes for job in best
+    ]
+
+
+def _best_branch(grid: list[Job]) -> list[Job]:
+    """The seeds of the single branch with the highest validation score; empty without any."""
     by_model: dict[str, list[Job]] = {}
-    for job in singles:
-        by_model.setdefault(job.experiment.model_hash, []).append(job)
+    for job in grid:
+        if job.experiment.role == "single" and runs.exists(job.path):
+            by_model.setdefault(job.experiment.model_hash, []).append(job)
 
     def validation_auroc(jobs: list[Job]) -> float:
         scores = [
@@ -296,12 +319,24 @@ def _ensembles(
         ]
         return sum(scores) / len(scores)
 
-    best = max(by_model.values(), key=validation_auroc)
-    return [
-        _job(file, job.own | {"members": members}, given, dataset, folder)
-        for members in file.ensembles
-        for job in best
-    ]
+    return max(by_model.values(), key=validation_auroc, default=[])
+
+
+def _sizes(grid: list[Job], smallest: int) -> list[int]:
+    """Sizes, largest first, so that each fusion has one about its own and none is smaller than it.
+
+    Fusions about as large as the `smallest` size, or smaller, need none.
+    """
+    fusions = [j for j in grid if j.experiment.role == "fusion" and runs.exists(j.path)]
+    sizes: list[int] = []
+    for size in sorted(map(_parameters, fusions), reverse=True):
+        if size > SAME_SIZE * smallest and (not sizes or sizes[-1] > SAME_SIZE * size):
+            sizes.append(size)
+    return sizes
+
+
+def _parameters(job: Job) -> int:
+    return runs.Run(job.path).metrics["model"]["parameters"]
 
 
 def _run(notebook: Path, jobs: list[Job], report: Report, at_once: int, what: str) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from ecglib.branches import check_branches, in_order, representation_of, representations_of
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.splits import LEAKS, require_no_leak
 
@@ -36,7 +37,7 @@ FUSIONS = (
 )
 LEAST = {
     **dict.fromkeys(("members", "width", "features", "epochs", "batch_size"), 1),
-    **dict.fromkeys(("steps_per_epoch", "patience", "seed", "weight_decay"), 0),
+    **dict.fromkeys(("widen_to", "steps_per_epoch", "patience", "seed", "weight_decay"), 0),
     **dict.fromkeys(("crop_s", "crop_hop_s", "notch_hz", "branch_dropout", "auxiliary"), 0),
     **dict.fromkeys(("label_smoothing", "clip_norm", "ema", "mixup"), 0),
 }
@@ -48,6 +49,9 @@ LOSSES = ("cross_entropy", "focal")
 SCHEDULES = ("cosine", "one_cycle")
 MONITORS = ("auroc", "f1", "none")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+# Models are about equally large if neither has over a quarter more parameters than the other: one
+# widened branch is then the size control of several fusions.
+SAME_SIZE = 1.25
 # In the order in which they are applied: what the heart and the body do, then the electrodes.
 AUGMENTATIONS = ("shift", "gain", "baseline_wander", "noise", "time_mask", "lead_dropout")
 
@@ -65,7 +69,9 @@ class Experiment:
     task
         name of the task.
     branches
-        representation -> encoder, for example ``{"time": "cnn"}``.
+        representation -> encoder, for example ``{"time": "cnn"}``; further encoders on the same
+        view are numbered, ``{"time": "cnn", "time_2": "s4d"}``: the same information seen by
+        other encoders, a control of what a further view adds.
     fusion
         how the branches are joined; ``"none"`` for a single branch.
     branch_dropout
@@ -79,6 +85,10 @@ class Experiment:
     members
         this many equal models with other seeds, their probabilities averaged: the
         ensemble control that a fusion has to beat.
+    widen_to
+        this many parameters: a single branch is built with the `width`, at least the one given,
+        that brings it nearest (`ecglib.training.widened`), the size control that a fusion has to
+        beat; 0 for `width` as it is.
     band_hz
         band-pass of every view, low and high edge in Hz; 0 leaves that side open.
     notch_hz
@@ -172,6 +182,7 @@ class Experiment:
     missing_branches: bool = False
     auxiliary: float = 0.0
     members: int = 1
+    widen_to: int = 0
     band_hz: tuple[float, float] = (0.5, 40.0)
     notch_hz: float = 0.0
     denoise: bool = False
@@ -211,11 +222,11 @@ class Experiment:
             if field.type in (bool, int, float, str):
                 self._set(field.name, _typed(field.name, getattr(self, field.name), field.type))
         _check_branches(self.branches, self.fusion)
-        self._set("branches", {n: self.branches[n] for n in ENCODERS if n in self.branches})
+        self._set("branches", in_order(self.branches, ENCODERS))
         for representation in _typed("view_options", self.view_options, dict):
             require_one_of("a representation in view_options", representation, ENCODERS)
         # Settings of a view that no branch looks at decide nothing.
-        used = {n: own for n, own in self.view_options.items() if n in self.branches}
+        used = {n: own for n, own in self.view_options.items() if n in self.representations}
         self._set("view_options", used)
         for augmentation, options in _typed("augment", self.augment, dict).items():
             require_one_of("an augmentation in augment", augmentation, AUGMENTATIONS)
@@ -264,6 +275,11 @@ class Experiment:
             raise ExperimentError(
                 f"members={self.members} with {len(self.branches)} branches; the ensemble control "
                 f"repeats a single branch."
+            )
+        if self.widen_to and (self.members > 1 or len(self.branches) > 1):
+            raise ExperimentError(
+                f"widen_to={self.widen_to} with {len(self.branches)} branches and "
+                f"members={self.members}; the size control is one model of a single branch."
             )
 
     def _check_fusion_options(self) -> None:
@@ -345,7 +361,7 @@ class Experiment:
 
         Those of ``view_options["tabular"]["columns"]``, or the dataset's usual ones.
         """
-        if "tabular" not in self.branches:
+        if "tabular" not in self.representations:
             return ()
         return tuple(self.view_options.get("tabular", {}).get("columns", dataset.default_tabular))
 
@@ -364,26 +380,41 @@ class Experiment:
         return _hash(self.to_dict() | {"seed": None})
 
     @property
+    def representations(self) -> list[str]:
+        """The views that the model looks at, each once."""
+        return representations_of(self.branches)
+
+    @property
+    def named_branches(self) -> tuple[str, ...]:
+        """Each branch as its view and encoder, ``("time:cnn", "time:s4d")``."""
+        return tuple(f"{representation_of(b)}:{own}" for b, own in self.branches.items())
+
+    @property
     def model(self) -> str:
         """Readable name of the model, for example ``intermediate_gated(time:cnn + ...)``."""
-        branches = " + ".join(f"{rep}:{encoder}" for rep, encoder in self.branches.items())
+        branches = " + ".join(self.named_branches)
         name = branches if len(self.branches) == 1 else f"{self.fusion}({branches})"
+        name += f" widened to about {self.widen_to:,}" if self.widen_to else ""
         return name if self.members == 1 else f"{self.members} x {name}"
 
     @property
     def role(self) -> str:
-        """``"ensemble"``, ``"single"`` or ``"fusion"``."""
+        """``"ensemble"``, ``"widened"``, ``"single"`` or ``"fusion"``."""
         if self.members > 1:
             return "ensemble"
+        if self.widen_to:
+            return "widened"
         return "single" if len(self.branches) == 1 else "fusion"
 
     @property
     def run_name(self) -> str:
         """Name of the run's folder: readable words, then the hash."""
-        branches = "+".join(f"{rep}-{encoder}" for rep, encoder in self.branches.items())
+        branches = "+".join(name.replace(":", "-") for name in self.named_branches)
         words = [branches] if len(self.branches) == 1 else [self.fusion, branches]
         if self.members > 1:
             words.insert(0, f"{self.members}x")
+        if self.widen_to:
+            words.insert(0, f"widened{self.widen_to}")
         return "_".join([*words, f"seed{self.seed}", self.hash])
 
 
@@ -443,9 +474,7 @@ def _check_branches(branches: dict, fusion: str) -> None:
         raise ExperimentError(
             f"branches={branches!r}, expected representation: encoder, as in {{'time': 'cnn'}}."
         )
-    for representation, encoder in branches.items():
-        require_one_of("a representation in branches", representation, ENCODERS)
-        require_one_of(f"branches[{representation!r}]", encoder, ENCODERS[representation])
+    check_branches(branches, fusion, ENCODERS)
     if len(branches) == 1 and fusion != "none":
         raise ExperimentError(f"fusion={fusion!r} with one branch; use fusion='none'.")
     if len(branches) > 1:

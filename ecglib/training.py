@@ -82,7 +82,8 @@ def train(
     pipeline.configure(experiment.seed)
     views = views_of(experiment, dataset)
     kept = path.with_name(f".{path.name}.checkpoint")
-    model, history = _fit_members(experiment, dataset, selection, views, verbose, views_in, kept)
+    wide = widened(experiment, selection, views)
+    model, history = _fit_members(wide, dataset, selection, views, verbose, views_in, kept)
     predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
     raw = {
         part: predict(predictor, dataset, selection.of(part), fed, experiment.batch_size)
@@ -93,8 +94,9 @@ def train(
     predictions = {part: dataclasses.replace(own, p=calibrate(own.p)) for part, own in raw.items()}
     own = predictions["validation"]
     limits = thresholds.fit_thresholds(own.y, own.p, kind, selection.classes)
-    cost = {"parameters": model.count_params(), "multiply_adds": models.multiply_adds(model)}
-    metrics = {"model": cost | {"seconds": time.perf_counter() - started}}
+    size = {"parameters": model.count_params(), "width": wide.width}
+    cost = {"multiply_adds": models.multiply_adds(model), "seconds": time.perf_counter() - started}
+    metrics = {"model": size | cost}
     for part, own in predictions.items():
         scores = summary.with_intervals(own.y, own.p, limits, kind, selection.classes, own.patients)
         before = raw[part].p
@@ -131,6 +133,28 @@ def _fit_members(experiment, dataset, selection, views, verbose, views_in, kept)
         histories.append(history.assign(member=member))
     model = members[0] if len(members) == 1 else models.join_members(members)
     return model, pd.concat(histories, ignore_index=True)
+
+
+def widened(experiment: Experiment, selection: Selection, views: keras.Model) -> Experiment:
+    """The experiment with the width that its `widen_to` asks for; itself where it asks for none.
+
+    Only the width grows, not the features: the same encoder with more channels. It is found by
+    building models, none is trained.
+
+    Raises
+    ------
+    ExperimentError
+        the branch has more parameters at its `width` already.
+    """
+    if not experiment.widen_to:
+        return experiment
+
+    def count(width: int) -> int:
+        own = dataclasses.replace(experiment, width=width)
+        return _built(own, selection, views, experiment.seed).count_params()
+
+    width = models.width_of_size(experiment.widen_to, count, experiment.width)
+    return dataclasses.replace(experiment, width=width, widen_to=0)
 
 
 def views_of(experiment: Experiment, dataset: Dataset) -> keras.Model:
@@ -185,6 +209,7 @@ def fit(
     -------
     The model and its history, one row an epoch.
     """
+    experiment = widened(experiment, selection, views)
     keras.utils.set_random_seed(seed)
     own, validation = selection.of("train"), selection.of("validation")
     kind = selection.task.kind
@@ -442,7 +467,7 @@ def _processing(experiment: Experiment, dataset: Dataset) -> dict:
         "band_hz": list(experiment.band_hz),
         "notch_hz": experiment.notch_hz,
         "denoise": experiment.denoise,
-        "representations": list(experiment.branches),
+        "representations": experiment.representations,
         "view_options": options,
         "crop_s": experiment.crop_s,
         "crop_hop_s": experiment.crop_hop_s,

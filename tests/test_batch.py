@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from ecglib import batch, runs
 from ecglib.batch import BatchFile, check_parameters, notebook_defaults, run_batch
 from ecglib.datasets.writing import write_store
 from ecglib.errors import BatchError, ExperimentError
+from ecglib.experiment import Experiment
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 BRANCHES = {"time": "cnn", "frequency": "cnn"}
@@ -39,6 +41,7 @@ def written(folder, **changes):
         "parameters": SMALL,
         "grid": GRID,
         "ensembles_of_best_branch": [2],
+        "widened_best_branch": True,
     }
     path = folder / "own.yaml"
     path.write_text(yaml.safe_dump(values | changes))
@@ -46,10 +49,6 @@ def written(folder, **changes):
 
 
 def test_the_parameters_of_the_training_notebook_are_those_of_an_experiment():
-    import dataclasses
-
-    from ecglib.experiment import Experiment
-
     names = set(notebook_defaults(NOTEBOOKS / "03_train.ipynb"))
     places = {"source", "data_dir", "runs_dir", "batch"}
     fields = {f.name for f in dataclasses.fields(Experiment)} - {"fingerprint"}
@@ -82,6 +81,7 @@ def test_whole_numbers_stand_for_floats_and_defaults_fill_up():
         ({"gird": {}}, r"unknown keys \['gird'\]"),
         ({"notebook": "no.ipynb"}, r"names the notebook no\.ipynb"),
         ({"grid": None}, r"grid"),
+        ({"widened_best_branch": 2}, "must be true or false, found 2"),
     ],
 )
 def test_a_wrong_batch_file_is_refused(tmp_path, changes, message):
@@ -123,7 +123,7 @@ def test_nothing_starts_when_a_parameter_is_wrong(
 
 @pytest.fixture(scope="module")
 def made(small_store, tmp_path_factory):
-    """A batch of three runs and a control, carried out through papermill."""
+    """A batch of three runs and two controls, carried out through papermill."""
     folder = tmp_path_factory.mktemp("batch")
     file = BatchFile.read(written(folder))
     return file, folder / "runs", run_batch(file, small_store, folder / "runs", jobs=2)
@@ -132,10 +132,10 @@ def made(small_store, tmp_path_factory):
 def test_a_batch_leaves_runs_with_notebooks_and_a_report(made):
     _, _, report = made
     assert not report.failed
-    assert len(report.made) == 4
+    assert len(report.made) == 5
     found = runs.find_runs(report.folder)
     roles = sorted(run.experiment.role for run in found)
-    assert roles == ["ensemble", "fusion", "single", "single"]
+    assert roles == ["ensemble", "fusion", "single", "single", "widened"]
     assert all((run.path / "train.ipynb").is_file() for run in found)
     html = report.html.read_text()
     assert "late_average" in html
@@ -149,6 +149,28 @@ def test_the_control_repeats_the_branch_that_validates_best(made):
     (control,) = [run for run in found if run.experiment.role == "ensemble"]
     assert control.experiment.branches == best.experiment.branches
     assert control.experiment.members == 2
+    (fusion,) = [run for run in found if run.experiment.role == "fusion"]
+    (wide,) = [run for run in found if run.experiment.role == "widened"]
+    wanted = fusion.metrics["model"]["parameters"]
+    assert wide.experiment.branches == best.experiment.branches
+    assert (wide.experiment.widen_to, wide.experiment.width) == (wanted, best.experiment.width)
+    assert wide.metrics["model"]["width"] > best.metrics["model"]["width"] == 4
+    assert wide.metrics["model"]["parameters"] == pytest.approx(wanted, rel=0.25)
+    told = f"{wide.metrics['model']['parameters']:,} parameters, the fusion has {wanted:,}"
+    assert told in made[2].html.read_text()
+
+
+def test_one_widened_branch_for_all_fusions_of_about_one_size(monkeypatch):
+    sizes = {"single": 90, "a": 100, "b": 120, "c": 150, "d": 160, "e": 200, "f": 201, "g": 300}
+    own = {"dataset": "d", "fingerprint": "f", "task": "t"}
+    single = Experiment(**own, branches={"time": "cnn"})
+    fused = Experiment(**own, branches=BRANCHES, fusion="late_average")
+    grid = [batch.Job(single if name == "single" else fused, {}, {}, Path(name)) for name in sizes]
+    monkeypatch.setattr(runs, "exists", lambda path: path.name != "g")  # which failed
+    monkeypatch.setattr(batch, "_parameters", lambda job: sizes[job.path.name])
+    assert batch._sizes(grid, 40) == [201, 160, 120]
+    assert batch._sizes(grid, 100) == [201, 160]
+    assert batch._sizes(grid, 500) == []
 
 
 def test_a_finished_batch_has_nothing_to_do(made, small_store, monkeypatch):
@@ -156,7 +178,7 @@ def test_a_finished_batch_has_nothing_to_do(made, small_store, monkeypatch):
     monkeypatch.setattr(batch, "_papermill", None)
     again = run_batch(file, small_store, folder)
     assert again.made == []
-    assert len(again.found) == 4
+    assert len(again.found) == 5
     assert again.html == first.html
 
 
@@ -167,7 +189,8 @@ def test_one_that_fails_stops_no_other_and_is_said(small_store, tmp_path):
             {"branches": {"spectrogram": "cnn2d"}, "view_options": {"spectrogram": {"hop": 1.0}}},
         ]
     }
-    file = BatchFile.read(written(tmp_path, grid=grid, ensembles_of_best_branch=[]))
+    changes = {"ensembles_of_best_branch": [], "widened_best_branch": False}
+    file = BatchFile.read(written(tmp_path, grid=grid, **changes))
     report = run_batch(file, small_store, tmp_path / "runs", jobs=2)
     assert len(report.made) == 1
     ((name, error),) = report.failed.items()
@@ -180,7 +203,7 @@ def test_one_that_fails_stops_no_other_and_is_said(small_store, tmp_path):
 def test_a_killed_batch_goes_on_where_it_was(tmp_path):
     """The command is killed after its first run; the next call makes only what is missing."""
     store = write_store(small_source(), tmp_path / "data", progress=False)
-    file = written(tmp_path, ensembles_of_best_branch=[])
+    file = written(tmp_path, ensembles_of_best_branch=[], widened_best_branch=False)
     command = [sys.executable, "-m", "ecglib", "batch", str(file), "--jobs", "1"]
     command += ["--dataset", str(store.path), "--runs-dir", str(tmp_path / "runs")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -31,7 +31,15 @@ def test_the_order_of_branches_and_the_kind_of_sequence_do_not_matter():
 
 CHANGES = {
     **{"task": "words", "fingerprint": "g", "dataset": "large", "branches": {"time": "cnn_bilstm"}},
-    **{"members": 2, "band_hz": (1, 40), "width": 8, "features": 8, "dropout": 0.1, "epochs": 2},
+    **{
+        "members": 2,
+        "widen_to": 9,
+        "band_hz": (1, 40),
+        "width": 8,
+        "features": 8,
+        "dropout": 0.1,
+        "epochs": 2,
+    },
     **{"steps_per_epoch": 3, "batch_size": 8, "learning_rate": 0.1, "weight_decay": 0.1},
     **{"patience": 1, "class_weights": "sqrt", "seed": 1, "allow_leaks": ("shared_patients",)},
     **{"view_options": {"time": {"any": 1}}, "crop_s": 2.5, "augment": {"gain": {}}},
@@ -82,6 +90,9 @@ def test_seeds_of_a_model_share_its_name_and_model_hash():
 def test_roles_and_names():
     assert (made().role, made().model) == ("single", "time:cnn")
     assert (made(members=3).role, made(members=3).model) == ("ensemble", "3 x time:cnn")
+    wide = made(widen_to=12_345)
+    assert (wide.role, wide.model) == ("widened", "time:cnn widened to about 12,345")
+    assert wide.run_name.startswith("widened12345_time-cnn_seed0_")
     fused = made(branches=THREE, fusion="early_concat")
     assert fused.role == "fusion"
     assert fused.model == "early_concat(time:cnn + frequency:cnn + spectrogram:cnn2d)"
@@ -97,6 +108,14 @@ def test_roles_and_names():
         ({"branches": THREE, "fusion": "erly_concat"}, "Did you mean 'early_concat'"),
         ({"fusion": "early_concat"}, "with one branch"),
         ({"branches": THREE, "fusion": "early_concat", "members": 2}, "repeats a single branch"),
+        ({"widen_to": 9, "members": 2}, "widen_to=9 with 1 branches and members=2"),
+        ({"branches": THREE, "fusion": "early_concat", "widen_to": 9}, "of a single branch"),
+        ({"branches": {"time_2": "cnn"}}, r"called \['time_2'\], expected \['time'\]"),
+        ({"branches": {"time_2": "cnm", "time": "cnn"}, "fusion": "late_average"}, "'cnn'"),
+        (
+            {"branches": {"time": "cnn", "time_2": "s4d"}, "fusion": "early_concat"},
+            "a second encoder would never be used",
+        ),
         ({"epochs": 0}, "epochs=0, expected at least 1"),
         ({"epochs": 2.5}, "epochs=2.5 is float, expected int"),
         ({"epochs": True}, "is bool, expected int"),
@@ -136,6 +155,16 @@ def test_roles_and_names():
 def test_wrong_values_are_refused_with_the_remedy(changes, message):
     with pytest.raises(ExperimentError, match=message):
         made(**changes)
+
+
+def test_two_encoders_on_one_view_have_one_representation():
+    branches = {"frequency": "cnn", "time_2": "s4d", "time": "cnn"}
+    own = made(branches=branches, fusion="late_average", view_options={"time": {"any": 1}})
+    assert list(own.branches) == ["time", "time_2", "frequency"]
+    assert own.representations == ["time", "frequency"]
+    assert own.view_options == {"time": {"any": 1}}
+    assert own.model == "late_average(time:cnn + time:s4d + frequency:cnn)"
+    assert own.run_name.startswith("late_average_time-cnn+time-s4d+frequency-cnn_seed0_")
 
 
 def fitting(store, **changes):

@@ -21,6 +21,10 @@ MODELS = {
     "single": {"branches": {"time": "cnn_bilstm"}},
     "intermediate": {"branches": THREE, "fusion": "intermediate_attention"},
     "late_weighted": {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "late_weighted"},
+    "two encoders on a view": {
+        **{"branches": {"time": "cnn", "time_2": "s4d", "tabular": "mlp", "tabular_2": "mlp"}},
+        **{"fusion": "late_stacking", "missing_branches": True},
+    },
     "ensemble": {"branches": {"frequency": "cnn"}, "members": 2},
     "tabular": {"branches": {"tabular": "mlp"}},
     "crops, tabular": {

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
-from ecglib import pipeline, runs, training
-from ecglib.errors import LeakError, RunError
+from ecglib import models, pipeline, runs, training
+from ecglib.errors import ExperimentError, LeakError, RunError
 from ecglib.evaluation.calibration import Calibration, fit_calibration
 from ecglib.experiment import Experiment
 from ecglib.representations import build_views
@@ -113,6 +113,44 @@ def test_a_run_that_exists_is_not_run_again(finished, small_store, monkeypatch):
         finished.experiment, small_store, finished.path.parents[1], finished.path.parent.name
     )
     assert again.path == finished.path
+
+
+def test_two_encoders_on_one_view_are_fed_it_once(small_store, tmp_path):
+    branches = {"time": "cnn", "time_2": "cnn_attention"}
+    own = made(small_store, branches=branches, fusion="intermediate_gated", auxiliary=0.3)
+    run = training.train(own, small_store, tmp_path)
+    assert run.contract["representations"] == ["time"]
+    assert run.experiment == own
+    model = run.load_model()
+    assert [x.name for x in model.inputs] == ["time"]
+    assert models.branches_of(model) == ["time", "time_2"]
+    alone = training.train(made(small_store, branches={"time": "cnn"}), small_store, tmp_path)
+    scaling, expected = (m.get_layer("time_scaling") for m in (model, alone.load_model()))
+    for one, other in zip(scaling.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_widened_branch_is_that_of_the_width_nearest_in_size(small_store, tmp_path):
+    run = training.train(made(small_store, widen_to=20_000), small_store, tmp_path)
+    size = run.metrics["model"]
+    assert run.experiment.width == 4 < size["width"]
+    same = training.train(made(small_store, width=size["width"]), small_store, tmp_path)
+    np.testing.assert_array_equal(run.predictions("test").p, same.predictions("test").p)
+    assert size["parameters"] == same.metrics["model"]["parameters"]
+    assert same.metrics["model"]["width"] == size["width"]
+    selection, views = (
+        small_store.select("letters"),
+        training.views_of(same.experiment, small_store),
+    )
+    for step in (-1, 1):
+        own = made(small_store, width=size["width"] + step)
+        other = training._built(own, selection, views, 0).count_params()
+        assert abs(other - 20_000) >= abs(size["parameters"] - 20_000)
+
+
+def test_a_branch_is_not_narrowed(small_store, tmp_path):
+    with pytest.raises(ExperimentError, match="at width=4, the smallest allowed"):
+        training.train(made(small_store, widen_to=10), small_store, tmp_path)
 
 
 def test_same_experiment_same_bits_and_another_seed_other_ones(small_store, tmp_path):

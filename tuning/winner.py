@@ -7,6 +7,7 @@ import yaml
 
 from ecglib import folders
 from ecglib.batch import notebook_defaults
+from ecglib.branches import representation_of
 from ecglib.datasets.store import Dataset
 from ecglib.experiment import Experiment
 from tuning.trials import COMPLETED, Trial
@@ -54,14 +55,14 @@ def batch_values(dataset: Dataset, trials: list[Trial]) -> dict:
     """A batch that compares the best fusion found with what it has to beat.
 
     These are the best single branch that the search found with settings of its own, the fusion's
-    own branches under the fusion's settings, and an ensemble as large as the fusion of whichever
-    of them is best on the validation part.
+    own branches under the fusion's settings, and of whichever of them is best on the validation
+    part an ensemble of as many models as the fusion has branches, and one model as large as it.
     """
     fusion, single = best(trials, "fusion"), best(trials, "single")
     models = [t.experiment for t in (fusion, single) if t]
     if fusion:
         models += [
-            fusion.experiment | {"branches": {name: encoder}, "fusion": "none"}
+            fusion.experiment | {"branches": {representation_of(name): encoder}, "fusion": "none"}
             for name, encoder in fusion.experiment["branches"].items()
         ]
     # A comparison tells models apart by name; of two settings of a branch the search's own stays.
@@ -83,6 +84,7 @@ def batch_values(dataset: Dataset, trials: list[Trial]) -> dict:
         "parameters": common,
         "grid": {"model": own, "seed": list(range(seed, seed + SEEDS))},
         "ensembles_of_best_branch": [len(fusion.experiment["branches"])] if fusion else [],
+        "widened_best_branch": fusion is not None,
     }
 
 

@@ -1,7 +1,9 @@
 """Which branch is best, and what each fusion really adds to it.
 
 A fusion can win by averaging alone, so it is compared, patient resample by patient resample,
-with the best single branch and with an ensemble of that branch that is as large as the fusion.
+with the best single branch and with an ensemble of that branch that is as large as the fusion. It
+can win by more parameters alone: where that branch was also run widened to the size of the
+fusion, it is compared with that as well.
 The best branch is chosen on the validation part, where few patients can choose badly: so a fusion
 adds something only if it beats every other single branch as well.
 
@@ -21,6 +23,7 @@ from ecglib.errors import RunError
 from ecglib.evaluation.bootstrap import interval, n_ignored
 from ecglib.evaluation.metrics import MACRO_METRICS
 from ecglib.evaluation.scored import Scored, by_model, check_metric
+from ecglib.experiment import SAME_SIZE
 
 __all__ = ["Difference", "Gap", "Scored", "best_single", "differences", "sentence", "table"]
 
@@ -37,13 +40,21 @@ LARGEST_SHARE_IGNORED = 0.5
 
 @dataclass(frozen=True)
 class Gap:
-    """A fusion's metric minus that of what it is compared with, with its 95 % interval."""
+    """A fusion's metric minus that of what it is compared with, with its 95 % interval.
+
+    What is `larger` than the fusion can only speak for it.
+    """
 
     name: str
     estimate: float
     low: float
     high: float
     n_ignored: int
+    larger: bool = False
+
+    def excludes(self, margin: float) -> bool:
+        """Whether a gain of `margin` is excluded, over what is no larger than the fusion."""
+        return self.high < margin and not self.larger
 
 
 @dataclass(frozen=True)
@@ -52,8 +63,8 @@ class Difference:
 
     `against_single` is the single branch that is best on the validation part, `unbeaten` are the
     other single branches that the fusion is not shown to beat. `against_ensemble` is None where
-    the batch has no ensemble that can serve as control. `notes` are whole sentences on what
-    limits the verdict.
+    the batch has no ensemble that can serve as control, `against_widened` where it has no widened
+    branch of the size of the fusion. `notes` are whole sentences on what limits the verdict.
     """
 
     fusion: str
@@ -63,6 +74,9 @@ class Difference:
     against_single: Gap
     against_ensemble: Gap | None
     ensemble_members: int | None
+    against_widened: Gap | None
+    parameters: int
+    widened_parameters: int | None
     unbeaten: tuple[Gap, ...]
     verdict: str
     notes: tuple[str, ...]
@@ -168,18 +182,22 @@ def differences(
 
     Each difference is the fusion's macro metric minus the other's, both averaged over their
     seeds and taken in the same patient resamples. The control is the ensemble of the best single
-    branch with as many members as the fusion has branches, or else the next larger one.
+    branch with as many members as the fusion has branches, or else the next larger one. A second
+    control is that branch widened to about as many parameters as the fusion has, or else the next
+    larger one; without any, or where the branch is about as large itself, the verdict rests on the
+    others.
 
-    The verdict is "adds" if both 95 % intervals lie above zero, and that against every other
-    single branch as well (no choice among the branches, so none that chance could make); "adds
-    nothing" if either of the two ends below `margin`, which excludes a gain worth having (a
-    control larger than the fusion cannot show this); "cannot tell" otherwise, where there is no
-    control, where there are fewer than six patients, or where more than half of the resamples
-    lack an outcome of some class.
+    The verdict is "adds" if the 95 % intervals against the single branch and against the controls
+    lie above zero, and that against every other single branch as well (no choice among the
+    branches, so none that chance could make); "adds nothing" if one against the single branch or
+    a control ends below `margin`, which excludes a gain worth having (a control larger than the
+    fusion cannot show this); "cannot tell" otherwise, where there is no ensemble, where there are
+    fewer than six patients, or where more than half of the resamples lack an outcome of some
+    class.
 
     Parameters
     ----------
-    scored : singles, fusions and ensembles, each with one or more seeds.
+    scored : singles, fusions and controls, each with one or more seeds.
     metric : "auroc", "auprc" or "f1".
     margin : the smallest gain worth having, above zero.
     n_resamples, seed : see `patient_multiplicities`.
@@ -204,22 +222,29 @@ def differences(
 def sentence(difference: Difference) -> str:
     """The difference in words: verdict, numbers, what limits them, and every mark."""
     d = difference
-    single, ensemble = d.against_single, d.against_ensemble
+    single, ensemble, widened = d.against_single, d.against_ensemble, d.against_widened
     who = d.fusion
-    rival = "the best single branch" if single.high < d.margin else "an equally large ensemble"
-    small = any(gap is not None and gap.high < d.margin for gap in (single, ensemble))
+    compared = {
+        "the best single branch": single,
+        "an equally large ensemble": ensemble,
+        "the branch widened to its size": widened,
+    }
+    gaps = {rival: gap for rival, gap in compared.items() if gap is not None}
+    rival = next((name for name, gap in gaps.items() if gap.excludes(d.margin)), "")
+    small = any(gap.high < d.margin for gap in gaps.values())
     verdict = {
         ADDS: f"{who} adds something" + (f", but less than {d.margin:g}" if small else ""),
         ADDS_NOTHING: f"{who} adds nothing (a gain of {d.margin:g} over {rival} is excluded)",
         CANNOT_TELL: f"Whether {who} adds anything cannot be told",
     }[d.verdict]
-    text = (
-        f"{verdict}: its {METRIC_NAMES[d.metric]} differs by {_numbers(single)} from the best "
-        f"single branch ({single.name})"
-    )
+    against = [f"{_numbers(single)} from the best single branch ({single.name})"]
     if ensemble is not None:
         control = f"{d.ensemble_members} x {single.name} with other seeds"
-        text += f" and by {_numbers(ensemble)} from {control}"
+        against.append(f"{_numbers(ensemble)} from {control}")
+    if widened is not None:
+        sizes = f"{d.widened_parameters:,} parameters, the fusion has {d.parameters:,}"
+        against.append(f"{_numbers(widened)} from {widened.name} ({sizes})")
+    text = f"{verdict}: its {METRIC_NAMES[d.metric]} differs by {' and by '.join(against)}"
     if d.unbeaten and d.verdict == CANNOT_TELL:
         rivals = " and ".join(f"{gap.name} ({_numbers(gap)})" for gap in d.unbeaten)
         text += f"; it is not shown to beat {rivals}"
@@ -227,7 +252,7 @@ def sentence(difference: Difference) -> str:
     return " ".join([f"{text}.", *d.notes, *marks])
 
 
-def _control(
+def _ensemble(
     fusion: list[Scored], single: list[Scored], models: dict[str, list[Scored]]
 ) -> list[Scored] | None:
     """The smallest ensemble of the single branch that is no smaller than the fusion."""
@@ -241,6 +266,35 @@ def _control(
     return min(candidates, key=lambda s: (s[0].members, s[0].name), default=None)
 
 
+def _widened(
+    fusion: list[Scored], single: list[Scored], models: dict[str, list[Scored]]
+) -> list[Scored] | None:
+    """The widened single branch nearest in size to the fusion, about as large as it or larger.
+
+    None where the single branch is that itself.
+    """
+    if _times(single, fusion) >= 1 / SAME_SIZE:
+        return None
+    candidates = [
+        seeds
+        for seeds in models.values()
+        if seeds[0].role == "widened"
+        and tuple(seeds[0].branches) == tuple(single[0].branches)
+        and _times(seeds, fusion) >= 1 / SAME_SIZE
+    ]
+
+    def distance(seeds):
+        times = _times(seeds, fusion)
+        return max(times, 1 / times), seeds[0].name
+
+    return min(candidates, key=distance, default=None)
+
+
+def _times(one: list[Scored], fusion: list[Scored]) -> float:
+    """How many times the parameters of the fusion a model has."""
+    return one[0].parameters / fusion[0].parameters
+
+
 def _difference(
     fusion: list[Scored],
     single: list[Scored],
@@ -250,57 +304,67 @@ def _difference(
     n_resamples: int,
     seed: int,
 ) -> Difference:
-    control = _control(fusion, single, models)
+    ensemble, widened = _ensemble(fusion, single, models), _widened(fusion, single, models)
+
+    def gap(other, larger=False):
+        return other and _gap(fusion, other, metric, n_resamples, seed, larger)
+
     others = [s for s in models.values() if s[0].role == "single" and s is not single]
-    gaps = [_gap(fusion, other, metric, n_resamples, seed) for other in others]
-    unbeaten = tuple(gap for gap in gaps if not gap.low > 0)
-    against_single = _gap(fusion, single, metric, n_resamples, seed)
-    against_ensemble = control and _gap(fusion, control, metric, n_resamples, seed)
-    doubts = _doubts(fusion[0], single[0], control and control[0], against_single, n_resamples)
-    larger = control is not None and control[0].members > len(fusion[0].branches)
+    unbeaten = tuple(found for found in map(gap, others) if not found.low > 0)
+    against_single = gap(single)
+    of_more = bool(ensemble) and ensemble[0].members > len(fusion[0].branches)
+    controls = (
+        gap(ensemble, of_more),
+        gap(widened, bool(widened) and _times(widened, fusion) > SAME_SIZE),
+    )
+    doubts = _doubts(fusion[0], single[0], ensemble, against_single, n_resamples)
     verdict = CANNOT_TELL
     if not doubts:
-        verdict = _verdict(against_single, against_ensemble, unbeaten, larger, margin)
-    involved = [*fusion, *single, *(control or [])]
+        verdict = _verdict([against_single, *filter(None, controls)], unbeaten, margin)
+    involved = [fusion, single, *filter(None, (ensemble, widened))]
     return Difference(
         fusion=fusion[0].name,
         branches=tuple(fusion[0].branches),
         metric=metric,
         margin=margin,
         against_single=against_single,
-        against_ensemble=against_ensemble,
-        ensemble_members=control[0].members if control else None,
+        against_ensemble=controls[0],
+        ensemble_members=ensemble[0].members if ensemble else None,
+        against_widened=controls[1],
+        parameters=fusion[0].parameters,
+        widened_parameters=widened[0].parameters if widened else None,
         unbeaten=unbeaten,
         verdict=verdict,
-        notes=(*doubts, *_notes(fusion, single, control, larger)),
-        marks=_marks(involved),
+        notes=(*doubts, *_notes(involved, *controls)),
+        marks=_marks(one for seeds in involved for one in seeds),
     )
 
 
-def _gap(a: list[Scored], b: list[Scored], metric: str, n_resamples: int, seed: int) -> Gap:
+def _gap(
+    a: list[Scored], b: list[Scored], metric: str, n_resamples: int, seed: int, larger: bool
+) -> Gap:
     resampled = _resampled(a, metric, n_resamples, seed) - _resampled(b, metric, n_resamples, seed)
     low, high = interval(resampled)
     estimate = _estimate(a, metric) - _estimate(b, metric)
-    return Gap(b[0].name, estimate, low, high, n_ignored(resampled))
+    return Gap(b[0].name, estimate, low, high, n_ignored(resampled), larger)
 
 
-def _verdict(
-    single: Gap, ensemble: Gap, unbeaten: tuple[Gap, ...], ensemble_is_larger: bool, margin: float
-) -> str:
+def _verdict(gaps: list[Gap], unbeaten: tuple[Gap, ...], margin: float) -> str:
+    """The verdict from the gaps to the best single branch and to each control."""
     # "adds" goes first: a gain that is certain but small is still one, and the numbers say so.
-    if single.low > 0 and ensemble.low > 0 and not unbeaten:
+    if all(gap.low > 0 for gap in gaps) and not unbeaten:
         return ADDS
-    if single.high < margin or (ensemble.high < margin and not ensemble_is_larger):
+    if any(gap.excludes(margin) for gap in gaps):
         return ADDS_NOTHING
     return CANNOT_TELL
 
 
 def _doubts(
-    fusion: Scored, single: Scored, control: Scored | None, gap: Gap, n_resamples: int
+    fusion: Scored, single: Scored, ensemble: list[Scored] | None, gap: Gap, n_resamples: int
 ) -> list[str]:
     """Reasons for which no verdict is given whatever the numbers are."""
     doubts = []
-    if control is None:
+    if ensemble is None:
         doubts.append(
             f"There is no ensemble of {len(fusion.branches)} or more x {single.name} in the "
             "batch, so a gain by mere averaging cannot be told apart."
@@ -315,16 +379,21 @@ def _doubts(
     return doubts
 
 
-def _notes(
-    fusion: list[Scored], single: list[Scored], control: list[Scored] | None, larger: bool
-) -> list[str]:
-    notes = []
-    if larger:
+def _notes(involved: list[list[Scored]], ensemble: Gap | None, widened: Gap | None) -> list[str]:
+    notes, fusion = [], involved[0][0]
+    if len({branch.partition(":")[0] for branch in fusion.branches}) == 1:
         notes.append(
-            f"The ensemble is larger than the {len(fusion[0].branches)} branches: the batch has "
+            "All its branches look at one view: what it adds comes from another encoder, not from "
+            "another view."
+        )
+    if ensemble and ensemble.larger:
+        notes.append(
+            f"The ensemble is larger than the {len(fusion.branches)} branches: the batch has "
             "none of equal size."
         )
-    if min(len(seeds) for seeds in (fusion, single, control or single)) == 1:
+    if widened and widened.larger:
+        notes.append("The widened branch is larger than the fusion: none was run at its size.")
+    if min(map(len, involved)) == 1:
         notes.append("Not all models have several seeds, so chance in training is not averaged.")
     return notes
 

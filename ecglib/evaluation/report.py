@@ -51,6 +51,7 @@ class Comparison:
             for against, gap in (
                 (f"best single branch ({d.against_single.name})", d.against_single),
                 (f"{d.ensemble_members} x {d.against_single.name}", d.against_ensemble),
+                (d.against_widened and d.against_widened.name, d.against_widened),
             )
             if gap is not None
         ]
@@ -132,13 +133,14 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
 def model_names(experiments: Sequence) -> dict[str, str]:
     """The shortest names that tell the models apart, by model hash.
 
-    A fusion goes by its name alone where no other joins other branches by it; what is still
-    alike (another width, say) gets a piece of its hash.
+    A fusion of several views goes by its name alone where no other joins other branches by it;
+    what is still alike (another width, say) gets a piece of its hash.
     """
     models = {one.model_hash: one for one in experiments}
-    fusions = Counter(one.fusion for one in models.values())
+    of_views = {key: one for key, one in models.items() if len(one.representations) > 1}
+    fusions = Counter(one.fusion for one in of_views.values())
     names = {
-        key: one.fusion if one.role == "fusion" and fusions[one.fusion] == 1 else one.model
+        key: one.fusion if key in of_views and fusions[one.fusion] == 1 else one.model
         for key, one in models.items()
     }
     alike = Counter(names.values())
@@ -152,7 +154,7 @@ def as_scored(run, name: str) -> Scored:
     return Scored(
         name=name,
         role=own.role,
-        branches=tuple(f"{name}:{encoder}" for name, encoder in own.branches.items()),
+        branches=own.named_branches,
         members=own.members,
         seed=own.seed,
         parameters=run.metrics["model"]["parameters"],

@@ -18,7 +18,7 @@ from ecglib.evaluation.metrics import (
     scores,
 )
 
-ROLES = ("single", "fusion", "ensemble")
+ROLES = ("single", "fusion", "ensemble", "widened")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -30,10 +30,12 @@ class Scored:
     Parameters
     ----------
     name : the model without its seed, e.g. "time:cnn" or "intermediate_gated".
-    role : "single" (one branch), "fusion" (several branches) or "ensemble" (one branch trained
-        several times, the control for what a fusion gains by mere averaging).
-    branches : names of the branches. A single model has one, e.g. ("time:cnn",); an ensemble
-        has the one branch it repeats, named as in its single model; a fusion has two or more.
+    role : "single" (one branch), "fusion" (several branches), "ensemble" (one branch trained
+        several times, the control for what a fusion gains by mere averaging) or "widened" (one
+        branch with more channels, the control for what it gains by mere parameters).
+    branches : names of the branches. A single model has one, e.g. ("time:cnn",); a control has
+        the one branch it repeats or widens, named as in its single model; a fusion has two or
+        more.
     members : number of models an ensemble averages; one for the other roles.
     seed : seed of the training.
     parameters : number of weights of the model, over all members.
@@ -92,6 +94,7 @@ class Scored:
                 len(self.branches) == 1 and self.members > 1,
                 "one branch and several members",
             ),
+            "widened": (len(self.branches) == 1 and self.members == 1, "one branch, one member"),
         }
         if self.role not in expected:
             raise RunError(f"{self.name}: role is {self.role!r}; expected {', '.join(ROLES)}.")

@@ -13,6 +13,7 @@ from ecglib.models.use import (
     AuxiliaryLoss,
     BranchLoss,
     auxiliary_view,
+    branches_of,
     check_inputs,
     scaling_axes,
     set_scaling,
@@ -20,6 +21,7 @@ from ecglib.models.use import (
     set_weights_of_branches,
     training_view,
 )
+from ecglib.models.widening import width_of_size
 
 __all__ = [
     "ENCODERS",
@@ -27,6 +29,7 @@ __all__ = [
     "AuxiliaryLoss",
     "BranchLoss",
     "auxiliary_view",
+    "branches_of",
     "build_model",
     "check_inputs",
     "join_members",
@@ -36,4 +39,5 @@ __all__ = [
     "set_stacking",
     "set_weights_of_branches",
     "training_view",
+    "width_of_size",
 ]

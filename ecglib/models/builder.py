@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from ecglib.branches import check_branches, in_order, representation_of, representations_of
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.models.encoders import ENCODERS, SHORTEST
 from ecglib.models.fusion import FUSIONS, OUTPUT, Branches, alone
@@ -40,7 +41,7 @@ def build_model(
     branch_dropout: float = 0.0,
     missing_branches: bool = False,
 ) -> keras.Model:
-    """Build a model with one named input a branch and one output, "probabilities".
+    """Build a model with one named input a representation and one output, "probabilities".
 
     The inputs stand in the order time, frequency, spectrogram, scalogram, tabular. Feed a dict
     of representation -> array, and see `check_inputs`. Each is first scaled by a layer
@@ -53,7 +54,9 @@ def build_model(
         Representation -> shape of one window: time (n_samples, n_leads), frequency (n_bins,
         n_leads), spectrogram and scalogram (n_frames, n_bins, n_leads), tabular (n_columns,).
     branches : dict of str to str
-        Representation -> name of its encoder in `ENCODERS`; the same keys as `inputs`.
+        Representation -> name of its encoder in `ENCODERS`. Further encoders on one view are
+        numbered, ``{"time": "cnn", "time_2": "s4d"}``: the input "time" goes to both. `inputs`
+        has the same representations.
     fusion : str
         A name in `FUSIONS`, or "none" for a single branch.
     n_classes : int
@@ -74,11 +77,11 @@ def build_model(
         (`fusion.layers.BranchDropout`); at least 0, below 1. Not of late fusions, whose branches
         are trained each by itself.
     missing_branches : bool
-        Whether a view that is NaN throughout says that its branch is missing from that window,
-        instead of making the answer NaN. An early or intermediate fusion then sees zeros for it,
-        as under `branch_dropout`, and should be trained with that; a late one joins the answers
-        of the others. A window that lacks every branch is answered as the mean window of the
-        training part is.
+        Whether a view that is NaN throughout says that its branches are missing from that window,
+        instead of making the answer NaN. An early or intermediate fusion then sees zeros for
+        them, as under `branch_dropout`, and should be trained with that; a late one joins the
+        answers of the others. A window that lacks every branch is answered as the mean window of
+        the training part is.
 
     Returns
     -------
@@ -91,23 +94,24 @@ def build_model(
         If a name is unknown or the values do not fit together.
     """
     _check_branches(inputs, branches, fusion)
+    branches = in_order(branches, AXES)
     _check_numbers(n_classes, kind, width, features, dropout)
     _check_options(fusion, branch_dropout, missing_branches)
-    names = [name for name in AXES if name in branches]
+    names = representations_of(branches)
     tensors = [keras.Input(inputs[name], name=name) for name in names]
-    views = {
+    scaled = {
         # In float32 also where the rest is in float16: a variance of 1e-9 is zero there.
         name: layers.Normalization(SCALED_AXES[name], name=f"{name}_scaling", dtype="float32")(x)
         for name, x in zip(names, tensors, strict=True)
     }
-    present = None
+    views, present = {branch: scaled[representation_of(branch)] for branch in branches}, None
     if missing_branches:
         *filled, present = FillMissing(name="fill_missing", dtype="float32")(list(views.values()))
-        views = dict(zip(names, filled, strict=True))
-    if "tabular" in views:
-        marked = MarkMissing(seed=next(seed_stream(seed, "tabular_missing")))
-        views["tabular"] = marked(views["tabular"])
-    encoders = {name: ENCODERS[name][branches[name]] for name in names}
+        views = dict(zip(branches, filled, strict=True))
+    if "tabular" in names:
+        mark = MarkMissing(seed=next(seed_stream(seed, "tabular_missing")))
+        views = {b: mark(x) if representation_of(b) == "tabular" else x for b, x in views.items()}
+    encoders = {name: ENCODERS[representation_of(name)][own] for name, own in branches.items()}
     values = (n_classes, kind, width, features, dropout, seed, branch_dropout, present)
     fuse = FUSIONS.get(fusion, alone)
     output = fuse(Branches(views, encoders, *values))
@@ -153,15 +157,13 @@ def join_members(models: list[keras.Model]) -> keras.Model:
 
 
 def _check_branches(inputs: dict, branches: dict, fusion: str) -> None:
-    for name, encoder in branches.items():
-        require_one_of("representation", name, ENCODERS)
-        require_one_of(f"encoder of the branch {name!r}", encoder, ENCODERS[name])
     if not branches:
         raise ExperimentError("No branches were given, expected as in {'time': 'cnn'}.")
-    if set(inputs) != set(branches):
+    check_branches(branches, fusion, ENCODERS)
+    if set(inputs) != set(names := representations_of(branches)):
         raise ExperimentError(
-            f"Shapes were given for {sorted(inputs)}, expected one for each branch and no other: "
-            f"{sorted(branches)}."
+            f"Shapes were given for {sorted(inputs)}, expected one for each representation and "
+            f"no other: {sorted(names)}."
         )
     for name, shape in inputs.items():
         _check_shape(name, shape)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from ecglib.branches import names_on
 from ecglib.errors import ExperimentError
 from ecglib.models.builder import SCALED_AXES
 from ecglib.models.fusion import BRANCH_OUTPUT, OUTPUT, head
@@ -131,6 +132,16 @@ def _mean_and_variance(name: str, mean, variance, layer) -> tuple[np.ndarray, np
     return mean, np.where(constant, 1.0, variance)
 
 
+def branches_of(model: keras.Model) -> list[str]:
+    """Names of the branches with an encoder of their own, in the order of the inputs.
+
+    None in an early fusion, whose one encoder sees all views, and in an ensemble.
+    """
+    found = {layer.name for layer in model.layers}
+    names = [name for x in model.inputs for name in names_on(x.name)]
+    return [name for name in names if f"{name}_features" in found]
+
+
 def training_view(model: keras.Model) -> tuple[keras.Model, bool]:
     """Return the model to fit, and whether its output holds the branches one by one.
 
@@ -171,7 +182,7 @@ def auxiliary_view(model: keras.Model, dropout: float, seed: int) -> keras.Model
         If the model does not join features of several branches.
     """
     found = {layer.name: layer for layer in model.layers}
-    names = [x.name for x in model.inputs if f"{x.name}_features" in found]
+    names = branches_of(model)
     if len(names) < 2 or BRANCH_OUTPUT in found:
         raise ExperimentError(
             f"Auxiliary losses for the model {model.name!r}, expected an intermediate fusion: a "
@@ -196,7 +207,7 @@ def set_weights_of_branches(model: keras.Model, weights: Sequence[float]) -> Non
     model : keras.Model
         A model of `build_model` with ``fusion="late_weighted"``.
     weights : sequence of float
-        One a branch, in the order of ``model.inputs``, none negative, with the sum 1.
+        One a branch, in the order of `branches_of`, none negative, with the sum 1.
 
     Raises
     ------
@@ -209,7 +220,7 @@ def set_weights_of_branches(model: keras.Model, weights: Sequence[float]) -> Non
             f"The model {model.name!r} has no weights of branches; build it with "
             f"fusion='late_weighted'."
         )
-    names = [x.name for x in model.inputs]
+    names = branches_of(model)
     given = np.asarray(weights, "float64")
     valid = given.shape == (len(names),) and np.isfinite(given).all() and (given >= 0).all()
     if not valid or abs(given.sum() - 1) > 1e-5:
@@ -228,7 +239,7 @@ def set_stacking(model: keras.Model, weights, bias) -> None:
     model : keras.Model
         A model of `build_model` with ``fusion="late_stacking"``.
     weights : array (n_branches, n_classes)
-        The branches in the order of ``model.inputs``; see `ecglib.evaluation.stacking`.
+        The branches in the order of `branches_of`; see `ecglib.evaluation.stacking`.
     bias : array (n_classes,)
 
     Raises
@@ -247,7 +258,7 @@ def set_stacking(model: keras.Model, weights, bias) -> None:
     if [x.shape for x in given] != shapes or not all(np.isfinite(x).all() for x in given):
         raise ExperimentError(
             f"Weights of shape {given[0].shape} and bias of shape {given[1].shape}, expected "
-            f"{shapes[0]} and {shapes[1]}, branches {[x.name for x in model.inputs]} by classes, "
+            f"{shapes[0]} and {shapes[1]}, branches {branches_of(model)} by classes, "
             f"all finite."
         )
     layer.set_weights(given)

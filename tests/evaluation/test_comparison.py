@@ -60,6 +60,11 @@ def as_ensemble(single, members=3):
     return replace(single, name=f"{members}x {single.name}", role="ensemble", members=members)
 
 
+def widened(strength, parameters, **other):
+    name = f"time:cnn widened to about {parameters}"
+    return model(name, "widened", strength=strength, parameters=parameters, **other)
+
+
 def only(scored, **options):
     (difference,) = differences(scored, **options)
     return difference
@@ -168,6 +173,61 @@ def test_next_larger_control_is_named_and_can_only_speak_for_the_fusion():
     assert beaten_by_it.against_ensemble.high < 0.01
     assert beaten_by_it.verdict == "cannot tell"
     assert only([model(), *controls, fusion(0.9)]).verdict == "adds nothing"
+
+
+def test_a_fusion_that_wins_by_parameters_alone_adds_nothing():
+    large = fusion(1.5, parameters=3000)
+    scored = [model(), ensemble(1.1), large]
+    without = only(scored)
+    assert (without.verdict, without.against_widened) == ("adds", None)
+    found = only([*scored, widened(1.5, 2950)])
+    assert found.against_ensemble.low > 0
+    assert (found.against_widened.low, found.against_widened.high) == (0, 0)
+    assert found.verdict == "adds nothing"
+    text = sentence(found)
+    assert "a gain of 0.01 over the branch widened to its size is excluded" in text
+    wide = "time:cnn widened to about 2950 (2,950 parameters, the fusion has 3,000)"
+    assert f"and by +0.000 [+0.000, +0.000] from {wide}." in text
+    assert only([*scored, widened(1.1, 2950)]).verdict == "adds"
+
+
+def test_the_widened_branch_is_the_one_nearest_in_size_and_never_clearly_smaller():
+    large = fusion(1.5, parameters=3000)
+    scored = [model(), ensemble(1.1), large]
+    sizes = [widened(1.1, n) for n in (1500, 2500, 2900, 3100, 6000)]
+    assert only([*scored, *sizes]).widened_parameters == 3100  # 3000 / 2900 is more
+    assert only([*scored, sizes[1]]).widened_parameters == 2500
+    assert only([*scored, sizes[0]]).against_widened is None
+    other = replace(sizes[2], branches=("frequency:mlp",))
+    assert only([*scored, other]).against_widened is None
+
+
+def test_a_branch_about_as_large_as_the_fusion_is_its_own_size_control():
+    scored = [model(parameters=1000), ensemble(1.1), widened(1.5, 2000)]
+    assert only([*scored, fusion(1.2, parameters=1200)]).against_widened is None
+    assert only([*scored, fusion(1.2, parameters=1600)]).widened_parameters == 2000
+
+
+def test_a_widened_branch_that_is_larger_can_only_speak_for_the_fusion():
+    scored = [model(), ensemble(1.1), fusion(1.5, parameters=3000)]
+    beaten = only([*scored, widened(1.1, 6000)])
+    assert beaten.verdict == "adds"
+    assert "The widened branch is larger than the fusion" in sentence(beaten)
+    unbeaten = only([*scored, widened(1.5, 6000)])
+    assert unbeaten.against_widened.high < 0.01
+    assert unbeaten.verdict == "cannot tell"
+
+
+def test_a_widened_branch_is_never_the_best_single():
+    scored = [model(validation=0.8), ensemble(1.1), widened(1.5, 2000, validation=0.9)]
+    assert best_single(scored) == "time:cnn"
+    assert only([*scored, fusion(1.2, parameters=2000)]).unbeaten == ()
+
+
+def test_a_fusion_of_encoders_on_one_view_says_so():
+    one_view = fusion(1.5, branches=("time:cnn", "time:s4d"))
+    assert "All its branches look at one view" in sentence(only([model(), one_view]))
+    assert "one view" not in sentence(only([model(), fusion(1.5)]))
 
 
 # --- what forbids a verdict
@@ -354,6 +414,7 @@ def test_one_name_for_two_models_is_refused():
         ({"members": 2}, "expected one branch, one member"),
         ({"role": "fusion"}, "expected several branches"),
         ({"role": "ensemble"}, "several members"),
+        ({"role": "widened", "members": 2}, "do not make a widened"),
         ({"patients": np.zeros(3)}, re.escape("patients has shape (3,)")),
     ],
 )

@@ -33,13 +33,14 @@ def predictions(strength, seed):
 
 def run(strength, marks=("synthetic data",), **changes):
     own = experiment(**changes)
+    size = own.widen_to or 10 * len(own.branches)
     test = predictions(strength, own.seed)
     scores = with_intervals(test.y, test.p, [0.5, 0.5], "multi_label", ["A", "B"], test.patients)
     return SimpleNamespace(
         experiment=own,
         marks=list(marks),
         contract={"kind": "multi_label", "classes": ["A", "B"], "thresholds": [0.5, 0.5]},
-        metrics={"validation": scores, "test": scores, "model": {"parameters": 10}},
+        metrics={"validation": scores, "test": scores, "model": {"parameters": size}},
         predictions=lambda part: test,
     )
 
@@ -51,6 +52,7 @@ def compared():
         *(run(0.5, seed=s, branches={"frequency": "cnn"}) for s in (0, 1)),
         *(run(1.8, seed=s, branches=TWO, fusion="late_average") for s in (0, 1)),
         *(run(1.1, seed=s, members=2) for s in (0, 1)),
+        *(run(1.2, seed=s, widen_to=21) for s in (0, 1)),
     ]
     return compare_runs(runs), runs
 
@@ -81,14 +83,17 @@ def test_plain_values_are_json(compared):
     values = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
     assert {m["model"] for m in values["models"]} == {
         *("time:cnn", "frequency:cnn", "late_average", "2 x time:cnn"),
+        "time:cnn widened to about 21",
     }
     assert values["differences"][0]["verdict"] == "adds"
 
 
-def test_rows_for_the_figures_have_both_comparators(compared):
+def test_rows_for_the_figures_have_all_comparators(compared):
     comparison, _ = compared
     rows = comparison.difference_rows()
-    assert list(rows["against"]) == ["best single branch (time:cnn)", "2 x time:cnn"]
+    assert list(rows["against"]) == [
+        *("best single branch (time:cnn)", "2 x time:cnn", "time:cnn widened to about 21"),
+    ]
     assert list(comparison.score_rows()["estimate"]) == sorted(
         comparison.table["auroc"], reverse=True
     )
@@ -104,6 +109,16 @@ def test_names_are_as_short_as_they_can_be():
     assert names[one.model_hash] == "early_concat(time:cnn + frequency:cnn)"
     assert names[single.model_hash] == f"time:cnn #{single.model_hash[:4]}"
     assert len(set(names.values())) == 4
+
+
+def test_a_fusion_on_one_view_is_named_in_full_and_leaves_the_others_their_short_names():
+    views = experiment(branches=TWO, fusion="late_average")
+    encoders = experiment(branches={"time": "cnn", "time_2": "s4d"}, fusion="late_average")
+    names = model_names([views, encoders])
+    assert names[views.model_hash] == "late_average"
+    assert names[encoders.model_hash] == "late_average(time:cnn + time:s4d)"
+    alone = model_names([encoders])
+    assert alone[encoders.model_hash] == "late_average(time:cnn + time:s4d)"
 
 
 def test_scores_that_do_not_exist_are_none_and_the_class_is_named():

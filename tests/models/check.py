@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from backends import BACKEND, weight_gradients
 
+from ecglib.branches import representations_of
 from ecglib.models import BranchLoss, build_model, scaling_axes, set_scaling, training_view
 
 SHAPES = {
@@ -20,7 +21,7 @@ STEPS = 80
 
 def tiny_model(branches: dict, fusion: str, kind: str = "multi_label", **changes) -> keras.Model:
     """Build a small model with the shapes of `SHAPES`."""
-    shapes = {name: SHAPES[name] for name in branches}
+    shapes = {name: SHAPES[name] for name in representations_of(branches)}
     options = {"width": 8, "features": 8, "dropout": 0.2, "seed": 1, **changes}
     return build_model(shapes, branches, fusion, N_CLASSES, kind, **options)
 
@@ -33,7 +34,7 @@ def windows(branches, n_windows: int = N_WINDOWS, seed: int = 0) -> dict[str, np
     random = np.random.default_rng(seed)
     batch = {
         name: random.normal(3.0, 0.1, (n_windows, *SHAPES[name])).astype("float32")
-        for name in branches
+        for name in representations_of(branches)
     }
     if "tabular" in batch:
         batch["tabular"][::3, 0] = np.nan

@@ -7,7 +7,7 @@ from check import SHAPES, probabilities, scale, tiny_model, windows
 
 from ecglib import experiment
 from ecglib.errors import ExperimentError
-from ecglib.models import ENCODERS, FUSIONS, build_model
+from ecglib.models import ENCODERS, FUSIONS, branches_of, build_model, set_weights_of_branches
 
 GOOD = {
     "inputs": {"time": SHAPES["time"], "frequency": SHAPES["frequency"]},
@@ -128,6 +128,55 @@ def test_a_branch_starts_alike_alone_and_in_any_fusion():
         return keras.ops.convert_to_numpy(tail({x.name: batch[x.name] for x in model.inputs}))
 
     np.testing.assert_array_equal(features(alone), features(fused))
+
+
+def test_two_encoders_on_one_view_share_its_input_and_its_scaling():
+    branches = {"frequency": "cnn", "time_2": "cnn_attention", "time": "cnn"}
+    model = tiny_model(branches, "late_weighted")
+    assert [x.name for x in model.inputs] == ["time", "frequency"]
+    assert branches_of(model) == ["time", "time_2", "frequency"]
+    scalings = [layer.name for layer in model.layers if layer.name.endswith("_scaling")]
+    assert sorted(scalings) == ["frequency_scaling", "time_scaling"]
+    batch = windows(branches)
+    scale(model, batch)
+    alone = tiny_model({"time": "cnn"}, "none")
+    scale(alone, {"time": batch["time"]})
+    set_weights_of_branches(model, [1, 0, 0])
+    expected = probabilities(alone, {"time": batch["time"]})
+    np.testing.assert_allclose(probabilities(model, batch), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("fusion", ["intermediate_concat", "late_average"])
+def test_a_view_that_is_missing_takes_all_its_branches_away(fusion):
+    branches = {"time": "cnn", "time_2": "cnn_attention", "tabular": "mlp"}
+    model = tiny_model(branches, fusion, missing_branches=True)
+    batch = windows(branches)
+    scale(model, batch)
+    gone = {**batch, "time": np.full_like(batch["time"], np.nan)}
+    filled = model.get_layer("fill_missing").output[-1]
+    present = keras.ops.convert_to_numpy(keras.Model(model.inputs, filled)(gone))
+    np.testing.assert_array_equal(present, np.tile([0, 0, 1], (len(present), 1)))
+    found = probabilities(model, gone)
+    assert np.isfinite(found).all()
+    if fusion == "late_average":  # what is left is the tabular branch alone
+        alone = tiny_model({"tabular": "mlp"}, "none")
+        scale(alone, {"tabular": batch["tabular"]})
+        expected = probabilities(alone, {"tabular": batch["tabular"]})
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("branches", "message"),
+    [
+        ({"time_2": "cnn"}, r"called \['time_2'\], expected \['time'\]"),
+        ({"time": "cnn", "time_3": "cnn"}, "without a gap"),
+        ({"time": "cnn", "time_1": "cnn"}, "'time_1'.*Did you mean 'time'"),
+        ({"time": "cnn", "time_2": "cnn2d"}, r"branches\['time_2'\]='cnn2d', expected one of"),
+    ],
+)
+def test_further_branches_of_a_view_are_numbered(branches, message):
+    with pytest.raises(ExperimentError, match=message):
+        build_model({"time": (128, 2)}, branches, "late_average", 3, "multi_label")
 
 
 def test_building_leaves_other_random_generators_alone():

@@ -1,6 +1,7 @@
 import pytest
-from check import run_model_check
+from check import run_model_check, tiny_model
 
+from ecglib.errors import ExperimentError
 from ecglib.models import ENCODERS, FUSIONS
 
 KINDS = ["multi_label", "multi_class"]
@@ -28,3 +29,16 @@ def test_every_encoder(name, encoder, kind, tmp_path):
 def test_every_fusion(fusion, kind, tmp_path):
     branches = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d", "tabular": "mlp"}
     run_model_check(branches, fusion, kind, tmp_path)
+
+
+TWO_ENCODERS = {"time": "cnn", "time_2": "cnn_attention"}
+
+
+@pytest.mark.parametrize("fusion", [name for name in FUSIONS if not name.startswith("early_")])
+def test_every_fusion_of_two_encoders_on_one_view(fusion, tmp_path):
+    run_model_check(TWO_ENCODERS, fusion, "multi_label", tmp_path)
+
+
+def test_an_early_fusion_has_no_use_for_a_second_encoder():
+    with pytest.raises(ExperimentError, match="a second encoder would never be used"):
+        tiny_model(TWO_ENCODERS, "early_concat")

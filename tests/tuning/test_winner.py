@@ -57,7 +57,7 @@ def test_a_fusion_that_won_meets_what_it_has_to_beat(tmp_path, small_store, tria
     tuned = trial({"time": "cnn"}, 0.8, width=24)
     others = [trial({"time": "cnn"}, 0.7), trial(branches, 0.85, "late_average")]
     values, batch = written(tmp_path, small_store, [*others, tuned, won])
-    assert batch.ensembles == [2]
+    assert (batch.ensembles, batch.widened) == ([2], True)
     made = jobs(batch, small_store)
     assert {e.seed for e in made} == {5, 6}
     assert {(e.model, e.width, e.learning_rate) for e in made} == {
@@ -85,7 +85,7 @@ def test_without_any_fusion_the_batch_has_the_single_branch_only(tmp_path, small
     failed = trial({"time": "cnn", "frequency": "cnn"}, None, "late_average", status=FAILED)
     _, batch = written(tmp_path, small_store, [failed, trial({"time": "cnn"}, 0.9)])
     assert {e.model for e in jobs(batch, small_store)} == {"time:cnn"}
-    assert batch.ensembles == []
+    assert (batch.ensembles, batch.widened) == ([], False)
 
 
 def test_the_parameters_are_those_of_the_notebook_with_time_to_train(tmp_path, small_store, trial):

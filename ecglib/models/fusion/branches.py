@@ -21,9 +21,10 @@ class Branches:
     Parameters
     ----------
     views : dict[str, tensor]
-        Representation -> scaled input, in the order of the model's inputs.
+        Branch -> scaled input, in the order of the model's inputs; the branches of one
+        representation (`ecglib.branches`) are given the same.
     encoders : dict[str, Callable]
-        Representation -> encoder, see `ecglib.models.encoders`.
+        Branch -> encoder, see `ecglib.models.encoders`.
     n_classes, kind, width, features, dropout, seed, branch_dropout
         See `ecglib.models.build_model`.
     present : tensor or None
@@ -43,7 +44,7 @@ class Branches:
     present: object = None
 
     def encode_each(self) -> dict:
-        """Apply to each view its encoder; return representation -> (n_windows, features)."""
+        """Apply to each view its encoder; return branch -> (n_windows, features)."""
         return {
             name: encode(
                 name, x, self.encoders[name], self.width, self.features, self.dropout, self.seed
@@ -72,7 +73,7 @@ def encode(name: str, x, encoder: Callable, width, features, dropout, seed):
     """Apply one encoder; its output can be found as the layer "<name>_features".
 
     The seed depends on the name and not on the other branches: a branch starts with the same
-    weights alone and in any fusion.
+    weights alone and in any fusion, and a second branch on the same view with others.
     """
     branch_seed = next(seed_stream(seed, f"{name}_encoder"))
     x = encoder(x, width=width, features=features, dropout=dropout, seed=branch_seed)

@@ -23,7 +23,7 @@ def intermediate_gated(branches: Branches):
 
     This is the gated multimodal unit for more than two modalities of Arevalo et al., "Gated
     multimodal units for information fusion" (2017, arXiv:1702.01992). The gates can be found
-    as the layers "<representation>_gate", (n_windows, features).
+    as the layers "<branch>_gate", (n_windows, features).
     """
     seeds = seed_stream(branches.seed, "intermediate_gated")
     vectors = branches.keep(branches.encode_each())
@@ -44,7 +44,7 @@ def intermediate_film(branches: Branches):
     general conditioning layer" (2018, arXiv:1709.07871): x -> relu(x * (1 + scale) + shift), with
     scale and shift linear in what modulates. There one modality modulates another; here each is
     modulated by all others, so that none is favoured and their order does not matter. Scale and
-    shift can be found as the layers "<representation>_scale" and "<representation>_shift",
+    shift can be found as the layers "<branch>_scale" and "<branch>_shift",
     (n_windows, features).
     """
     seeds = seed_stream(branches.seed, "intermediate_film")

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+from check import tiny_model
+
+from ecglib.errors import ExperimentError
+from ecglib.models import ENCODERS, width_of_size
+
+
+@pytest.mark.parametrize("wanted", [100, 101, 1_234, 50_000])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_it_is_the_nearest_of_all_widths(wanted, steps):
+    """Against trying every width; with steps of 2 two widths give one model, as in inception."""
+
+    def count(width):
+        return 3 * (width // steps) ** 2 + 7 * (width // steps) + 5
+
+    found = width_of_size(wanted, count, 2)
+    distances = [abs(count(width) - wanted) for width in range(2, 1000)]
+    assert abs(count(found) - wanted) == min(distances)
+
+
+def test_of_two_equally_near_the_smaller_is_taken_and_few_are_tried():
+    tried = []
+
+    def count(width):
+        tried.append(width)
+        return 10 * width
+
+    assert width_of_size(105, count, 1) == 10
+    assert len(tried) < 10
+    assert max(tried) < 4 * 11
+    assert width_of_size(100, count, 10) == 10
+
+
+def test_what_cannot_be_reached_is_refused():
+    with pytest.raises(ExperimentError, match=r"has 320 at width=32, the smallest allowed"):
+        width_of_size(300, lambda width: 10 * width, 32)
+    with pytest.raises(ExperimentError, match=r"has 7 at width=4096.*an encoder that grows"):
+        width_of_size(300, lambda width: 7, 32)
+
+
+@pytest.mark.parametrize("encoder", ENCODERS["time"])
+def test_every_encoder_grows_with_its_width(encoder):
+    """By steps so small that the nearest is within the quarter that a comparison lets differ."""
+    sizes = [
+        tiny_model({"time": encoder}, "none", width=width).count_params()
+        for width in (16, 17, 18, 32)
+    ]
+    assert (np.diff(sizes) >= 0).all()
+    assert sizes[-1] > 1.3 * sizes[0]
+    assert sizes[2] < 1.25**2 * sizes[0]
