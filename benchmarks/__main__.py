@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     options = _parser().parse_args(arguments)
     if options.list:
         for name, function in FIGURES.items():
-            print(f"{name:18} {function.__doc__.splitlines()[0]}")
+            print(f"{name:26} {function.__doc__.splitlines()[0]}")
         return 0
     try:
         chosen = choose(options.name)
