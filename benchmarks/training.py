@@ -1,4 +1,8 @@
-"""Steps of training, against what the machine can do and against PyTorch."""
+"""Steps of training, against what the machine can do and against PyTorch.
+
+These ratios need idle cores. Where others use them, threads that wait for each other (those of a
+matrix product, and of PyTorch most of all) lose far more than others, and ours look too good.
+"""
 
 import functools
 import statistics
