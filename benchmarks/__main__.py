@@ -10,14 +10,24 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from benchmarks import duplicates, feed, measure, prepare, reading, splits, startup, views
+from benchmarks import (
+    duplicates,
+    feed,
+    measure,
+    prepare,
+    reading,
+    splits,
+    startup,
+    training,
+    views,
+)
 from benchmarks.measure import Figure, SkippedError
 from ecglib.folders import write_text
 
 FOLDER = Path(__file__).resolve().parents[1] / "bench"
 FIGURES: dict[str, Callable[[], Figure]] = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
-    for module in (startup, feed, views, reading, prepare, duplicates, splits)
+    for module in (startup, feed, views, reading, prepare, duplicates, splits, training)
     for name, function in module.FIGURES.items()
 }
 
@@ -27,7 +37,7 @@ def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     options = _parser().parse_args(arguments)
     if options.list:
         for name, function in FIGURES.items():
-            print(f"{name:18} {function.__doc__.splitlines()[0]}")
+            print(f"{name:26} {function.__doc__.splitlines()[0]}")
         return 0
     try:
         chosen = choose(options.name)

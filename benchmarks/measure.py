@@ -130,11 +130,11 @@ def medians(measured: dict[str, list[float]], unit: str) -> dict[str, float]:
 
 def table(figures: list[Figure], skipped: dict[str, str]) -> str:
     """The figures as text, then what was skipped, then which floors were missed."""
-    lines = [f"{'figure':18}{'ratio':>9}{'floor':>8}  {'':8}{'min - max of the rounds'}"]
+    lines = [f"{'figure':26}{'ratio':>9}{'floor':>8}  {'':8}{'min - max of the rounds'}"]
     for f in figures:
         spread = f"{min(f.ratios):.3g} - {max(f.ratios):.3g} of {len(f.ratios)}"
         met = "met" if f.met else "MISSED"
-        lines.append(f"{f.name:18}{f.ratio:>9.3g}{f.floor:>8g}  {met:8}{spread}")
+        lines.append(f"{f.name:26}{f.ratio:>9.3g}{f.floor:>8g}  {met:8}{spread}")
         lines += [f"    {f.what}", f"    against {f.against}"]
         lines += [f"    {value:>12,g} {key}" for key, value in f.detail.items()]
     lines += [f"skipped {name}: {why}" for name, why in skipped.items()]

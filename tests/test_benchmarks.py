@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import measure, memory, noise
+from benchmarks import keras_steps, measure, memory, noise, training
 from benchmarks.measure import Figure, Side, SkippedError, alternate
+from benchmarks.worker import WorkerError, workers
 from ecglib.datasets.writing import write_store
 
 
@@ -168,3 +169,70 @@ def test_without_proc_memory_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "STATUS", tmp_path / "absent")
     with pytest.raises(SkippedError, match="absent"):
         memory.peaks_mb(allocate, [1], 1, "test")
+
+
+WORKER = """
+import sys
+from benchmarks.worker import serve
+
+def fail():
+    raise ValueError("the work went wrong")
+
+serve({"write": lambda: print("words", file=sys.stderr), "talk": lambda: print("talk"),
+       "fail": fail}, parameters=7)
+"""
+
+
+def test_a_worker_answers_when_it_is_done_and_its_talk_is_no_answer():
+    with workers({"a": [sys.executable, "-c", WORKER]}, noise.ROOT) as started:
+        assert started["a"].told == {"parameters": "7"}
+        # More than a pipe holds, were it one.
+        started["a"].work("write", 50_000)
+        started["a"].work("talk", 2)
+        assert started["a"].repetitions("talk") > 2
+
+
+def test_a_worker_that_fails_gives_its_last_words():
+    with (
+        pytest.raises(WorkerError, match="the work went wrong"),
+        workers({"a": [sys.executable, "-c", WORKER]}, noise.ROOT) as started,
+    ):
+        started["a"].work("fail", 1)
+
+
+def test_without_pytorch_a_twin_is_left_out_and_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "TORCH", tmp_path / "absent")
+    with pytest.raises(SkippedError, match=r"make \.venv-backends/ready"):
+        command.FIGURES["training.resnet1d"]()
+
+
+def test_every_encoder_that_is_trained_has_a_twin():
+    from ecglib.models import ENCODERS
+
+    assert {*training.TWINS["time"], "random"} == set(ENCODERS["time"])
+    assert set(training.TWINS["spectrogram"]) == set(ENCODERS["spectrogram"])
+
+
+TWIN_COUNTS = """
+import json
+from benchmarks import torch_twins as twins
+
+counts = {}
+for view, own in twins.TWINS.items():
+    for encoder in own:
+        parameters = twins.build(view, encoder).parameters()
+        counts[f"{view} {encoder}"] = sum(p.numel() for p in parameters if p.requires_grad)
+print(json.dumps([twins.SHAPES, counts]))
+"""
+
+
+@pytest.mark.skipif(not training.TORCH.exists(), reason="make .venv-backends/ready for PyTorch")
+def test_twins_look_at_the_same_views_and_have_as_many_parameters():
+    code = [str(training.TORCH), "-c", TWIN_COUNTS]
+    ran = subprocess.run(code, cwd=noise.ROOT, capture_output=True, check=True)
+    shapes, counts = json.loads(ran.stdout)
+    for view, (leads, *rest) in shapes.items():
+        assert keras_steps.view_shape(view) == (*rest, leads)
+    for name, count in counts.items():
+        weights = keras_steps.branch(*name.split()).trainable_weights
+        assert count == sum(int(np.prod(weight.shape)) for weight in weights), name

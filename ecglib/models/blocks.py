@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import keras
 from keras import layers
 
+from ecglib.models.normalisation import BatchNormalization
+
 
 def kernel(seeds: Iterator[int], name: str = "HeUniform") -> keras.Initializer:
     """Return an initialiser of its own seed, `name` as in `keras.initializers`."""
@@ -38,7 +40,7 @@ def convolution(x, filters: int, size: int, stride: int | tuple[int, int], seeds
 def normalise(x, gamma: str = "ones"):
     """Normalise each channel over the batch; `gamma` is what its scale starts as."""
     # Keras's momentum of 0.99 needs hundreds of steps before prediction agrees with training.
-    return layers.BatchNormalization(momentum=0.9, gamma_initializer=gamma)(x)
+    return BatchNormalization(momentum=0.9, gamma_initializer=gamma)(x)
 
 
 def convolve_linear(

@@ -2,7 +2,7 @@
 
 from keras import layers
 
-from ecglib.models.blocks import dense
+from ecglib.models.blocks import dense, normalise
 from ecglib.models.encoders import ENCODERS
 from ecglib.models.fusion.branches import OUTPUT, Branches, encode
 from ecglib.models.layers import Interpolate, seed_stream
@@ -35,7 +35,7 @@ def early_concat(branches: Branches):
             x = layers.Flatten()(x)
         # No bias: the batch normalisation would take it out again.
         x = dense(x, branches.width, seeds, activation=None, use_bias=False)
-        x = layers.BatchNormalization(momentum=0.9)(x)
+        x = normalise(x)
         if has_frames and x.shape[1] != n_steps:
             return Interpolate(n_steps)(x)
         return layers.RepeatVector(n_steps)(x) if repeated else x

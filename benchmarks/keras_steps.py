@@ -1,0 +1,83 @@
+"""Training steps of our own models: ``python -m benchmarks.keras_steps time cnn``.
+
+A worker (`benchmarks.worker`): ``step`` is what `fit` calls for a batch, compiled as
+`ecglib.training` does it, on one batch of noise that is there already; ``tensorflow`` and
+``numpy`` are the matrix products that tell what the machine can do.
+"""
+
+import sys
+
+import numpy as np
+
+from benchmarks.noise import LEADS, RATE_HZ
+from benchmarks.worker import serve
+
+BATCH = 64
+N_SAMPLES = 1000
+N_CLASSES = 5
+PRODUCT = 2048  # rows and columns of the matrices
+
+
+def main(representation: str, encoder: str) -> None:
+    """Build the model and wait for work."""
+    from ecglib import models, pipeline
+
+    pipeline.configure(0)
+    model = branch(representation, encoder)
+    told = {
+        "parameters": sum(int(np.prod(w.shape)) for w in model.trainable_weights),
+        "multiply_adds": models.multiply_adds(model),
+    }
+    serve({"step": training_step(model), **products()}, **told)
+
+
+def branch(representation: str, encoder: str):
+    """A model of one branch as an experiment with the usual values has it."""
+    from ecglib import models
+
+    return models.build_model(
+        {representation: view_shape(representation)},
+        {representation: encoder},
+        **{"fusion": "none", "n_classes": N_CLASSES, "kind": "multi_label"},
+    )
+
+
+def view_shape(representation: str) -> tuple[int, ...]:
+    """Shape of the view of one window of ten seconds."""
+    from ecglib.datasets.contract import SignalContract
+    from ecglib.representations import build_views
+
+    signal = SignalContract(RATE_HZ, N_SAMPLES, LEADS)
+    return tuple(build_views(signal, [representation], (0.0, 0.0)).output[representation].shape[1:])
+
+
+def training_step(model):
+    """A function that does one step on the same batch over and over."""
+    import tensorflow as tf
+
+    from ecglib import recipe
+    from ecglib.experiment import Experiment
+
+    # Only the usual values of an experiment count here, not what it names.
+    experiment = Experiment(dataset="noise", fingerprint="", task="noise", branches={"time": "cnn"})
+    loss = recipe.base_loss(experiment, "multi_label")
+    recipe.compile_model(model, loss, experiment, n_steps=10**6)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((BATCH, *model.inputs[0].shape[1:]), np.float32)
+    y = (rng.random((BATCH, N_CLASSES)) < 0.3).astype(np.float32)
+    batches = iter(tf.data.Dataset.from_tensors(({model.inputs[0].name: x}, y)).repeat())
+    model.make_train_function()
+    return lambda: model.train_function(batches)
+
+
+def products() -> dict:
+    """Products of two square float32 matrices, by each library that may be the faster."""
+    import tensorflow as tf
+
+    one = np.random.default_rng(0).standard_normal((PRODUCT, PRODUCT), np.float32)
+    fixed = tf.constant(one)
+    return {"tensorflow": lambda: tf.matmul(fixed, fixed).numpy(), "numpy": lambda: one @ one}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
