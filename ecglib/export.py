@@ -108,13 +108,13 @@ def export_run(
     Raises
     ------
     RunError
-        a converter is missing, the folder holds something else, writing failed, or a model that
-        was read back differs by more than 1e-5.
+        a converter is missing, ONNX is asked of a run in mixed precision, the folder holds
+        something else, writing failed, or a model that was read back differs by more than 1e-5.
     """
     for name in formats:
         require_one_of("format", name, FILES)
     path = Path(folder) if folder else run.path / "export"
-    left_out = _left_out(formats)
+    left_out = _left_out(formats, run.experiment.precision)
     if path.exists() and not (path / "export.json").is_file():
         raise RunError(f"{path} exists and is no export. Name another folder, or remove it.")
     graph = one_graph(run)
@@ -160,11 +160,14 @@ def _told(run: Run, exported: Exported) -> dict:
     }
 
 
-def _left_out(formats: Sequence[str]) -> dict[str, str]:
+def _left_out(formats: Sequence[str], precision: str) -> dict[str, str]:
     missing = [name for name in NEEDED_FOR_ONNX if importlib.util.find_spec(name) is None]
-    if not missing:
+    if precision != "float32":
+        why = f"ONNX is written of models in float32, and the run computes in {precision}"
+    elif missing:
+        why = f"ONNX needs {', '.join(missing)}: python -m pip install {' '.join(missing)}"
+    else:
         return {}
-    why = f"ONNX needs {', '.join(missing)}: python -m pip install {' '.join(missing)}"
     if "onnx" in formats:
         raise RunError(f"{why}. Or export the other formats only.")
     return {"onnx": why}

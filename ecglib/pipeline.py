@@ -37,6 +37,20 @@ def configure(seed: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
+def accelerators(kind: str = "GPU") -> tf.distribute.Strategy:
+    """All devices of a kind that TensorFlow sees; ``.scope()`` makes models train on all of them.
+
+    Each batch is dealt among them and their gradients are added up, so that one step of the
+    training stays one step. Statistics of a batch (batch normalisation) are those of each device's
+    share. With one device, or none, nothing is changed. ``CUDA_VISIBLE_DEVICES`` bounds what is
+    seen.
+    """
+    devices = [device.name for device in tf.config.list_logical_devices(kind)]
+    if len(devices) < 2:
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy(devices)
+
+
 def feed(
     dataset: Dataset,
     selection: Selection,

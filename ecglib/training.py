@@ -124,11 +124,12 @@ def _fit_members(experiment, dataset, selection, views, verbose, views_in, kept)
     members, histories = [], []
     for member in range(experiment.members):
         seed = experiment.seed + MEMBER_SEED_STEP * member
-        model, history = fit(
-            *(experiment, dataset, selection, views, seed, verbose),
-            views_in=views_in,
-            kept=kept / f"seed{seed}.npz",
-        )
+        with pipeline.accelerators().scope():
+            model, history = fit(
+                *(experiment, dataset, selection, views, seed, verbose),
+                views_in=views_in,
+                kept=kept / f"seed{seed}.npz",
+            )
         members.append(model)
         histories.append(history.assign(member=member))
     model = members[0] if len(members) == 1 else models.join_members(members)
