@@ -256,11 +256,11 @@ def test_confusion_refuses_several_labels_a_window():
 def test_scores_have_a_row_a_model_and_a_colour_a_role():
     table = pd.DataFrame(
         {
-            "name": ["fused", "2 x time", "time", "spectrogram"],
-            "role": ["fusion", "ensemble", "single", "single"],
-            "estimate": [0.92, 0.91, 0.90, 0.88],
-            "low": [0.90, 0.89, 0.88, 0.85],
-            "high": [0.93, 0.92, 0.91, 0.90],
+            "name": ["fused", "2 x time", "time", "spectrogram", "forest"],
+            "role": ["fusion", "ensemble", "single", "single", "baseline"],
+            "estimate": [0.92, 0.91, 0.90, 0.88, 0.86],
+            "low": [0.90, 0.89, 0.88, 0.85, 0.83],
+            "high": [0.93, 0.92, 0.91, 0.90, 0.89],
         }
     )
     fig = plots.scores(table, metric="macro AUPRC")
@@ -271,8 +271,8 @@ def test_scores_have_a_row_a_model_and_a_colour_a_role():
     single = line(ax, "single")
     np.testing.assert_array_equal(single.get_xdata(), [0.90, 0.88])
     np.testing.assert_array_equal(single.get_ydata(), [2, 3])
-    colors = {line(ax, role).get_color() for role in ("fusion", "ensemble", "single")}
-    assert len(colors) == 3
+    colors = {line(ax, role).get_color() for role in ("fusion", "ensemble", "single", "baseline")}
+    assert len(colors) == 4
     ends = sorted(tuple(s[:, 0]) for c in ax.collections for s in c.get_segments())
     assert ends == sorted(zip(table["low"], table["high"], strict=True))
     assert ax.get_ylim()[0] > ax.get_ylim()[1]

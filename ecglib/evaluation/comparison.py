@@ -37,7 +37,7 @@ LARGEST_SHARE_IGNORED = 0.5
 
 @dataclass(frozen=True)
 class Gap:
-    """A fusion's metric minus that of what it is compared with, with its 95 % interval."""
+    """A model's metric minus that of what it is compared with, `name`, with its 95 % interval."""
 
     name: str
     estimate: float
@@ -104,13 +104,13 @@ def _row(seeds: list[Scored], metrics: Sequence[str], n_resamples: int, seed: in
         "branches": " + ".join(one.branches),
         "members": one.members,
         "seeds": len(seeds),
-        "parameters": one.parameters,
+        "parameters": round(np.mean([s.parameters for s in seeds])),
     }
     for metric in metrics:
         row |= _columns(seeds, results, metric, n_resamples, seed)
     for key in ("undefined", "never_predicted"):
         row[key] = ", ".join(c for c in one.classes if any(c in r[key] for r in results))
-    row["marks"] = "; ".join(_marks(seeds))
+    row["marks"] = "; ".join(marks_of(seeds))
     return row
 
 
@@ -214,17 +214,21 @@ def sentence(difference: Difference) -> str:
         CANNOT_TELL: f"Whether {who} adds anything cannot be told",
     }[d.verdict]
     text = (
-        f"{verdict}: its {METRIC_NAMES[d.metric]} differs by {_numbers(single)} from the best "
+        f"{verdict}: its {METRIC_NAMES[d.metric]} differs by {as_text(single)} from the best "
         f"single branch ({single.name})"
     )
     if ensemble is not None:
         control = f"{d.ensemble_members} x {single.name} with other seeds"
-        text += f" and by {_numbers(ensemble)} from {control}"
+        text += f" and by {as_text(ensemble)} from {control}"
     if d.unbeaten and d.verdict == CANNOT_TELL:
-        rivals = " and ".join(f"{gap.name} ({_numbers(gap)})" for gap in d.unbeaten)
+        rivals = " and ".join(f"{gap.name} ({as_text(gap)})" for gap in d.unbeaten)
         text += f"; it is not shown to beat {rivals}"
-    marks = [f"{mark[:1].upper()}{mark[1:].rstrip('.')}." for mark in d.marks]
-    return " ".join([f"{text}.", *d.notes, *marks])
+    return " ".join([f"{text}.", *d.notes, *as_sentences(d.marks)])
+
+
+def as_sentences(marks: Iterable[str]) -> list[str]:
+    """Each mark as a sentence of its own."""
+    return [f"{mark[:1].upper()}{mark[1:].rstrip('.')}." for mark in marks]
 
 
 def _control(
@@ -252,10 +256,10 @@ def _difference(
 ) -> Difference:
     control = _control(fusion, single, models)
     others = [s for s in models.values() if s[0].role == "single" and s is not single]
-    gaps = [_gap(fusion, other, metric, n_resamples, seed) for other in others]
+    gaps = [paired_gap(fusion, other, metric, n_resamples, seed) for other in others]
     unbeaten = tuple(gap for gap in gaps if not gap.low > 0)
-    against_single = _gap(fusion, single, metric, n_resamples, seed)
-    against_ensemble = control and _gap(fusion, control, metric, n_resamples, seed)
+    against_single = paired_gap(fusion, single, metric, n_resamples, seed)
+    against_ensemble = control and paired_gap(fusion, control, metric, n_resamples, seed)
     doubts = _doubts(fusion[0], single[0], control and control[0], against_single, n_resamples)
     larger = control is not None and control[0].members > len(fusion[0].branches)
     verdict = CANNOT_TELL
@@ -273,11 +277,12 @@ def _difference(
         unbeaten=unbeaten,
         verdict=verdict,
         notes=(*doubts, *_notes(fusion, single, control, larger)),
-        marks=_marks(involved),
+        marks=marks_of(involved),
     )
 
 
-def _gap(a: list[Scored], b: list[Scored], metric: str, n_resamples: int, seed: int) -> Gap:
+def paired_gap(a: list[Scored], b: list[Scored], metric: str, n_resamples: int, seed: int) -> Gap:
+    """The metric of `a` minus that of `b`, averaged over their seeds, in the same resamples."""
     resampled = _resampled(a, metric, n_resamples, seed) - _resampled(b, metric, n_resamples, seed)
     low, high = interval(resampled)
     estimate = _estimate(a, metric) - _estimate(b, metric)
@@ -305,7 +310,13 @@ def _doubts(
             f"There is no ensemble of {len(fusion.branches)} or more x {single.name} in the "
             "batch, so a gain by mere averaging cannot be told apart."
         )
-    n_patients = len(np.unique(fusion.patients))
+    return doubts + too_few(fusion, gap, n_resamples)
+
+
+def too_few(scored: Scored, gap: Gap, n_resamples: int) -> list[str]:
+    """What makes an interval of this test part say nothing, as whole sentences."""
+    doubts = []
+    n_patients = len(np.unique(scored.patients))
     if n_patients < FEWEST_PATIENTS:
         doubts.append(f"{n_patients} test patients are too few for an interval.")
     if gap.n_ignored > LARGEST_SHARE_IGNORED * n_resamples:
@@ -347,11 +358,13 @@ def _validation(seeds: list[Scored], metric: str) -> float:
     return float(np.mean(values))
 
 
-def _marks(scored: Iterable[Scored]) -> tuple[str, ...]:
+def marks_of(scored: Iterable[Scored]) -> tuple[str, ...]:
+    """Every mark of these models, once."""
     return tuple(dict.fromkeys(mark for one in scored for mark in one.marks))
 
 
-def _numbers(gap: Gap) -> str:
+def as_text(gap: Gap) -> str:
+    """A difference with its interval."""
     # Adding zero turns a rounded -0.0 into 0.0.
     estimate, low, high = (round(value, 3) + 0.0 for value in (gap.estimate, gap.low, gap.high))
     return f"{estimate:+.3f} [{low:+.3f}, {high:+.3f}]"

@@ -31,7 +31,12 @@ from ecglib.plots.figure import (
     need,
 )
 
-ROLES = {"single": (GREY, "o"), "ensemble": (BLUE, "s"), "fusion": (ORANGE, "D")}
+ROLES = {
+    "single": (GREY, "o"),
+    "ensemble": (BLUE, "s"),
+    "fusion": (ORANGE, "D"),
+    "baseline": (GREEN, "^"),
+}
 VERDICTS = {"adds": (GREEN, "D"), "adds nothing": (ORANGE, "D"), "cannot tell": (GREY, "D")}
 
 
@@ -270,8 +275,8 @@ def scores(table: pd.DataFrame, metric: str = "macro AUROC", mark: str = "") -> 
     Parameters
     ----------
     table : DataFrame
-        One row a model, drawn from the top: ``name``, ``role`` ("single", "ensemble" or
-        "fusion"), ``estimate``, ``low``, ``high``.
+        One row a model, drawn from the top: ``name``, ``role`` ("single", "ensemble", "fusion"
+        or "baseline"), ``estimate``, ``low``, ``high``.
     metric : str
         What the axis is called.
     mark : str
@@ -288,7 +293,7 @@ def scores(table: pd.DataFrame, metric: str = "macro AUROC", mark: str = "") -> 
     ax.set_yticks(range(len(table)), table["name"])
     _estimates(ax, table, "{:.3f}")
     ax.set_xlabel(f"{metric}, test, with 95 % interval over patients")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
     _forest(ax, len(table))
     add_mark(fig, mark)
     return done(fig)
