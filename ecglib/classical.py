@@ -111,7 +111,7 @@ def fit_baseline(
     kind
         ``"multi_label"`` or ``"multi_class"``.
     seed
-        seed of the trees.
+        seed of the trees; boosting draws nothing from fewer than 200,000 windows.
     weights
         array of shape (n_windows,), weight of each window (`ecglib.training.weights_of`).
 

@@ -41,7 +41,8 @@ def train(
     """Carry out an experiment; a run that exists is opened, not run again.
 
     The scaling comes from the training part; early stopping, late-fusion weights and thresholds
-    from the validation part; the test part is only scored.
+    from the validation part; the test part is only scored. Of the classical baseline the trees come
+    from the training part, calibration and thresholds from the validation part.
 
     Training that was killed goes on after the last epoch that it finished, with the same bits: a
     hidden folder beside the run holds what that needs, until the run is finished. The batches of
