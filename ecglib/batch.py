@@ -265,7 +265,7 @@ def run_batch(
     report = Report(name, folder)
     jobs = jobs or min(os.cpu_count() or 1, MOST_JOBS)
     grid = [_job(file, own, given, dataset, folder) for own in file.combinations()]
-    _refuse_twins(grid)
+    grid = _without_twins(grid)
     _run(file.notebook, grid, report, jobs, "runs")
     controls = _controls(file, grid, given, dataset, folder)
     _run(file.notebook, controls, report, jobs, "controls")
@@ -285,10 +285,12 @@ def _job(file: BatchFile, own: dict, given: dict, dataset: Dataset, folder: Path
     return Job(experiment, own, own | given, folder / experiment.run_name)
 
 
-def _refuse_twins(jobs: list[Job]) -> None:
-    names = [job.path.name for job in jobs]
+def _without_twins(jobs: list[Job]) -> list[Job]:
+    """Refuse to make a run twice, but for trees: an axis of learning rates, say, is not theirs."""
+    names = [job.path.name for job in jobs if job.experiment.role != "baseline"]
     if twins := {name for name in names if names.count(name) > 1}:
         raise BatchError(f"The grid asks for the same run more than once: {sorted(twins)}.")
+    return list({job.path: job for job in jobs}.values())
 
 
 def _controls(

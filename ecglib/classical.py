@@ -4,7 +4,8 @@ What a network does not beat, it need not have learned. A forest takes seconds o
 windows and minutes on the 100,000 beats of MIT-BIH.
 
 The estimators are those of scikit-learn. A fitted one is not kept on disk: it would be a pickle,
-which runs whatever is in it. Its recipe is enough, since equal values give the same trees.
+which runs whatever is in it. Its recipe is enough, since equal values give the same trees: the run
+of an experiment with ``branches={"features": "random_forest"}`` holds that in place of a model.
 """
 
 import ecglib.quiet  # noqa: F401
@@ -13,16 +14,18 @@ import os
 
 import keras
 import numpy as np
+import sklearn
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.multioutput import MultiOutputClassifier
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from ecglib.datasets.contract import SignalContract
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import ExperimentError, require_one_of
+from ecglib.experiment import BASELINES
 from ecglib.representations import build_views
 
-BASELINES = ("random_forest", "gradient_boosting")
 BLOCK_VALUES = 1 << 21  # values of the windows that are read together: 8 MB
 N_BANDS = 8
 # Around a beat: from before the QRS complex into the T wave, a value each 25 ms.
@@ -33,7 +36,12 @@ N_ROUNDS, LEARNING_RATE, SMALL_TREES = 150, 0.05, 15
 
 
 def features(
-    dataset: Dataset, selection: Selection, band_hz: tuple[float, float] = (0.5, 40.0)
+    dataset: Dataset,
+    selection: Selection,
+    band_hz: tuple[float, float] = (0.5, 40.0),
+    *,
+    notch_hz: float = 0.0,
+    denoise: bool = False,
 ) -> tuple[np.ndarray, list[str]]:
     """Values that describe each window.
 
@@ -52,6 +60,8 @@ def features(
         the windows, of all parts (`Dataset.select`).
     band_hz
         band-pass before everything that is taken from the signal, in Hz; 0 leaves a side open.
+    notch_hz, denoise
+        the other filters (`ecglib.representations.build_views`).
 
     Returns
     -------
@@ -59,7 +69,7 @@ def features(
     is missing, and the names of the features.
     """
     signal = dataset.signal
-    views = build_views(signal, ["time", "frequency"], band_hz)
+    views = build_views(signal, ["time", "frequency"], band_hz, notch_hz=notch_hz, denoise=denoise)
     axes = views.get_layer("frequency").axes(signal.n_samples)
     bands = _bands(axes["frequency_hz"])
     steps = _steps_around(_beat_at(dataset, selection), signal) if signal.around_beats else []
@@ -101,9 +111,9 @@ def fit_baseline(
     kind
         ``"multi_label"`` or ``"multi_class"``.
     seed
-        seed of the trees.
+        seed of the trees; boosting draws nothing from fewer than 200,000 windows.
     weights
-        array of shape (n_windows,), weight of each window (`ecglib.training.class_weights`).
+        array of shape (n_windows,), weight of each window (`ecglib.training.weights_of`).
 
     Returns
     -------
@@ -120,24 +130,29 @@ def fit_baseline(
             f"x has {len(x)} windows and y has {len(y)}, expected the same. Give both of one part."
         )
     multi_label = kind == "multi_label"
-    if name == "random_forest":
-        estimator = RandomForestClassifier(
-            N_TREES, min_samples_leaf=LEAST_IN_A_LEAF, random_state=seed, n_jobs=_n_threads()
-        )
-    else:
-        estimator = HistGradientBoostingClassifier(
-            learning_rate=LEARNING_RATE,
-            max_iter=N_ROUNDS,
-            max_leaf_nodes=SMALL_TREES,
-            early_stopping=False,
-            random_state=seed,
-        )
+    estimator = _unfitted(name, seed)
     # A forest knows several labels at once, but of one it would want a flat array.
     if multi_label and (name != "random_forest" or y.shape[1] == 1):
         estimator = MultiOutputClassifier(estimator)
     # The boosting cannot take a column without any value; a constant one is never split at.
     x = np.where(np.isfinite(x).any(axis=0), x, np.float32(0))
-    return estimator.fit(x, y.astype(int) if multi_label else y.argmax(axis=1), weights)
+    labels = y.astype(int) if multi_label else y.argmax(axis=1)
+    with threadpool_limits(_n_threads(), "openmp"):  # of the boosting
+        return estimator.fit(x, labels, weights)
+
+
+def _unfitted(name: str, seed: int):
+    if name == "random_forest":
+        return RandomForestClassifier(
+            N_TREES, min_samples_leaf=LEAST_IN_A_LEAF, random_state=seed, n_jobs=_n_threads() or -1
+        )
+    return HistGradientBoostingClassifier(
+        learning_rate=LEARNING_RATE,
+        max_iter=N_ROUNDS,
+        max_leaf_nodes=SMALL_TREES,
+        early_stopping=False,
+        random_state=seed,
+    )
 
 
 def predict_baseline(estimator, x: np.ndarray, n_classes: int, kind: str) -> np.ndarray:
@@ -145,6 +160,10 @@ def predict_baseline(estimator, x: np.ndarray, n_classes: int, kind: str) -> np.
 
     A class that was in no training window, or a label that was in none, has the probability 0.
     """
+    several = isinstance(estimator, MultiOutputClassifier)
+    for own in estimator.estimators_ if several else [estimator]:
+        if isinstance(own, RandomForestClassifier):
+            own.n_jobs = 1  # several threads would add up the trees' answers in any order
     found = estimator.predict_proba(x)
     p = np.zeros((len(x), n_classes), np.float32)
     if kind == "multi_class":
@@ -156,8 +175,42 @@ def predict_baseline(estimator, x: np.ndarray, n_classes: int, kind: str) -> np.
     return p
 
 
-def _n_threads() -> int:
-    return int(os.environ.get("ECGLIB_THREADS", "0")) or -1  # as `ecglib.pipeline.configure`
+def n_nodes(estimator) -> int:
+    """Nodes of all trees of a fitted baseline, leaves included: what it has in place of weights."""
+    if isinstance(estimator, MultiOutputClassifier):
+        return sum(n_nodes(of_class) for of_class in estimator.estimators_)
+    if isinstance(estimator, RandomForestClassifier):
+        return sum(tree.tree_.node_count for tree in estimator.estimators_)
+    # scikit-learn tells the nodes of its boosting nowhere else.
+    return sum(len(tree.nodes) for trees in estimator._predictors for tree in trees)
+
+
+def recipe_of(estimator, names: list[str]) -> dict:
+    """What it takes to fit a baseline again, as plain values: ``features.json`` of a run.
+
+    Parameters
+    ----------
+    estimator
+        of `fit_baseline`.
+    names
+        of its features.
+    """
+    each_class = isinstance(estimator, MultiOutputClassifier)
+    own = estimator.estimator if each_class else estimator
+    settings = own.get_params()
+    settings.pop("n_jobs", None)  # decides speed alone
+    return {
+        "estimator": type(own).__name__,
+        "one_for_each_class": each_class,
+        "settings": settings,
+        "scikit-learn": sklearn.__version__,
+        "features": names,
+    }
+
+
+def _n_threads() -> int | None:
+    """As `ecglib.pipeline.configure`; None for all cores."""
+    return int(os.environ.get("ECGLIB_THREADS", "0")) or None
 
 
 def _bands(frequency_hz: np.ndarray) -> list[np.ndarray]:

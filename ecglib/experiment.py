@@ -9,8 +9,10 @@ from ecglib.branches import check_branches, in_order, representation_of, represe
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.splits import LEAKS, require_no_leak
 
-# What `ecglib.models` builds; a test keeps the two in step. They stand here as well so that an
-# experiment can be checked before Keras is imported.
+# The classical baseline: trees on values that describe a window (`ecglib.classical`).
+BASELINES = ("random_forest", "gradient_boosting")
+# What `ecglib.models` builds, and the baseline; a test keeps them in step. They stand here as well
+# so that an experiment can be checked before Keras is imported.
 ENCODERS = {
     "time": (
         *("cnn", "cnn_bilstm", "cnn_attention", "cnn_transformer", "resnet1d", "xresnet1d"),
@@ -20,6 +22,7 @@ ENCODERS = {
     "spectrogram": ("cnn2d", "resnet2d", "crnn", "patch_transformer"),
     "scalogram": ("cnn2d", "resnet2d", "crnn", "patch_transformer"),
     "tabular": ("mlp",),
+    "features": BASELINES,
 }
 FUSIONS = (
     "early_concat",
@@ -54,6 +57,11 @@ PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 SAME_SIZE = 1.25
 # In the order in which they are applied: what the heart and the body do, then the electrodes.
 AUGMENTATIONS = ("shift", "gain", "baseline_wander", "noise", "time_mask", "lead_dropout")
+# What decides something for trees; the rest says how a network is built, fed and trained.
+OF_TREES = {
+    *("dataset", "fingerprint", "task", "branches", "fusion", "band_hz", "notch_hz", "denoise"),
+    *("sampling", "class_weights", "seed", "allow_leaks"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,7 +79,10 @@ class Experiment:
     branches
         representation -> encoder, for example ``{"time": "cnn"}``; further encoders on the same
         view are numbered, ``{"time": "cnn", "time_2": "s4d"}``: the same information seen by
-        other encoders, a control of what a further view adds.
+        other encoders, a control of what a further view adds. ``{"features": "random_forest"}``
+        or ``"gradient_boosting"`` is the classical baseline, always alone. What only a network
+        has (width, epochs, crops, augmentations, ...) decides nothing for it and is set to its
+        default, so that it may stand beside networks in a batch.
     fusion
         how the branches are joined; ``"none"`` for a single branch.
     branch_dropout
@@ -118,7 +129,8 @@ class Experiment:
         for example ``{"noise": {"snr_db": 20}}`` (`ecglib.augmentation`).
     sampling
         ``"uniform"`` shows each training window once a pass; ``"balanced"`` draws as many, each
-        window as likely as its rarest class is rare.
+        window as likely as its rarest class is rare. Trees look at every window, and weigh each
+        as often as it would be drawn.
     width
         base number of channels of every encoder.
     features
@@ -254,6 +266,22 @@ class Experiment:
             self._set("patience", type(self).patience)
         for leak in self.allow_leaks:
             require_one_of("allow_leaks", leak, LEAKS)
+        if "features" in self.branches:
+            self._forget_the_network()
+
+    def _forget_the_network(self) -> None:
+        """Set what decides nothing for trees to its default, after it was checked."""
+        if self.members > 1 or self.widen_to or self.view_options:
+            raise ExperimentError(
+                f"members={self.members}, widen_to={self.widen_to} and view_options="
+                f"{self.view_options} with the classical baseline {self.branches!r}: trees are an "
+                f"ensemble already, cannot be widened, and their features have no settings. Leave "
+                f"all three out."
+            )
+        for field in dataclasses.fields(self):
+            if field.name not in OF_TREES:
+                made = field.default is dataclasses.MISSING
+                self._set(field.name, field.default_factory() if made else field.default)
 
     def _set(self, name: str, value) -> None:
         object.__setattr__(self, name, value)
@@ -399,7 +427,9 @@ class Experiment:
 
     @property
     def role(self) -> str:
-        """``"ensemble"``, ``"widened"``, ``"single"`` or ``"fusion"``."""
+        """``"baseline"`` (trees), ``"ensemble"``, ``"widened"``, ``"single"`` or ``"fusion"``."""
+        if "features" in self.branches:
+            return "baseline"
         if self.members > 1:
             return "ensemble"
         if self.widen_to:
@@ -475,6 +505,11 @@ def _check_branches(branches: dict, fusion: str) -> None:
             f"branches={branches!r}, expected representation: encoder, as in {{'time': 'cnn'}}."
         )
     check_branches(branches, fusion, ENCODERS)
+    if len(branches) > 1 and "features" in branches:
+        raise ExperimentError(
+            f"branches={branches}: the classical baseline {branches['features']!r} cannot be fused "
+            f"with a network. Give it an experiment of its own, fusion='none'."
+        )
     if len(branches) == 1 and fusion != "none":
         raise ExperimentError(f"fusion={fusion!r} with one branch; use fusion='none'.")
     if len(branches) > 1:

@@ -74,9 +74,9 @@ def one_graph(run: Run) -> keras.Model:
         "tabular", (n_windows, n_columns), to "probabilities", (n_windows, n_classes). Its layer
         "contract" holds the contract.
     """
-    contract = run.contract
+    contract, model = run.contract, run.load_model()
     signal = signal_contract(contract)
-    return window_graph(signal, views_of(signal, contract), run.load_model(), contract)
+    return window_graph(signal, views_of(signal, contract), model, contract)
 
 
 def export_run(

@@ -1,8 +1,9 @@
 """A run's folder: writing, reading, finding.
 
 ``runs/<batch>/<run>/`` holds experiment.json, contract.json, model.keras, history.csv,
-predictions.npz and metrics.json; a batch adds the executed notebook. The folder is written under
-a temporary name and renamed, metrics.json last: a folder without it is not a run.
+predictions.npz and metrics.json; a batch adds the executed notebook. Trees (the classical
+baseline) leave features.json, what was fitted and to what, in place of model.keras. The folder is
+written under a temporary name and renamed, metrics.json last: a folder without it is not a run.
 """
 
 import dataclasses
@@ -22,7 +23,8 @@ from ecglib.errors import RunError
 from ecglib.experiment import Experiment
 
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas")
-FILES = ("experiment.json", "contract.json", "model.keras", "history.csv", "predictions.npz")
+MODEL, RECIPE = "model.keras", "features.json"
+FILES = ("experiment.json", "contract.json", MODEL, "history.csv", "predictions.npz")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,10 @@ class Run:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        if missing := [f for f in (*FILES, "metrics.json") if not (self.path / f).is_file()]:
+        missing = [f for f in (*FILES, "metrics.json") if not (self.path / f).is_file()]
+        if (self.path / RECIPE).is_file() and MODEL in missing:
+            missing.remove(MODEL)
+        if missing:
             raise RunError(
                 f"{self.path} is not a whole run: it lacks {missing}. Remove it and run it again."
             )
@@ -89,12 +94,24 @@ class Run:
         """The model, from the views to the probabilities, not yet calibrated.
 
         `ecglib.export.one_graph` is the whole: crops, views, this model, calibration.
+
+        Raises
+        ------
+        RunError
+            the run is of the classical baseline, whose trees are not kept.
         """
+        if self.experiment.role == "baseline":
+            raise RunError(
+                f"{self.path.name} has no model to load, export or predict with: fitted trees are "
+                f"not kept, as they would be a pickle, which runs whatever is in it. Its "
+                f"predictions and scores are in the run. Choose the run of a network, or fit the "
+                f"trees again as {RECIPE} says (`ecglib.classical`)."
+            )
         import keras
 
         import ecglib.models  # noqa: F401 - registers the layers
 
-        return keras.models.load_model(self.path / "model.keras", compile=False)
+        return keras.models.load_model(self.path / MODEL, compile=False)
 
     def _json(self, name: str) -> dict:
         return json.loads((self.path / name).read_text())
@@ -193,7 +210,7 @@ def write_run(
     contract
         what a record must be to be given to the model, and the run's marks.
     model
-        the Keras model, from the views to the probabilities.
+        the Keras model, from the views to the probabilities; of trees a dict, their recipe.
     history
         one row an epoch.
     predictions
@@ -205,7 +222,10 @@ def write_run(
         with folders.unfinished(path.parent, "run") as folder:
             _write_json(folder / "experiment.json", _experiment(experiment))
             _write_json(folder / "contract.json", contract)
-            model.save(folder / "model.keras")
+            if isinstance(model, dict):
+                _write_json(folder / RECIPE, model)
+            else:
+                model.save(folder / MODEL)
             history.to_csv(folder / "history.csv", index=False)
             np.savez_compressed(folder / "predictions.npz", **_arrays(predictions))
             _write_json(folder / "metrics.json", metrics)

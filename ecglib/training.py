@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score, roc_auc_score
 
-from ecglib import folders, graph, models, pipeline, recipe, runs
+from ecglib import classical, folders, graph, models, pipeline, recipe, runs
 from ecglib.augmentation import build_augmentation
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import require_one_of
@@ -41,7 +41,8 @@ def train(
     """Carry out an experiment; a run that exists is opened, not run again.
 
     The scaling comes from the training part; early stopping, late-fusion weights and thresholds
-    from the validation part; the test part is only scored.
+    from the validation part; the test part is only scored. Of the classical baseline the trees come
+    from the training part, calibration and thresholds from the validation part.
 
     Training that was killed goes on after the last epoch that it finished, with the same bits: a
     hidden folder beside the run holds what that needs, until the run is finished. The batches of
@@ -80,23 +81,19 @@ def train(
     selection = selection_of(experiment, dataset)
     started = time.perf_counter()
     pipeline.configure(experiment.seed)
-    views = views_of(experiment, dataset)
     kept = path.with_name(f".{path.name}.checkpoint")
-    wide = widened(experiment, selection, views)
-    model, history = _fit_members(wide, dataset, selection, views, verbose, views_in, kept)
-    predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
-    raw = {
-        part: predict(predictor, dataset, selection.of(part), fed, experiment.batch_size)
-        for part in ("validation", "test")
-    }
+    if experiment.role == "baseline":
+        model, cost, history, raw = _trees(experiment, dataset, selection)
+    else:
+        model, cost, history, raw = _network(
+            experiment, dataset, selection, verbose, views_in, kept
+        )
     kind, own = selection.task.kind, raw["validation"]
     calibrate = calibration.fit_calibration(own.y, own.p, kind)
     predictions = {part: dataclasses.replace(own, p=calibrate(own.p)) for part, own in raw.items()}
     own = predictions["validation"]
     limits = thresholds.fit_thresholds(own.y, own.p, kind, selection.classes)
-    size = {"parameters": model.count_params(), "width": wide.width}
-    cost = {"multiply_adds": models.multiply_adds(model), "seconds": time.perf_counter() - started}
-    metrics = {"model": size | cost}
+    metrics = {"model": cost | {"seconds": time.perf_counter() - started}}
     for part, own in predictions.items():
         scores = summary.with_intervals(own.y, own.p, limits, kind, selection.classes, own.patients)
         before = raw[part].p
@@ -117,6 +114,45 @@ def _warn_of_never_predicted(metrics: dict) -> None:
                 f"sampling='balanced' or loss='focal' may help.",
                 stacklevel=3,
             )
+
+
+def _network(experiment, dataset, selection, verbose, views_in, kept):
+    """A fitted model, what it costs, its history, and its predictions by part."""
+    views = views_of(experiment, dataset)
+    wide = widened(experiment, selection, views)
+    model, history = _fit_members(wide, dataset, selection, views, verbose, views_in, kept)
+    predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
+    raw = {
+        part: predict(predictor, dataset, selection.of(part), fed, experiment.batch_size)
+        for part in ("validation", "test")
+    }
+    size = {"parameters": model.count_params(), "width": wide.width}
+    return model, size | {"multiply_adds": models.multiply_adds(model)}, history, raw
+
+
+def _trees(experiment: Experiment, dataset: Dataset, selection: Selection):
+    """As `_network`, of the classical baseline: its recipe stands for the model.
+
+    Its parameters are the nodes of its trees, and its history is one row: trees have no epochs.
+    """
+    filters = {"notch_hz": experiment.notch_hz, "denoise": experiment.denoise}
+    x, names = classical.features(dataset, selection, experiment.band_hz, **filters)
+    own, kind = selection.of("train"), selection.task.kind
+    fitted = classical.fit_baseline(
+        *(experiment.branches["features"], x[selection.part == "train"], own.y, kind),
+        *(experiment.seed, weights_of(experiment, own.y)),
+    )
+    p = classical.predict_baseline(fitted, x, len(selection.classes), kind)
+    raw = {}
+    for part in ("train", "validation", "test"):
+        own = selection.of(part)
+        own_p = p[selection.part == part]
+        raw[part] = runs.Predictions(own.rows, own.records, own.patients, own.y, own_p)
+    train = raw.pop("train")
+    row = {"epoch": 1, "loss": calibration.log_loss(train.y, train.p, kind)}
+    row |= validation_scores(selection.of("validation"), raw["validation"].p) | {"member": 0}
+    cost = {"parameters": classical.n_nodes(fitted), "multiply_adds": None}
+    return classical.recipe_of(fitted, names), cost, pd.DataFrame([row]), raw
 
 
 def _fit_members(experiment, dataset, selection, views, verbose, views_in, kept):
@@ -312,9 +348,17 @@ class ValidationScore(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Score the validation part."""
         p = self.predictor.predict(self.batches, verbose=0)
-        logs["val_loss"] = calibration.log_loss(self.validation.y, p, self.validation.task.kind)
-        logs["val_auroc"] = macro_auroc(self.validation.y, p)
-        logs["val_f1"] = macro_f1(self.validation.y, p, self.validation.task.kind)
+        logs.update(validation_scores(self.validation, p))
+
+
+def validation_scores(validation: Selection, p: np.ndarray) -> dict[str, float]:
+    """What the history holds of the validation part, from its probabilities."""
+    kind = validation.task.kind
+    return {
+        "val_loss": calibration.log_loss(validation.y, p, kind),
+        "val_auroc": macro_auroc(validation.y, p),
+        "val_f1": macro_f1(validation.y, p, kind),
+    }
 
 
 def macro_auroc(y: np.ndarray, p: np.ndarray) -> float:
@@ -347,6 +391,16 @@ def class_weights(y: np.ndarray, rule: str) -> np.ndarray | None:
     inverse = 1.0 / y.mean(axis=0)
     weights = y @ (np.sqrt(inverse) if rule == "sqrt" else inverse)
     return weights / weights.mean()
+
+
+def weights_of(experiment: Experiment, y: np.ndarray) -> np.ndarray | None:
+    """Weight of each training window for trees, shape (n_windows,), with mean 1, or None.
+
+    Where a network is shown a window more often, trees look at it once and weigh it as much.
+    """
+    if experiment.sampling == "balanced":
+        return len(y) * chances(y)
+    return class_weights(y, experiment.class_weights)
 
 
 def chances(y: np.ndarray) -> np.ndarray:

@@ -49,6 +49,7 @@ def written(folder, **changes):
 
 
 def test_the_parameters_of_the_training_notebook_are_those_of_an_experiment():
+
     names = set(notebook_defaults(NOTEBOOKS / "03_train.ipynb"))
     places = {"source", "data_dir", "runs_dir", "batch"}
     fields = {f.name for f in dataclasses.fields(Experiment)} - {"fingerprint"}
@@ -87,6 +88,15 @@ def test_whole_numbers_stand_for_floats_and_defaults_fill_up():
 def test_a_wrong_batch_file_is_refused(tmp_path, changes, message):
     with pytest.raises(BatchError, match=message):
         BatchFile.read(written(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(("name", "runs"), [("fusion", 20), ("views", 24)])
+def test_the_classical_baseline_stands_beside_the_networks(name, runs):
+    file = BatchFile.read(NOTEBOOKS / "batches" / f"{name}.yaml")
+    given = [check_parameters(file.notebook, own) for own in file.combinations()]
+    experiments = [Experiment.from_parameters(values, "d", "f") for values in given]
+    assert len({one.hash for one in experiments}) == runs
+    assert [one.seed for one in experiments if one.role == "baseline"] == [0, 1]
 
 
 def test_the_grid_is_every_combination(tmp_path):
@@ -180,6 +190,18 @@ def test_a_finished_batch_has_nothing_to_do(made, small_store, monkeypatch):
     assert again.made == []
     assert len(again.found) == 5
     assert again.html == first.html
+
+
+def test_trees_beside_networks_are_one_run_whatever_the_networks_try(small_store, tmp_path):
+    """Learning rates are no axis of theirs, and what the batch shares does not stop it."""
+    models = [{"branches": {"frequency": "cnn"}}, {"branches": {"features": "random_forest"}}]
+    shared = SMALL | {"crop_s": 2.0, "augment": {"gain": {}}, "sampling": "balanced"}
+    grid = {"model": models, "learning_rate": [0.01, 0.02], "seed": [0]}
+    file = BatchFile.read(written(tmp_path, grid=grid, parameters=shared))
+    given = {"dataset": str(small_store.path), "runs_dir": str(tmp_path), "batch": "b"}
+    jobs = [batch._job(file, c, given, small_store, tmp_path) for c in file.combinations()]
+    roles = sorted(job.experiment.role for job in batch._without_twins(jobs))
+    assert roles == ["baseline", "single", "single"]
 
 
 def test_one_that_fails_stops_no_other_and_is_said(small_store, tmp_path):

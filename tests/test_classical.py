@@ -1,9 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 from made import LEADS, RATE_HZ
 from scipy.signal import periodogram
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.metrics import roc_auc_score
+from sklearn.multioutput import MultiOutputClassifier
 
 from ecglib import classical
 from ecglib.errors import ExperimentError
@@ -139,6 +142,63 @@ def test_a_value_that_no_training_window_has_is_not_looked_at(name):
     p = [classical.predict_baseline(model, own, 2, "multi_class") for own in (x, later)]
     np.testing.assert_array_equal(p[0], p[1])
     assert (p[0].argmax(axis=1) == y.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize("name", classical.BASELINES)
+@pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
+def test_nodes_are_those_that_the_trees_have(name, kind):
+    """A tree that splits in two has a node less inside than it has leaves."""
+    x = np.arange(90, dtype=np.float32)[:, None]
+    y = np.eye(3, dtype=np.float32)[np.arange(90) // 30]
+    fitted = classical.fit_baseline(name, x, y, kind)
+    if name == "random_forest":
+        expected = sum(2 * tree.get_n_leaves() - 1 for tree in fitted.estimators_)
+    else:
+        each = fitted.estimators_ if kind == "multi_label" else [fitted]
+        leaves = [t.get_n_leaf_nodes() for own in each for ts in own._predictors for t in ts]
+        assert len(leaves) == 3 * 20
+        expected = sum(2 * n - 1 for n in leaves)
+    assert classical.n_nodes(fitted) == expected
+
+
+@pytest.mark.parametrize("name", classical.BASELINES)
+@pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
+def test_the_recipe_makes_the_same_trees(made, name, kind):
+    """What a run keeps is enough: scikit-learn alone fits the same trees from it."""
+    import sklearn.ensemble
+
+    x, y = of_part(made, "train")
+    x = x[:, np.isfinite(x).any(axis=0)]
+    y = y if kind == "multi_label" else np.stack([y[:, 0], 1 - y[:, 0]], axis=1)
+    fitted = classical.fit_baseline(name, x, y, kind, seed=3)
+    told = json.loads(json.dumps(classical.recipe_of(fitted, made[2])))
+    assert told["features"] == made[2]
+    again = getattr(sklearn.ensemble, told["estimator"])(**told["settings"])
+    again = MultiOutputClassifier(again) if told["one_for_each_class"] else again
+    again.fit(x, y if kind == "multi_label" else y.argmax(axis=1))
+    p = [classical.predict_baseline(own, x, 2, kind) for own in (fitted, again)]
+    np.testing.assert_array_equal(*p)
+
+
+def test_the_number_of_threads_decides_speed_alone(made, monkeypatch):
+    x, y = of_part(made, "train")
+    p = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("ECGLIB_THREADS", threads)
+        fitted = classical.fit_baseline("random_forest", x, y, "multi_label")
+        assert fitted.n_jobs == int(threads)
+        p.append(classical.predict_baseline(fitted, x, 2, "multi_label"))
+    np.testing.assert_array_equal(*p)
+
+
+def test_filters_stand_before_the_features(made, small_store):
+    selection, x, names = made
+    notched, _ = classical.features(small_store, selection, notch_hz=20.0)
+    (column,) = [k for k, n in enumerate(names) if n.startswith("I_13.5-")]
+    assert (notched[:, column] < x[:, column]).all()
+    quiet, _ = classical.features(small_store, selection, denoise=True)
+    sd = names.index("V1_sd_mv")
+    assert (quiet[:, sd] < x[:, sd]).all()
 
 
 def test_windows_around_beats_show_the_beat(mitdb_store):

@@ -87,6 +87,27 @@ def test_seeds_of_a_model_share_its_name_and_model_hash():
     assert a.run_name.startswith("time-cnn_seed0_")
 
 
+TREES = {"branches": {"features": "random_forest"}}
+CHANGES_OF_TREES = (rooms.OF_TREES & set(CHANGES)) - {"branches"}
+
+
+def test_only_what_decides_something_for_trees_changes_their_hash():
+    one = made(**TREES)
+    assert (one.role, one.model) == ("baseline", "features:random_forest")
+    assert one.run_name.startswith("features-random_forest_seed0_")
+    others = {n: v for n, v in CHANGES.items() if n not in {*rooms.OF_TREES, "members", "widen_to"}}
+    assert made(**TREES, **others, **CHANGES_OF_CROPS) == one
+    hashes = {made(**TREES, **{name: CHANGES[name]}).hash for name in CHANGES_OF_TREES}
+    hashes |= {made(branches={"features": "gradient_boosting"}).hash, one.hash}
+    assert len(hashes) == len(CHANGES_OF_TREES) + 2
+    assert Experiment(**json.loads(json.dumps(one.to_dict()))) == one
+
+
+def test_what_only_a_network_has_is_still_checked_beside_trees():
+    with pytest.raises(ExperimentError, match="epochs=0"):
+        made(**TREES, epochs=0)
+
+
 def test_roles_and_names():
     assert (made().role, made().model) == ("single", "time:cnn")
     assert (made(members=3).role, made(members=3).model) == ("ensemble", "3 x time:cnn")
@@ -115,6 +136,17 @@ def test_roles_and_names():
         (
             {"branches": {"time": "cnn", "time_2": "s4d"}, "fusion": "early_concat"},
             "a second encoder would never be used",
+        ),
+        (
+            {"branches": {"features": "random_forest", "time": "cnn"}, "fusion": "late_average"},
+            "'random_forest' cannot be fused with a network",
+        ),
+        ({"branches": {"features": "cnn"}}, "expected one of .*'random_forest'"),
+        ({"branches": {"features": "random_forest"}, "members": 3}, "an ensemble already"),
+        ({"branches": {"features": "random_forest"}, "widen_to": 9}, "cannot be widened"),
+        (
+            {"branches": {"features": "random_forest"}, "view_options": {"features": {"n": 1}}},
+            "their features have no settings",
         ),
         ({"epochs": 0}, "epochs=0, expected at least 1"),
         ({"epochs": 2.5}, "epochs=2.5 is float, expected int"),
@@ -223,5 +255,6 @@ def test_the_names_are_those_that_the_models_build():
     from ecglib import augmentation, models
 
     assert tuple(augmentation.AUGMENTATIONS) == rooms.AUGMENTATIONS
-    assert {name: tuple(own) for name, own in models.ENCODERS.items()} == rooms.ENCODERS
+    built = {name: tuple(own) for name, own in models.ENCODERS.items()}
+    assert built | {"features": rooms.BASELINES} == rooms.ENCODERS
     assert tuple(models.FUSIONS) == rooms.FUSIONS

@@ -256,11 +256,11 @@ def test_confusion_refuses_several_labels_a_window():
 def test_scores_have_a_row_a_model_and_a_colour_a_role():
     table = pd.DataFrame(
         {
-            "name": ["fused", "2 x time", "time", "spectrogram", "wide"],
-            "role": ["fusion", "ensemble", "single", "single", "widened"],
-            "estimate": [0.92, 0.91, 0.90, 0.88, 0.87],
-            "low": [0.90, 0.89, 0.88, 0.85, 0.84],
-            "high": [0.93, 0.92, 0.91, 0.90, 0.89],
+            "name": ["fused", "2 x time", "time", "spectrogram", "wide", "forest"],
+            "role": ["fusion", "ensemble", "single", "single", "widened", "baseline"],
+            "estimate": [0.92, 0.91, 0.90, 0.88, 0.87, 0.86],
+            "low": [0.90, 0.89, 0.88, 0.85, 0.84, 0.83],
+            "high": [0.93, 0.92, 0.91, 0.90, 0.89, 0.88],
         }
     )
     fig = plots.scores(table, metric="macro AUPRC")
@@ -271,8 +271,8 @@ def test_scores_have_a_row_a_model_and_a_colour_a_role():
     single = line(ax, "single")
     np.testing.assert_array_equal(single.get_xdata(), [0.90, 0.88])
     np.testing.assert_array_equal(single.get_ydata(), [2, 3])
-    colors = {line(ax, role).get_color() for role in ("fusion", "ensemble", "single")}
-    assert len(colors) == 3
+    colors = {line(ax, role).get_color() for role in ("fusion", "ensemble", "single", "baseline")}
+    assert len(colors) == 4
     controls = [line(ax, role) for role in ("ensemble", "widened")]
     assert len({own.get_color() for own in controls}) == 1
     assert len({own.get_marker() for own in controls}) == 2

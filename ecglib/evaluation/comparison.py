@@ -40,9 +40,9 @@ LARGEST_SHARE_IGNORED = 0.5
 
 @dataclass(frozen=True)
 class Gap:
-    """A fusion's metric minus that of what it is compared with, with its 95 % interval.
+    """A model's metric minus that of what it is compared with, `name`, with its 95 % interval.
 
-    What is `larger` than the fusion can only speak for it.
+    What is `larger` than a fusion can only speak for the fusion.
     """
 
     name: str
@@ -118,13 +118,13 @@ def _row(seeds: list[Scored], metrics: Sequence[str], n_resamples: int, seed: in
         "branches": " + ".join(one.branches),
         "members": one.members,
         "seeds": len(seeds),
-        "parameters": one.parameters,
+        "parameters": round(np.mean([s.parameters for s in seeds])),
     }
     for metric in metrics:
         row |= _columns(seeds, results, metric, n_resamples, seed)
     for key in ("undefined", "never_predicted"):
         row[key] = ", ".join(c for c in one.classes if any(c in r[key] for r in results))
-    row["marks"] = "; ".join(_marks(seeds))
+    row["marks"] = "; ".join(marks_of(seeds))
     return row
 
 
@@ -237,19 +237,23 @@ def sentence(difference: Difference) -> str:
         ADDS_NOTHING: f"{who} adds nothing (a gain of {d.margin:g} over {rival} is excluded)",
         CANNOT_TELL: f"Whether {who} adds anything cannot be told",
     }[d.verdict]
-    against = [f"{_numbers(single)} from the best single branch ({single.name})"]
+    against = [f"{as_text(single)} from the best single branch ({single.name})"]
     if ensemble is not None:
         control = f"{d.ensemble_members} x {single.name} with other seeds"
-        against.append(f"{_numbers(ensemble)} from {control}")
+        against.append(f"{as_text(ensemble)} from {control}")
     if widened is not None:
         sizes = f"{d.widened_parameters:,} parameters, the fusion has {d.parameters:,}"
-        against.append(f"{_numbers(widened)} from {widened.name} ({sizes})")
+        against.append(f"{as_text(widened)} from {widened.name} ({sizes})")
     text = f"{verdict}: its {METRIC_NAMES[d.metric]} differs by {' and by '.join(against)}"
     if d.unbeaten and d.verdict == CANNOT_TELL:
-        rivals = " and ".join(f"{gap.name} ({_numbers(gap)})" for gap in d.unbeaten)
+        rivals = " and ".join(f"{gap.name} ({as_text(gap)})" for gap in d.unbeaten)
         text += f"; it is not shown to beat {rivals}"
-    marks = [f"{mark[:1].upper()}{mark[1:].rstrip('.')}." for mark in d.marks]
-    return " ".join([f"{text}.", *d.notes, *marks])
+    return " ".join([f"{text}.", *d.notes, *as_sentences(d.marks)])
+
+
+def as_sentences(marks: Iterable[str]) -> list[str]:
+    """Each mark as a sentence of its own."""
+    return [f"{mark[:1].upper()}{mark[1:].rstrip('.')}." for mark in marks]
 
 
 def _ensemble(
@@ -305,11 +309,11 @@ def _difference(
     seed: int,
 ) -> Difference:
     ensemble, widened = _ensemble(fusion, single, models), _widened(fusion, single, models)
+    others = [s for s in models.values() if s[0].role == "single" and s is not single]
 
     def gap(other, larger=False):
-        return other and _gap(fusion, other, metric, n_resamples, seed, larger)
+        return other and paired_gap(fusion, other, metric, n_resamples, seed, larger)
 
-    others = [s for s in models.values() if s[0].role == "single" and s is not single]
     unbeaten = tuple(found for found in map(gap, others) if not found.low > 0)
     against_single = gap(single)
     of_more = bool(ensemble) and ensemble[0].members > len(fusion[0].branches)
@@ -336,13 +340,14 @@ def _difference(
         unbeaten=unbeaten,
         verdict=verdict,
         notes=(*doubts, *_notes(involved, *controls)),
-        marks=_marks(one for seeds in involved for one in seeds),
+        marks=marks_of(one for seeds in involved for one in seeds),
     )
 
 
-def _gap(
-    a: list[Scored], b: list[Scored], metric: str, n_resamples: int, seed: int, larger: bool
+def paired_gap(
+    a: list[Scored], b: list[Scored], metric: str, n_resamples: int, seed: int, larger: bool = False
 ) -> Gap:
+    """The metric of `a` minus that of `b`, averaged over their seeds, in the same resamples."""
     resampled = _resampled(a, metric, n_resamples, seed) - _resampled(b, metric, n_resamples, seed)
     low, high = interval(resampled)
     estimate = _estimate(a, metric) - _estimate(b, metric)
@@ -369,7 +374,13 @@ def _doubts(
             f"There is no ensemble of {len(fusion.branches)} or more x {single.name} in the "
             "batch, so a gain by mere averaging cannot be told apart."
         )
-    n_patients = len(np.unique(fusion.patients))
+    return doubts + too_few(fusion, gap, n_resamples)
+
+
+def too_few(scored: Scored, gap: Gap, n_resamples: int) -> list[str]:
+    """What makes an interval of this test part say nothing, as whole sentences."""
+    doubts = []
+    n_patients = len(np.unique(scored.patients))
     if n_patients < FEWEST_PATIENTS:
         doubts.append(f"{n_patients} test patients are too few for an interval.")
     if gap.n_ignored > LARGEST_SHARE_IGNORED * n_resamples:
@@ -416,11 +427,13 @@ def _validation(seeds: list[Scored], metric: str) -> float:
     return float(np.mean(values))
 
 
-def _marks(scored: Iterable[Scored]) -> tuple[str, ...]:
+def marks_of(scored: Iterable[Scored]) -> tuple[str, ...]:
+    """Every mark of these models, once."""
     return tuple(dict.fromkeys(mark for one in scored for mark in one.marks))
 
 
-def _numbers(gap: Gap) -> str:
+def as_text(gap: Gap) -> str:
+    """A difference with its interval."""
     # Adding zero turns a rounded -0.0 into 0.0.
     estimate, low, high = (round(value, 3) + 0.0 for value in (gap.estimate, gap.low, gap.high))
     return f"{estimate:+.3f} [{low:+.3f}, {high:+.3f}]"

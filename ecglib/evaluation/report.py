@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from ecglib.evaluation.baseline import AgainstBaseline, against_baselines
 from ecglib.evaluation.comparison import Difference, best_single, differences, sentence, table
 from ecglib.evaluation.metrics import MACRO_METRICS
 from ecglib.evaluation.scored import Scored
@@ -18,7 +19,8 @@ class Comparison:
     """What a batch's runs say.
 
     `table` has one row a model (see `comparison.table`), `best` is the single branch chosen on
-    the validation part, `differences` say what each fusion adds.
+    the validation part, `differences` say what each fusion adds, `baselines` which networks beat
+    the classical baseline.
     """
 
     metric: str
@@ -26,11 +28,16 @@ class Comparison:
     best: str
     table: pd.DataFrame
     differences: list[Difference]
+    baselines: list[AgainstBaseline]
     marks: tuple[str, ...]
 
     def sentences(self) -> list[str]:
         """One plain sentence a fusion."""
         return [sentence(difference) for difference in self.differences]
+
+    def baseline_sentences(self) -> list[str]:
+        """One plain sentence a classical baseline: which networks do not beat it."""
+        return [against.sentence() for against in self.baselines]
 
     def joined(self) -> list[str]:
         """The sets of branches that the fusions join."""
@@ -67,7 +74,8 @@ class Comparison:
         columns = {"model": self.table["model"], "seeds": self.table["seeds"]}
         for metric in MACRO_METRICS:
             columns[f"macro {metric.upper()}"] = _with_interval(self.table, metric)
-        columns["parameters"] = self.table["parameters"].map("{:,}".format)
+        nodes = self.table["role"].map({"baseline": " nodes"}).fillna("")
+        columns["parameters"] = self.table["parameters"].map("{:,}".format) + nodes
         return pd.DataFrame(columns)
 
     def formatted_classes(self, metric: str) -> pd.DataFrame:
@@ -86,7 +94,7 @@ class Comparison:
             self.formatted_classes("f1").to_string(index=False),
             f"Best single branch, chosen on the validation part: {self.best}",
             *(f"The fusions join {branches}." for branches in self.joined()),
-            *(f"- {text}" for text in self.sentences()),
+            *(f"- {text}" for text in self.sentences() + self.baseline_sentences()),
         ]
         return "\n\n".join(parts)
 
@@ -100,6 +108,9 @@ class Comparison:
             "models": rows.to_dict("records"),
             "differences": [
                 dataclasses.asdict(d) | {"sentence": sentence(d)} for d in self.differences
+            ],
+            "baselines": [
+                dataclasses.asdict(b) | {"sentence": b.sentence()} for b in self.baselines
             ],
         }
 
@@ -126,6 +137,7 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
         best=best_single(scored, metric),
         table=table(scored).sort_values(metric, ascending=False, ignore_index=True),
         differences=differences(scored, metric, margin),
+        baselines=against_baselines(scored, metric),
         marks=tuple(dict.fromkeys(mark for one in scored for mark in one.marks)),
     )
 

@@ -18,7 +18,7 @@ from ecglib.evaluation.metrics import (
     scores,
 )
 
-ROLES = ("single", "fusion", "ensemble", "widened")
+ROLES = ("single", "fusion", "ensemble", "widened", "baseline")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -31,14 +31,15 @@ class Scored:
     ----------
     name : the model without its seed, e.g. "time:cnn" or "intermediate_gated".
     role : "single" (one branch), "fusion" (several branches), "ensemble" (one branch trained
-        several times, the control for what a fusion gains by mere averaging) or "widened" (one
-        branch with more channels, the control for what it gains by mere parameters).
+        several times, the control for what a fusion gains by mere averaging), "widened" (one
+        branch with more channels, the control for what it gains by mere parameters) or "baseline"
+        (trees, which decide nothing about a fusion, and which every network has to beat).
     branches : names of the branches. A single model has one, e.g. ("time:cnn",); a control has
         the one branch it repeats or widens, named as in its single model; a fusion has two or
         more.
     members : number of models an ensemble averages; one for the other roles.
     seed : seed of the training.
-    parameters : number of weights of the model, over all members.
+    parameters : number of weights of the model, over all members; of trees, of their nodes.
     kind, classes : the task, "multi_label" or "multi_class", and its classes in column order.
     y, p : arrays (n_windows, n_classes), labels and probabilities of the test part.
     thresholds : (n_classes,), fitted on the validation part.
@@ -95,6 +96,7 @@ class Scored:
                 "one branch and several members",
             ),
             "widened": (len(self.branches) == 1 and self.members == 1, "one branch, one member"),
+            "baseline": (len(self.branches) == 1 and self.members == 1, "one branch, one member"),
         }
         if self.role not in expected:
             raise RunError(f"{self.name}: role is {self.role!r}; expected {', '.join(ROLES)}.")
@@ -190,7 +192,9 @@ def _check_same_column(a: np.ndarray, b: np.ndarray, what: str, who: str) -> Non
 def _check_same_model(seeds: Sequence[Scored], new: Scored) -> None:
     if new.seed in [one.seed for one in seeds]:
         raise RunError(f"{new.name} is given twice with seed {new.seed}; leave one out.")
-    for what in ("role", "branches", "members", "parameters"):
+    # Of trees each seed has its own number of nodes.
+    size = () if new.role == "baseline" else ("parameters",)
+    for what in ("role", "branches", "members", *size):
         old_value, new_value = _plain(getattr(seeds[0], what)), _plain(getattr(new, what))
         if old_value != new_value:
             raise RunError(

@@ -36,6 +36,7 @@ ROLES = {
     "ensemble": (BLUE, "s"),
     "widened": (BLUE, "^"),
     "fusion": (ORANGE, "D"),
+    "baseline": (GREEN, "v"),
 }
 VERDICTS = {"adds": (GREEN, "D"), "adds nothing": (ORANGE, "D"), "cannot tell": (GREY, "D")}
 
@@ -276,7 +277,7 @@ def scores(table: pd.DataFrame, metric: str = "macro AUROC", mark: str = "") -> 
     ----------
     table : DataFrame
         One row a model, drawn from the top: ``name``, ``role`` ("single", "ensemble",
-        "widened" or "fusion"), ``estimate``, ``low``, ``high``.
+        "widened", "fusion" or "baseline"), ``estimate``, ``low``, ``high``.
     metric : str
         What the axis is called.
     mark : str

@@ -415,6 +415,7 @@ def test_one_name_for_two_models_is_refused():
         ({"role": "fusion"}, "expected several branches"),
         ({"role": "ensemble"}, "several members"),
         ({"role": "widened", "members": 2}, "do not make a widened"),
+        ({"role": "baseline", "members": 2}, "expected one branch, one member"),
         ({"patients": np.zeros(3)}, re.escape("patients has shape (3,)")),
     ],
 )

@@ -1,5 +1,6 @@
 """The comparison of runs, made of plain objects with hand-made probabilities."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -97,6 +98,74 @@ def test_rows_for_the_figures_have_all_comparators(compared):
     assert list(comparison.score_rows()["estimate"]) == sorted(
         comparison.table["auroc"], reverse=True
     )
+
+
+TREES = {"features": "random_forest"}
+
+
+def held_against(strength, trees, **changes):
+    """The comparison of a network, with two seeds, and trees that tell the classes as well."""
+    networks = [run(strength, seed=s, **changes) for s in (0, 1)]
+    return compare_runs([*networks, run(trees, branches=TREES)])
+
+
+def test_a_network_that_does_not_beat_the_baseline_is_said_so_with_its_paired_interval():
+    comparison = held_against(1.0, trees=1.8)
+    assert comparison.best == "time:cnn"  # trees are no branch
+    (against,) = comparison.baselines
+    rows = comparison.table.set_index("model")["auroc"]
+    gap = against.gaps["time:cnn"]
+    assert gap.estimate == pytest.approx(rows["time:cnn"] - rows["features:random_forest"])
+    assert gap.low < gap.estimate < gap.high < 0
+    (text,) = comparison.baseline_sentences()
+    assert text.startswith(
+        "1 of 1 network does not beat the classical baseline features:random_forest"
+    )
+    assert f"time:cnn ({gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}])" in text
+    assert text.endswith("Synthetic data.")
+    assert text in comparison.to_text()
+    (told,) = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))["baselines"]
+    assert told["sentence"] == text
+
+
+def test_a_network_that_beats_the_baseline_is_said_so_as_well():
+    (text,) = held_against(1.8, trees=1.0).baseline_sentences()
+    assert text.startswith("Every network beats the classical baseline features:random_forest in")
+
+
+def test_an_equal_network_does_not_beat_the_baseline():
+    same = run(1.0)
+    (against,) = compare_runs([same, run(1.0, branches=TREES)]).baselines
+    assert (against.gaps["time:cnn"].low, against.gaps["time:cnn"].high) == (0, 0)
+    assert list(against.not_beating()) == ["time:cnn"]
+
+
+def test_a_baseline_decides_nothing_about_a_fusion(compared):
+    comparison, runs = compared
+    with_trees = compare_runs([*runs, run(3.0, branches=TREES)])
+    assert with_trees.differences == comparison.differences
+    assert comparison.baselines == []
+    (text,) = with_trees.baseline_sentences()
+    assert text.startswith("5 of 5 networks do not beat")
+
+
+def test_trees_of_several_seeds_have_the_mean_of_their_nodes():
+    small, large = run(1.0, branches=TREES), run(1.0, branches=TREES, seed=1)
+    small.metrics["model"], large.metrics["model"] = {"parameters": 1000}, {"parameters": 2001}
+    shown = compare_runs([small, large, run(1.0)]).formatted().set_index("model")
+    assert shown.loc["features:random_forest", "parameters"] == "1,500 nodes"
+    assert shown.loc["time:cnn", "parameters"] == "10"
+
+
+def test_few_test_patients_say_nothing_about_the_baseline():
+    runs = [run(1.8), run(0.5, branches=TREES)]
+    for one in runs:
+        own = one.predictions("test")
+        few = dataclasses.replace(own, patients=np.arange(N) % 5)
+        one.predictions = lambda part, few=few: few
+    (text,) = compare_runs(runs).baseline_sentences()
+    assert text.startswith("Whether a network beats the classical baseline")
+    assert "5 test patients are too few" in text
 
 
 def test_names_are_as_short_as_they_can_be():

@@ -53,7 +53,8 @@ def test_what_does_not_fit_is_refused(changes, message):
 
 
 def test_the_choices_are_those_of_an_experiment():
-    assert {name: tuple(encoders) for name, encoders in ENCODERS.items()} == experiment.ENCODERS
+    built = {name: tuple(encoders) for name, encoders in ENCODERS.items()}
+    assert built | {"features": experiment.BASELINES} == experiment.ENCODERS
     assert tuple(FUSIONS) == experiment.FUSIONS
 
 

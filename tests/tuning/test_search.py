@@ -11,7 +11,8 @@ from ecglib.datasets.contract import SignalContract
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writing import write_store
 from ecglib.errors import DatasetError, ExperimentError, LeakError, RunError
-from ecglib.experiment import ENCODERS, FUSIONS, Experiment
+from ecglib.experiment import FUSIONS, Experiment
+from ecglib.models import ENCODERS
 from tuning import search as searching
 from tuning import space, trials
 from tuning.search import search
