@@ -36,7 +36,7 @@ def train(
     runs_dir: str | Path = "",
     batch: str = "explore",
     verbose: int = 0,
-    views_in: str = "pipeline",
+    views_in: str = "model",
 ) -> runs.Run:
     """Carry out an experiment; a run that exists is opened, not run again.
 
@@ -61,9 +61,10 @@ def train(
     verbose
         0 is silent, 1 shows a bar for each epoch, 2 a line.
     views_in
-        where the views are computed: in the ``"pipeline"``, while the batch before is trained
-        on, or in the ``"model"``, on the device of the model. It decides speed, not the
-        result, which differs by rounding at most; so it is not part of the experiment.
+        where the views are computed: in the ``"model"``, on its device, or in the
+        ``"pipeline"``, while the batch before is trained on; training then waits for views that
+        take longer than a step. It decides speed, not the result, which differs by rounding at
+        most; so it is not part of the experiment.
 
     Returns
     -------
@@ -210,7 +211,7 @@ def scorer(
     selection: Selection,
     views: keras.Model,
     model: keras.Model,
-    views_in: str = "pipeline",
+    views_in: str = "model",
 ) -> tuple[keras.Model, keras.Model | None]:
     """What predicts whole windows, and the views that it is to be fed (see `pipeline.feed`).
 
@@ -231,7 +232,7 @@ def fit(
     seed: int,
     verbose: int = 0,
     callbacks: tuple = (),
-    views_in: str = "pipeline",
+    views_in: str = "model",
     kept: Path | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Build one model and fit it; the weights of the best epoch are kept.

@@ -185,6 +185,12 @@ def test_onnx_says_what_it_lacks(run_of, tmp_path, monkeypatch):
     assert "no_such_module" in done.left_out["onnx"]
 
 
+def test_onnx_of_mixed_precision_is_refused_by_name():
+    with pytest.raises(RunError, match="computes in mixed_float16"):
+        export._left_out(["onnx"], "mixed_float16")
+    assert "mixed_bfloat16" in export._left_out([], "mixed_bfloat16")["onnx"]
+
+
 def test_a_window_of_another_shape_is_refused(run_of):
     layer = graph.Contract(run_of("single").contract)
     with pytest.raises(RunError, match=r"shape \(400, 3\)"):

@@ -201,6 +201,13 @@ def test_history_marks_the_best_epoch_of_each_member():
     assert "best: 0.800 in epoch 1" in texts(one)
 
 
+def test_history_marks_the_epoch_that_the_monitored_score_chose():
+    frame = pd.DataFrame({"epoch": [1, 2, 3], "loss": 0.5, "val_loss": 0.6})
+    frame = frame.assign(val_auroc=[0.6, 0.9, 0.7], val_f1=[0.5, 0.3, 0.2])
+    for monitor, told in (("f1", "best: 0.500 in epoch 1"), ("none", "last: 0.700 in epoch 3")):
+        assert told in texts(plots.history(frame, monitor=monitor))
+
+
 def test_history_without_a_score_has_no_best_epoch():
     frame = pd.DataFrame({"epoch": [0], "loss": [1.0], "val_loss": [1.0], "val_auroc": [np.nan]})
     assert not any(t.startswith("best") for t in texts(plots.history(frame)))

@@ -260,7 +260,7 @@ CROPPED = {"crop_s": 1.5, "augment": {"noise": {"snr_db": 10}, "shift": {}, "gai
 def test_where_the_views_are_computed_does_not_change_the_result(changes, small_store, tmp_path):
     own = made(small_store, **changes)
     first = training.train(own, small_store, tmp_path / "a")
-    second = training.train(own, small_store, tmp_path / "b", views_in="model")
+    second = training.train(own, small_store, tmp_path / "b", views_in="pipeline")
     assert first.path.name == second.path.name
     assert np.allclose(first.history, second.history, atol=1e-4)
     for part in ("validation", "test"):
@@ -336,7 +336,7 @@ def test_a_blend_is_the_same_wherever_the_views_are_computed(small_store, tmp_pa
         **{"fusion": "intermediate_concat", "mixup": 0.4, "augment": {"gain": {}}},
     )
     first = training.train(own, small_store, tmp_path / "a")
-    second = training.train(own, small_store, tmp_path / "b", views_in="model")
+    second = training.train(own, small_store, tmp_path / "b", views_in="pipeline")
     assert np.allclose(first.history, second.history, atol=1e-4)
     assert np.allclose(first.predictions("test").p, second.predictions("test").p, atol=1e-4)
     plain = training.train(made(small_store, **own.to_dict() | {"mixup": 0}), small_store, tmp_path)

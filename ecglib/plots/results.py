@@ -81,43 +81,46 @@ def class_balance(counts: pd.DataFrame, mark: str = "") -> Figure:
     return done(fig)
 
 
-def history(history: pd.DataFrame, mark: str = "") -> Figure:
-    """Draw loss and validation macro AUROC by epoch, with the epoch that was kept.
+def history(history: pd.DataFrame, mark: str = "", monitor: str = "auroc") -> Figure:
+    """Draw loss and validation score by epoch, with the epoch that was kept.
 
     Parameters
     ----------
     history : DataFrame
-        One row an epoch: ``epoch``, ``loss``, ``val_loss``, ``val_auroc``, and ``member`` where
-        several models were trained.
+        One row an epoch: ``epoch``, ``loss``, ``val_loss``, the score's column, and ``member``
+        where several models were trained.
     mark : str
         Above the figure.
+    monitor : str
+        What chose the epoch, as in the experiment: macro "auroc" or "f1", or "none", where the
+        last one counts and macro AUROC is drawn.
 
     Raises
     ------
     EcgError
         If a column is missing.
     """
-    need(history, ("epoch", "loss", "val_loss", "val_auroc"))
+    column, name = ("val_f1", "macro F1") if monitor == "f1" else ("val_auroc", "macro AUROC")
+    need(history, ("epoch", "loss", "val_loss", column))
     fig, (losses, scores) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
     members = history.groupby("member") if "member" in history else [(0, history)]
     for number, (_, rows) in enumerate(members):
         first = number == 0
         style = {"marker": ".", "ms": 4, "lw": 1.2, "alpha": 1 if len(members) == 1 else 0.7}
-        for column, color, label in (("loss", BLUE, "train"), ("val_loss", ORANGE, "validation")):
+        for own, color, label in (("loss", BLUE, "train"), ("val_loss", ORANGE, "validation")):
             losses.plot(
-                rows["epoch"], rows[column], color=color, label=label if first else None, **style
+                rows["epoch"], rows[own], color=color, label=label if first else None, **style
             )
-        scores.plot(rows["epoch"], rows["val_auroc"], color=ORANGE, **style)
-        if rows["val_auroc"].notna().any():
-            best = rows.loc[rows["val_auroc"].idxmax()]
-            label = f"best: {best['val_auroc']:.3f} in epoch {best['epoch']:g}"
+        scores.plot(rows["epoch"], rows[column], color=ORANGE, **style)
+        if rows[column].notna().any():
+            last = monitor == "none"
+            kept = rows.iloc[-1] if last else rows.loc[rows[column].idxmax()]
+            label = f"{'last' if last else 'best'}: {kept[column]:.3f} in epoch {kept['epoch']:g}"
             for ax in (losses, scores):
-                ax.axvline(best["epoch"], color=GREY, lw=0.8, ls=":")
-            scores.plot(
-                best["epoch"], best["val_auroc"], "o", ms=9, mfc="none", color=RED, label=label
-            )
+                ax.axvline(kept["epoch"], color=GREY, lw=0.8, ls=":")
+            scores.plot(kept["epoch"], kept[column], "o", ms=9, mfc="none", color=RED, label=label)
     losses.set(xlabel="epoch", ylabel="loss")
-    scores.set(xlabel="epoch", ylabel="macro AUROC, validation")
+    scores.set(xlabel="epoch", ylabel=f"{name}, validation")
     for ax in (losses, scores):
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         ax.grid(alpha=0.3)
