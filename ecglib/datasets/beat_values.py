@@ -5,6 +5,9 @@ the beats before and after it, as is usual offline (de Chazal et al., IEEE Trans
 51:1196, 2004, take the mean interval of the whole record). They are no values of a monitor.
 
 Absolute intervals are left out: a patient's heart rate says who it is before what the beat is.
+
+Where most beats of a patient are ectopic, those are the patient's own, and they do not stand out.
+So it is in record 232 of MIT-BIH, which has three quarters of all S of DS2.
 """
 
 import numpy as np
