@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
+from ecglib.datasets import beat_values
 from ecglib.datasets.contract import Problem, Record, SignalContract, Task
 from ecglib.datasets.download import download as download_files
-from ecglib.datasets.signals import resample_steps
+from ecglib.datasets.signals import STEP_MV, resample_steps
 from ecglib.datasets.wfdb_records import read_record
 from ecglib.errors import DatasetError, RecordError
 from ecglib.splits import split_by_patient
@@ -40,12 +40,7 @@ BEATS = {symbol for symbols in CLASSES.values() for symbol in symbols} | set(UNK
 
 RATE_HZ = 120.0
 BEFORE_S, AFTER_S = 2.5, 1.5
-RR_MEAN_OVER = 10
-RR_USUAL_OVER = 200
-LARGEST_RATIO = 3.0  # some gaps between beats are 100 s of ventricular flutter or of noise
-# What of a beat is compared with the patient's earlier beats: from, to, in s from the annotation.
-SPANS_S = {"qrs": (-0.1, 0.12), "p": (-0.25, -0.06)}
-VERSION = 3  # of what is made of the same files; raise it when that changes
+VERSION = 4  # of what is made of the same files; raise it when that changes
 
 RHYTHM_S = 10.0
 RHYTHMS = {
@@ -147,9 +142,9 @@ class MitdbSource(MitdbRecords):
     """Beats of the MIT-BIH Arrhythmia Database.
 
     A window is 2.5 s before to 1.5 s after an annotated beat, at 120 Hz. Its tabular values tell
-    how the beat stands to the patient's own: RR intervals (`rr_intervals`) and likeness to the
-    earlier beats (`likeness`). They know of the next beat's time, and of nothing after it; and
-    nothing of any beat's class.
+    how the beat stands to the patient's own: RR intervals (`beat_values.intervals`) and shape
+    (`beat_values.shapes`). They know the whole record, also what comes after the beat, but nothing
+    of any beat's class.
     """
 
     name = "mitdb"
@@ -173,20 +168,15 @@ class MitdbSource(MitdbRecords):
             description="As aami, with record 202 moved from DS2 to training.",
         ),
     }
-    tabular = (
-        *("rr_before_s", "rr_after_s", "rr_mean_s"),
-        *("rr_before_ratio", "rr_after_ratio", "rr_mean_ratio"),
-        *("rr_before_to_mean_ratio", "rr_before_to_previous_ratio"),
-        *("qrs_correlation_mlii", "qrs_correlation_v", "p_correlation_mlii", "p_correlation_v"),
-        *("qrs_rms_ratio_mlii", "qrs_rms_ratio_v", "p_rms_ratio_mlii", "p_rms_ratio_v"),
-    )
+    tabular = beat_values.INTERVALS + beat_values.SHAPES
     columns = {}
 
     def windows(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> list[dict]:
         """One window a beat that is not too near to an edge."""
         is_beat = np.isin(notes.symbol, list(BEATS))
         beats_s, symbols = times_s[is_beat], np.asarray(notes.symbol)[is_beat]
-        values = rr_intervals(beats_s) | likeness(steps, beats_s)
+        shapes = beat_values.shapes(steps * STEP_MV, beats_s, RATE_HZ)
+        values = beat_values.intervals(beats_s) | shapes
         windows = []
         for i, (beat_s, symbol) in enumerate(zip(beats_s, symbols, strict=True)):
             start = round((beat_s - BEFORE_S) * RATE_HZ)
@@ -259,88 +249,6 @@ class MitdbRhythmSource(MitdbRecords):
                 }
             )
         return windows
-
-
-def rr_intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
-    """RR intervals around each beat, in s and relative to the patient's own.
-
-    Taken are the interval to the beat before, that to the beat after, and the mean of up to the
-    last ten. Each is also given as its ratio to the usual interval: the median of up to the last
-    200, that to the beat before included. The interval before is moreover compared with the mean
-    of the last ten, and with the interval before it. Ratios above 3 are 3. What a beat near the
-    start lacks is NaN.
-
-    Parameters
-    ----------
-    beats_s
-        times of all beats of a record, in s.
-
-    Returns
-    -------
-    Column -> array of shape (n_beats,).
-    """
-    rr = np.diff(beats_s, prepend=np.nan, append=np.nan)
-    before, after = rr[:-1], rr[1:]
-    usual = pd.Series(before).rolling(RR_USUAL_OVER, min_periods=1).median().to_numpy()
-    # before[0] has no beat before it, so the mean of the last ten starts at the second beat.
-    beat = np.arange(1, len(beats_s))
-    first = np.maximum(0, beat - RR_MEAN_OVER)
-    mean = np.append(np.nan, (beats_s[beat] - beats_s[first]) / (beat - first))
-    ratios = {
-        "rr_before_ratio": before / usual,
-        "rr_after_ratio": after / usual,
-        "rr_mean_ratio": mean / usual,
-        "rr_before_to_mean_ratio": before / mean,
-        "rr_before_to_previous_ratio": before / np.append(np.nan, before[:-1]),
-    }
-    intervals = {"rr_before_s": before, "rr_after_s": after, "rr_mean_s": mean}
-    return intervals | {name: np.minimum(own, LARGEST_RATIO) for name, own in ratios.items()}
-
-
-def likeness(steps: np.ndarray, beats_s: np.ndarray) -> dict[str, np.ndarray]:
-    """How like a beat is to the mean of all earlier beats of its record, whatever their class.
-
-    Compared are the QRS complex and the stretch where a P wave stands (`SPANS_S`), each lead by
-    itself and without its mean: the correlation with the mean of the earlier beats, and the root
-    mean square over the mean of theirs, at most 3. Both are NaN at the first beat, and where one
-    of the two is flat.
-
-    Parameters
-    ----------
-    steps
-        the record at 120 Hz, shape (n_samples, 2), in any unit.
-    beats_s
-        times of all beats of the record, in s.
-
-    Returns
-    -------
-    Column -> array of shape (n_beats,).
-    """
-    at = np.round(beats_s * RATE_HZ).astype(int)
-    found = {}
-    for span, edges_s in SPANS_S.items():
-        low, high = (round(edge * RATE_HZ) for edge in edges_s)
-        places = np.clip(at[:, None] + np.arange(low, high), 0, len(steps) - 1)
-        own = steps[places].astype(np.float64)
-        own -= own.mean(axis=1, keepdims=True)
-        rms = np.sqrt(np.mean(own**2, axis=1))
-        mean, usual = mean_before(own), mean_before(rms)
-        product = np.mean(own * mean, axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            correlation = product / (rms * np.sqrt(np.mean(mean**2, axis=1)))
-            ratio = np.where(rms * usual > 0, np.minimum(rms / usual, LARGEST_RATIO), np.nan)
-        for lead, name in enumerate(("mlii", "v")):
-            found[f"{span}_correlation_{name}"] = correlation[:, lead]
-            found[f"{span}_rms_ratio_{name}"] = ratio[:, lead]
-    return found
-
-
-def mean_before(values: np.ndarray) -> np.ndarray:
-    """The mean of all rows before each row; NaN in the first."""
-    mean = np.full(values.shape, np.nan)
-    many = np.arange(1, len(values)).reshape(-1, *[1] * (values.ndim - 1))
-    mean[1:] = np.cumsum(values, axis=0)[:-1] / many
-    return mean
 
 
 def aami_class(symbol: str) -> str:

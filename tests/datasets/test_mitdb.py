@@ -3,7 +3,6 @@
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 from made import shared_data
 
@@ -14,8 +13,6 @@ from ecglib.datasets.mitdb import (
     MitdbRhythmSource,
     MitdbSource,
     download,
-    likeness,
-    rr_intervals,
 )
 from ecglib.datasets.writing import write_store
 from ecglib.errors import DatasetError
@@ -84,75 +81,23 @@ def _offset(dataset, record):
     return order.index(record) * -(-650000 // 3)
 
 
-def test_rr_intervals_are_those_between_annotated_beats(mitdb_store):
+def test_the_values_of_a_window_are_those_of_its_beat(mitdb_store):
+    """Against the intervals between the annotations that wfdb reads; most lose the first beats."""
     import wfdb
 
     notes = wfdb.rdann(str(shared_data("mitdb") / "100"), "atr")
-    beats_s = notes.sample[np.isin(notes.symbol, list("NAV"))] / 360
+    rr = np.diff(notes.sample[np.isin(notes.symbol, list("NAV"))] / 360)
     own = mitdb_store.windows[mitdb_store.windows["record"] == "100"]
-    rr = pd.Series(np.diff(beats_s))
-    first = len(beats_s) - len(own)  # nearly all are lost at the first edge
-    i = 40
-    row = own.iloc[i]
-    candidates = [first + i - k for k in range(4)]
-    position = min(candidates, key=lambda b: abs(rr[b - 1] - row["rr_before_s"]))
-    assert row["rr_before_s"] == pytest.approx(rr[position - 1])
-    assert row["rr_after_s"] == pytest.approx(rr[position])
-    assert row["rr_mean_s"] == pytest.approx(rr[position - 10 : position].mean())
-
-
-def test_intervals_are_relative_to_those_before():
-    """A premature beat with its pause in a rhythm of 0.8 s, then a gap of 100 s."""
-    beats_s = np.cumsum([0, 0.8, 0.8, 0.8, 0.4, 1.2, 0.8, 100])
-    found = rr_intervals(beats_s)
-    nan = np.nan
-    expected = {
-        "rr_before_ratio": [nan, 1, 1, 1, 0.5, 1.5, 1, 3],
-        "rr_after_ratio": [nan, 1, 1, 0.5, 1.5, 1, 3, nan],
-        "rr_before_to_mean_ratio": [nan, 1, 1, 1, 0.4 / 0.7, 1.5, 1, 3],
-        "rr_before_to_previous_ratio": [nan, nan, 1, 1, 0.5, 3, 0.8 / 1.2, 3],
-    }
-    for name, values in expected.items():
-        assert found[name] == pytest.approx(values, nan_ok=True), name
-
-
-def test_likeness_is_that_of_numpy_to_the_mean_of_the_beats_before():
-    """Of beat 7: np.corrcoef with the mean of the beats 0 to 6, and the ratio of deviations."""
-    rng = np.random.default_rng(0)
-    steps = rng.normal(0, 100, (1500, 2)).round().astype(np.int16)
-    beats_s = np.arange(1, 11) * 1.0
-    found = likeness(steps, beats_s)
-    for lead, name in enumerate(("mlii", "v")):
-        # -0.1 to 0.12 s and -0.25 to -0.06 s at 120 Hz
-        for span, low, high in (("qrs", -12, 14), ("p", -30, -7)):
-            own = [steps[b + low : b + high, lead].astype(float) for b in range(120, 1320, 120)]
-            mean = np.mean([x - x.mean() for x in own[:7]], axis=0)
-            correlation = np.corrcoef(own[7], mean)[0, 1]
-            assert found[f"{span}_correlation_{name}"][7] == pytest.approx(correlation)
-            ratio = own[7].std() / np.mean([x.std() for x in own[:7]])
-            assert found[f"{span}_rms_ratio_{name}"][7] == pytest.approx(ratio)
-            assert np.isnan(found[f"{span}_correlation_{name}"][0])
-
-
-def test_no_value_knows_more_of_the_future_than_the_time_of_the_next_beat():
-    rng = np.random.default_rng(1)
-    steps, beats_s = rng.normal(0, 100, (3600, 2)), np.cumsum(rng.uniform(0.5, 1.2, 30))
-    steps_cut, n = steps.copy(), 15
-    steps_cut[round((beats_s[n] + 0.12) * 120) + 1 :] = 0
-    others = np.append(beats_s[: n + 2], beats_s[n + 2 :] + 0.3)
-    whole = rr_intervals(beats_s) | likeness(steps, beats_s)
-    cut = rr_intervals(others) | likeness(steps_cut, others)
-    for name in MitdbSource.tabular:
-        assert whole[name][n] == cut[name][n], name
-
-
-def test_a_lead_that_is_flat_has_no_likeness():
-    steps = np.zeros((1500, 2), np.int16)
-    steps[::7, 0] = 100
-    found = likeness(steps, np.arange(1, 11) * 1.0)
-    assert np.isnan(found["qrs_correlation_v"]).all()
-    assert np.isnan(found["qrs_rms_ratio_v"]).all()
-    assert np.isfinite(found["qrs_correlation_mlii"][1:]).all()
+    start_s = (own["start"].to_numpy() - _offset(mitdb_store, "100")) / 120
+    beats_s = notes.sample[np.isin(notes.symbol, list("NAV"))] / 360
+    beat = np.abs(beats_s[:, None] - (start_s + 2.5)).argmin(axis=0)[40:80]
+    usual = [np.median(rr[max(0, b - 200) : b]) for b in beat]
+    assert own["rr_before_ratio"].to_numpy()[40:80] == pytest.approx(rr[beat - 1] / usual)
+    assert own["rr_after_to_record_ratio"].to_numpy()[40:80] == pytest.approx(
+        rr[beat] / np.median(rr)
+    )
+    normal = own["labels"].str[0] == "N"
+    assert own["qrs_correlation_mlii"][normal].median() > 0.95
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,0 +1,193 @@
+"""How a beat stands to its patient's own beats: intervals, irregularity, shape.
+
+Nothing here knows of any beat's class. But a whole record is known: the values of a beat look at
+the beats before and after it, as is usual offline (de Chazal et al., IEEE Trans Biomed Eng
+51:1196, 2004, take the mean interval of the whole record). They are no values of a monitor.
+
+Absolute intervals are left out: a patient's heart rate says who it is before what the beat is.
+
+Where most beats of a patient are ectopic, those are the patient's own, and they do not stand out.
+So it is in record 232 of MIT-BIH, which has three quarters of all S of DS2.
+"""
+
+import numpy as np
+import pandas as pd
+
+SO_FAR, LAST = 200, 10  # beats before that tell the usual and the mean interval
+AROUND = 41  # beats, this one in their middle, that tell the interval around it
+LARGEST_RATIO, LARGEST_SCORE = 3.0, 20.0  # some gaps are 100 s of ventricular flutter or of noise
+LEAST_SPREAD = 0.01  # of intervals, as a share of the interval around: 120 Hz is about as coarse
+IRREGULAR = {"5": 0.05, "15": 0.15}
+STRETCHES = {"near": 21, "far": 61}  # beats in which the irregular ones are counted
+
+BAND_HZ = (0.5, 40.0)
+PADDING_S = 3.0
+SPANS_S = {"qrs": (-0.1, 0.12), "p": (-0.25, -0.06)}  # from the beat
+BROAD_S = (-0.16, 0.21)
+MOST_SHIFT_S, ALIGNED_TIMES = 0.033, 2
+BLOCK, ASIDE = 50, 75  # beats that share a template, and beats on each side that also make it
+LEAST_MV = 0.001
+LEAST_WIDTH_RANGE_S = 0.02
+LARGEST_DIFFERENCE = 5.0  # in root mean squares of the template
+
+INTERVALS = (
+    *("rr_before_ratio", "rr_after_ratio", "rr_mean_ratio"),
+    *("rr_before_to_mean_ratio", "rr_before_to_previous_ratio"),
+    *("rr_before_to_around_ratio", "rr_after_to_around_ratio"),
+    *("rr_before_to_record_ratio", "rr_after_to_record_ratio"),
+    "rr_before_score",
+    *(f"rr_irregular_{share}_{stretch}" for share in IRREGULAR for stretch in STRETCHES),
+)
+SHAPES = tuple(
+    f"{span}_{value}_{lead}"
+    for span in SPANS_S
+    for value in ("correlation", "rms_ratio", "difference")
+    for lead in ("mlii", "v")
+) + ("qrs_width_score_mlii", "qrs_width_score_v")
+
+
+def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
+    """RR intervals around each beat relative to the patient's own, and how irregular they are.
+
+    - The intervals before and after the beat, and the mean of up to ten before it, over the usual
+      one so far: the median of up to the last 200. That before also over the mean of ten, and
+      over the interval before it.
+    - The intervals before and after over that around: the median of 41, this one in the middle;
+      and over the median of the record.
+    - The distance of the interval before from that around, in units of the spread there: the root
+      of the median squared change from beat to beat among 21, at least 1 %; at most 20 each way.
+    - The share of changes from beat to beat that are above 5 and above 15 % of the interval
+      around, among the 21 and the 61 nearest: high in atrial fibrillation.
+
+    Ratios above 3 are 3. What a beat at an end of the record lacks is NaN.
+
+    Parameters
+    ----------
+    beats_s
+        times of all beats of a record, in s.
+
+    Returns
+    -------
+    Column of `INTERVALS` -> array of shape (n_beats,).
+    """
+    rr = np.diff(beats_s, prepend=np.nan, append=np.nan)
+    before, after = rr[:-1], rr[1:]
+    usual = pd.Series(before).rolling(SO_FAR, min_periods=1).median().to_numpy()
+    mean = pd.Series(before).rolling(LAST, min_periods=1).mean().to_numpy()
+    near = around(before, AROUND, "median")
+    record = np.nanmedian(before) if len(before) > 1 else np.nan
+    ratios = (
+        *(before / usual, after / usual, mean / usual),
+        *(before / mean, before / np.append(np.nan, before[:-1])),
+        *(before / near, after / near, before / record, after / record),
+    )
+    change = np.diff(before / near, prepend=np.nan)
+    spread = np.sqrt(around(np.diff(before, prepend=np.nan) ** 2, STRETCHES["near"], "median"))
+    score = (before - near) / np.fmax(spread, LEAST_SPREAD * near)
+    shares = (
+        around((np.abs(change) > least).astype(float), n_beats, "mean")
+        for least in IRREGULAR.values()
+        for n_beats in STRETCHES.values()
+    )
+    values = [np.minimum(ratio, LARGEST_RATIO) for ratio in ratios]
+    values += [np.clip(score, -LARGEST_SCORE, LARGEST_SCORE), *shares]
+    return dict(zip(INTERVALS, values, strict=True))
+
+
+def around(values: np.ndarray, n_beats: int, statistic: str) -> np.ndarray:
+    """The median or mean of the values of the beats around each, fewer at the ends."""
+    return pd.Series(values).rolling(n_beats, center=True, min_periods=1).agg(statistic).to_numpy()
+
+
+def shapes(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[str, np.ndarray]:
+    """How the shape of each beat stands to that of the patient's other beats, lead by lead.
+
+    The signal is band-passed from 0.5 to 40 Hz without delay, and each beat is moved by up to
+    0.033 s to where its QRS complex best agrees with the median one of the record.
+
+    - Its QRS complex and the stretch where a P wave stands, each without its mean, beside the
+      median of about 200 beats around: the correlation, the root mean square over that of the
+      median (at most 3), and that of the difference over that of the median (at most 5).
+    - The width of its QRS complex, area over peak, less the median of the record, over the
+      interquartile range there and 0.02 s; at most 20 each way.
+
+    Parameters
+    ----------
+    signal_mv
+        the record, shape (n_samples, 2), in mV.
+    beats_s
+        times of all beats of the record, in s.
+    rate_hz
+        sampling rate in Hz.
+
+    Returns
+    -------
+    Column of `SHAPES` -> array of shape (n_beats,); of a lead that is flat all are NaN.
+    """
+    flat = signal_mv.std(axis=0) < LEAST_MV
+    signal = band_passed(signal_mv, rate_hz)
+    at = aligned(signal, np.round(beats_s * rate_hz).astype(int), rate_hz)
+    values = []
+    for edges_s in SPANS_S.values():
+        own = cut(signal, at, edges_s, rate_hz)
+        values += compared(own, templates(own))
+    values.append(width_scores(signal, at, rate_hz))
+    values = np.where(flat, np.nan, np.stack(values)).transpose(0, 2, 1)
+    return dict(zip(SHAPES, values.reshape(-1, len(at)), strict=True))
+
+
+def band_passed(signal_mv: np.ndarray, rate_hz: float) -> np.ndarray:
+    """The record from 0.5 to 40 Hz, filtered forwards and backwards."""
+    from scipy.signal import butter, sosfiltfilt  # takes half a second to import
+
+    sections = butter(2, BAND_HZ, "bandpass", fs=rate_hz, output="sos")
+    padding = min(round(PADDING_S * rate_hz), len(signal_mv) - 1)
+    return sosfiltfilt(sections, signal_mv, axis=0, padlen=padding)
+
+
+def cut(signal: np.ndarray, at: np.ndarray, edges_s: tuple, rate_hz: float) -> np.ndarray:
+    """A stretch around each beat: (n_beats, n_steps, n_leads); the ends of the record are held."""
+    low, high = (round(edge * rate_hz) for edge in edges_s)
+    return signal[np.clip(at[:, None] + np.arange(low, high), 0, len(signal) - 1)]
+
+
+def aligned(signal: np.ndarray, at: np.ndarray, rate_hz: float) -> np.ndarray:
+    """The samples of the beats, moved to where both leads best agree with the median complex."""
+    most = round(MOST_SHIFT_S * rate_hz)
+    shifts = np.arange(-most, most + 1)
+    for _ in range(ALIGNED_TIMES):
+        template = np.median(cut(signal, at, SPANS_S["qrs"], rate_hz), axis=0, keepdims=True)
+        moved = (cut(signal, at + shift, SPANS_S["qrs"], rate_hz) for shift in shifts)
+        agreement = [compared(own, template)[0].sum(axis=1) for own in moved]
+        at = at + shifts[np.argmax(agreement, axis=0)]
+    return at
+
+
+def templates(own: np.ndarray) -> np.ndarray:
+    """The median of the beats around each: of its block of 50, and 75 on each side of that."""
+    blocks = np.empty_like(own)
+    for start in range(0, len(own), BLOCK):
+        stretch = own[max(0, start - ASIDE) : start + BLOCK + ASIDE]
+        blocks[start : start + BLOCK] = np.median(stretch, axis=0)
+    return blocks
+
+
+def compared(own: np.ndarray, template: np.ndarray) -> list[np.ndarray]:
+    """Correlation, ratio of root mean squares and relative difference, each (n_beats, n_leads)."""
+    own = own - own.mean(axis=1, keepdims=True)
+    template = template - template.mean(axis=1, keepdims=True)
+    rms, usual = (np.sqrt(np.mean(x**2, axis=1)) for x in (own, template))
+    difference = np.sqrt(np.mean((own - template) ** 2, axis=1))
+    correlation = np.mean(own * template, axis=1) / np.maximum(rms * usual, LEAST_MV**2)
+    ratio = np.minimum(rms / (usual + LEAST_MV), LARGEST_RATIO)
+    return [correlation, ratio, np.minimum(difference / (usual + LEAST_MV), LARGEST_DIFFERENCE)]
+
+
+def width_scores(signal: np.ndarray, at: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Area over peak of each QRS complex relative to the record's: (n_beats, n_leads)."""
+    level = np.median(cut(signal, at, BROAD_S, rate_hz), axis=1, keepdims=True)
+    size = np.abs(cut(signal, at, SPANS_S["qrs"], rate_hz) - level)
+    width_s = size.sum(axis=1) / rate_hz / (size.max(axis=1) + LEAST_MV)
+    low, median, high = np.quantile(width_s, (0.25, 0.5, 0.75), axis=0)
+    score = (width_s - median) / (high - low + LEAST_WIDTH_RANGE_S)
+    return np.clip(score, -LARGEST_SCORE, LARGEST_SCORE)
