@@ -51,6 +51,7 @@ SCALINGS = ("standard", "robust")
 LOSSES = ("cross_entropy", "focal")
 SCHEDULES = ("cosine", "one_cycle")
 MONITORS = ("auroc", "f1", "none")
+BRANCH_TRAININGS = ("joint", "warm", "frozen")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 # Models are about equally large if neither has over a quarter more parameters than the other: one
 # widened branch is then the size control of several fusions.
@@ -90,6 +91,10 @@ class Experiment:
         and intermediate fusions.
     missing_branches
         whether a branch may be missing at prediction: its view is then NaN throughout.
+    branch_training
+        how the branches of an intermediate or late fusion come by their weights: ``"joint"``
+        trains them within the fusion. Otherwise each is first trained by itself, by the same
+        recipe; ``"warm"`` then trains the fusion from there, ``"frozen"`` only what joins them.
     auxiliary
         weight of a loss of each branch by itself, beside that of an intermediate fusion; 0 for
         none.
@@ -192,6 +197,7 @@ class Experiment:
     fusion: str = "none"
     branch_dropout: float = 0.0
     missing_branches: bool = False
+    branch_training: str = "joint"
     auxiliary: float = 0.0
     members: int = 1
     widen_to: int = 0
@@ -254,6 +260,7 @@ class Experiment:
         require_one_of("loss", self.loss, LOSSES)
         require_one_of("monitor", self.monitor, MONITORS)
         require_one_of("precision", self.precision, PRECISIONS)
+        require_one_of("branch_training", self.branch_training, BRANCH_TRAININGS)
         if self.sampling == "balanced" and self.class_weights != "none":
             raise ExperimentError(
                 f"sampling='balanced' with class_weights={self.class_weights!r} corrects for rare "
@@ -315,10 +322,12 @@ class Experiment:
         needed = {
             "branch_dropout": ("early", "intermediate"),
             "missing_branches": ("early", "intermediate", "late"),
+            "branch_training": ("intermediate", "late"),
             "auxiliary": ("intermediate",),
         }
         for name, families in needed.items():
-            if getattr(self, name) and not self.fusion.startswith(families):
+            changed = getattr(self, name) != getattr(type(self), name)
+            if changed and not self.fusion.startswith(families):
                 raise ExperimentError(
                     f"{name}={getattr(self, name)} with fusion={self.fusion!r}; it is an option of "
                     f"{', '.join(families)} fusions. Leave it out, or choose one of those."

@@ -17,6 +17,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from ecglib import classical, folders, graph, models, pipeline, recipe, runs
 from ecglib.augmentation import build_augmentation
+from ecglib.branches import representation_of
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import require_one_of
 from ecglib.evaluation import calibration, summary, thresholds
@@ -257,6 +258,8 @@ def fit(
         trained, loss = _trained(model, experiment, kind, seed)
     crop = cut.n_samples if experiment.crop_s else 0
     models.set_scaling(model, _scaling(experiment, dataset, own, views, crop))
+    if experiment.branch_training != "joint":
+        experiment = _take_branches(model, experiment, dataset, selection, seed, verbose, kept)
     predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
     in_model = views_in == "model"
     fitted = graph.window_graph(cut, views, trained, {}) if in_model else trained
@@ -287,6 +290,33 @@ def fit(
         _join_branches(model, experiment.fusion, branch_p, validation.y, kind)
     frame = pd.DataFrame(history.history).rename_axis("epoch").reset_index()
     return model, frame.assign(epoch=frame["epoch"] + 1)
+
+
+def _take_branches(model, experiment, dataset, selection, seed: int, verbose: int, kept):
+    """Train each branch by itself and give its weights to the model; what is left to do then."""
+    frozen = experiment.branch_training == "frozen"
+    for number, (name, encoder) in enumerate(experiment.branches.items()):
+        representation = representation_of(name)
+        own = dataclasses.replace(
+            experiment,
+            **{"branches": {representation: encoder}, "fusion": "none", "branch_training": "joint"},
+            **{"branch_dropout": 0.0, "missing_branches": False, "auxiliary": 0.0},
+        )
+        windows = selection
+        if representation != "tabular":
+            windows = dataclasses.replace(selection, tabular=selection.tabular[:, :0])
+        alone, _ = fit(
+            *(own, dataset, windows, views_of(own, dataset)),
+            seed + number,  # two equal encoders on one view are to differ
+            verbose,
+            kept=kept and kept.with_name(f"{kept.stem}-{name}.npz"),
+        )
+        models.take_branch(model, name, alone, frozen)
+    keras.utils.set_random_seed(seed)
+    if frozen and experiment.fusion.startswith("late_"):
+        warnings.filterwarnings("ignore", "The model does not have any trainable weights")
+        return dataclasses.replace(experiment, epochs=1)  # one pass for its scores
+    return experiment
 
 
 def _built(experiment: Experiment, selection: Selection, views: keras.Model, seed: int):

@@ -49,6 +49,7 @@ CHANGES = {
 }
 CHANGES_OF_CROPS = {"crop_hop_s": 1, "aggregation": "max"}
 CHANGES_OF_FUSIONS = {"branch_dropout": 0.1, "missing_branches": True, "auxiliary": 0.3}
+CHANGES_OF_FUSIONS |= {"branch_training": "warm"}
 
 
 def test_every_value_changes_the_hash():
@@ -161,6 +162,7 @@ def test_roles_and_names():
             "option of early, intermediate fusions",
         ),
         ({"branches": THREE, "fusion": "early_concat", "auxiliary": 0.1}, "of intermediate"),
+        ({"branches": THREE, "fusion": "early_concat", "branch_training": "warm"}, "of intermed"),
         ({"branch_dropout": 1.0}, "below 1"),
         ({"notch_hz": -50.0}, "notch_hz=-50.0, expected at least 0"),
         ({"denoise": 1}, "denoise=1 is int, expected bool"),

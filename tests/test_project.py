@@ -51,6 +51,7 @@ IMPORTS_FROM = {
     "runs": {"errors", "folders", "experiment", "models", ""},
     "recipe": {"quiet", "errors", "experiment"},
     "training": {
+        "branches",
         *("quiet", "folders", "models", "pipeline", "runs", "datasets", "evaluation"),
         *("experiment", "representations", "errors", "augmentation", "graph", "recipe"),
         "classical",

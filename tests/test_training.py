@@ -491,3 +491,53 @@ def test_classes_that_are_never_predicted_are_named(small_class_store, tmp_path,
     with pytest.warns(UserWarning, match="of the test part was given B: their F1 is 0"):
         run = training.train(own, small_class_store, tmp_path)
     assert run.metrics["test"]["never_predicted"] == ["B"]
+
+
+LEARNED = {"branches": {"time": "cnn", "frequency": "mlp"}, "epochs": 3, "learning_rate": 0.01}
+
+
+def alone(store, name, encoder, seed):
+    own = made(store, **LEARNED | {"branches": {name: encoder}, "seed": seed})
+    selection, views = training.selection_of(own, store), training.views_of(own, store)
+    return training.fit(own, store, selection, views, seed)[0], views
+
+
+def test_a_late_fusion_of_frozen_branches_joins_what_each_answers_alone(small_store, tmp_path):
+    own = made(small_store, **LEARNED, fusion="late_average", branch_training="frozen")
+    run = training.train(own, small_store, tmp_path)
+    windows = small_store.read(run.predictions("test").rows)
+    p = []
+    for seed, (name, encoder) in enumerate(own.branches.items()):
+        model, views = alone(small_store, name, encoder, seed)
+        p.append(model.predict(dict(views(windows)), verbose=0))
+    calibrate = Calibration(run.contract["kind"], **run.contract["calibration"])
+    assert np.allclose(calibrate(np.mean(p, axis=0)), run.predictions("test").p, atol=1e-5)
+    assert len(run.history) == 1
+
+
+@pytest.mark.parametrize("how", ["warm", "frozen"])
+def test_a_fusion_starts_from_branches_that_were_trained_alone(how, small_store, tmp_path):
+    options = {"missing_branches": True, "branch_dropout": 0.1}
+    own = made(small_store, **LEARNED, **options, fusion="intermediate_gated", branch_training=how)
+    run = training.train(own, small_store, tmp_path)
+    parts = []
+    for model in (run.load_model(), alone(small_store, "time", "cnn", 0)[0]):
+        ends = [model.get_layer(f"time_{end}").output for end in ("view", "features")]
+        parts.append(keras.Model(*ends).get_weights())
+    same = [np.array_equal(*pair) for pair in zip(*parts, strict=True)]
+    assert all(same) if how == "frozen" else not any(same)
+
+
+def test_a_branch_takes_no_weights_of_another_encoder(small_store):
+    models_of = {}
+    for branches, fusion in (
+        ({"time": "cnn", "frequency": "mlp"}, "late_average"),
+        ({"time": "cnn"}, "none"),
+    ):
+        own = made(small_store, branches=branches, fusion=fusion)
+        views = training.views_of(own, small_store)
+        models_of[fusion] = training._built(own, training.selection_of(own, small_store), views, 0)
+    with pytest.raises(ExperimentError, match="same encoder"):
+        models.take_branch(models_of["late_average"], "frequency", models_of["none"])
+    with pytest.raises(ExperimentError, match="no branch 'spectrogram'"):
+        models.take_branch(models_of["late_average"], "spectrogram", models_of["none"])

@@ -19,6 +19,7 @@ from ecglib.models.use import (
     set_scaling,
     set_stacking,
     set_weights_of_branches,
+    take_branch,
     training_view,
 )
 from ecglib.models.widening import width_of_size
@@ -38,6 +39,7 @@ __all__ = [
     "set_scaling",
     "set_stacking",
     "set_weights_of_branches",
+    "take_branch",
     "training_view",
     "width_of_size",
 ]

@@ -142,6 +142,56 @@ def branches_of(model: keras.Model) -> list[str]:
     return [name for name in names if f"{name}_features" in found]
 
 
+def take_branch(model: keras.Model, name: str, alone: keras.Model, frozen: bool = False) -> None:
+    """Give a branch of a fusion the weights of a model of that branch alone.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A model of `build_model` with an intermediate or a late fusion, already scaled.
+    name : str
+        The branch, one of `branches_of`.
+    alone : keras.Model
+        The trained model of that encoder alone, for the same view, classes and sizes, under the
+        same scaling. A late fusion takes over its answer too.
+    frozen : bool
+        Whether the weights taken over stay as they are in all further training, the statistics of
+        batch normalisation included.
+
+    Raises
+    ------
+    ExperimentError
+        If the model has no such branch of its own, or `alone` is another one.
+    """
+    if name not in branches_of(model):
+        raise ExperimentError(
+            f"The model {model.name!r} has no branch {name!r} of its own, expected one of "
+            f"{branches_of(model)}."
+        )
+    (own,) = branches_of(alone)
+    pairs = [(_encoder(model, name), _encoder(alone, own))]
+    found = {layer.name: layer for layer in model.layers}
+    if f"{name}_{OUTPUT}" in found and BRANCH_OUTPUT in found:
+        pairs.append((found[f"{name}_{OUTPUT}"], alone.get_layer(OUTPUT)))
+    for to, source in pairs:
+        shapes = [[tuple(w.shape) for w in one.weights] for one in (to, source)]
+        if shapes[0] != shapes[1]:
+            raise ExperimentError(
+                f"The branch {name!r} has weights of shapes {shapes[0]}, the model given "
+                f"{shapes[1]}. Give it a model of the same encoder, view and width."
+            )
+    for to, source in pairs:
+        to.set_weights(source.get_weights())
+        if frozen:
+            to.trainable = False
+
+
+def _encoder(model: keras.Model, name: str) -> keras.Model:
+    """One encoder, which shares its layers with the model."""
+    ends = [model.get_layer(f"{name}_{end}").output for end in ("view", "features")]
+    return keras.Model(*ends)
+
+
 def training_view(model: keras.Model) -> tuple[keras.Model, bool]:
     """Return the model to fit, and whether its output holds the branches one by one.
 

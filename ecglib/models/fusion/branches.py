@@ -70,12 +70,13 @@ class Branches:
 
 
 def encode(name: str, x, encoder: Callable, width, features, dropout, seed):
-    """Apply one encoder; its output can be found as the layer "<name>_features".
+    """Apply one encoder, from the layer "<name>_view" to the layer "<name>_features".
 
     The seed depends on the name and not on the other branches: a branch starts with the same
     weights alone and in any fusion, and a second branch on the same view with others.
     """
     branch_seed = next(seed_stream(seed, f"{name}_encoder"))
+    x = layers.Identity(name=f"{name}_view")(x)
     x = encoder(x, width=width, features=features, dropout=dropout, seed=branch_seed)
     return layers.Identity(name=f"{name}_features")(x)
 
