@@ -8,12 +8,12 @@ import functools
 import statistics
 import sys
 
+from benchmarks.keras_steps import BATCH, PRODUCT
 from benchmarks.measure import Figure, Side, SkippedError, alternate, medians, ratios
 from benchmarks.noise import ROOT
 from benchmarks.worker import workers
 
 ROUNDS = 9
-BATCH, PRODUCT = 64, 2048  # as in `benchmarks.keras_steps`
 BACKENDS = ".venv-backends/ready"
 TORCH = ROOT / ".venv-backends" / "bin" / "python"
 # `random` has no twin: its convolutions are never trained, so a step is a forward pass of a layer

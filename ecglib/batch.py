@@ -48,6 +48,9 @@ KEYS = {
 NEEDED = {"notebook", "compare", "dataset", "grid"}
 WORK = ".work"
 FAILED = "failed"
+# Jupyter chooses the ports of a kernel before the kernel takes them. Where several start at a time
+# one may find them taken, before a cell was executed (papermill issue 511): it is started again.
+NOT_STARTED, MOST_STARTS = "Kernel died before replying to kernel_info", 3
 MOST_JOBS = 4
 
 
@@ -374,7 +377,8 @@ def _execute(notebook: Path, job: Job, threads: str, processes: "_Processes") ->
     executed = _executed(job)
     executed.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"ECGLIB_THREADS": threads, "OMP_NUM_THREADS": threads}
-    code, errors = processes.run(_papermill(notebook, executed, job.parameters), environment)
+    command = _papermill(notebook, executed, job.parameters)
+    code, errors = _run_kernel(command, environment, processes)
     if code == 0 and runs.exists(job.path):
         _keep_notebook(job)
         return ""
@@ -384,6 +388,15 @@ def _execute(notebook: Path, job: Job, threads: str, processes: "_Processes") ->
         os.replace(executed, kept)
     lines = [line for line in errors.splitlines() if line.strip()]
     return (lines[-1] if lines else f"exit status {code}, no run written") + f" (see {kept})"
+
+
+def _run_kernel(command: list[str], environment: dict, processes: "_Processes") -> tuple[int, str]:
+    """Exit status and standard error of papermill, whose kernel may need several starts."""
+    for _ in range(MOST_STARTS):
+        code, errors = processes.run(command, environment)
+        if code == 0 or NOT_STARTED not in errors:
+            break
+    return code, errors
 
 
 def _executed(job: Job) -> Path:
@@ -462,7 +475,8 @@ def _compare(notebook: Path, folder: Path, report: Report) -> Path:
     parameters = {"batch_dir": str(folder)}
     check_parameters(notebook, parameters)
     with _Processes() as processes:
-        code, errors = processes.run(_papermill(notebook, executed, parameters), dict(os.environ))
+        command = _papermill(notebook, executed, parameters)
+        code, errors = _run_kernel(command, dict(os.environ), processes)
     if code:
         raise BatchError(f"{notebook.name} failed on {folder} (see {executed}): {errors[-2000:]}")
     from nbconvert import HTMLExporter

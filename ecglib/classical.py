@@ -113,7 +113,7 @@ def fit_baseline(
     seed
         seed of the trees; boosting draws nothing from fewer than 200,000 windows.
     weights
-        array of shape (n_windows,), weight of each window (`ecglib.training.weights_of`).
+        array of shape (n_windows,), weight of each window (`ecglib.imbalance.weights_of`).
 
     Returns
     -------

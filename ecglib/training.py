@@ -2,29 +2,26 @@
 
 import ecglib.quiet  # noqa: F401
 
-import collections
 import dataclasses
 import shutil
 import time
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
-from sklearn.metrics import f1_score, roc_auc_score
 
-from ecglib import classical, folders, graph, models, pipeline, recipe, runs
+from ecglib import classical, folders, graph, imbalance, models, pipeline, recipe, runs
 from ecglib.augmentation import build_augmentation
 from ecglib.branches import representation_of
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import require_one_of
 from ecglib.evaluation import calibration, summary, thresholds
-from ecglib.evaluation.metrics import decide, has_both_outcomes
 from ecglib.evaluation.stacking import fit_stacking
 from ecglib.experiment import Experiment
-from ecglib.representations.time import NORMAL_RANGE
+from ecglib.scaling import means_and_variances, medians_and_ranges
+from ecglib.validation import ValidationScore, validation_scores
 
 MEMBER_SEED_STEP = 1000
 SCALING_WINDOWS, ROBUST_SCALING_WINDOWS = 4096, 512
@@ -142,7 +139,7 @@ def _trees(experiment: Experiment, dataset: Dataset, selection: Selection):
     own, kind = selection.of("train"), selection.task.kind
     fitted = classical.fit_baseline(
         *(experiment.branches["features"], x[selection.part == "train"], own.y, kind),
-        *(experiment.seed, weights_of(experiment, own.y)),
+        *(experiment.seed, imbalance.weights_of(experiment, own.y)),
     )
     p = classical.predict_baseline(fitted, x, len(selection.classes), kind)
     raw = {}
@@ -259,7 +256,8 @@ def fit(
     crop = cut.n_samples if experiment.crop_s else 0
     models.set_scaling(model, _scaling(experiment, dataset, own, views, crop))
     if experiment.branch_training != "joint":
-        experiment = _take_branches(model, experiment, dataset, selection, seed, verbose, kept)
+        branches = (dataset, selection, seed, verbose, views_in, kept)
+        experiment = _take_branches(model, experiment, *branches)
     predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
     in_model = views_in == "model"
     fitted = graph.window_graph(cut, views, trained, {}) if in_model else trained
@@ -275,15 +273,18 @@ def fit(
     stop = recipe.early_stopping(experiment)
     checkpoint = recipe.Checkpoint(kept, fitted, experiment.epochs, stop, averages)
     batches = batches.repeat()
-    history = fitted.fit(
-        batches.skip(checkpoint.n_done * steps) if checkpoint.n_done else batches,
-        epochs=experiment.epochs,
-        steps_per_epoch=steps,
-        callbacks=[*filter(None, (averages, score, stop, checkpoint)), *callbacks],
-        shuffle=False,  # the feed shuffles
-        initial_epoch=checkpoint.n_done,
-        verbose=verbose,
-    )
+    with warnings.catch_warnings():
+        # Right of a late fusion of frozen branches.
+        warnings.filterwarnings("ignore", "The model does not have any trainable weights")
+        history = fitted.fit(
+            batches.skip(checkpoint.n_done * steps) if checkpoint.n_done else batches,
+            epochs=experiment.epochs,
+            steps_per_epoch=steps,
+            callbacks=[*filter(None, (averages, score, stop, checkpoint)), *callbacks],
+            shuffle=False,  # the feed shuffles
+            initial_epoch=checkpoint.n_done,
+            verbose=verbose,
+        )
     if experiment.fusion in ("late_weighted", "late_stacking"):
         of_branches, _ = scorer(experiment, dataset, selection, views, trained, views_in)
         branch_p = of_branches.predict(score.batches, verbose=0)
@@ -292,7 +293,7 @@ def fit(
     return model, frame.assign(epoch=frame["epoch"] + 1)
 
 
-def _take_branches(model, experiment, dataset, selection, seed: int, verbose: int, kept):
+def _take_branches(model, experiment, dataset, selection, seed: int, verbose, views_in, kept):
     """Train each branch by itself and give its weights to the model; what is left to do then."""
     frozen = experiment.branch_training == "frozen"
     for number, (name, encoder) in enumerate(experiment.branches.items()):
@@ -309,12 +310,12 @@ def _take_branches(model, experiment, dataset, selection, seed: int, verbose: in
             *(own, dataset, windows, views_of(own, dataset)),
             seed + number,  # two equal encoders on one view are to differ
             verbose,
+            views_in=views_in,
             kept=kept and kept.with_name(f"{kept.stem}-{name}.npz"),
         )
         models.take_branch(model, name, alone, frozen)
     keras.utils.set_random_seed(seed)
     if frozen and experiment.fusion.startswith("late_"):
-        warnings.filterwarnings("ignore", "The model does not have any trainable weights")
         return dataclasses.replace(experiment, epochs=1)  # one pass for its scores
     return experiment
 
@@ -347,9 +348,9 @@ def _training_batches(experiment, dataset, own: Selection, views: keras.Model | 
         None if experiment.mixup else views,
         experiment.batch_size,
         seed,
-        class_weights(own.y, experiment.class_weights),
+        imbalance.class_weights(own.y, experiment.class_weights),
         crop=cut.n_samples if experiment.crop_s else 0,
-        chances=chances(own.y) if experiment.sampling == "balanced" else None,
+        chances=imbalance.chances(own.y) if experiment.sampling == "balanced" else None,
         augment=build_augmentation(cut, experiment.augment, seed),
     )
     if not experiment.mixup:
@@ -364,85 +365,6 @@ def _training_batches(experiment, dataset, own: Selection, views: keras.Model | 
 def _as_listed(x):
     """Windows, or windows and tabular values, as the views take them."""
     return [x["signal"], x["tabular"]] if isinstance(x, dict) else x
-
-
-class ValidationScore(keras.callbacks.Callback):
-    """Adds ``val_loss``, ``val_auroc`` and ``val_f1`` of what will predict, after each epoch.
-
-    A late fusion is fitted through its branches; what counts is the fused prediction.
-    """
-
-    def __init__(self, predictor: keras.Model, batches, validation: Selection):
-        super().__init__()
-        self.predictor, self.batches, self.validation = predictor, batches, validation
-
-    def on_epoch_end(self, epoch, logs=None):
-        """Score the validation part."""
-        p = self.predictor.predict(self.batches, verbose=0)
-        logs.update(validation_scores(self.validation, p))
-
-
-def validation_scores(validation: Selection, p: np.ndarray) -> dict[str, float]:
-    """What the history holds of the validation part, from its probabilities."""
-    kind = validation.task.kind
-    return {
-        "val_loss": calibration.log_loss(validation.y, p, kind),
-        "val_auroc": macro_auroc(validation.y, p),
-        "val_f1": macro_f1(validation.y, p, kind),
-    }
-
-
-def macro_auroc(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean AUROC over the classes that have both outcomes; y and p (n_windows, n_classes)."""
-    both = has_both_outcomes(y)
-    return float(roc_auc_score(y[:, both], p[:, both], average="macro"))
-
-
-def macro_f1(y: np.ndarray, p: np.ndarray, kind: str) -> float:
-    """Mean F1 over the classes that have both outcomes, with thresholds fitted on the same y, p.
-
-    Arrays are (n_windows, n_classes); a multi-class task takes the likeliest class.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the classes that are left out here
-        limits = thresholds.fit_thresholds(y, p, kind)
-    both = np.flatnonzero(has_both_outcomes(y))
-    decided = decide(p, limits, kind)
-    return float(f1_score(y == 1, decided, labels=both, average="macro", zero_division=0))
-
-
-def class_weights(y: np.ndarray, rule: str) -> np.ndarray | None:
-    """Weight of each window, shape (n_windows,), with mean 1; None where all are equal.
-
-    ``"balanced"`` weighs a window by the inverse frequency of its class, ``"sqrt"`` by the root
-    of that.
-    """
-    if rule == "none":
-        return None
-    inverse = 1.0 / y.mean(axis=0)
-    weights = y @ (np.sqrt(inverse) if rule == "sqrt" else inverse)
-    return weights / weights.mean()
-
-
-def weights_of(experiment: Experiment, y: np.ndarray) -> np.ndarray | None:
-    """Weight of each training window for trees, shape (n_windows,), with mean 1, or None.
-
-    Where a network is shown a window more often, trees look at it once and weigh it as much.
-    """
-    if experiment.sampling == "balanced":
-        return len(y) * chances(y)
-    return class_weights(y, experiment.class_weights)
-
-
-def chances(y: np.ndarray) -> np.ndarray:
-    """How likely each window is drawn, shape (n_windows,), with the sum 1.
-
-    Inverse to the share of windows that show its rarest class; windows that show none are
-    counted as a class of their own.
-    """
-    y = np.concatenate([y, 1 - y.max(axis=1, keepdims=True)], axis=1)
-    rarest = np.where(y > 0, y.mean(axis=0), np.inf).min(axis=1)
-    return 1 / rarest / (1 / rarest).sum()
 
 
 def predict(
@@ -466,42 +388,7 @@ def _scaling(experiment, dataset, own: Selection, views: keras.Model, crop: int)
     seed = 0 if crop else None  # for the places of the crops
     batches = pipeline.feed(dataset, thinned, views, experiment.batch_size, seed, crop=crop)
     arrays = ({name: np.asarray(x) for name, x in batch[0].items()} for batch in batches)
-    return _medians_and_ranges(arrays) if robust else _means_and_variances(arrays)
-
-
-def _means_and_variances(batches: Iterable[dict]) -> dict:
-    """Of each view, without missing values, as `models.set_scaling` takes them."""
-    sums, squares, counts = {}, {}, {}
-    for arrays in batches:
-        for name, array in arrays.items():
-            array = np.asarray(array, np.float64)
-            axes = models.scaling_axes(name, array.ndim)
-            sums[name] = sums.get(name, 0) + np.nansum(array, axis=axes)
-            squares[name] = squares.get(name, 0) + np.nansum(np.square(array), axis=axes)
-            counts[name] = counts.get(name, 0) + np.sum(~np.isnan(array), axis=axes)
-    scaling = {}
-    for name in sums:
-        n = np.maximum(counts[name], 1)
-        mean = sums[name] / n
-        scaling[name] = mean, np.maximum(squares[name] / n - mean**2, 0.0)
-    return scaling
-
-
-def _medians_and_ranges(batches: Iterable[dict]) -> dict:
-    """As `_means_and_variances`: the median, and the square of what would be the deviation of a
-    normal distribution with this interquartile range."""
-    parts = collections.defaultdict(list)
-    for arrays in batches:
-        for name, array in arrays.items():
-            parts[name].append(array)
-    scaling = {}
-    for name, own in parts.items():
-        array = np.concatenate(own)
-        low, median, high = np.nan_to_num(
-            np.nanpercentile(array, (25, 50, 75), axis=models.scaling_axes(name, array.ndim))
-        )
-        scaling[name] = median, np.square((high - low) / NORMAL_RANGE)
-    return scaling
+    return (medians_and_ranges if robust else means_and_variances)(arrays)
 
 
 def _trained(model: keras.Model, experiment: Experiment, kind: str, seed: int):

@@ -269,3 +269,23 @@ def test_threads_are_shared_out(monkeypatch, tmp_path):
     assert seen["ECGLIB_THREADS"] == "2"
     assert error.startswith("an error")
     assert os.environ.get("ECGLIB_THREADS") != "2"
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (["kernel", "kernel", "ok"], (0, "")),
+        (["kernel"] * 4, (1, f"RuntimeError: {batch.NOT_STARTED}")),
+        (["ValueError", "ok"], (1, "ValueError")),
+    ],
+    ids=["starts at last", "never starts", "a cell failed"],
+)
+def test_a_kernel_that_did_not_start_is_started_again(answers, expected):
+    known = {"kernel": (1, f"RuntimeError: {batch.NOT_STARTED}"), "ok": (0, "")}
+    left = [known.get(name, (1, name)) for name in answers]
+
+    class Processes:
+        def run(self, command, environment):
+            return left.pop(0)
+
+    assert batch._run_kernel([], {}, Processes()) == expected

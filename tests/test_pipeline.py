@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made import N_SAMPLES, short_source
 
-from ecglib import pipeline, training
+from ecglib import imbalance, pipeline
 from ecglib.augmentation import build_augmentation
 from ecglib.datasets.writing import write_store
 from ecglib.errors import ExperimentError
@@ -156,10 +156,10 @@ def test_chances_draw_windows_that_often(small_store):
 
 def test_balanced_chances_show_every_class_as_often():
     y = np.repeat(np.eye(3), [80, 15, 5], axis=0)
-    assert np.allclose(training.chances(y) @ y, 1 / 3)
+    assert np.allclose(imbalance.chances(y) @ y, 1 / 3)
     several = np.array([[1, 0], [1, 0], [1, 0], [1, 1], [0, 0], [0, 0]])
     # Of six windows four show A, one B and two none: 3 x 6/4, 6/1 and 2 x 6/2.
-    assert np.allclose(training.chances(several) * 16.5, [1.5, 1.5, 1.5, 6, 3, 3])
+    assert np.allclose(imbalance.chances(several) * 16.5, [1.5, 1.5, 1.5, 6, 3, 3])
 
 
 @pytest.mark.parametrize("chances", [None, np.linspace(0.5, 1.5, 96)])

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
-from ecglib import models, pipeline, runs, training
+from ecglib import imbalance, models, pipeline, runs, training, validation
 from ecglib.errors import ExperimentError, LeakError, RunError
 from ecglib.evaluation.calibration import Calibration, fit_calibration
 from ecglib.experiment import Experiment
@@ -208,10 +208,10 @@ def test_validation_scores_of_the_history_are_those_of_the_kept_epoch(small_clas
 def test_class_weights_have_mean_one_and_the_stated_ratios():
     y = np.repeat(np.eye(2), [90, 10], axis=0)
     for rule, ratio in (("balanced", 9.0), ("sqrt", 3.0)):
-        weights = training.class_weights(y, rule)
+        weights = imbalance.class_weights(y, rule)
         assert weights.mean() == pytest.approx(1)
         assert weights[-1] / weights[0] == pytest.approx(ratio)
-    assert training.class_weights(y, "none") is None
+    assert imbalance.class_weights(y, "none") is None
 
 
 def test_training_refuses_a_leak_and_carries_its_mark(small_store, tmp_path, monkeypatch):
@@ -376,10 +376,10 @@ def test_macro_f1_leaves_out_classes_without_both_outcomes():
     y, p = (rng.random((60, 4)) < 0.4).astype(np.float32), rng.random((60, 4))
     y[:, 3] = 0
     best = [max(f1_score(y[:, k], p[:, k] >= cut) for cut in p[:, k]) for k in range(3)]
-    assert training.macro_f1(y, p, "multi_label") == pytest.approx(np.mean(best))
+    assert validation.macro_f1(y, p, "multi_label") == pytest.approx(np.mean(best))
     y = np.eye(4)[rng.integers(0, 3, 60)]
     expected = f1_score(y.argmax(1), p.argmax(1), labels=[0, 1, 2], average="macro")
-    assert training.macro_f1(y, p, "multi_class") == pytest.approx(expected)
+    assert validation.macro_f1(y, p, "multi_class") == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
@@ -487,7 +487,7 @@ def test_classes_that_are_never_predicted_are_named(small_class_store, tmp_path,
         return np.array([1e-9, 1.0])  # the first class is always taken
 
     monkeypatch.setattr(training.thresholds, "fit_thresholds", one_class)
-    monkeypatch.setattr(training, "macro_f1", lambda *_: 0.0)
+    monkeypatch.setattr(validation, "macro_f1", lambda *_: 0.0)
     with pytest.warns(UserWarning, match="of the test part was given B: their F1 is 0"):
         run = training.train(own, small_class_store, tmp_path)
     assert run.metrics["test"]["never_predicted"] == ["B"]

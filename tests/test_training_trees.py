@@ -9,7 +9,7 @@ import sklearn
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import log_loss, roc_auc_score
 
-from ecglib import classical, runs, training
+from ecglib import classical, imbalance, runs, training
 from ecglib.errors import RunError
 from ecglib.evaluation.calibration import Calibration
 from ecglib.evaluation.report import compare_runs
@@ -103,10 +103,10 @@ def test_same_experiment_same_bits_for_any_kind_of_task(small_class_store, tmp_p
 def test_a_balanced_draw_is_a_weight_of_each_window(small_store):
     """Twice as rare counts twice as much; windows without a class are a class of their own."""
     y = np.array([[1, 0], [1, 0], [1, 0], [1, 0], [0, 1], [0, 1], [0, 0]], np.float32)
-    weights = training.weights_of(made(small_store, sampling="balanced"), y)
+    weights = imbalance.weights_of(made(small_store, sampling="balanced"), y)
     np.testing.assert_allclose(weights / weights[0], [1, 1, 1, 1, 2, 2, 4])
     assert weights.mean() == pytest.approx(1)
-    assert training.weights_of(made(small_store), y) is None
+    assert imbalance.weights_of(made(small_store), y) is None
 
 
 def test_no_model_to_load_predict_or_export_and_the_error_says_what_to_do(finished, tmp_path):

@@ -15,6 +15,7 @@ from ecglib import folders, pipeline, training
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import ExperimentError
 from ecglib.experiment import Experiment
+from ecglib.validation import macro_auroc
 
 # Each trial is another model, so TensorFlow has to trace anew and need not warn of it.
 logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
@@ -90,7 +91,7 @@ def _fitted(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
     validation = selection.of("validation")
     own = training.predict(scorer, dataset, validation, fed, experiment.batch_size)
     return {
-        "val_auroc": training.macro_auroc(own.y, own.p),
+        "val_auroc": macro_auroc(own.y, own.p),
         "parameters": model.count_params(),
         "history": history.to_dict("records"),
     }

@@ -120,8 +120,8 @@ def _check_probabilities(model, batch, kind):
     assert ((p > 0) & (p < 1)).all()
     if kind == "multi_class":
         np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
-    # Two windows, two answers: the input reaches the output.
-    assert np.ptp(p, axis=0).min() > 1e-4
+    # Two windows, two answers, also of a class that is unlikely: the input reaches the output.
+    assert np.ptp(np.log(p), axis=0).min() > 1e-3
 
 
 def _check_feeding(model, batch):
@@ -182,14 +182,21 @@ def _check_seeds(model, branches, fusion, kind):
 
 
 def _check_overfitting(branches, fusion, kind):
-    model = tiny_model(branches, fusion, kind, dropout=0.0)
+    """From one of two beginnings: a few steps of so small a network may be stuck by chance."""
     batch, y = windows(branches), labels(kind)
-    scale(model, batch)
-    fitted = compiled(model, kind, keras.optimizers.Adam(0.01))
     # The same batch again and again in one epoch: an epoch costs more than such a step.
     again, same = ({name: np.concatenate([x] * STEPS) for name, x in batch.items()}, [y] * STEPS)
-    fitted.fit(again, np.concatenate(same), batch_size=len(y), shuffle=False, verbose=0)
-    assert ((probabilities(model, batch) > 0.5) == (y > 0.5)).mean() > 0.95
+    shares = []
+    for seed in (1, 2):
+        model = tiny_model(branches, fusion, kind, dropout=0.0, seed=seed)
+        scale(model, batch)
+        fitted = compiled(model, kind, keras.optimizers.Adam(0.01))
+        fitted.fit(again, np.concatenate(same), batch_size=len(y), shuffle=False, verbose=0)
+        settle(model, batch)
+        shares.append(((probabilities(model, batch) > 0.5) == (y > 0.5)).mean())
+        if shares[-1] > 0.95:
+            return
+    raise AssertionError(f"right answers after {STEPS} steps: {shares}")
 
 
 def _check_mixed_precision(model, branches, fusion, kind):

@@ -76,7 +76,8 @@ def encode(name: str, x, encoder: Callable, width, features, dropout, seed):
     weights alone and in any fusion, and a second branch on the same view with others.
     """
     branch_seed = next(seed_stream(seed, f"{name}_encoder"))
-    x = layers.Identity(name=f"{name}_view")(x)
+    # In float32, as it comes: some encoders want it so also where the rest is in float16.
+    x = layers.Identity(name=f"{name}_view", dtype="float32")(x)
     x = encoder(x, width=width, features=features, dropout=dropout, seed=branch_seed)
     return layers.Identity(name=f"{name}_features")(x)
 
