@@ -17,8 +17,9 @@ INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(B
 benchmark: setup
 	$(BIN)/ecglib batch $(BATCH) --jobs $(JOBS) $(if $(SOURCE),--source "$(SOURCE)")
 
+# A process a core, four at the most, as each takes some GB; a file of tests stays in one.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # What knows no backend, also on JAX and PyTorch: several GB, in an environment of their own.
 test-backends: .venv-backends/ready

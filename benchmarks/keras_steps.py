@@ -1,8 +1,9 @@
 """Training steps of our own models: ``python -m benchmarks.keras_steps time cnn``.
 
 A worker (`benchmarks.worker`): ``step`` is what `fit` calls for a batch, compiled as
-`ecglib.training` does it, on one batch of noise that is there already; ``tensorflow`` and
-``numpy`` are the matrix products that tell what the machine can do.
+`ecglib.training` does it, on one batch of noise that is there already; ``convolutions`` is what of
+that TensorFlow's convolutions take, forward and backward, with nothing between them;
+``tensorflow`` and ``numpy`` are the matrix products that tell what the machine can do.
 """
 
 import sys
@@ -24,11 +25,12 @@ def main(representation: str, encoder: str) -> None:
 
     pipeline.configure(0)
     model = branch(representation, encoder)
+    sides = {"step": training_step(model), "convolutions": convolutions(model), **products()}
     told = {
         "parameters": sum(int(np.prod(w.shape)) for w in model.trainable_weights),
         "multiply_adds": models.multiply_adds(model),
     }
-    serve({"step": training_step(model), **products()}, **told)
+    serve(sides, **told)
 
 
 def branch(representation: str, encoder: str):
@@ -68,6 +70,34 @@ def training_step(model):
     batches = iter(tf.data.Dataset.from_tensors(({model.inputs[0].name: x}, y)).repeat())
     model.make_train_function()
     return lambda: model.train_function(batches)
+
+
+def convolutions(model):
+    """A function that does the convolutions of a step, forward and by weights and input.
+
+    Of the first not by its input, which nothing is learned from.
+    """
+    import keras
+    import tensorflow as tf
+
+    layers = [own for own in model.layers if isinstance(own, keras.layers.Conv1D)]
+    rng = np.random.default_rng(0)
+    shapes = [(BATCH, *own.input.shape[1:]) for own in layers]
+    inputs = [tf.constant(rng.standard_normal(shape, np.float32)) for shape in shapes]
+
+    @tf.function
+    def work():
+        gradients = []
+        for number, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x)
+            # What comes from above is the output itself: nothing else is computed for it.
+            wanted = [layer.kernel.value] + ([x] if number else [])
+            gradients += tape.gradient(y, wanted, output_gradients=y)
+        return gradients
+
+    return work
 
 
 def products() -> dict:
