@@ -90,13 +90,38 @@ def test_a_wrong_batch_file_is_refused(tmp_path, changes, message):
         BatchFile.read(written(tmp_path, **changes))
 
 
-@pytest.mark.parametrize(("name", "runs"), [("fusion", 20), ("views", 24)])
-def test_the_classical_baseline_stands_beside_the_networks(name, runs):
+MAIN_JOBS = [f"fusion{dataset}" for dataset in ("", "_ptbxl", "_cinc2017", "_mitdb")]
+RUNS = dict.fromkeys(MAIN_JOBS, 20) | {
+    **{"views": 24, "branch_training": 16, "encoders_ptbxl": 25, "aami_mitdb": 15}
+}
+
+
+def experiments_of(name: str) -> list[Experiment]:
     file = BatchFile.read(NOTEBOOKS / "batches" / f"{name}.yaml")
     given = [check_parameters(file.notebook, own) for own in file.combinations()]
-    experiments = [Experiment.from_parameters(values, "d", "f") for values in given]
-    assert len({one.hash for one in experiments}) == runs
-    assert [one.seed for one in experiments if one.role == "baseline"] == [0, 1]
+    return [Experiment.from_parameters(values, "d", "f") for values in given]
+
+
+def test_every_batch_file_has_a_number_of_runs_here():
+    assert set(RUNS) == {path.stem for path in (NOTEBOOKS / "batches").glob("*.yaml")}
+
+
+@pytest.mark.parametrize(("name", "runs"), RUNS.items())
+def test_what_a_batch_file_asks_for_is_known_and_differs(name, runs):
+    assert len({one.hash for one in experiments_of(name)}) == runs
+
+
+@pytest.mark.parametrize("name", [*MAIN_JOBS, "views"])
+def test_the_classical_baseline_stands_beside_the_networks(name):
+    assert [one.seed for one in experiments_of(name) if one.role == "baseline"] == [0, 1]
+
+
+@pytest.mark.parametrize("name", MAIN_JOBS)
+def test_the_main_job_is_the_same_for_every_dataset(name):
+    models = [(own.branches, own.fusion, own.seed) for own in experiments_of(name)]
+    assert models == [(own.branches, own.fusion, own.seed) for own in experiments_of("fusion")]
+    file = BatchFile.read(NOTEBOOKS / "batches" / f"{name}.yaml")
+    assert (list(file.ensembles), file.widened) == ([3], True)
 
 
 def test_the_grid_is_every_combination(tmp_path):
