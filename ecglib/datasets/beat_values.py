@@ -6,8 +6,10 @@ the beats before and after it, as is usual offline (de Chazal et al., IEEE Trans
 
 Absolute intervals are left out: a patient's heart rate says who it is before what the beat is.
 
-Where most beats of a patient are ectopic, those are the patient's own, and they do not stand out.
-So it is in record 232 of MIT-BIH, which has three quarters of all S of DS2.
+Where most beats of a patient are ectopic, medians are those of the ectopic beats, which then do not
+stand out. So it is in record 232 of MIT-BIH, which has three quarters of all S of DS2. Ectopic
+beats come early, so that the long intervals among many are still sinus ones; only the two values
+over those hold there.
 """
 
 import numpy as np
@@ -15,6 +17,7 @@ import pandas as pd
 
 SO_FAR, LAST = 200, 10  # beats before that tell the usual and the mean interval
 AROUND = 41  # beats, this one in their middle, that tell the interval around it
+FAR_AROUND, LONG = 200, 0.9  # beats around, and the quantile of them that is a long interval
 LARGEST_RATIO, LARGEST_SCORE = 3.0, 20.0  # some gaps are 100 s of ventricular flutter or of noise
 LEAST_SPREAD = 0.01  # of intervals, as a share of the interval around: 120 Hz is about as coarse
 IRREGULAR = {"5": 0.05, "15": 0.15}
@@ -35,6 +38,7 @@ INTERVALS = (
     *("rr_before_to_mean_ratio", "rr_before_to_previous_ratio"),
     *("rr_before_to_around_ratio", "rr_after_to_around_ratio"),
     *("rr_before_to_record_ratio", "rr_after_to_record_ratio"),
+    *("rr_before_to_long_ratio", "rr_after_to_long_ratio"),
     "rr_before_score",
     *(f"rr_irregular_{share}_{stretch}" for share in IRREGULAR for stretch in STRETCHES),
 )
@@ -53,7 +57,7 @@ def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
       one so far: the median of up to the last 200. That before also over the mean of ten, and
       over the interval before it.
     - The intervals before and after over that around: the median of 41, this one in the middle;
-      and over the median of the record.
+      over the median of the record; and over a long one around: the 0.9 quantile of 200.
     - The distance of the interval before from that around, in units of the spread there: the root
       of the median squared change from beat to beat among 21, at least 1 %; at most 20 each way.
     - The share of changes from beat to beat that are above 5 and above 15 % of the interval
@@ -74,12 +78,13 @@ def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
     before, after = rr[:-1], rr[1:]
     usual = pd.Series(before).rolling(SO_FAR, min_periods=1).median().to_numpy()
     mean = pd.Series(before).rolling(LAST, min_periods=1).mean().to_numpy()
-    near = around(before, AROUND, "median")
+    near, long = around(before, AROUND, "median"), around(before, FAR_AROUND, "quantile", LONG)
     record = np.nanmedian(before) if len(before) > 1 else np.nan
     ratios = (
         *(before / usual, after / usual, mean / usual),
         *(before / mean, before / np.append(np.nan, before[:-1])),
         *(before / near, after / near, before / record, after / record),
+        *(before / long, after / long),
     )
     change = np.diff(before / near, prepend=np.nan)
     spread = np.sqrt(around(np.diff(before, prepend=np.nan) ** 2, STRETCHES["near"], "median"))
@@ -94,9 +99,10 @@ def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(INTERVALS, values, strict=True))
 
 
-def around(values: np.ndarray, n_beats: int, statistic: str) -> np.ndarray:
-    """The median or mean of the values of the beats around each, fewer at the ends."""
-    return pd.Series(values).rolling(n_beats, center=True, min_periods=1).agg(statistic).to_numpy()
+def around(values: np.ndarray, n_beats: int, statistic: str, *of) -> np.ndarray:
+    """A statistic of pandas, of the values of the beats around each, fewer at the ends."""
+    beats = pd.Series(values).rolling(n_beats, center=True, min_periods=1)
+    return getattr(beats, statistic)(*of).to_numpy()
 
 
 def shapes(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[str, np.ndarray]:

@@ -30,6 +30,8 @@ def test_intervals_are_relative_to_the_patients_own():
         "rr_before_to_previous_ratio": [nan, nan, 1, 1, 0.5, 3, 0.8 / 1.2, 3],
         "rr_before_to_around_ratio": [nan, 1, 1, 1, 0.5, 1.5, 1, 3],
         "rr_after_to_record_ratio": [1, 1, 1, 0.5, 1.5, 1, 3, nan],
+        # NumPy's 0.9 quantile of the seven intervals: four tenths of the way from 1.2 to 100.
+        "rr_before_to_long_ratio": np.r_[nan, 0.8, 0.8, 0.8, 0.4, 1.2, 0.8, 100] / 40.72,
         # Squared changes 0, 0, 0.16, 0.64, 0.16, 9840: the root of their median is 0.4 s.
         "rr_before_score": [nan, 0, 0, 0, -1, 1, 0, 20],
         "rr_irregular_5_near": [0.5] * 8,
@@ -46,6 +48,17 @@ def test_the_interval_around_knows_what_comes_after_where_the_usual_one_does_not
     assert found["rr_before_ratio"][110] == pytest.approx(0.5)
     assert found["rr_before_to_around_ratio"][110] == pytest.approx(1.0)
     assert found["rr_before_to_around_ratio"][95] == pytest.approx(1.0)
+
+
+def test_where_most_beats_are_premature_the_long_interval_is_still_that_of_the_others():
+    """Runs of eight beats 0.5 s apart between two of 0.9 s: medians are those of the runs."""
+    rr_s = np.tile([0.9, 0.9, *[0.5] * 8], 40)
+    found = intervals(np.cumsum(rr_s))
+    premature = np.flatnonzero(rr_s == 0.5)
+    assert found["rr_before_to_record_ratio"][premature] == pytest.approx(1)
+    assert found["rr_before_to_long_ratio"][premature] == pytest.approx(0.5 / 0.9)
+    steady = intervals(np.arange(300) * 0.8)
+    assert steady["rr_before_to_long_ratio"][1:] == pytest.approx(1)
 
 
 def test_a_rhythm_without_order_is_irregular_and_a_drifting_one_is_not():
