@@ -8,8 +8,8 @@ Absolute intervals are left out: a patient's heart rate says who it is before wh
 
 Where most beats of a patient are ectopic, medians are those of the ectopic beats, which then do not
 stand out. So it is in record 232 of MIT-BIH, which has three quarters of all S of DS2. Ectopic
-beats come early, so that the long intervals among many are still sinus ones; only the two values
-over those hold there.
+beats come early, so that the long intervals among many are still sinus ones: the values over those
+hold there.
 """
 
 import numpy as np
@@ -39,6 +39,7 @@ INTERVALS = (
     *("rr_before_to_around_ratio", "rr_after_to_around_ratio"),
     *("rr_before_to_record_ratio", "rr_after_to_record_ratio"),
     *("rr_before_to_long_ratio", "rr_after_to_long_ratio"),
+    *("rr_before_to_record_long_ratio", "rr_after_to_record_long_ratio"),
     "rr_before_score",
     *(f"rr_irregular_{share}_{stretch}" for share in IRREGULAR for stretch in STRETCHES),
 )
@@ -57,7 +58,8 @@ def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
       one so far: the median of up to the last 200. That before also over the mean of ten, and
       over the interval before it.
     - The intervals before and after over that around: the median of 41, this one in the middle;
-      over the median of the record; and over a long one around: the 0.9 quantile of 200.
+      over the median of the record; over a long one around: the 0.9 quantile of 200; and over a
+      long one of the record.
     - The distance of the interval before from that around, in units of the spread there: the root
       of the median squared change from beat to beat among 21, at least 1 %; at most 20 each way.
     - The share of changes from beat to beat that are above 5 and above 15 % of the interval
@@ -79,12 +81,12 @@ def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
     usual = pd.Series(before).rolling(SO_FAR, min_periods=1).median().to_numpy()
     mean = pd.Series(before).rolling(LAST, min_periods=1).mean().to_numpy()
     near, long = around(before, AROUND, "median"), around(before, FAR_AROUND, "quantile", LONG)
-    record = np.nanmedian(before) if len(before) > 1 else np.nan
+    record, record_long = np.nanquantile(before, (0.5, LONG)) if len(before) > 1 else (np.nan,) * 2
     ratios = (
         *(before / usual, after / usual, mean / usual),
         *(before / mean, before / np.append(np.nan, before[:-1])),
         *(before / near, after / near, before / record, after / record),
-        *(before / long, after / long),
+        *(before / long, after / long, before / record_long, after / record_long),
     )
     change = np.diff(before / near, prepend=np.nan)
     spread = np.sqrt(around(np.diff(before, prepend=np.nan) ** 2, STRETCHES["near"], "median"))
