@@ -33,6 +33,13 @@ LEAST_MV = 0.001
 LEAST_WIDTH_RANGE_S = 0.02
 LARGEST_DIFFERENCE = 5.0  # in root mean squares of the template
 
+WHOLE_QRS_S = (-0.12, 0.2)
+EARLY, UNLIKE, LEAST_ECTOPIC = (
+    0.85,
+    0.9,
+    3,
+)  # what makes a beat ectopic, and how many tell its shape
+
 INTERVALS = (
     *("rr_before_ratio", "rr_after_ratio", "rr_mean_ratio"),
     *("rr_before_to_mean_ratio", "rr_before_to_previous_ratio"),
@@ -48,7 +55,7 @@ SHAPES = tuple(
     for span in SPANS_S
     for value in ("correlation", "rms_ratio", "difference")
     for lead in ("mlii", "v")
-) + ("qrs_width_score_mlii", "qrs_width_score_v")
+) + ("qrs_width_score_mlii", "qrs_width_score_v", "ectopic_share", "ectopic_distance")
 
 
 def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
@@ -80,7 +87,7 @@ def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
     before, after = rr[:-1], rr[1:]
     usual = pd.Series(before).rolling(SO_FAR, min_periods=1).median().to_numpy()
     mean = pd.Series(before).rolling(LAST, min_periods=1).mean().to_numpy()
-    near, long = around(before, AROUND, "median"), around(before, FAR_AROUND, "quantile", LONG)
+    near, long = around(before, AROUND, "median"), long_around(before)
     record, record_long = np.nanquantile(before, (0.5, LONG)) if len(before) > 1 else (np.nan,) * 2
     ratios = (
         *(before / usual, after / usual, mean / usual),
@@ -101,6 +108,11 @@ def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(INTERVALS, values, strict=True))
 
 
+def long_around(before_s: np.ndarray) -> np.ndarray:
+    """A long interval among those of the beats around each, which is no ectopic one."""
+    return around(before_s, FAR_AROUND, "quantile", LONG)
+
+
 def around(values: np.ndarray, n_beats: int, statistic: str, *of) -> np.ndarray:
     """A statistic of pandas, of the values of the beats around each, fewer at the ends."""
     beats = pd.Series(values).rolling(n_beats, center=True, min_periods=1)
@@ -118,6 +130,8 @@ def shapes(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[s
       median (at most 3), and that of the difference over that of the median (at most 5).
     - The width of its QRS complex, area over peak, less the median of the record, over the
       interquartile range there and 0.02 s; at most 20 each way.
+    - How far it is on the way from the usual QRS complex to the patient's ectopic one, 0 to 1
+      (`ectopic_shares`), and how far beside that way.
 
     Parameters
     ----------
@@ -130,7 +144,8 @@ def shapes(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[s
 
     Returns
     -------
-    Column of `SHAPES` -> array of shape (n_beats,); of a lead that is flat all are NaN.
+    Column of `SHAPES` -> array of shape (n_beats,); of a lead that is flat all are NaN, and the
+    last two of a patient without ectopic beats.
     """
     flat = signal_mv.std(axis=0) < LEAST_MV
     signal = band_passed(signal_mv, rate_hz)
@@ -140,8 +155,11 @@ def shapes(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[s
         own = cut(signal, at, edges_s, rate_hz)
         values += compared(own, templates(own))
     values.append(width_scores(signal, at, rate_hz))
-    values = np.where(flat, np.nan, np.stack(values)).transpose(0, 2, 1)
-    return dict(zip(SHAPES, values.reshape(-1, len(at)), strict=True))
+    values = np.where(flat, np.nan, np.stack(values)).transpose(0, 2, 1).reshape(-1, len(at))
+    before = np.diff(beats_s, prepend=np.nan)
+    own = cut(signal[:, ~flat], at, WHOLE_QRS_S, rate_hz)
+    ectopic = ectopic_shares(own, before / long_around(before) < EARLY)
+    return dict(zip(SHAPES, [*values, *ectopic], strict=True))
 
 
 def band_passed(signal_mv: np.ndarray, rate_hz: float) -> np.ndarray:
@@ -199,3 +217,36 @@ def width_scores(signal: np.ndarray, at: np.ndarray, rate_hz: float) -> np.ndarr
     low, median, high = np.quantile(width_s, (0.25, 0.5, 0.75), axis=0)
     score = (width_s - median) / (high - low + LEAST_WIDTH_RANGE_S)
     return np.clip(score, -LARGEST_SCORE, LARGEST_SCORE)
+
+
+def ectopic_shares(own: np.ndarray, early: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The place of each beat on the way from the usual QRS complex to the patient's ectopic one.
+
+    Ectopic are beats that come early and are unlike the usual one: the difference has 0.9 of its
+    norm. The way is the median of their differences. Where a beat of the ventricles and one of the
+    atria meet, the complex is a mixture of both: a fusion beat is between 0 and 1.
+
+    Parameters
+    ----------
+    own
+        complexes of shape (n_beats, n_steps, n_leads), in mV.
+    early
+        which beats come early, shape (n_beats,).
+
+    Returns
+    -------
+    The share of the way, -1 to 2, and the distance from it over its length, at most 3; both NaN
+    where fewer than three beats are ectopic.
+    """
+    own = own - own.mean(axis=1, keepdims=True)
+    usual, own = (x.reshape(len(own), -1) for x in (templates(own), own))
+    difference = own - usual
+    size = np.linalg.norm(difference, axis=1) / (np.linalg.norm(usual, axis=1) + LEAST_MV)
+    ectopic = early & (size > UNLIKE)
+    if ectopic.sum() < LEAST_ECTOPIC:
+        return (np.full(len(own), np.nan),) * 2
+    way = np.median(difference[ectopic], axis=0)
+    length = np.linalg.norm(way) + LEAST_MV
+    share = difference @ way / length**2
+    distance = np.linalg.norm(difference - share[:, None] * way, axis=1) / length
+    return np.clip(share, -1.0, 2.0), np.minimum(distance, LARGEST_RATIO)
