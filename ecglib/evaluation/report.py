@@ -145,18 +145,29 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
 def model_names(experiments: Sequence) -> dict[str, str]:
     """The shortest names that tell the models apart, by model hash.
 
-    A fusion of several views goes by its name alone where no other joins other branches by it;
-    what is still alike (another width, say) gets a piece of its hash.
+    A fusion of several views goes by its name alone where no other joins other branches by it.
+    What is still alike gets the one value in which it differs, or else a piece of its hash.
     """
     models = {one.model_hash: one for one in experiments}
     of_views = {key: one for key, one in models.items() if len(one.representations) > 1}
-    fusions = Counter(one.fusion for one in of_views.values())
+    joined = Counter(fusion for fusion, _ in {(one.fusion, one.model) for one in of_views.values()})
     names = {
-        key: one.fusion if key in of_views and fusions[one.fusion] == 1 else one.model
+        key: one.fusion if key in of_views and joined[one.fusion] == 1 else one.model
         for key, one in models.items()
     }
-    alike = Counter(names.values())
-    return {key: name if alike[name] == 1 else f"{name} #{key[:4]}" for key, name in names.items()}
+    alike = {name: [models[key] for key in names if names[key] == name] for name in names.values()}
+    return {key: name + _apart(models[key], alike[name]) for key, name in names.items()}
+
+
+def _apart(one, alike: list) -> str:
+    """What tells an experiment from those of the same name."""
+    if len(alike) == 1:
+        return ""
+    own, values = one.to_dict(), [other.to_dict() for other in alike]
+    differ = [key for key in own if key != "seed" and any(v[key] != own[key] for v in values)]
+    if len(differ) == 1 and isinstance(value := own[differ[0]], str | int | float):
+        return f", {differ[0]} {value}"
+    return f" #{one.model_hash[:4]}"
 
 
 def as_scored(run, name: str) -> Scored:

@@ -176,8 +176,24 @@ def test_names_are_as_short_as_they_can_be():
     assert model_names([one, single])[one.model_hash] == "early_concat"
     names = model_names([one, other, single, wide])
     assert names[one.model_hash] == "early_concat(time:cnn + frequency:cnn)"
+    assert names[single.model_hash] == f"time:cnn, width {single.width}"
+    assert names[wide.model_hash] == "time:cnn, width 64"
+    unlike = experiment(width=64, dropout=0.5)
+    names = model_names([single, wide, unlike])
     assert names[single.model_hash] == f"time:cnn #{single.model_hash[:4]}"
-    assert len(set(names.values())) == 4
+    assert len(set(names.values())) == 3
+
+
+def test_ways_to_train_one_fusion_are_told_apart_by_name():
+    ways = [
+        experiment(branches=TWO, fusion="late_average", branch_training=way)
+        for way in ("joint", "frozen")
+    ]
+    names = model_names([*ways, experiment()])
+    assert [names[way.model_hash] for way in ways] == [
+        "late_average, branch_training joint",
+        "late_average, branch_training frozen",
+    ]
 
 
 def test_a_fusion_on_one_view_is_named_in_full_and_leaves_the_others_their_short_names():
