@@ -75,7 +75,7 @@ def training_step(model):
 def convolutions(model):
     """A function that does the convolutions of a step, forward and by weights and input.
 
-    Of the first not by its input, which nothing is learned from.
+    The layers follow one another; of the first not by its input, from which nothing is learned.
     """
     import keras
     import tensorflow as tf

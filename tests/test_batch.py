@@ -91,9 +91,8 @@ def test_a_wrong_batch_file_is_refused(tmp_path, changes, message):
 
 
 MAIN_JOBS = [f"fusion{dataset}" for dataset in ("", "_ptbxl", "_cinc2017", "_mitdb")]
-RUNS = dict.fromkeys(MAIN_JOBS, 20) | {
-    **{"views": 24, "branch_training": 16, "encoders_ptbxl": 25, "aami_mitdb": 25}
-}
+OTHERS = {"views": 24, "branch_training": 16, "encoders_ptbxl": 25, "aami_mitdb": 25}
+RUNS = dict.fromkeys(MAIN_JOBS, 20) | OTHERS
 
 
 def experiments_of(name: str) -> list[Experiment]:

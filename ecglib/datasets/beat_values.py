@@ -34,11 +34,8 @@ LEAST_WIDTH_RANGE_S = 0.02
 LARGEST_DIFFERENCE = 5.0  # in root mean squares of the template
 
 WHOLE_QRS_S = (-0.12, 0.2)
-EARLY, UNLIKE, LEAST_ECTOPIC = (
-    0.85,
-    0.9,
-    3,
-)  # what makes a beat ectopic, and how many tell its shape
+EARLY, UNLIKE = 0.85, 0.9  # an ectopic beat: before that share of a long interval, so unlike
+LEAST_ECTOPIC = 3  # beats that tell the patient's ectopic shape
 
 INTERVALS = (
     *("rr_before_ratio", "rr_after_ratio", "rr_mean_ratio"),
@@ -108,15 +105,15 @@ def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
     return dict(zip(INTERVALS, values, strict=True))
 
 
+def around(values: np.ndarray, n_beats: int, statistic: str) -> np.ndarray:
+    """The median or mean of the values of the beats around each, fewer at the ends."""
+    return pd.Series(values).rolling(n_beats, center=True, min_periods=1).agg(statistic).to_numpy()
+
+
 def long_around(before_s: np.ndarray) -> np.ndarray:
     """A long interval among those of the beats around each, which is no ectopic one."""
-    return around(before_s, FAR_AROUND, "quantile", LONG)
-
-
-def around(values: np.ndarray, n_beats: int, statistic: str, *of) -> np.ndarray:
-    """A statistic of pandas, of the values of the beats around each, fewer at the ends."""
-    beats = pd.Series(values).rolling(n_beats, center=True, min_periods=1)
-    return getattr(beats, statistic)(*of).to_numpy()
+    beats = pd.Series(before_s).rolling(FAR_AROUND, center=True, min_periods=1)
+    return beats.quantile(LONG).to_numpy()
 
 
 def shapes(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[str, np.ndarray]:
