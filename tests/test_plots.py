@@ -1,5 +1,7 @@
 """What the figures show: data in the artists, ticks in s, Hz and mV, names and marks."""
 
+import itertools
+
 import matplotlib as mpl
 
 mpl.use("Agg")
@@ -286,6 +288,21 @@ def test_scores_have_a_row_a_model_and_a_colour_a_role():
     ends = sorted(tuple(s[:, 0]) for c in ax.collections for s in c.get_segments())
     assert ends == sorted(zip(table["low"], table["high"], strict=True))
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
+
+
+def test_long_names_take_nothing_from_the_scores():
+    roles = ["fusion", "ensemble", "single", "widened", "baseline"]
+    table = pd.DataFrame({"role": roles, "estimate": 0.85, "low": 0.76, "high": 0.92})
+    widths = []
+    for letters in (4, 40, 80):
+        fig = plots.scores(table.assign(name=[letters * "n", *"abcd"]))
+        fig.draw_without_rendering()
+        (ax,) = fig.axes
+        widths.append(ax.get_window_extent().width)
+        ticks = [t.get_window_extent() for t in ax.get_xticklabels()]
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(ticks))
+        assert ax.get_legend().get_window_extent().x1 < fig.bbox.x1
+    assert min(widths) > 0.8 * max(widths)
 
 
 def test_differences_show_zero_the_margin_and_the_verdict():

@@ -292,7 +292,8 @@ def scores(table: pd.DataFrame, metric: str = "macro AUROC", mark: str = "") -> 
         If a column is missing.
     """
     need(table, ("name", "role", "estimate", "low", "high"))
-    fig, ax = plt.subplots(figsize=(8, 1.3 + 0.32 * len(table)), layout="constrained")
+    size = (_beside(table["name"]), 1.3 + 0.32 * len(table))
+    fig, ax = plt.subplots(figsize=size, layout="constrained")
     _intervals(ax, table, "role", ROLES)
     ax.set_yticks(range(len(table)), table["name"])
     _estimates(ax, table, "{:.3f}")
@@ -327,15 +328,17 @@ def differences(
         If a column is missing.
     """
     need(table, ("fusion", "against", "estimate", "low", "high", "verdict"))
-    fig, ax = plt.subplots(figsize=(9.5, 1.5 + 0.36 * len(table)), layout="constrained")
-    ax.axvline(0, color="black", lw=1)
-    ax.axvline(margin, color=GREY, lw=1, ls="--")
-    _intervals(ax, table, "verdict", VERDICTS, "verdict: ")
     same = table["fusion"].eq(table["fusion"].shift())
     labels = [
         f"against {against}" if again else f"{fusion}\nagainst {against}"
         for fusion, against, again in zip(table["fusion"], table["against"], same, strict=True)
     ]
+    lines = [line for label in labels for line in label.splitlines()]
+    size = (_beside(lines), 1.5 + 0.36 * len(table))
+    fig, ax = plt.subplots(figsize=size, layout="constrained")
+    ax.axvline(0, color="black", lw=1)
+    ax.axvline(margin, color=GREY, lw=1, ls="--")
+    _intervals(ax, table, "verdict", VERDICTS, "verdict: ")
     ax.set_yticks(range(len(table)), labels)
     for at in np.flatnonzero(~same)[1:]:
         ax.axhline(at - 0.5, color=GREY, lw=0.4)
@@ -354,6 +357,11 @@ def differences(
     _forest(ax, len(table))
     add_mark(fig, mark)
     return done(fig)
+
+
+def _beside(labels) -> float:
+    """Width of a figure in inches: long labels take nothing from the axes beside them."""
+    return 6.5 + 0.085 * max(map(len, labels), default=0)
 
 
 def _intervals(ax: Axes, table: pd.DataFrame, column: str, styles: dict, before="") -> None:
