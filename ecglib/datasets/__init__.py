@@ -13,7 +13,8 @@ from ecglib.errors import DatasetError, did_you_mean
 DESCRIPTIONS = {
     "synthetic": "12 leads, 10 s, 100 Hz, five superclasses; made on the spot, needs no source",
     "mitdb": "MIT-BIH Arrhythmia Database, beats; source: its folder, or downloaded with wfdb",
-    "mitdb_rhythm": "the same, windows of 10 s by rhythm",
+    "mitdb_simulated": "the same, and rhythms made of the training patients' beats to learn from",
+    "mitdb_rhythm": "the same records, windows of 10 s by rhythm",
     "ptbxl": "PTB-XL at 100 Hz, six tasks; source: its folder, or downloaded with wfdb",
     "ptbxl_500hz": "the same at 500 Hz",
     "cinc2017": "CinC Challenge 2017, AF from one lead; source: its folder, or downloaded",
@@ -25,6 +26,7 @@ DESCRIPTIONS = {
 _MAKERS = {
     "synthetic": ("synthetic", "SyntheticSource", {}, None),
     "mitdb": ("mitdb", "MitdbSource", {}, "mitdb"),
+    "mitdb_simulated": ("mitdb", "SimulatedMitdbSource", {}, "mitdb"),
     "mitdb_rhythm": ("mitdb", "MitdbRhythmSource", {}, "mitdb"),
     "ptbxl": ("ptbxl", "ptbxl_source", {"sampling_rate_hz": 100.0}, "ptbxl"),
     "ptbxl_500hz": ("ptbxl", "ptbxl_source", {"sampling_rate_hz": 500.0}, "ptbxl_500hz"),

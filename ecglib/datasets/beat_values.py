@@ -55,6 +55,11 @@ SHAPES = tuple(
 ) + ("qrs_width_score_mlii", "qrs_width_score_v", "ectopic_share", "ectopic_distance")
 
 
+def of_beats(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> pd.DataFrame:
+    """`intervals` and `shapes` of a record, a row for each of its beats."""
+    return pd.DataFrame(intervals(beats_s) | shapes(signal_mv, beats_s, rate_hz))
+
+
 def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
     """RR intervals around each beat relative to the patient's own, and how irregular they are.
 

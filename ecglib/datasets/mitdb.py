@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ecglib.datasets import beat_values
+from ecglib.datasets import beat_values, simulated_beats
 from ecglib.datasets.contract import Problem, Record, SignalContract, Task
 from ecglib.datasets.download import download as download_files
-from ecglib.datasets.signals import STEP_MV, resample_steps
+from ecglib.datasets.signals import STEP_MV, resample_steps, to_steps
 from ecglib.datasets.wfdb_records import read_record
 from ecglib.errors import DatasetError, RecordError
 from ecglib.splits import split_by_patient
@@ -113,9 +113,12 @@ class MitdbRecords:
                 yield Problem(name, error.kind, str(error))
                 continue
             notes = wfdb.rdann(str(self.folder / name), "atr")
-            windows = self.windows(name, notes.sample / record.sampling_rate_hz, notes, steps)
-            if windows:
-                yield Record(name, steps, windows)
+            yield from self.made_of(name, notes.sample / record.sampling_rate_hz, notes, steps)
+
+    def made_of(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> Iterator[Record]:
+        """Yield what is handed over of a record; the arguments are those of `windows`."""
+        if windows := self.windows(name, times_s, notes, steps):
+            yield Record(name, steps, windows)
 
     def windows(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> list[dict]:
         """The windows of a record.
@@ -173,28 +176,66 @@ class MitdbSource(MitdbRecords):
 
     def windows(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> list[dict]:
         """One window a beat that is not too near to an edge."""
-        is_beat = np.isin(notes.symbol, list(BEATS))
-        beats_s, symbols = times_s[is_beat], np.asarray(notes.symbol)[is_beat]
-        shapes = beat_values.shapes(steps * STEP_MV, beats_s, RATE_HZ)
-        values = beat_values.intervals(beats_s) | shapes
+        beats_s, symbols = _beats(times_s, notes)
+        values = beat_values.of_beats(steps * STEP_MV, beats_s, RATE_HZ)
         windows = []
-        for i, (beat_s, symbol) in enumerate(zip(beats_s, symbols, strict=True)):
-            start = round((beat_s - BEFORE_S) * RATE_HZ)
+        for i, start in enumerate(_starts(beats_s)):
             if start < 0 or start + self.signal.n_samples > len(steps):
-                self._lost[f"{aami_class(symbol)} beats at an edge, {data_set(name)}"] += 1
+                self._lost[f"{aami_class(symbols[i])} beats at an edge, {data_set(name)}"] += 1
                 continue
-            windows.append(
-                {
-                    "patient": SAME_PERSON.get(name, name),
-                    "start": start,
-                    "length": self.signal.n_samples,
-                    "labels": [str(symbol)],
-                    "part": part(name),
-                    "part_disjoint": "train" if name in SAME_PERSON else part(name),
-                    **{column: own[i] for column, own in values.items()},
-                }
-            )
+            windows.append(self._window(name, start, symbols[i], values.iloc[i]))
         return windows
+
+    def _window(self, name: str, start: int, symbol: str, values) -> dict:
+        return {
+            "patient": SAME_PERSON.get(name, name),
+            "start": start,
+            "length": self.signal.n_samples,
+            "labels": [str(symbol)],
+            "part": part(name),
+            "part_disjoint": "train" if name in SAME_PERSON else part(name),
+            **values,
+        }
+
+
+class SimulatedMitdbSource(MitdbSource):
+    """As `MitdbSource`, and beside each training record one of rhythms made of its beats.
+
+    Of a made record, ``101_simulated`` for example, the beats in changed stretches are windows of
+    the training part (`simulated_beats`); validation and test parts are those of ``mitdb``.
+    """
+
+    name = "mitdb_simulated"
+    description = MitdbSource.description + " Training records also with simulated rhythms."
+    marks = ("simulated beats in training",)
+
+    def n_records(self) -> int:
+        """44, and one for each training record."""
+        return super().n_records() + sum(part(name) == "train" for name in DS1)
+
+    def made_of(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> Iterator[Record]:
+        """Yield the record, then what is made of it."""
+        yield from super().made_of(name, times_s, notes, steps)
+        if part(name) == "train":
+            yield from self._simulated(name, *_beats(times_s, notes), steps)
+
+    def _simulated(self, name: str, beats_s, symbols, steps) -> Iterator[Record]:
+        """The record with other rhythms, if it is regular enough for any."""
+        classes = np.array([aami_class(symbol) for symbol in symbols])
+        made = simulated_beats.simulate(steps * STEP_MV, beats_s, classes, RATE_HZ, int(name))
+        if made is None:
+            return
+        steps = to_steps(made.signal_mv)
+        values = beat_values.of_beats(steps * STEP_MV, made.beats_s, RATE_HZ)
+        starts = _starts(made.beats_s)
+        used = made.stretches & (starts >= 0) & (starts + self.signal.n_samples <= len(steps))
+        used &= (made.classes != "F") | (classes == "F") | simulated_beats.is_fusion(values)
+        symbols = np.where(made.classes == classes, symbols, made.classes)
+        windows = [
+            self._window(name, starts[i], symbols[i], values.iloc[i]) for i in np.flatnonzero(used)
+        ]
+        if windows:
+            yield Record(f"{name}_simulated", steps, windows)
 
 
 class MitdbRhythmSource(MitdbRecords):
@@ -249,6 +290,17 @@ class MitdbRhythmSource(MitdbRecords):
                 }
             )
         return windows
+
+
+def _beats(times_s: np.ndarray, notes) -> tuple[np.ndarray, np.ndarray]:
+    """Times and symbols of the annotations that are beats."""
+    is_beat = np.isin(notes.symbol, list(BEATS))
+    return times_s[is_beat], np.asarray(notes.symbol)[is_beat]
+
+
+def _starts(beats_s: np.ndarray) -> np.ndarray:
+    """The first samples of the windows around beats."""
+    return np.round((beats_s - BEFORE_S) * RATE_HZ).astype(int)
 
 
 def aami_class(symbol: str) -> str:

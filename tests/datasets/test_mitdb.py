@@ -12,6 +12,7 @@ from ecglib.datasets.mitdb import (
     DS2,
     MitdbRhythmSource,
     MitdbSource,
+    SimulatedMitdbSource,
     download,
 )
 from ecglib.datasets.writing import write_store
@@ -98,6 +99,45 @@ def test_the_values_of_a_window_are_those_of_its_beat(mitdb_store):
     )
     normal = own["labels"].str[0] == "N"
     assert own["qrs_correlation_mlii"][normal].median() > 0.95
+
+
+@pytest.fixture(scope="module")
+def simulated_store(tmp_path_factory):
+    source = SimulatedMitdbSource(shared_data("mitdb"))
+    return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
+
+
+def test_simulated_beats_only_train_and_all_else_is_as_without_them(mitdb_store, simulated_store):
+    windows = simulated_store.windows
+    made = windows["record"].str.endswith("_simulated")
+    assert set(windows["part"][made]) == set(windows["part_disjoint"][made]) == {"train"}
+    real = windows[~made].reset_index(drop=True)
+    same = [name for name in real if name != "start"]
+    assert real[same].equals(mitdb_store.windows[same])
+    for part in ("validation", "test"):
+        rows = [own.select("aami").of(part).rows for own in (simulated_store, mitdb_store)]
+        assert np.array_equal(simulated_store.read(rows[0]), mitdb_store.read(rows[1]))
+    assert simulated_store.marks == ("simulated beats in training",)
+
+
+def test_simulated_beats_are_of_many_patients_where_real_ones_are_of_few(simulated_store):
+    own = simulated_store.select("aami").of("train")
+    made = np.char.endswith(own.records.astype(str), "_simulated")
+    for name, least in (("S", 500), ("F", 50)):
+        of_class = own.y[:, simulated_store.select("aami").classes.index(name)] > 0
+        most = [
+            np.unique(own.patients[of_class & which].astype(str), return_counts=True)[1]
+            for which in (made, ~made)
+        ]
+        assert most[0].sum() > least
+        assert most[0].max() / most[0].sum() < most[1].max() / most[1].sum(), name
+
+
+def test_no_part_shares_more_than_without_simulated_beats(mitdb_store, simulated_store):
+    for column in ("part", "part_disjoint"):
+        found, real = (own.summary["leaks"][column] for own in (simulated_store, mitdb_store))
+        for kind in ("shared_patients", "identical_signals", "near_identical_records"):
+            assert found[kind]["count"] == real[kind]["count"], kind
 
 
 def test_a_missing_file_is_named(tmp_path):
