@@ -7,8 +7,9 @@ mixed with a ventricular one, which is what such beats are:
 - An *atrial premature* beat is a sinus beat before its time whose P wave looks otherwise, alone,
   after each sinus beat, in runs, or as most of the beats; a pause follows.
 - Where beats are *blocked*, sinus beats come after twice the interval.
+- In atrial *fibrillation* beats come at any time and have no P wave; none of them is premature.
 - A *fusion* beat is one in which the ventricles are excited from the atria and from a focus of
-  their own: the complex is a mixture of both.
+  their own, now and then or, where both have about one rate, often: a mixture of both complexes.
 
 These are simulations. They belong into a training part, never into one on which scores are counted.
 """
@@ -58,7 +59,9 @@ STRETCHES = {
     "runs": Stretch("S", (2, 15), (5, 15), pause=(1.0, 1.5), **PREMATURE),
     "most": Stretch("S", (3, 20), (1, 3), pause=(0.95, 1.6), **PREMATURE),
     "blocked": Stretch("N", (1, 1), (0, 4), interval=(2.0, 2.0)),
-    "fusion": Stretch("F", (1, 1), (2, 6)),
+    "fibrillation": Stretch("N", (60, 60), (0, 0), (0.7, 1.1), 0.2, p_wave=(0.0, 0.2)),
+    "fusions": Stretch("F", (1, 1), (2, 6)),
+    "fusion_runs": Stretch("F", (2, 10), (1, 4)),
 }
 
 
