@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from ecglib.datasets.simulated_beats import EARLIEST, PREMATURE, join, mixed, simulate, with_p_wave
+from ecglib.datasets.simulated_beats import (
+    EARLIEST,
+    PREMATURE,
+    STRETCHES,
+    join,
+    mixed,
+    plan,
+    simulate,
+    with_p_wave,
+)
 
 RATE_HZ = 120.0
 RR_S, N_BEATS, EVERY = 0.8, 600, 40
@@ -39,6 +48,33 @@ def record():
 @pytest.fixture(scope="module")
 def made(record):
     return simulate(*record, RATE_HZ, seed=0)
+
+
+@pytest.mark.parametrize("kind", STRETCHES)
+def test_a_stretch_is_runs_of_changed_beats_as_long_as_its_kind_says(kind):
+    """Runs counted beat by beat; the first and last of a stretch may be cut."""
+    own, n = STRETCHES[kind], 20000
+    everywhere = np.ones(n, bool)
+    beats, factors, p_waves, inside = plan(everywhere, everywhere, [kind], np.random.default_rng(0))
+    changed = beats == own.beat
+    assert set(beats[~changed]) == {""}
+    assert inside[changed].all()
+    assert np.all((p_waves[changed] >= own.p_wave[0]) & (p_waves[changed] <= own.p_wave[1]))
+    assert np.all(p_waves[~changed] == 1)
+    low, high = own.interval
+    assert factors[changed].mean() == pytest.approx((low + high) / 2, abs=0.05)
+    assert factors[changed].min() >= max(low - 4.5 * own.jitter, EARLIEST)
+    edges = np.flatnonzero(np.diff(np.r_[False, changed, False]))
+    lengths = edges[1::2] - edges[::2]
+    if own.between[0] > 0:
+        assert lengths.max() == own.changed[1]
+        gaps = edges[2::2] - edges[1:-1:2]
+        within = [
+            inside[end : end + gap].all() for end, gap in zip(edges[1::2], gaps, strict=False)
+        ]
+        assert set(gaps[within]) >= set(range(own.between[0], own.between[1] + 1))
+    if kind == "fibrillation":
+        assert np.abs(np.diff(factors[changed])).mean() > 0.15
 
 
 def test_only_sinus_beats_in_stretches_change_and_all_kinds_are_made(record, made):
