@@ -177,16 +177,16 @@ class MitdbSource(MitdbRecords):
     def windows(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> list[dict]:
         """One window a beat that is not too near to an edge."""
         beats_s, symbols = _beats(times_s, notes)
-        values = beat_values.of_beats(steps * STEP_MV, beats_s, RATE_HZ)
+        values = beat_values.of_beats(steps * STEP_MV, beats_s, RATE_HZ).to_dict("records")
         windows = []
         for i, start in enumerate(_starts(beats_s)):
             if start < 0 or start + self.signal.n_samples > len(steps):
                 self._lost[f"{aami_class(symbols[i])} beats at an edge, {data_set(name)}"] += 1
                 continue
-            windows.append(self._window(name, start, symbols[i], values.iloc[i]))
+            windows.append(self._window(name, start, symbols[i], values[i]))
         return windows
 
-    def _window(self, name: str, start: int, symbol: str, values) -> dict:
+    def _window(self, name: str, start: int, symbol: str, values: dict) -> dict:
         return {
             "patient": SAME_PERSON.get(name, name),
             "start": start,
@@ -231,9 +231,8 @@ class SimulatedMitdbSource(MitdbSource):
         used = made.stretches & (starts >= 0) & (starts + self.signal.n_samples <= len(steps))
         used &= (made.classes != "F") | (classes == "F") | simulated_beats.is_fusion(values)
         symbols = np.where(made.classes == classes, symbols, made.classes)
-        windows = [
-            self._window(name, starts[i], symbols[i], values.iloc[i]) for i in np.flatnonzero(used)
-        ]
+        rows = values.to_dict("records")
+        windows = [self._window(name, starts[i], symbols[i], rows[i]) for i in np.flatnonzero(used)]
         if windows:
             yield Record(f"{name}_simulated", steps, windows)
 
