@@ -55,9 +55,9 @@ SHAPES = tuple(
 ) + ("qrs_width_score_mlii", "qrs_width_score_v", "ectopic_share", "ectopic_distance")
 
 
-def of_beats(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> pd.DataFrame:
-    """`intervals` and `shapes` of a record, a row for each of its beats."""
-    return pd.DataFrame(intervals(beats_s) | shapes(signal_mv, beats_s, rate_hz))
+def of_beats(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[str, np.ndarray]:
+    """`intervals` and `shapes` of the beats of a record."""
+    return intervals(beats_s) | shapes(signal_mv, beats_s, rate_hz)
 
 
 def intervals(beats_s: np.ndarray) -> dict[str, np.ndarray]:
@@ -150,7 +150,7 @@ def shapes(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[s
     last two of a patient without ectopic beats.
     """
     flat = signal_mv.std(axis=0) < LEAST_MV
-    signal = band_passed(signal_mv, rate_hz)
+    signal = filtered(signal_mv, "bandpass", BAND_HZ, rate_hz)
     at = aligned(signal, np.round(beats_s * rate_hz).astype(int), rate_hz)
     values = []
     for edges_s in SPANS_S.values():
@@ -164,11 +164,21 @@ def shapes(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[s
     return dict(zip(SHAPES, [*values, *ectopic], strict=True))
 
 
-def band_passed(signal_mv: np.ndarray, rate_hz: float) -> np.ndarray:
-    """The record from 0.5 to 40 Hz, filtered forwards and backwards."""
+def filtered(signal_mv: np.ndarray, kind: str, edges_hz, rate_hz: float) -> np.ndarray:
+    """The record through a Butterworth filter of second order, forwards and backwards.
+
+    Parameters
+    ----------
+    signal_mv
+        shape (n_samples, n_leads).
+    kind, edges_hz
+        as for `scipy.signal.butter`: ``"bandpass"`` with two edges, ``"highpass"`` with one.
+    rate_hz
+        sampling rate in Hz.
+    """
     from scipy.signal import butter, sosfiltfilt  # takes half a second to import
 
-    sections = butter(2, BAND_HZ, "bandpass", fs=rate_hz, output="sos")
+    sections = butter(2, edges_hz, kind, fs=rate_hz, output="sos")
     padding = min(round(PADDING_S * rate_hz), len(signal_mv) - 1)
     return sosfiltfilt(sections, signal_mv, axis=0, padlen=padding)
 
@@ -183,12 +193,29 @@ def aligned(signal: np.ndarray, at: np.ndarray, rate_hz: float) -> np.ndarray:
     """The samples of the beats, moved to where both leads best agree with the median complex."""
     most = round(MOST_SHIFT_S * rate_hz)
     shifts = np.arange(-most, most + 1)
+    low, high = (round(edge * rate_hz) for edge in SPANS_S["qrs"])
     for _ in range(ALIGNED_TIMES):
-        template = np.median(cut(signal, at, SPANS_S["qrs"], rate_hz), axis=0, keepdims=True)
-        moved = (cut(signal, at + shift, SPANS_S["qrs"], rate_hz) for shift in shifts)
-        agreement = [compared(own, template)[0].sum(axis=1) for own in moved]
-        at = at + shifts[np.argmax(agreement, axis=0)]
+        template = np.median(cut(signal, at, SPANS_S["qrs"], rate_hz), axis=0)
+        wide = at[:, None] + np.arange(low - most, high + most)
+        wide = signal[np.clip(wide, 0, len(signal) - 1)]
+        agreement = [correlations(*lead) for lead in zip(wide.T, template.T, strict=True)]
+        at = at + shifts[np.argmax(np.sum(agreement, axis=0), axis=0)]
     return at
+
+
+def correlations(wide: np.ndarray, template: np.ndarray) -> np.ndarray:
+    """Of a template (n_steps,) with each stretch as long in (n_steps + n_shifts - 1, n_beats)."""
+    n, n_shifts = len(template), len(wide) - len(template) + 1
+    template = template - template.mean()
+
+    def means(weights, values):
+        shifted = [np.pad(weights, (at, n_shifts - 1 - at)) for at in range(n_shifts)]
+        return np.stack(shifted) @ values / n
+
+    even = np.ones(n)
+    rms = np.sqrt(np.maximum(means(even, wide**2) - means(even, wide) ** 2, 0.0))
+    usual = np.sqrt(np.mean(template**2))
+    return means(template, wide) / np.maximum(rms * usual, LEAST_MV**2)
 
 
 def templates(own: np.ndarray) -> np.ndarray:

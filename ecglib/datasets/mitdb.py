@@ -177,19 +177,19 @@ class MitdbSource(MitdbRecords):
     def windows(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> list[dict]:
         """One window a beat that is not too near to an edge."""
         beats_s, symbols = _beats(times_s, notes)
-        values = beat_values.of_beats(steps * STEP_MV, beats_s, RATE_HZ).to_dict("records")
+        rows = _rows(beat_values.of_beats(steps * STEP_MV, beats_s, RATE_HZ))
         windows = []
         for i, start in enumerate(_starts(beats_s)):
             if start < 0 or start + self.signal.n_samples > len(steps):
                 self._lost[f"{aami_class(symbols[i])} beats at an edge, {data_set(name)}"] += 1
                 continue
-            windows.append(self._window(name, start, symbols[i], values[i]))
+            windows.append(self._window(name, start, symbols[i], rows[i]))
         return windows
 
     def _window(self, name: str, start: int, symbol: str, values: dict) -> dict:
         return {
             "patient": SAME_PERSON.get(name, name),
-            "start": start,
+            "start": int(start),
             "length": self.signal.n_samples,
             "labels": [str(symbol)],
             "part": part(name),
@@ -231,7 +231,7 @@ class SimulatedMitdbSource(MitdbSource):
         used = made.stretches & (starts >= 0) & (starts + self.signal.n_samples <= len(steps))
         used &= (made.classes != "F") | (classes == "F") | simulated_beats.is_fusion(values)
         symbols = np.where(made.classes == classes, symbols, made.classes)
-        rows = values.to_dict("records")
+        rows = _rows(values)
         windows = [self._window(name, starts[i], symbols[i], rows[i]) for i in np.flatnonzero(used)]
         if windows:
             yield Record(f"{name}_simulated", steps, windows)
@@ -300,6 +300,12 @@ def _beats(times_s: np.ndarray, notes) -> tuple[np.ndarray, np.ndarray]:
 def _starts(beats_s: np.ndarray) -> np.ndarray:
     """The first samples of the windows around beats."""
     return np.round((beats_s - BEFORE_S) * RATE_HZ).astype(int)
+
+
+def _rows(values: dict[str, np.ndarray]) -> list[dict]:
+    """The values of each beat by name."""
+    columns = (own.tolist() for own in values.values())
+    return [dict(zip(values, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def aami_class(symbol: str) -> str:

@@ -17,16 +17,17 @@ These are simulations. They belong into a training part, never into one on which
 import dataclasses
 
 import numpy as np
-import pandas as pd
 
-HIGH_PASS_HZ, PADDING_S = 0.5, 3.0
+from ecglib.datasets.beat_values import AROUND, around, filtered
+
+HIGH_PASS_HZ = 0.5  # so that pieces of the record fit to each other
 BEGINS_S, BEGINS_SHARE = 0.26, 0.35  # the P wave begins before the beat; of the interval before
 P_ENDS_S = 0.06  # before the beat
 QRS_S, RAMP_S = (-0.14, 0.5), 0.04  # what is mixed of a fusion beat, and how softly it begins
 REST_S = 0.15  # before the P wave, of which a longer pause is made
 
 STRETCH, APART = (15, 60), (5, 30)  # beats of a stretch and between two
-AROUND, REGULAR = 41, 0.15  # an interval is regular if that near to the median around
+REGULAR = 0.15  # an interval is regular if that near to the median around
 LEAST_REGULAR = 0.5  # share of regular beats in a record: in atrial fibrillation none is premature
 LEAST_VENTRICULAR = 5
 EARLIEST = 0.4  # of the usual interval
@@ -105,7 +106,7 @@ def simulate(
     if not kinds:
         return None
     rng = np.random.default_rng(seed)
-    signal = high_passed(signal_mv, rate_hz)
+    signal = filtered(signal_mv, "highpass", HIGH_PASS_HZ, rate_hz)
     beats, factors, p_waves, stretches = plan(sinus, regular, kinds, rng)
     beats = np.where(beats == "", classes, beats)
     pieces, at = cut(signal, beats_s, rate_hz)
@@ -124,9 +125,8 @@ def sinus_beats(beats_s: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, n
     """Which beats are N between N, and before which the interval is near to the median around."""
     sinus = classes == "N"
     before = np.diff(beats_s, prepend=np.nan)
-    usual = pd.Series(before).rolling(AROUND, center=True, min_periods=1).median().to_numpy()
     between = sinus & np.append(sinus[1:], False) & np.append(False, sinus[:-1])
-    return between, np.abs(before / usual - 1) < REGULAR
+    return between, np.abs(before / around(before, AROUND, "median") - 1) < REGULAR
 
 
 def plan(sinus: np.ndarray, regular: np.ndarray, kinds: list[str], rng: np.random.Generator):
@@ -163,22 +163,14 @@ def plan(sinus: np.ndarray, regular: np.ndarray, kinds: list[str], rng: np.rando
     return beats, factors, p_waves, stretches
 
 
-def is_fusion(values: pd.DataFrame) -> np.ndarray:
+def is_fusion(values: dict[str, np.ndarray]) -> np.ndarray:
     """Which beats stand between the patient's usual and ectopic ones (`beat_values.shapes`).
 
     Of the mixed ones some are much like either, or like another ectopic beat.
     """
-    between = values["ectopic_share"].between(*ON_THE_WAY, inclusive="neither")
-    return (between & (values["ectopic_distance"] < MOST_ASIDE)).to_numpy()
-
-
-def high_passed(signal_mv: np.ndarray, rate_hz: float) -> np.ndarray:
-    """The record above 0.5 Hz, so that its pieces fit to each other."""
-    from scipy.signal import butter, sosfiltfilt  # takes half a second to import
-
-    sections = butter(2, HIGH_PASS_HZ, "highpass", fs=rate_hz, output="sos")
-    padding = min(round(PADDING_S * rate_hz), len(signal_mv) - 1)
-    return sosfiltfilt(sections, signal_mv, axis=0, padlen=padding)
+    low, high = ON_THE_WAY
+    share, distance = values["ectopic_share"], values["ectopic_distance"]
+    return (low < share) & (share < high) & (distance < MOST_ASIDE)
 
 
 def cut(signal: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> tuple[list, np.ndarray]:
@@ -187,7 +179,7 @@ def cut(signal: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> tuple[list, 
     starts_s = beats_s - np.minimum(BEGINS_S, BEGINS_SHARE * before)
     starts = np.round(starts_s * rate_hz).astype(int)
     starts[0] = 0
-    pieces = np.split(signal.copy(), starts[1:])
+    pieces = np.split(signal, starts[1:])
     return pieces, np.round(beats_s * rate_hz).astype(int) - starts
 
 
@@ -227,7 +219,8 @@ def join(
     it. A gap is filled with the rest before the next P wave, to and fro.
     """
     starts = np.round(beats_s * rate_hz).astype(int) - at
-    signal = np.zeros((max(s + len(p) for s, p in zip(starts, pieces, strict=True)), 2))
+    n_samples = max(s + len(p) for s, p in zip(starts, pieces, strict=True))
+    signal = np.zeros((n_samples, pieces[0].shape[1]))
     end, rest = 0, round(REST_S * rate_hz)
     for start, piece in zip(starts, pieces, strict=True):
         if start > end > 0:
