@@ -14,6 +14,7 @@ hold there.
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import sliding_window_view
 
 SO_FAR, LAST = 200, 10  # beats before that tell the usual and the mean interval
 AROUND = 41  # beats, this one in their middle, that tell the interval around it
@@ -26,14 +27,15 @@ STRETCHES = {"near": 21, "far": 61}  # beats in which the irregular ones are cou
 BAND_HZ = (0.5, 40.0)
 PADDING_S = 3.0
 SPANS_S = {"qrs": (-0.1, 0.12), "p": (-0.25, -0.06)}  # from the beat
-BROAD_S = (-0.16, 0.21)
+LEVEL_S = (-0.16, 0.21)
+WHOLE_QRS_S = (-0.12, 0.2)
+STRETCH_S = (-0.25, 0.21)  # holds all these
 MOST_SHIFT_S, ALIGNED_TIMES = 0.033, 2
 BLOCK, ASIDE = 50, 75  # beats that share a template, and beats on each side that also make it
 LEAST_MV = 0.001
 LEAST_WIDTH_RANGE_S = 0.02
 LARGEST_DIFFERENCE = 5.0  # in root mean squares of the template
 
-WHOLE_QRS_S = (-0.12, 0.2)
 EARLY, UNLIKE = 0.85, 0.9  # an ectopic beat: before that share of a long interval, so unlike
 LEAST_ECTOPIC = 3  # beats that tell the patient's ectopic shape
 
@@ -149,17 +151,24 @@ def shapes(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[s
     Column of `SHAPES` -> array of shape (n_beats,); of a lead that is flat all are NaN, and the
     last two of a patient without ectopic beats.
     """
-    flat = signal_mv.std(axis=0) < LEAST_MV
-    signal = filtered(signal_mv, "bandpass", BAND_HZ, rate_hz)
+    signal = np.ascontiguousarray(filtered(signal_mv, "bandpass", BAND_HZ, rate_hz).T)
+    flat = np.ascontiguousarray(signal_mv.T).std(axis=1) < LEAST_MV
     at = aligned(signal, np.round(beats_s * rate_hz).astype(int), rate_hz)
+    stretch = cut(signal, at, STRETCH_S, rate_hz)
+    usual = templates(stretch)
+
+    def part(of, edges_s):
+        low, high = (round((edge - STRETCH_S[0]) * rate_hz) for edge in edges_s)
+        return of[:, low:high]
+
     values = []
     for edges_s in SPANS_S.values():
-        own = cut(signal, at, edges_s, rate_hz)
-        values += compared(own, templates(own))
-    values.append(width_scores(signal, at, rate_hz))
-    values = np.where(flat, np.nan, np.stack(values)).transpose(0, 2, 1).reshape(-1, len(at))
+        values += compared(part(stretch, edges_s), part(usual, edges_s))
+    qrs, around_qrs = part(stretch, SPANS_S["qrs"]), part(stretch, LEVEL_S)
+    values.append(width_scores(qrs, around_qrs, rate_hz))
+    values = np.where(flat[:, None], np.nan, np.stack(values)).reshape(-1, len(at))
     before = np.diff(beats_s, prepend=np.nan)
-    own = cut(signal[:, ~flat], at, WHOLE_QRS_S, rate_hz)
+    own = part(stretch, WHOLE_QRS_S)[~flat]
     ectopic = ectopic_shares(own, before / long_around(before) < EARLY)
     return dict(zip(SHAPES, [*values, *ectopic], strict=True))
 
@@ -184,22 +193,40 @@ def filtered(signal_mv: np.ndarray, kind: str, edges_hz, rate_hz: float) -> np.n
 
 
 def cut(signal: np.ndarray, at: np.ndarray, edges_s: tuple, rate_hz: float) -> np.ndarray:
-    """A stretch around each beat: (n_beats, n_steps, n_leads); the ends of the record are held."""
+    """A stretch around each beat: (n_leads, n_steps, n_beats); the ends of the record are held.
+
+    Beats lie side by side in memory, so that what is done with every beat is done with long rows.
+
+    Parameters
+    ----------
+    signal
+        shape (n_leads, n_samples).
+    at
+        sample of each beat.
+    edges_s
+        where the stretch begins and ends, in s from the beat.
+    rate_hz
+        sampling rate in Hz.
+    """
     low, high = (round(edge * rate_hz) for edge in edges_s)
-    return signal[np.clip(at[:, None] + np.arange(low, high), 0, len(signal) - 1)]
+    times = at + np.arange(low, high)[:, None]
+    return np.take(signal, np.clip(times, 0, signal.shape[1] - 1), axis=1)
 
 
 def aligned(signal: np.ndarray, at: np.ndarray, rate_hz: float) -> np.ndarray:
-    """The samples of the beats, moved to where both leads best agree with the median complex."""
+    """The samples of the beats, moved to where all leads best agree with the median complex.
+
+    `signal` has shape (n_leads, n_samples), `at` (n_beats,).
+    """
     most = round(MOST_SHIFT_S * rate_hz)
     shifts = np.arange(-most, most + 1)
-    low, high = (round(edge * rate_hz) for edge in SPANS_S["qrs"])
+    low, high = SPANS_S["qrs"]
+    edges_s = (low - most / rate_hz, high + most / rate_hz)
     for _ in range(ALIGNED_TIMES):
-        template = np.median(cut(signal, at, SPANS_S["qrs"], rate_hz), axis=0)
-        wide = at[:, None] + np.arange(low - most, high + most)
-        wide = signal[np.clip(wide, 0, len(signal) - 1)]
-        agreement = [correlations(*lead) for lead in zip(wide.T, template.T, strict=True)]
-        at = at + shifts[np.argmax(np.sum(agreement, axis=0), axis=0)]
+        wide = cut(signal, at, edges_s, rate_hz)
+        template = median(wide[:, most : wide.shape[1] - most])
+        agreement = sum(correlations(*lead) for lead in zip(wide, template, strict=True))
+        at = at + shifts[np.argmax(agreement, axis=0)]
     return at
 
 
@@ -209,8 +236,8 @@ def correlations(wide: np.ndarray, template: np.ndarray) -> np.ndarray:
     template = template - template.mean()
 
     def means(weights, values):
-        shifted = [np.pad(weights, (at, n_shifts - 1 - at)) for at in range(n_shifts)]
-        return np.stack(shifted) @ values / n
+        shifted = sliding_window_view(np.pad(weights, n_shifts - 1), len(wide))[::-1]
+        return shifted @ values / n
 
     even = np.ones(n)
     rms = np.sqrt(np.maximum(means(even, wide**2) - means(even, wide) ** 2, 0.0))
@@ -218,17 +245,24 @@ def correlations(wide: np.ndarray, template: np.ndarray) -> np.ndarray:
     return means(template, wide) / np.maximum(rms * usual, LEAST_MV**2)
 
 
+def median(values: np.ndarray) -> np.ndarray:
+    """The median over the last axis: NumPy sorts six times as fast as it selects."""
+    ordered = np.sort(values, axis=-1)
+    n = values.shape[-1]
+    return ordered[..., (n - 1) // 2 : n // 2 + 1].mean(axis=-1)
+
+
 def templates(own: np.ndarray) -> np.ndarray:
     """The median of the beats around each: of its block of 50, and 75 on each side of that."""
     blocks = np.empty_like(own)
-    for start in range(0, len(own), BLOCK):
-        stretch = own[max(0, start - ASIDE) : start + BLOCK + ASIDE]
-        blocks[start : start + BLOCK] = np.median(stretch, axis=0)
+    for start in range(0, own.shape[-1], BLOCK):
+        stretch = own[..., max(0, start - ASIDE) : start + BLOCK + ASIDE]
+        blocks[..., start : start + BLOCK] = median(stretch)[..., None]
     return blocks
 
 
 def compared(own: np.ndarray, template: np.ndarray) -> list[np.ndarray]:
-    """Correlation, ratio of root mean squares and relative difference, each (n_beats, n_leads)."""
+    """Correlation, ratio of root mean squares and relative difference, each (n_leads, n_beats)."""
     own = own - own.mean(axis=1, keepdims=True)
     template = template - template.mean(axis=1, keepdims=True)
     rms, usual = (np.sqrt(np.mean(x**2, axis=1)) for x in (own, template))
@@ -238,13 +272,16 @@ def compared(own: np.ndarray, template: np.ndarray) -> list[np.ndarray]:
     return [correlation, ratio, np.minimum(difference / (usual + LEAST_MV), LARGEST_DIFFERENCE)]
 
 
-def width_scores(signal: np.ndarray, at: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Area over peak of each QRS complex relative to the record's: (n_beats, n_leads)."""
-    level = np.median(cut(signal, at, BROAD_S, rate_hz), axis=1, keepdims=True)
-    size = np.abs(cut(signal, at, SPANS_S["qrs"], rate_hz) - level)
+def width_scores(qrs: np.ndarray, around_qrs: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Area over peak of each QRS complex relative to the record's: (n_leads, n_beats).
+
+    Area and peak are those above or below the median of what is around the complex.
+    """
+    level = median(around_qrs.swapaxes(1, 2))
+    size = np.abs(qrs - level[:, None])
     width_s = size.sum(axis=1) / rate_hz / (size.max(axis=1) + LEAST_MV)
-    low, median, high = np.quantile(width_s, (0.25, 0.5, 0.75), axis=0)
-    score = (width_s - median) / (high - low + LEAST_WIDTH_RANGE_S)
+    low, middle, high = np.quantile(width_s, (0.25, 0.5, 0.75), axis=1)[..., None]
+    score = (width_s - middle) / (high - low + LEAST_WIDTH_RANGE_S)
     return np.clip(score, -LARGEST_SCORE, LARGEST_SCORE)
 
 
@@ -258,7 +295,7 @@ def ectopic_shares(own: np.ndarray, early: np.ndarray) -> tuple[np.ndarray, np.n
     Parameters
     ----------
     own
-        complexes of shape (n_beats, n_steps, n_leads), in mV.
+        complexes of shape (n_leads, n_steps, n_beats), in mV.
     early
         which beats come early, shape (n_beats,).
 
@@ -267,15 +304,15 @@ def ectopic_shares(own: np.ndarray, early: np.ndarray) -> tuple[np.ndarray, np.n
     The share of the way, -1 to 2, and the distance from it over its length, at most 3; both NaN
     where fewer than three beats are ectopic.
     """
-    own = own - own.mean(axis=1, keepdims=True)
-    usual, own = (x.reshape(len(own), -1) for x in (templates(own), own))
+    own = (own - own.mean(axis=1, keepdims=True)).reshape(-1, len(early))
+    usual = templates(own)
     difference = own - usual
-    size = np.linalg.norm(difference, axis=1) / (np.linalg.norm(usual, axis=1) + LEAST_MV)
+    size = np.linalg.norm(difference, axis=0) / (np.linalg.norm(usual, axis=0) + LEAST_MV)
     ectopic = early & (size > UNLIKE)
     if ectopic.sum() < LEAST_ECTOPIC:
-        return (np.full(len(own), np.nan),) * 2
-    way = np.median(difference[ectopic], axis=0)
+        return (np.full(len(early), np.nan),) * 2
+    way = median(difference[:, ectopic])
     length = np.linalg.norm(way) + LEAST_MV
-    share = difference @ way / length**2
-    distance = np.linalg.norm(difference - share[:, None] * way, axis=1) / length
+    share = way @ difference / length**2
+    distance = np.linalg.norm(difference - way[:, None] * share, axis=0) / length
     return np.clip(share, -1.0, 2.0), np.minimum(distance, LARGEST_RATIO)

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import operator
 import shutil
 import time
 from collections.abc import Sequence
@@ -113,7 +114,9 @@ class _Writer:
         self.signatures = Signatures(folder / SIGNATURES)
         self.n_records = self.n_windows = 0
         self._columns = needed_columns(source)
-        self._content = hashlib.blake2b(digest_size=8)
+        self._schema = schema(source)
+        self._blank = dict.fromkeys(self._schema.names)
+        self._content = {name: hashlib.blake2b() for name in self._schema.names}
         self._block, self._n_values = [], 0
 
     def __enter__(self):
@@ -121,7 +124,7 @@ class _Writer:
         self._signals = SignalWriter(
             self.folder / "signals.npy", len(self.source.signal.leads)
         ).__enter__()
-        self._table = pq.ParquetWriter(self.folder / "windows.parquet", schema(self.source))
+        self._table = pq.ParquetWriter(self.folder / "windows.parquet", self._schema)
         return self
 
     def __exit__(self, error_type, *rest):
@@ -152,10 +155,9 @@ class _Writer:
                 f"Source {source.name!r} gave no window: {why} were left out. See KINDS in "
                 f"ecglib.datasets.notes; prepare with strict to stop at the first of them."
             )
-        self._content.update(json.dumps(_plain(source.tasks), sort_keys=True).encode())
         return {
             "name": source.name,
-            "fingerprint": self._content.hexdigest(),
+            "fingerprint": self._fingerprint(),
             "synthetic": source.synthetic,
             "description": source.description,
             "citation": source.citation,
@@ -216,32 +218,47 @@ class _Writer:
         record.steps = np.rint(fill_gaps(gaps)).astype(np.int16)
         return bool(record.windows)
 
-    def _append(self, record: Record) -> list[dict]:
-        """Write the samples of a record; its rows of the window table."""
+    def _append(self, record: Record) -> list[tuple]:
+        """Write the samples of a record; its rows of the window table, in the order of columns."""
         steps = record.steps
         past = max(w["start"] + w["length"] for w in record.windows) - len(steps)
         if past > 0:
             steps = np.pad(steps, ((0, past), (0, 0)))
         offset = self._signals.append(steps)
-        rows = []
+        rows, ordered = [], operator.itemgetter(*self._schema.names)
         for window in record.windows:
             start, stop = window["start"], window["start"] + window["length"]
-            row = {"record": record.name, "n_measured": window["length"], **window}
-            row["start"] = offset + start
+            row = {**self._blank, "n_measured": window["length"], **window}
+            row["record"], row["start"] = record.name, offset + start
             row["signal_hash"] = signal_hash(steps[start:stop])
-            rows.append(row)
+            rows.append(ordered(row))
         return rows
 
-    def _write_rows(self, rows: list[dict]) -> None:
-        columns = [[row.get(name) for row in rows] for name in self._table.schema.names]
-        arrays = [
-            pa.array(values, field.type)
-            for values, field in zip(columns, self._table.schema, strict=True)
-        ]
-        self._table.write_table(pa.Table.from_arrays(arrays, schema=self._table.schema))
+    def _write_rows(self, rows: list[tuple]) -> None:
+        columns = []
+        for field, values in zip(self._schema, zip(*rows, strict=True), strict=True):
+            columns.append(pa.array(values, field.type))
+            self._content[field.name].update(_content(values, columns[-1]))
+        self._table.write_table(pa.Table.from_arrays(columns, schema=self._schema))
         self.n_windows += len(rows)
-        values = json.dumps(list(zip(*columns, strict=True)), default=float)
-        self._content.update(f"{values[1:-1]}, ".encode())  # as if there were one block only
+
+    def _fingerprint(self) -> str:
+        """Hash of the window table, which holds a hash of each window's samples, and of the tasks.
+
+        It does not depend on the blocks in which the table was written.
+        """
+        columns = {name: content.hexdigest() for name, content in self._content.items()}
+        content = json.dumps([columns, _plain(self.source.tasks)], sort_keys=True)
+        return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+
+
+def _content(values: list, column: pa.Array) -> bytes:
+    """What is hashed of a piece of a column: numbers as they are, everything else in words."""
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
+        numbers = column.cast("double").to_numpy(zero_copy_only=False)
+        return np.where(np.isnan(numbers), np.nan, numbers).astype("<f8").tobytes()
+    return f"{json.dumps(values, default=float)[1:-1]}, ".encode()
 
 
 def _length(given: Record | Problem) -> int | None:

@@ -114,7 +114,7 @@ def test_a_broad_beat_and_one_without_p_wave_stand_out_in_both_leads(made):
 def test_a_beat_that_is_marked_late_is_moved_back(made):
     signal, beats_s = made
     at = np.round(beats_s * RATE_HZ).astype(int)
-    moved = aligned(signal, at, RATE_HZ) - at
+    moved = aligned(signal.T, at, RATE_HZ) - at
     assert moved[LATE] == -3
     assert np.abs(np.delete(moved, [BROAD, LATE])).max() <= 1
 
@@ -127,21 +127,21 @@ def test_the_gain_of_a_lead_changes_nothing(made):
 
 
 def test_the_template_is_the_median_of_the_beats_around():
-    own = np.random.default_rng(0).normal(size=(400, 5, 2))
+    own = np.random.default_rng(0).normal(size=(2, 5, 400))
     found = templates(own)
-    assert np.array_equal(found[10], np.median(own[:125], axis=0))
-    assert np.array_equal(found[249], np.median(own[125:325], axis=0))
-    assert np.array_equal(found[399], np.median(own[275:], axis=0))
+    assert np.array_equal(found[..., 10], np.median(own[..., :125], axis=-1))
+    assert np.array_equal(found[..., 249], np.median(own[..., 125:325], axis=-1))
+    assert np.array_equal(found[..., 399], np.median(own[..., 275:], axis=-1))
 
 
 def test_beats_are_compared_as_numpy_compares_them():
-    own, template = np.random.default_rng(0).normal(size=(2, 7, 40, 2))
+    own, template = np.random.default_rng(0).normal(size=(2, 2, 40, 7))
     correlation, ratio, difference = compared(own, template)
     for beat in range(7):
-        a, b = own[beat, :, 1], template[beat, :, 1]
-        assert correlation[beat, 1] == pytest.approx(np.corrcoef(a, b)[0, 1])
-        assert ratio[beat, 1] == pytest.approx(a.std() / b.std(), rel=0.01)
-        assert difference[beat, 1] == pytest.approx((a - b).std() / b.std(), rel=0.01)
+        a, b = own[1, :, beat], template[1, :, beat]
+        assert correlation[1, beat] == pytest.approx(np.corrcoef(a, b)[0, 1])
+        assert ratio[1, beat] == pytest.approx(a.std() / b.std(), rel=0.01)
+        assert difference[1, beat] == pytest.approx((a - b).std() / b.std(), rel=0.01)
 
 
 def test_a_lead_that_is_flat_has_no_shape(made):
@@ -157,11 +157,11 @@ def test_a_fusion_beat_is_on_the_way_to_the_ectopic_one():
     """Made of two shapes at right angles and a third that is neither."""
     n_beats, n_steps = 60, 40
     made = np.random.default_rng(0).normal(size=(n_steps, 3))
-    usual, ectopic, other = np.linalg.qr(made - made.mean(axis=0))[0].T[:, :, None]
+    usual, ectopic, other = np.linalg.qr(made - made.mean(axis=0))[0].T[:, None, :, None]
     shares = np.zeros(n_beats)
     shares[[5, 15, 25, 35]], shares[45] = 1.0, 0.4
-    own = (1 - shares)[:, None, None] * usual + shares[:, None, None] * ectopic
-    own[50] += 0.5 * other
+    own = (1 - shares) * usual + shares * ectopic
+    own[..., 50] += 0.5 * other[..., 0]
     found, beside = ectopic_shares(own, shares == 1)
     assert found[:50] == pytest.approx(shares[:50], abs=0.01)
     assert beside[:50] == pytest.approx(0, abs=0.01)

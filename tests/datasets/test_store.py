@@ -59,6 +59,25 @@ def test_prepared_once_and_same_content_same_fingerprint(tmp_path):
     assert changed.fingerprint != first.fingerprint
 
 
+def test_the_fingerprint_is_of_the_values_not_of_how_a_source_holds_them(tmp_path):
+    """Whole numbers and ages of Python or of NumPy, a missing age of either sign."""
+    found = set()
+    for place, (whole, real, nan) in enumerate(
+        [(int, float, np.nan), (np.int64, np.float64, -np.nan), (np.int32, int, np.nan)]
+    ):
+        source = small_source()
+        records = list(source.records())
+        for record in records:
+            for window in record.windows:
+                window["start"], window["age"] = whole(window["start"]), real(40)
+        records[7].windows[0]["age"] = nan
+        source.records = lambda records=records: iter(records)
+        found.add(write_store(source, tmp_path / str(place), progress=False).fingerprint)
+    assert len(found) == 1
+    records[7].windows[0]["age"] = 41
+    assert write_store(source, tmp_path / "other", progress=False).fingerprint not in found
+
+
 def test_a_preparation_that_breaks_off_leaves_nothing(tmp_path):
     source = small_source()
     whole = source.records
