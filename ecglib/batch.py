@@ -1,216 +1,29 @@
 """Many runs with papermill: check everything, run what is missing, compare, report.
 
-A batch file (YAML) says which notebook runs over which parameters::
-
-    notebook: ../03_train.ipynb      # paths are relative to the batch file
-    compare: ../04_compare.ipynb
-    dataset: synthetic
-    parameters: {task: superdiagnostic, epochs: 15}
-    grid:                            # every combination of one entry of each axis
-      model:                         # an entry is a dict of parameters ...
-        - {branches: {time: cnn}, fusion: none}
-        - {branches: {time: cnn, frequency: cnn}, fusion: early_concat}
-      seed: [0, 1]                   # ... or a value of the parameter that names the axis
-    ensembles_of_best_branch: [2]    # the one control: members of each ensemble
-    widened_best_branch: true        # the other: one model with as many parameters as a fusion
-
-The controls are made of the single branch that scores best on the validation part, and run last.
-There is one widened model for all fusions of about one size (`ecglib.experiment.SAME_SIZE`), as
-large as the largest of them: one a fusion would double the batch, and ways of joining the same
-branches differ little in size. None is made for fusions about as large as the branch itself.
+A batch is what its file says (`ecglib.batch_file`); `ecglib.notebooks` executes its notebooks.
 """
 
-import ast
 import contextlib
 import dataclasses
-import itertools
+import hashlib
 import json
 import os
-import signal
-import subprocess
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import yaml
 from tqdm.auto import tqdm
 
 from ecglib import folders, runs
+from ecglib.batch_file import BatchFile
 from ecglib.datasets.store import Dataset
-from ecglib.errors import BatchError, did_you_mean
+from ecglib.errors import BatchError
 from ecglib.experiment import SAME_SIZE, Experiment
+from ecglib.notebooks import Processes, check_parameters, execute
 
-KEYS = {
-    *("notebook", "compare", "dataset", "parameters", "grid"),
-    *("ensembles_of_best_branch", "widened_best_branch"),
-}
-NEEDED = {"notebook", "compare", "dataset", "grid"}
 WORK = ".work"
 FAILED = "failed"
-# Jupyter chooses the ports of a kernel before the kernel takes them. Where several start at a time
-# one may find them taken, before a cell was executed (papermill issue 511): it is started again.
-NOT_STARTED, MOST_STARTS = "Kernel died before replying to kernel_info", 3
 MOST_JOBS = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class BatchFile:
-    """A batch file, read and checked; see the module for its form."""
-
-    path: Path
-    notebook: Path
-    compare: Path
-    dataset: str
-    parameters: dict
-    grid: dict
-    ensembles: list
-    widened: bool
-
-    @classmethod
-    def read(cls, path: str | Path, **override) -> "BatchFile":
-        """Read a batch file; `override` replaces common parameters.
-
-        Raises
-        ------
-        BatchError
-            the file is missing, is no YAML mapping or has an unknown key.
-        """
-        path = Path(path)
-        try:
-            values = yaml.safe_load(path.read_text())
-        except (OSError, yaml.YAMLError) as error:
-            raise BatchError(f"The batch file {path} cannot be read: {error}") from None
-        if not isinstance(values, dict):
-            raise BatchError(f"The batch file {path} is no mapping; expected {sorted(KEYS)}.")
-        if unknown := set(values) - KEYS:
-            raise BatchError(
-                f"{path} has the unknown keys {sorted(unknown)}; known: {sorted(KEYS)}."
-            )
-        if missing := NEEDED - set(values):
-            raise BatchError(f"{path} lacks {sorted(missing)}.")
-        parameters = values.get("parameters", {})
-        ensembles = values.get("ensembles_of_best_branch", [])
-        widened = values.get("widened_best_branch", False)
-        _check_types(path, parameters, values["grid"], ensembles, widened)
-        return cls(
-            path=path,
-            notebook=_notebook(path, values["notebook"]),
-            compare=_notebook(path, values["compare"]),
-            dataset=values["dataset"],
-            parameters=parameters | override,
-            grid=values["grid"],
-            ensembles=ensembles,
-            widened=widened,
-        )
-
-    def combinations(self) -> list[dict]:
-        """The parameters of each run of the grid."""
-        axes = [
-            [entry if isinstance(entry, dict) else {name: entry} for entry in entries]
-            for name, entries in self.grid.items()
-        ]
-        return [
-            dict(item for values in (self.parameters, *entries) for item in values.items())
-            for entries in itertools.product(*axes)
-        ]
-
-
-def named_values(pairs: list[str], option: str = "--set") -> dict:
-    """What options of the form NAME=VALUE say; the values are YAML.
-
-    Raises
-    ------
-    BatchError
-        a pair has no ``=``.
-    """
-    values = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise BatchError(f"{option} {pair}: expected NAME=VALUE.")
-        values[name] = yaml.safe_load(value)
-    return values
-
-
-def _check_types(path: Path, parameters, grid, ensembles, widened) -> None:
-    if not isinstance(parameters, dict):
-        raise BatchError(f"{path}: parameters must map names to values, found {parameters!r}.")
-    lists = isinstance(grid, dict) and all(
-        isinstance(axis, list) and axis for axis in grid.values()
-    )
-    if not grid or not lists:
-        raise BatchError(
-            f"{path}: grid must map each axis to a list of values or of dicts of parameters, as in "
-            f"`seed: [0, 1]`; found {grid!r}."
-        )
-    if not isinstance(ensembles, list) or not all(isinstance(n, int) and n > 1 for n in ensembles):
-        raise BatchError(
-            f"{path}: ensembles_of_best_branch must list numbers of members above 1, as in [3]; "
-            f"found {ensembles!r}."
-        )
-    if not isinstance(widened, bool):
-        raise BatchError(f"{path}: widened_best_branch must be true or false, found {widened!r}.")
-
-
-def check_parameters(notebook: Path, parameters: dict) -> dict:
-    """Hold parameters against a notebook, which papermill does not do.
-
-    Parameters
-    ----------
-    notebook
-        the notebook, with a cell tagged ``parameters``.
-    parameters
-        what is to be given to it.
-
-    Returns
-    -------
-    The notebook's parameters with their defaults, those given replaced.
-
-    Raises
-    ------
-    BatchError
-        a name that the notebook does not know, or a value of another type than its
-        default's.
-    """
-    defaults = notebook_defaults(notebook)
-    for name, value in parameters.items():
-        if name not in defaults:
-            hint = did_you_mean(name, defaults)
-            raise BatchError(
-                f"{notebook.name} has no parameter {name!r}; it has {sorted(defaults)}.{hint}"
-            )
-        wanted, given = type(defaults[name]), type(value)
-        if given is not wanted and not (wanted is float and given is int):
-            raise BatchError(
-                f"Parameter {name}={value!r} of {notebook.name} is {given.__name__}, expected "
-                f"{wanted.__name__} as in its default {defaults[name]!r}."
-            )
-    return defaults | parameters
-
-
-def notebook_defaults(notebook: Path) -> dict:
-    """The parameters of a notebook with their default values.
-
-    Raises
-    ------
-    BatchError
-        there is no parameters cell, or a default is no plain literal.
-    """
-    cells = json.loads(notebook.read_text())["cells"]
-    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
-    if len(tagged) != 1:
-        raise BatchError(f"{notebook} has {len(tagged)} cells tagged 'parameters', expected one.")
-    defaults = {}
-    for statement in ast.parse("".join(tagged[0]["source"])).body:
-        try:
-            defaults[statement.targets[0].id] = ast.literal_eval(statement.value)
-        except (AttributeError, ValueError):
-            raise BatchError(
-                f"The parameters cell of {notebook} may only hold `name = literal`, found: "
-                f"{ast.unparse(statement)}"
-            ) from None
-    return defaults
 
 
 @dataclasses.dataclass(frozen=True)
@@ -355,7 +168,7 @@ def _run(notebook: Path, jobs: list[Job], report: Report, at_once: int, what: st
         return
     threads = str(max(1, (os.cpu_count() or 1) // at_once))
     bar = tqdm(total=len(missing), desc=f"{report.batch}: {what}", unit="run")
-    with _Processes() as processes, ThreadPoolExecutor(at_once) as pool, bar:
+    with Processes() as processes, ThreadPoolExecutor(at_once) as pool, bar:
         futures = {pool.submit(_execute, notebook, job, threads, processes): job for job in missing}
         try:
             for future in as_completed(futures):
@@ -372,13 +185,12 @@ def _run(notebook: Path, jobs: list[Job], report: Report, at_once: int, what: st
             raise
 
 
-def _execute(notebook: Path, job: Job, threads: str, processes: "_Processes") -> str:
+def _execute(notebook: Path, job: Job, threads: str, processes: Processes) -> str:
     """Execute one notebook in a process of its own; return what went wrong, or nothing."""
     executed = _executed(job)
     executed.parent.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"ECGLIB_THREADS": threads, "OMP_NUM_THREADS": threads}
-    command = _papermill(notebook, executed, job.parameters)
-    code, errors = _run_kernel(command, environment, processes)
+    code, errors = execute(notebook, executed, job.parameters, environment, processes)
     if code == 0 and runs.exists(job.path):
         _keep_notebook(job)
         return ""
@@ -388,15 +200,6 @@ def _execute(notebook: Path, job: Job, threads: str, processes: "_Processes") ->
         os.replace(executed, kept)
     lines = [line for line in errors.splitlines() if line.strip()]
     return (lines[-1] if lines else f"exit status {code}, no run written") + f" (see {kept})"
-
-
-def _run_kernel(command: list[str], environment: dict, processes: "_Processes") -> tuple[int, str]:
-    """Exit status and standard error of papermill, whose kernel may need several starts."""
-    for _ in range(MOST_STARTS):
-        code, errors = processes.run(command, environment)
-        if code == 0 or NOT_STARTED not in errors:
-            break
-    return code, errors
 
 
 def _executed(job: Job) -> Path:
@@ -409,74 +212,19 @@ def _keep_notebook(job: Job) -> None:
         os.replace(_executed(job), job.path / "train.ipynb")
 
 
-def _papermill(notebook: Path, executed: Path, parameters: dict) -> list[str]:
-    return [
-        *(sys.executable, "-m", "papermill", str(notebook), str(executed)),
-        *("--no-progress-bar", "--log-level", "ERROR", "--kernel", "python3"),
-        *("--parameters_yaml", yaml.safe_dump(parameters)),
-    ]
-
-
-class _Processes:
-    """The processes of a batch; all of them end when the batch is interrupted."""
-
-    def __init__(self):
-        self._own, self._lock, self._ended = set(), threading.Lock(), False
-
-    def __enter__(self):
-        self._previous = signal.getsignal(signal.SIGTERM)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        return self
-
-    def __exit__(self, error_type, *_):
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._previous)
-        if error_type is not None:
-            self.end()
-
-    def end(self) -> None:
-        """End every process, and start none any more."""
-        with self._lock:
-            self._ended = True
-            for process in self._own:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
-
-    def run(self, command: list[str], environment: dict) -> tuple[int, str]:
-        """Exit status and standard error of a command in a process group of its own."""
-        with self._lock:
-            if self._ended:
-                return 1, "interrupted"
-            process = subprocess.Popen(
-                command,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-            self._own.add(process)
-        errors = process.communicate()[1]
-        with self._lock:
-            self._own.discard(process)
-        return process.returncode, errors
-
-
 def _compare(notebook: Path, folder: Path, report: Report) -> Path:
     """Execute the comparison over a batch's folder and write it as HTML, unless nothing changed."""
     html = folder / "report.html"
-    listed = sorted(run.path.name for run in runs.find_runs(folder))
+    compared = _content(notebook, folder)
     stamp = folder / WORK / "compared.json"
-    if html.exists() and stamp.exists() and json.loads(stamp.read_text()) == listed:
+    if html.exists() and stamp.exists() and json.loads(stamp.read_text()) == compared:
         return html
     executed = folder / WORK / "compare.ipynb"
     executed.parent.mkdir(exist_ok=True)
     parameters = {"batch_dir": str(folder)}
     check_parameters(notebook, parameters)
-    with _Processes() as processes:
-        command = _papermill(notebook, executed, parameters)
-        code, errors = _run_kernel(command, dict(os.environ), processes)
+    with Processes() as processes:
+        code, errors = execute(notebook, executed, parameters, dict(os.environ), processes)
     if code:
         raise BatchError(f"{notebook.name} failed on {folder} (see {executed}): {errors[-2000:]}")
     from nbconvert import HTMLExporter
@@ -485,12 +233,12 @@ def _compare(notebook: Path, folder: Path, report: Report) -> Path:
     body, _ = exporter.from_filename(str(executed))
     os.replace(executed, folder / "compare.ipynb")
     folders.write_text(html, body)
-    folders.write_text(stamp, json.dumps(listed))
+    folders.write_text(stamp, json.dumps(compared))
     return html
 
 
-def _notebook(batch_file: Path, given: str) -> Path:
-    path = (batch_file.parent / given).resolve()
-    if not path.is_file():
-        raise BatchError(f"{batch_file} names the notebook {given}, but {path} is not there.")
-    return path
+def _content(notebook: Path, folder: Path) -> dict[str, str]:
+    """Hashes of what a report is made of: the notebook, and the scores of each run."""
+    files = {run.path.name: run.path / "metrics.json" for run in runs.find_runs(folder)}
+    files[notebook.name] = notebook
+    return {name: hashlib.blake2b(path.read_bytes()).hexdigest() for name, path in files.items()}

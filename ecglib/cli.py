@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ecglib import folders
-from ecglib.errors import EcgError
+from ecglib.errors import BatchError, EcgError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -129,15 +129,34 @@ def _datasets(options) -> int:
     return 0
 
 
+def named_values(pairs: list[str], option: str = "--set") -> dict:
+    """What options of the form NAME=VALUE say; the values are YAML.
+
+    Raises
+    ------
+    BatchError
+        a pair has no ``=``.
+    """
+    import yaml
+
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise BatchError(f"{option} {pair}: expected NAME=VALUE.")
+        values[name] = yaml.safe_load(value)
+    return values
+
+
 def _prepare(options) -> int:
-    from ecglib import batch, datasets
+    from ecglib import datasets
 
     dataset = datasets.prepare(
         options.dataset,
         options.data_dir,
         options.source,
         progress=not options.json,
-        options=batch.named_values(options.set),
+        options=named_values(options.set),
         keep=options.keep,
         leave_out=options.leave_out,
         strict=options.strict,
@@ -185,8 +204,9 @@ def _check(options) -> int:
 
 def _batch(options) -> int:
     from ecglib import batch, datasets
+    from ecglib.batch_file import BatchFile
 
-    file = batch.BatchFile.read(options.file, **batch.named_values(options.set))
+    file = BatchFile.read(options.file, **named_values(options.set))
     dataset = datasets.prepare(
         options.dataset or file.dataset, options.data_dir, options.source, progress=not options.json
     )
@@ -260,7 +280,6 @@ def _predict(options) -> int:
     from ecglib.runs import open_run
 
     run = open_run(options.run, options.runs_dir)
-    from ecglib.batch import named_values
     from ecglib.predict import Predictor
     from ecglib.recordings import Given, find_records
 

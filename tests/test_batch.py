@@ -11,11 +11,13 @@ import pytest
 import yaml
 from made import small_source
 
-from ecglib import batch, runs
-from ecglib.batch import BatchFile, check_parameters, notebook_defaults, run_batch
+from ecglib import batch, notebooks, runs
+from ecglib.batch import run_batch
+from ecglib.batch_file import BatchFile
 from ecglib.datasets.writing import write_store
 from ecglib.errors import BatchError, ExperimentError
 from ecglib.experiment import Experiment
+from ecglib.notebooks import check_parameters, notebook_defaults
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 BRANCHES = {"time": "cnn", "frequency": "cnn"}
@@ -211,11 +213,23 @@ def test_one_widened_branch_for_all_fusions_of_about_one_size(monkeypatch):
 
 def test_a_finished_batch_has_nothing_to_do(made, small_store, monkeypatch):
     file, folder, first = made
-    monkeypatch.setattr(batch, "_papermill", None)
+    monkeypatch.setattr(batch, "execute", None)
     again = run_batch(file, small_store, folder)
     assert again.made == []
     assert len(again.found) == 5
     assert again.html == first.html
+
+
+def test_the_report_is_made_anew_when_a_score_has_changed(made, small_store, monkeypatch):
+    file, folder, first = made
+    monkeypatch.setattr(batch, "execute", lambda *_: (1, "was executed"))
+    scores = first.folder / first.made[0] / "metrics.json"
+    before = scores.read_text()
+    scores.write_text(before + "\n")
+    with pytest.raises(BatchError, match="was executed"):
+        run_batch(file, small_store, folder)
+    scores.write_text(before)
+    assert run_batch(file, small_store, folder).html == first.html
 
 
 def test_trees_beside_networks_are_one_run_whatever_the_networks_try(small_store, tmp_path):
@@ -272,7 +286,7 @@ def test_a_killed_batch_goes_on_where_it_was(tmp_path):
 def test_ending_the_processes_does_not_wait_for_them(tmp_path):
     """A command that would run for minutes is gone at once, and none is started any more."""
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-    with ThreadPoolExecutor(1) as pool, batch._Processes() as processes:
+    with ThreadPoolExecutor(1) as pool, notebooks.Processes() as processes:
         future = pool.submit(processes.run, sleep, dict(os.environ))
         while not processes._own:
             time.sleep(0.01)
@@ -301,17 +315,17 @@ def test_threads_are_shared_out(monkeypatch, tmp_path):
     ("answers", "expected"),
     [
         (["kernel", "kernel", "ok"], (0, "")),
-        (["kernel"] * 4, (1, f"RuntimeError: {batch.NOT_STARTED}")),
+        (["kernel"] * 4, (1, f"RuntimeError: {notebooks.NOT_STARTED}")),
         (["ValueError", "ok"], (1, "ValueError")),
     ],
     ids=["starts at last", "never starts", "a cell failed"],
 )
 def test_a_kernel_that_did_not_start_is_started_again(answers, expected):
-    known = {"kernel": (1, f"RuntimeError: {batch.NOT_STARTED}"), "ok": (0, "")}
+    known = {"kernel": (1, f"RuntimeError: {notebooks.NOT_STARTED}"), "ok": (0, "")}
     left = [known.get(name, (1, name)) for name in answers]
 
     class Processes:
         def run(self, command, environment):
             return left.pop(0)
 
-    assert batch._run_kernel([], {}, Processes()) == expected
+    assert notebooks.execute(Path("n.ipynb"), Path("out.ipynb"), {}, {}, Processes()) == expected

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ecglib.batch import notebook_defaults
 from ecglib.datasets.writing import write_store
+from ecglib.notebooks import notebook_defaults
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 ALL = sorted(NOTEBOOKS.glob("*.ipynb"))

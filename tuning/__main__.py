@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _search(options) -> int:
     from ecglib import datasets
-    from ecglib.batch import named_values
+    from ecglib.cli import named_values
     from tuning.search import search
     from tuning.winner import NOTEBOOK
 

@@ -24,10 +24,10 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ecglib import folders
-from ecglib.batch import check_parameters, notebook_defaults
 from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError, RunError
 from ecglib.experiment import Experiment
+from ecglib.notebooks import check_parameters, notebook_defaults
 from tuning import trials, winner
 from tuning.space import crop_lengths, suggest
 from tuning.trials import COMPLETED, FAILED, INFEASIBLE, Trial

@@ -6,10 +6,10 @@ from pathlib import Path
 import yaml
 
 from ecglib import folders
-from ecglib.batch import notebook_defaults
 from ecglib.branches import representation_of
 from ecglib.datasets.store import Dataset
 from ecglib.experiment import Experiment
+from ecglib.notebooks import notebook_defaults
 from tuning.trials import COMPLETED, Trial
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
