@@ -10,6 +10,7 @@ import ecglib.quiet  # noqa: F401
 import ctypes
 import itertools
 import os
+import warnings
 
 import keras
 import numpy as np
@@ -28,13 +29,21 @@ def configure(seed: int) -> None:
     """Make what follows repeatable: seeds, deterministic operations, a fixed thread count.
 
     The environment variable ``ECGLIB_THREADS`` bounds the threads of a process, so that several
-    runs share a machine; it must be set before TensorFlow's first operation.
+    runs share a machine. Set after TensorFlow's first operation it changes nothing, and a warning
+    says so.
     """
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
     if threads := int(os.environ.get(THREADS_VARIABLE, "0")):
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        except RuntimeError:
+            warnings.warn(
+                f"{THREADS_VARIABLE}={threads} comes too late: TensorFlow already runs with other "
+                f"threads. To bound them, start Python anew with it.",
+                stacklevel=2,
+            )
 
 
 def accelerators(kind: str = "GPU") -> tf.distribute.Strategy:

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from made import N_SAMPLES, short_source
 
 from ecglib import imbalance, pipeline
@@ -224,3 +225,12 @@ def test_what_does_not_fit_is_refused(small_store, views):
         pipeline.feed(small_store, selection, None, 4, crop=CROP)
     with pytest.raises(ExperimentError, match="fewer workers"):
         pipeline.feed(small_store, selection.take(slice(2)), None, 4, shard=(0, 3))
+
+
+def test_threads_that_are_bounded_too_late_are_told(monkeypatch):
+    tf.constant(1.0)
+    before = tf.config.threading.get_intra_op_parallelism_threads()
+    monkeypatch.setenv(pipeline.THREADS_VARIABLE, str(before + 1))
+    with pytest.warns(UserWarning, match=f"ECGLIB_THREADS={before + 1} comes too late"):
+        pipeline.configure(0)
+    assert tf.config.threading.get_intra_op_parallelism_threads() == before
