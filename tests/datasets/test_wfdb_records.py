@@ -10,7 +10,7 @@ import pytest
 import wfdb
 from made import shared_data
 
-from ecglib.datasets import wfdb_records
+from ecglib.datasets import wfdb_samples
 from ecglib.datasets.signals import INVALID, to_steps
 from ecglib.datasets.wfdb_headers import GAP, read_header
 from ecglib.datasets.wfdb_records import SegmentedRecord, read_record
@@ -333,15 +333,15 @@ def test_a_file_that_comes_in_pieces_is_read_whole(tmp_path, monkeypatch, fmt):
     signals = [f"{fmt}+3 1000", f"{fmt}+3 1000"]
     path = write_bytes(tmp_path, np.random.default_rng(0).bytes(403), *signals, n_samples=99)
     whole = read_record(path).digital
-    anywhere = wfdb_records._readv_anywhere
+    anywhere = wfdb_samples._readv_anywhere
 
     def seven_bytes(file, arrays):
         return anywhere(file, [arrays[0].reshape(-1).view(np.uint8)[:7]])
 
     for readv in (anywhere, seven_bytes):
-        monkeypatch.setattr(wfdb_records, "_readv", readv)
+        monkeypatch.setattr(wfdb_samples, "_readv", readv)
         np.testing.assert_array_equal(read_record(path).digital, whole)
-    monkeypatch.setattr(wfdb_records, "_readv", lambda file, arrays: 0)
+    monkeypatch.setattr(wfdb_samples, "_readv", lambda file, arrays: 0)
     kind, message = error_of(path)
     assert kind == "truncated"
     assert "made.dat became shorter" in message
