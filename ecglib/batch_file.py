@@ -16,6 +16,10 @@ The controls are made of the single branch that scores best on the validation pa
 There is one widened model for all fusions of about one size (`ecglib.experiment.SAME_SIZE`), as
 large as the largest of them: one a fusion would double the batch, and ways of joining the same
 branches differ little in size. None is made for fusions about as large as the branch itself.
+
+With the parameter ``folds: 5``, or ``--set folds=5`` for any batch file, each run is made once for
+each fold of a cross-validation, in which the test part is not looked at
+(`ecglib.cross_validation`).
 """
 
 import dataclasses
@@ -84,15 +88,24 @@ class BatchFile:
         )
 
     def combinations(self) -> list[dict]:
-        """The parameters of each run of the grid."""
+        """The parameters of each run of the grid; where there are folds, of each fold."""
         axes = [
             [entry if isinstance(entry, dict) else {name: entry} for entry in entries]
             for name, entries in self.grid.items()
         ]
-        return [
+        own = [
             dict(item for values in (self.parameters, *entries) for item in values.items())
             for entries in itertools.product(*axes)
         ]
+        return [of_fold for combination in own for of_fold in _each_fold(combination)]
+
+
+def _each_fold(parameters: dict) -> list[dict]:
+    """The parameters for each fold, or as they are without folds, or where they name one."""
+    folds = parameters.get("folds", 0)
+    if not isinstance(folds, int) or folds < 1 or "fold" in parameters:
+        return [parameters]
+    return [parameters | {"fold": fold} for fold in range(1, folds + 1)]
 
 
 def _check_types(path: Path, parameters, grid, ensembles, widened) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
+from ecglib import cross_validation
 from ecglib.branches import check_branches, in_order, representation_of, representations_of
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.splits import LEAKS, require_no_leak
@@ -61,7 +62,7 @@ AUGMENTATIONS = ("shift", "gain", "baseline_wander", "noise", "time_mask", "lead
 # What decides something for trees; the rest says how a network is built, fed and trained.
 OF_TREES = {
     *("dataset", "fingerprint", "task", "branches", "fusion", "band_hz", "notch_hz", "denoise"),
-    *("sampling", "class_weights", "seed", "allow_leaks"),
+    *("folds", "fold", "sampling", "class_weights", "seed", "allow_leaks"),
 }
 
 
@@ -77,6 +78,12 @@ class Experiment:
         fingerprint of its prepared store.
     task
         name of the task.
+    folds
+        more than 0: cross-validation. The patients of the training and validation parts are dealt
+        to that many folds, from 3, and the test part is not looked at
+        (`ecglib.cross_validation`).
+    fold
+        which of them takes the place of the test part, from 1.
     branches
         representation -> encoder, for example ``{"time": "cnn"}``; further encoders on the same
         view are numbered, ``{"time": "cnn", "time_2": "s4d"}``: the same information seen by
@@ -194,6 +201,8 @@ class Experiment:
     fingerprint: str
     task: str
     branches: dict[str, str]
+    folds: int = 0
+    fold: int = 0
     fusion: str = "none"
     branch_dropout: float = 0.0
     missing_branches: bool = False
@@ -302,6 +311,11 @@ class Experiment:
                 given = getattr(self, name)
                 raise ExperimentError(f"{name}={given}, expected at least 0 and below 1.")
         self._check_fusion_options()
+        if not (self.folds == self.fold == 0 or 1 <= self.fold <= self.folds >= 3):
+            raise ExperimentError(
+                f"folds={self.folds} with fold={self.fold}, expected at least three folds and one "
+                f"of their numbers from 1, or both 0 for the parts of the dataset."
+            )
         if self.learning_rate <= 0:
             raise ExperimentError(f"learning_rate={self.learning_rate}, expected above 0.")
         if len(self.band_hz) != 2:
@@ -373,7 +387,7 @@ class Experiment:
         if self.crop_s:
             _check_crops(self.crop_s, self.crop_hop_s, dataset.signal)
         dataset.check_tabular(self.tabular_columns(dataset))
-        selection = dataset.select(self.task)
+        selection = cross_validation.select(dataset, self.task, (), self.folds, self.fold)
         if selection.task.kind == "multi_label" and self.class_weights != "none":
             raise ExperimentError(
                 f"class_weights={self.class_weights!r} with the multi-label task {self.task!r}; "
@@ -390,8 +404,15 @@ class Experiment:
                 f"cannot be learned. Choose a task without them or another split."
             )
         where = f"dataset {dataset.name!r}, task {self.task!r}"
-        report = dataset.summary["leaks"][selection.task.part]
-        return list(dataset.marks) + require_no_leak(report, self.allow_leaks, where)
+        if self.folds:
+            marks = [
+                *dataset.marks,
+                f"cross-validation in {self.folds} folds, the test part was not looked at",
+            ]
+            report = cross_validation.leaks(dataset, selection)
+        else:
+            marks, report = list(dataset.marks), dataset.summary["leaks"][selection.task.part]
+        return marks + require_no_leak(report, self.allow_leaks, where)
 
     def tabular_columns(self, dataset) -> tuple[str, ...]:
         """The tabular values that the model looks at; none without a tabular branch.
@@ -413,8 +434,8 @@ class Experiment:
 
     @property
     def model_hash(self) -> str:
-        """As `hash`, the seed left out: equal for the seeds of one model."""
-        return _hash(self.to_dict() | {"seed": None})
+        """As `hash`, seed and fold left out: equal for the runs of one model."""
+        return _hash(self.to_dict() | {"seed": None, "fold": None})
 
     @property
     def representations(self) -> list[str]:
@@ -454,6 +475,8 @@ class Experiment:
             words.insert(0, f"{self.members}x")
         if self.widen_to:
             words.insert(0, f"widened{self.widen_to}")
+        if self.folds:
+            words.append(f"fold{self.fold}of{self.folds}")
         return "_".join([*words, f"seed{self.seed}", self.hash])
 
 

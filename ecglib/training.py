@@ -12,9 +12,19 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ecglib import classical, folders, graph, imbalance, models, pipeline, recipe, runs
+from ecglib import (
+    classical,
+    folders,
+    graph,
+    imbalance,
+    models,
+    pipeline,
+    recipe,
+    runs,
+)
 from ecglib.augmentation import build_augmentation
 from ecglib.branches import representation_of
+from ecglib.cross_validation import select
 from ecglib.datasets.store import Dataset, Selection
 from ecglib.errors import require_one_of
 from ecglib.evaluation import calibration, summary, thresholds
@@ -200,7 +210,9 @@ def views_of(experiment: Experiment, dataset: Dataset) -> keras.Model:
 
 def selection_of(experiment: Experiment, dataset: Dataset) -> Selection:
     """The windows of the experiment's task, with the tabular values that its model looks at."""
-    return dataset.select(experiment.task, experiment.tabular_columns(dataset))
+    columns = experiment.tabular_columns(dataset)
+    folds, fold = experiment.folds, experiment.fold
+    return select(dataset, experiment.task, columns, folds, fold)
 
 
 def scorer(

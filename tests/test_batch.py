@@ -94,6 +94,7 @@ def test_a_wrong_batch_file_is_refused(tmp_path, changes, message):
 
 MAIN_JOBS = [f"fusion{dataset}" for dataset in ("", "_ptbxl", "_cinc2017", "_mitdb")]
 OTHERS = {"views": 24, "branch_training": 16, "encoders_ptbxl": 25, "aami_mitdb": 25}
+OTHERS |= {"aami_mitdb_folds": 24}
 RUNS = dict.fromkeys(MAIN_JOBS, 20) | OTHERS
 
 
@@ -125,6 +126,15 @@ def test_the_main_job_is_the_same_for_every_dataset(name):
     assert models == [(own.branches, own.fusion, own.seed) for own in experiments_of("fusion")]
     file = BatchFile.read(NOTEBOOKS / "batches" / f"{name}.yaml")
     assert (list(file.ensembles), file.widened) == ([3], True)
+
+
+def test_with_folds_each_combination_is_run_once_a_fold(tmp_path):
+    file = BatchFile.read(written(tmp_path), folds=3)
+    combinations = file.combinations()
+    assert [own["fold"] for own in combinations] == [1, 2, 3] * 3
+    assert [own["branches"] for own in combinations[2:4]] == [{"time": "cnn"}, {"frequency": "cnn"}]
+    grid = GRID | {"fold": [2]}
+    assert len(BatchFile.read(written(tmp_path, grid=grid), folds=3).combinations()) == 3
 
 
 def test_the_grid_is_every_combination(tmp_path):

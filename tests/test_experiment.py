@@ -50,17 +50,20 @@ CHANGES = {
 CHANGES_OF_CROPS = {"crop_hop_s": 1, "aggregation": "max"}
 CHANGES_OF_FUSIONS = {"branch_dropout": 0.1, "missing_branches": True, "auxiliary": 0.3}
 CHANGES_OF_FUSIONS |= {"branch_training": "warm"}
+CHANGES_OF_FOLDS = {"folds": 3, "fold": 2}
 
 
 def test_every_value_changes_the_hash():
     names = {f.name for f in dataclasses.fields(Experiment)} - {"fusion"}
-    assert set(CHANGES) | set(CHANGES_OF_CROPS) | set(CHANGES_OF_FUSIONS) == names
+    others = (CHANGES_OF_CROPS, CHANGES_OF_FUSIONS, CHANGES_OF_FOLDS)
+    assert set(CHANGES).union(*others) == names
     hashes = {made(**{name: value}).hash for name, value in CHANGES.items()}
     hashes |= {made(crop_s=2.5, **{n: value}).hash for n, value in CHANGES_OF_CROPS.items()}
+    hashes |= {made(**{"folds": 5, "fold": 1, n: own}).hash for n, own in CHANGES_OF_FOLDS.items()}
     for name, value in CHANGES_OF_FUSIONS.items():
         hashes.add(made(branches=THREE, fusion="intermediate_concat", **{name: value}).hash)
     fused = {made(branches=THREE, fusion=fusion).hash for fusion in rooms.FUSIONS}
-    n_changes = len(CHANGES) + len(CHANGES_OF_CROPS) + len(CHANGES_OF_FUSIONS)
+    n_changes = len(CHANGES) + sum(map(len, others))
     assert len(hashes | fused | {made().hash}) == n_changes + len(fused) + 1
 
 

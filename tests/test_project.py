@@ -40,7 +40,8 @@ IMPORTS_FROM = {
     "split_report": {"errors", "splits"},
     "datasets": {"errors", "splits", "split_report", "folders"},
     "branches": {"errors"},
-    "experiment": {"errors", "splits", "branches"},
+    "cross_validation": {"splits"},
+    "experiment": {"errors", "splits", "branches", "cross_validation"},
     "preprocessing": {"errors", "quiet"},
     "representations": {"errors", "quiet", "preprocessing", "datasets"},
     "pipeline": {"errors", "quiet", "datasets"},
@@ -56,7 +57,7 @@ IMPORTS_FROM = {
     "training": {
         *("quiet", "folders", "models", "pipeline", "runs", "datasets", "evaluation"),
         *("experiment", "branches", "errors", "augmentation", "graph", "recipe"),
-        *("classical", "imbalance", "scaling", "validation"),
+        *("classical", "imbalance", "scaling", "validation", "cross_validation"),
     },
     "onnx_ops": {"quiet", "errors"},
     "recordings": {"errors", "datasets"},

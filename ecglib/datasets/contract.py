@@ -126,7 +126,8 @@ class Source(Protocol):
 
     `tabular` names the columns of the window table that a model may look at (numbers), `columns`
     maps the other columns, kept for filtering, to their Arrow type (``"string"``, ``"double"``,
-    ``"bool"``, ``"list<double>"``...). `marks` must be said wherever a number of this dataset
+    ``"bool"``, ``"list<double>"``...). Windows of which a column ``training_only`` is true are
+    never scored (`ecglib.cross_validation`). `marks` must be said wherever a number of this dataset
     appears.
     """
 

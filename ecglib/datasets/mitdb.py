@@ -208,6 +208,7 @@ class SimulatedMitdbSource(MitdbSource):
     name = "mitdb_simulated"
     description = MitdbSource.description + " Training records also with simulated rhythms."
     marks = ("simulated beats in training",)
+    columns = {"training_only": "bool"}  # so that no fold is scored on made beats either
 
     def n_records(self) -> int:
         """44, and one for each training record."""
@@ -232,7 +233,10 @@ class SimulatedMitdbSource(MitdbSource):
         used &= (made.classes != "F") | (classes == "F") | simulated_beats.is_fusion(values)
         symbols = np.where(made.classes == classes, symbols, made.classes)
         rows = _rows(values)
-        windows = [self._window(name, starts[i], symbols[i], rows[i]) for i in np.flatnonzero(used)]
+        windows = [
+            self._window(name, starts[i], symbols[i], rows[i]) | {"training_only": True}
+            for i in np.flatnonzero(used)
+        ]
         if windows:
             yield Record(f"{name}_simulated", steps, windows)
 

@@ -118,7 +118,8 @@ def decide(p: np.ndarray, thresholds: Sequence[float], kind: str) -> np.ndarray:
     Parameters
     ----------
     p : array (n_windows, n_classes), probabilities.
-    thresholds : (n_classes,), as `fit_thresholds` returns them.
+    thresholds : (n_classes,), as `fit_thresholds` returns them, or (n_windows, n_classes) where
+        windows have their own.
     kind : "multi_label" or "multi_class".
 
     Returns
@@ -133,7 +134,7 @@ def decide(p: np.ndarray, thresholds: Sequence[float], kind: str) -> np.ndarray:
     check_kind(kind)
     p = _check_probabilities(p)
     thresholds = np.asarray(thresholds, dtype=np.float64)
-    if thresholds.shape != (p.shape[1],) or not np.isfinite(thresholds).all():
+    if thresholds.shape not in ((p.shape[1],), p.shape) or not np.isfinite(thresholds).all():
         raise EcgError(
             f"Thresholds are {thresholds.tolist()}; expected {p.shape[1]} finite numbers, one a "
             "class. Fit them with fit_thresholds on the validation part."

@@ -4,14 +4,17 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
+from ecglib.errors import RunError
 from ecglib.evaluation.baseline import AgainstBaseline, against_baselines
 from ecglib.evaluation.comparison import Difference, best_single, differences, sentence, table
 from ecglib.evaluation.metrics import MACRO_METRICS
 from ecglib.evaluation.scored import Scored
 
 MARGIN = 0.01
+MOST_NAMED = 2  # values that tell models of one name apart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Comparison:
     """
 
     metric: str
+    n_patients: int
     classes: tuple[str, ...]
     best: str
     table: pd.DataFrame
@@ -130,9 +134,13 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
         If the runs cannot be compared.
     """
     names = model_names([run.experiment for run in runs])
-    scored = [as_scored(run, names[run.experiment.model_hash]) for run in runs]
+    trained: dict[tuple, list] = {}
+    for run in runs:
+        trained.setdefault((run.experiment.model_hash, run.experiment.seed), []).append(run)
+    scored = [as_scored(own, names[key]) for (key, _), own in trained.items()]
     return Comparison(
         metric=metric,
+        n_patients=len(set(scored[0].patients)),
         classes=tuple(scored[0].classes),
         best=best_single(scored, metric),
         table=table(scored).sort_values(metric, ascending=False, ignore_index=True),
@@ -146,7 +154,7 @@ def model_names(experiments: Sequence) -> dict[str, str]:
     """The shortest names that tell the models apart, by model hash.
 
     A fusion of several views goes by its name alone where no other joins other branches by it.
-    What is still alike gets the one value in which it differs, or else a piece of its hash.
+    What is still alike gets the few values in which it differs, or else a piece of its hash.
     """
     models = {one.model_hash: one for one in experiments}
     of_views = {key: one for key, one in models.items() if len(one.representations) > 1}
@@ -164,38 +172,55 @@ def _apart(one, alike: list) -> str:
     if len(alike) == 1:
         return ""
     own, values = one.to_dict(), [other.to_dict() for other in alike]
-    differ = [key for key in own if key != "seed" and any(v[key] != own[key] for v in values)]
-    if len(differ) == 1 and isinstance(value := own[differ[0]], str | int | float):
-        return f", {differ[0]} {value}"
+    names = own.keys() - {"seed", "fold"}
+    differ = [key for key in own if key in names and any(v[key] != own[key] for v in values)]
+    if len(differ) <= MOST_NAMED and all(isinstance(own[key], str | int | float) for key in differ):
+        return "".join(f", {key} {own[key]}" for key in differ)
     return f" #{one.model_hash[:4]}"
 
 
-def as_scored(run, name: str) -> Scored:
-    """What a comparison needs of a run."""
-    own, test = run.experiment, run.predictions("test")
-    validation = run.metrics["validation"]["macro"]
+def as_scored(runs: Sequence, name: str) -> Scored:
+    """What a comparison needs of a run, or of the runs of all folds of a cross-validation.
+
+    Raises
+    ------
+    RunError
+        A fold has no run.
+    """
+    own = runs[0].experiment
+    if missing := set(range(1, own.folds + 1)) - {run.experiment.fold for run in runs}:
+        raise RunError(
+            f"{name} (seed {own.seed}) lacks the folds {sorted(missing)} of {own.folds}: patients "
+            f"are not all predicted. Run them, or take the model out of the batch."
+        )
+    tests = [run.predictions("test") for run in runs]
+    limits = [run.contract["thresholds"] for run in runs]
+    limits = [np.tile(limit, (len(test.y), 1)) for limit, test in zip(limits, tests, strict=True)]
+    joined = {
+        column.name: np.concatenate([getattr(test, column.name) for test in tests])
+        for column in dataclasses.fields(tests[0])
+    }
+    in_order = np.argsort(joined["rows"], kind="stable")
     return Scored(
         name=name,
         role=own.role,
         branches=own.named_branches,
         members=own.members,
         seed=own.seed,
-        parameters=run.metrics["model"]["parameters"],
-        kind=run.contract["kind"],
-        classes=tuple(run.contract["classes"]),
-        y=test.y,
-        p=test.p,
-        thresholds=run.contract["thresholds"],
-        patients=test.patients,
-        records=test.records,
-        rows=test.rows,
-        validation={m: _number(validation[m]["estimate"]) for m in MACRO_METRICS},
-        marks=tuple(run.marks),
+        parameters=round(np.mean([run.metrics["model"]["parameters"] for run in runs])),
+        kind=runs[0].contract["kind"],
+        classes=tuple(runs[0].contract["classes"]),
+        **{name: values[in_order] for name, values in joined.items()},
+        thresholds=np.concatenate(limits)[in_order],
+        validation={metric: _validation(runs, metric) for metric in MACRO_METRICS},
+        marks=tuple(dict.fromkeys(mark for run in runs for mark in run.marks)),
     )
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value
+def _validation(runs: Sequence, metric: str) -> float:
+    """The macro score on the validation part, the mean over folds."""
+    values = [run.metrics["validation"]["macro"][metric]["estimate"] for run in runs]
+    return float(np.mean([float("nan") if value is None else value for value in values]))
 
 
 def _with_interval(table: pd.DataFrame, column: str) -> list[str]:

@@ -25,6 +25,8 @@ ROLES = ("single", "fusion", "ensemble", "widened", "baseline")
 class Scored:
     """One model, trained with one seed and applied to the test part.
 
+    In a cross-validation the test part is all folds, each predicted by a model of its own.
+
     Resamples are kept with the object, so the arrays must not be changed afterwards.
 
     Parameters
@@ -42,7 +44,7 @@ class Scored:
     parameters : number of weights of the model, over all members; of trees, of their nodes.
     kind, classes : the task, "multi_label" or "multi_class", and its classes in column order.
     y, p : arrays (n_windows, n_classes), labels and probabilities of the test part.
-    thresholds : (n_classes,), fitted on the validation part.
+    thresholds : (n_classes,), fitted on the validation part; or one row a window.
     patients, records, rows : arrays (n_windows,), the patient, the record and the row in the
         dataset's window table of each test window.
     validation : {"auroc", "auprc", "f1"}, the macro scores on the validation part.

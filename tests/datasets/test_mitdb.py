@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from made import shared_data
 
+from ecglib.cross_validation import select
 from ecglib.datasets.mitdb import (
     CLASSES,
     DS1,
@@ -112,7 +113,8 @@ def test_simulated_beats_only_train_and_all_else_is_as_without_them(mitdb_store,
     made = windows["record"].str.endswith("_simulated")
     assert set(windows["part"][made]) == set(windows["part_disjoint"][made]) == {"train"}
     real = windows[~made].reset_index(drop=True)
-    same = [name for name in real if name != "start"]
+    same = [name for name in mitdb_store.windows if name != "start"]
+    assert windows["training_only"].eq(True).equals(made)
     assert real[same].equals(mitdb_store.windows[same])
     for part in ("validation", "test"):
         rows = [own.select("aami").of(part).rows for own in (simulated_store, mitdb_store)]
@@ -138,6 +140,18 @@ def test_no_part_shares_more_than_without_simulated_beats(mitdb_store, simulated
         found, real = (own.summary["leaks"][column] for own in (simulated_store, mitdb_store))
         for kind in ("shared_patients", "identical_signals", "near_identical_records"):
             assert found[kind]["count"] == real[kind]["count"], kind
+
+
+def test_no_simulated_beat_is_scored_in_a_fold(simulated_store):
+    scored = []
+    for fold in range(1, 7):
+        selection = select(simulated_store, "aami", (), 6, fold)
+        elsewhere = selection.take(selection.part != "train")
+        assert not np.char.endswith(elsewhere.records.astype(str), "_simulated").any()
+        assert np.char.endswith(selection.of("train").records.astype(str), "_simulated").any()
+        assert not set(selection.of("train").patients) & set(elsewhere.patients)
+        scored += list(selection.of("test").records)
+    assert set(scored) == set(DS1)
 
 
 def test_a_missing_file_is_named(tmp_path):

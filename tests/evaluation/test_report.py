@@ -180,8 +180,11 @@ def test_names_are_as_short_as_they_can_be():
     assert names[wide.model_hash] == "time:cnn, width 64"
     unlike = experiment(width=64, dropout=0.5)
     names = model_names([single, wide, unlike])
+    assert names[unlike.model_hash] == "time:cnn, width 64, dropout 0.5"
+    more = experiment(width=64, dropout=0.5, epochs=3)
+    names = model_names([single, wide, unlike, more])
     assert names[single.model_hash] == f"time:cnn #{single.model_hash[:4]}"
-    assert len(set(names.values())) == 3
+    assert len(set(names.values())) == 4
 
 
 def test_ways_to_train_one_fusion_are_told_apart_by_name():
