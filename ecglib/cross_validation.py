@@ -51,7 +51,7 @@ def select(dataset, task: str, tabular=(), folds: int = 0, fold: int = 0):
     dealt = folds_by_patient(people[predicted], own.y[predicted], folds)
     fold_of = dict(zip(people[predicted], dealt, strict=True))
     number = np.array([fold_of.get(person, 0) for person in people])
-    part = np.full(len(own.rows), "train", own.part.dtype)
+    part = np.full(len(own.rows), "train", f"<U{len('validation')}")
     part[number == fold % folds + 1] = "validation"
     part[number == fold] = "test"
     return dataclasses.replace(own, part=part).take(predicted | (part == "train"))

@@ -49,6 +49,17 @@ def test_all_models_of_a_task_have_the_same_folds(small_store):
         select(small_store, "letters", (), 100, 1)
 
 
+def test_a_dataset_without_parts_to_validate_and_test_has_folds_all_the_same(
+    small_store, monkeypatch
+):
+    monkeypatch.setattr(small_store, "windows", small_store.windows.assign(part="train"))
+    selection = select(small_store, "letters", (), 3, 3)
+    assert len(selection.rows) == len(small_store.windows)
+    sizes = {part: (selection.part == part).mean() for part in ("train", "validation", "test")}
+    assert sizes == pytest.approx(dict.fromkeys(sizes, 1 / 3), abs=0.02)
+    assert experiment(small_store, folds=3).check(small_store)
+
+
 def test_patients_who_share_a_signal_or_a_record_count_as_one():
     windows = pd.DataFrame(
         {
