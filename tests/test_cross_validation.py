@@ -152,6 +152,9 @@ def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, 
         assert (row.auroc, row.f1) == pytest.approx(np.mean(scores[row.model], axis=0)), row.model
         assert row.seeds == len(scores[row.model])
     assert compared.n_patients == len(set(kept.patients))
+    told = f"{FOLDS} folds, each held out once, {len(set(kept.patients))} patients"
+    assert compared.scored_on() == told
+    assert compared.to_text().startswith(told)
     mark = f"cross-validation in {FOLDS} folds, the test part was not looked at"
     assert compared.marks == (mark,)
     assert mark in compared.to_text()

@@ -21,12 +21,14 @@ MOST_NAMED = 2  # values that tell models of one name apart
 class Comparison:
     """What a batch's runs say.
 
-    `table` has one row a model (see `comparison.table`), `best` is the single branch chosen on
-    the validation part, `differences` say what each fusion adds, `baselines` which networks beat
-    the classical baseline.
+    `folds` are those of a cross-validation, 0 where the test part was scored; `n_patients` counts
+    whom the scores are of. `table` has one row a model (see `comparison.table`), `best` is the
+    single branch chosen on the validation part, `differences` say what each fusion adds,
+    `baselines` which networks beat the classical baseline.
     """
 
     metric: str
+    folds: int
     n_patients: int
     classes: tuple[str, ...]
     best: str
@@ -34,6 +36,11 @@ class Comparison:
     differences: list[Difference]
     baselines: list[AgainstBaseline]
     marks: tuple[str, ...]
+
+    def scored_on(self) -> str:
+        """Whose windows the scores are of."""
+        where = f"{self.folds} folds, each held out once" if self.folds else "Test part"
+        return f"{where}, {self.n_patients} patients"
 
     def sentences(self) -> list[str]:
         """One plain sentence a fusion."""
@@ -92,7 +99,8 @@ class Comparison:
     def to_text(self) -> str:
         """Tables and sentences, for a terminal."""
         parts = [
-            f"Test part, mean over seeds [95 % interval over patients]{_marked(self.marks)}",
+            f"{self.scored_on()}, mean over seeds [95 % interval over patients]"
+            f"{_marked(self.marks)}",
             self.formatted().to_string(index=False),
             f"F1 of each class{_marked(self.marks)}",
             self.formatted_classes("f1").to_string(index=False),
@@ -120,7 +128,7 @@ class Comparison:
 
 
 def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) -> Comparison:
-    """Compare finished runs (`ecglib.runs.Run`) on their test part.
+    """Compare finished runs (`ecglib.runs.Run`) on their test part, or on all folds together.
 
     Parameters
     ----------
@@ -140,6 +148,7 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
     scored = [as_scored(own, names[key]) for (key, _), own in trained.items()]
     return Comparison(
         metric=metric,
+        folds=runs[0].experiment.folds,
         n_patients=len(set(scored[0].patients)),
         classes=tuple(scored[0].classes),
         best=best_single(scored, metric),

@@ -298,7 +298,7 @@ def scores(table: pd.DataFrame, metric: str = "macro AUROC", mark: str = "") -> 
     ax.set_yticks(range(len(table)), table["name"])
     _estimates(ax, table, "{:.3f}")
     ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.set_xlabel(f"{metric}, test, with 95 % interval over patients")
+    ax.set_xlabel(f"{metric} with its 95 % interval over patients")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(ROLES), frameon=False)
     _forest(ax, len(table))
     add_mark(fig, mark)
