@@ -352,7 +352,7 @@ def differences(
         size=8,
         color=GREY,
     )
-    ax.set_xlabel(f"difference in {metric}, test, with paired 95 % interval over patients")
+    ax.set_xlabel(f"difference in {metric} with its paired 95 % interval over patients")
     fig.legend(loc="outside lower center", ncols=3, frameon=False)
     _forest(ax, len(table))
     add_mark(fig, mark)
