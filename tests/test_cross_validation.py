@@ -155,6 +155,7 @@ def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, 
     told = f"{FOLDS} folds, each held out once, {len(set(kept.patients))} patients"
     assert compared.scored_on() == told
     assert compared.to_text().startswith(told)
+    assert compared.to_dict()["folds"] == FOLDS
     mark = f"cross-validation in {FOLDS} folds, the test part was not looked at"
     assert compared.marks == (mark,)
     assert mark in compared.to_text()

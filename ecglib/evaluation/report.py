@@ -115,6 +115,8 @@ class Comparison:
         rows = self.table.astype(object).where(self.table.notna(), None)
         return {
             "metric": self.metric,
+            "folds": self.folds,
+            "n_patients": self.n_patients,
             "best_single": self.best,
             "marks": list(self.marks),
             "models": rows.to_dict("records"),
