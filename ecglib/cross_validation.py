@@ -12,11 +12,8 @@ lack a class. The probabilities of several models are then ranked together; each
 import dataclasses
 
 import numpy as np
-import pandas as pd
 
-from ecglib.splits import folds_by_patient, leak_report
-
-TRAINING_ONLY = "training_only"  # the column of windows that are never predicted, if there is one
+from ecglib.splits import TRAINING_ONLY, folds_by_patient, leak_report
 
 
 def select(dataset, task: str, tabular=(), folds: int = 0, fold: int = 0):
@@ -50,13 +47,13 @@ def select(dataset, task: str, tabular=(), folds: int = 0, fold: int = 0):
     predicted = np.ones(len(own.rows), bool)
     if TRAINING_ONLY in windows:
         predicted = ~windows[TRAINING_ONLY].eq(True).to_numpy(bool)
-    people = joined_patients(windows, dataset.summary["near_identical_records"])
-    dealt = folds_by_patient(people[predicted], own.y[predicted], folds)
-    fold_of = dict(zip(people[predicted], dealt, strict=True))
-    number = np.array([fold_of.get(person, 0) for person in people])
+    near = dataset.summary["near_identical_records"]
+    person = joined_patients(own.patients, own.records, windows["signal_hash"].to_numpy(str), near)
+    fold_of = np.zeros(person.max() + 1, int)  # 0 for who is never predicted
+    fold_of[person[predicted]] = folds_by_patient(person[predicted], own.y[predicted], folds)
     part = np.full(len(own.rows), "train", f"<U{len('validation')}")
-    part[number == fold % folds + 1] = "validation"
-    part[number == fold] = "test"
+    part[fold_of[person] == fold % folds + 1] = "validation"
+    part[fold_of[person] == fold] = "test"
     return dataclasses.replace(own, part=part).take(predicted | (part == "train"))
 
 
@@ -66,34 +63,32 @@ def leaks(dataset, selection) -> dict:
     return leak_report(windows, "part", dataset.summary["near_identical_records"])
 
 
-def joined_patients(windows: pd.DataFrame, near_identical_records) -> np.ndarray:
-    """The patient of each window, one name for all who share a signal or a record.
+def joined_patients(patients, records, signals, near_identical_records) -> np.ndarray:
+    """Which person each window is of: patients who share a signal or a record are one.
 
     Parameters
     ----------
-    windows
-        window table with the columns record, patient and signal_hash.
+    patients, records, signals
+        arrays of str of shape (n_windows,), patient, record and hash of the samples of each.
     near_identical_records
         pairs ``(record, record, correlation)``, also of other records.
 
     Returns
     -------
-    Array of str of shape (n_windows,): the first name of those that are joined.
+    Array of int of shape (n_windows,), numbered by the first patient of each person.
     """
     from scipy.sparse import coo_array  # takes long to import
     from scipy.sparse.csgraph import connected_components
 
-    own, names = pd.factorize(windows["patient"].to_numpy(str), sort=True)
-    signals, _ = pd.factorize(windows["signal_hash"])
-    first = np.unique(signals, return_index=True)[1]
-    patient_of = dict(zip(windows["record"], own, strict=True))
+    names, own = np.unique(patients, return_inverse=True)
+    first, signal = np.unique(signals, return_index=True, return_inverse=True)[1:]
+    record_names, first_of_record = np.unique(records, return_index=True)
+    patient_of = dict(zip(record_names.tolist(), own[first_of_record], strict=True))
     near = [
         (patient_of[a], patient_of[b])
         for a, b, _ in near_identical_records
         if a in patient_of and b in patient_of
     ]
-    pairs = np.array([*zip(own, own[first[signals]], strict=True), *near])
-    graph = coo_array((np.ones(len(pairs)), pairs.T), (len(names), len(names)))
-    joined = connected_components(graph, directed=False)[1]
-    first_name = np.unique(joined, return_index=True)[1]
-    return names[first_name[joined]][own].astype(str)
+    pairs = np.concatenate([np.stack([own, own[first][signal]], 1), np.reshape(near, (-1, 2))])
+    graph = coo_array((np.ones(len(pairs)), pairs.T.astype(int)), (len(names), len(names)))
+    return connected_components(graph, directed=False)[1][own]

@@ -11,6 +11,7 @@ from ecglib.errors import DatasetError, LeakError
 
 PARTS = ("train", "validation", "test")
 LEAKS = ("shared_patients", "identical_signals", "near_identical_records")
+TRAINING_ONLY = "training_only"  # a column: windows that no fold of a cross-validation scores
 EXAMPLES = 20
 
 

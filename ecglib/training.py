@@ -12,16 +12,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from ecglib import (
-    classical,
-    folders,
-    graph,
-    imbalance,
-    models,
-    pipeline,
-    recipe,
-    runs,
-)
+from ecglib import classical, folders, graph, imbalance, models, pipeline, recipe, runs
 from ecglib.augmentation import build_augmentation
 from ecglib.branches import representation_of
 from ecglib.cross_validation import select

@@ -3,7 +3,6 @@
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
@@ -61,16 +60,13 @@ def test_a_dataset_without_parts_to_validate_and_test_has_folds_all_the_same(
 
 
 def test_patients_who_share_a_signal_or_a_record_count_as_one():
-    windows = pd.DataFrame(
-        {
-            "record": ["r1", "r2", "r3", "r4", "r5", "r6"],
-            "patient": ["b", "a", "c", "d", "e", "b"],
-            "signal_hash": ["1", "2", "2", "4", "5", "6"],  # a and c have one signal
-        }
-    )
+    patients = np.array(["b", "a", "c", "d", "e", "b"])
+    records = np.array(["r1", "r2", "r3", "r4", "r5", "r6"])
+    signals = np.array(["1", "2", "2", "4", "5", "6"])  # a and c have one signal
     near = [("r4", "r6", 0.99), ("r5", "elsewhere", 0.99)]  # d and b one recording
-    assert joined_patients(windows, near).tolist() == ["b", "a", "a", "b", "e", "b"]
-    assert joined_patients(windows, []).tolist() == ["b", "a", "a", "d", "e", "b"]
+    found = joined_patients(patients, records, signals, near)
+    assert found.tolist() == [1, 0, 0, 1, 2, 1]
+    assert joined_patients(patients, records, signals, []).tolist() == [1, 0, 0, 2, 3, 1]
 
 
 def test_what_is_near_identical_stands_in_one_fold(small_store, monkeypatch):
@@ -173,5 +169,5 @@ def test_folds_and_the_parts_of_the_dataset_are_not_compared(finished, small_sto
     own = experiment(small_store, folds=0, fold=0)
     other = training.train(own, small_store, tmp_path, "b")
     assert other.marks == []
-    with pytest.raises(RunError, match="cannot be compared"):
+    with pytest.raises(RunError, match=r"Runs of \[0, 4\] folds .* cannot be compared"):
         compare_runs([*runs.find_runs(finished), other])

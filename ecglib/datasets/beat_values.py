@@ -29,7 +29,8 @@ PADDING_S = 3.0
 SPANS_S = {"qrs": (-0.1, 0.12), "p": (-0.25, -0.06)}  # from the beat
 LEVEL_S = (-0.16, 0.21)
 WHOLE_QRS_S = (-0.12, 0.2)
-STRETCH_S = (-0.25, 0.21)  # holds all these
+OF_STRETCH_S = (*SPANS_S.values(), LEVEL_S, WHOLE_QRS_S)
+STRETCH_S = (min(edges[0] for edges in OF_STRETCH_S), max(edges[1] for edges in OF_STRETCH_S))
 MOST_SHIFT_S, ALIGNED_TIMES = 0.033, 2
 BLOCK, ASIDE = 50, 75  # beats that share a template, and beats on each side that also make it
 LEAST_MV = 0.001
@@ -158,7 +159,7 @@ def shapes(signal_mv: np.ndarray, beats_s: np.ndarray, rate_hz: float) -> dict[s
     usual = templates(stretch)
 
     def part(of, edges_s):
-        low, high = (round((edge - STRETCH_S[0]) * rate_hz) for edge in edges_s)
+        low, high = (round(edge * rate_hz) - round(STRETCH_S[0] * rate_hz) for edge in edges_s)
         return of[:, low:high]
 
     values = []

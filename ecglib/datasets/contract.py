@@ -127,8 +127,8 @@ class Source(Protocol):
     `tabular` names the columns of the window table that a model may look at (numbers), `columns`
     maps the other columns, kept for filtering, to their Arrow type (``"string"``, ``"double"``,
     ``"bool"``, ``"list<double>"``...). Windows of which a column ``training_only`` is true are
-    scored in no fold of a cross-validation (`ecglib.cross_validation`). `marks` must be said
-    wherever a number of this dataset appears.
+    scored in no fold of a cross-validation (`splits.TRAINING_ONLY`). `marks` must be said wherever
+    a number of this dataset appears.
     """
 
     name: str

@@ -17,7 +17,7 @@ from ecglib.datasets.download import download as download_files
 from ecglib.datasets.signals import STEP_MV, resample_steps, to_steps
 from ecglib.datasets.wfdb_records import read_record
 from ecglib.errors import DatasetError, RecordError
-from ecglib.splits import split_by_patient
+from ecglib.splits import TRAINING_ONLY, split_by_patient
 
 PACED = ("102", "104", "107", "217")
 DS1 = (
@@ -208,7 +208,7 @@ class SimulatedMitdbSource(MitdbSource):
     name = "mitdb_simulated"
     description = MitdbSource.description + " Training records also with simulated rhythms."
     marks = ("simulated beats in training",)
-    columns = {"training_only": "bool"}  # so that no fold is scored on made beats either
+    columns = {TRAINING_ONLY: "bool"}  # so that no fold is scored on made beats either
 
     def n_records(self) -> int:
         """44, and one for each training record."""
@@ -234,7 +234,7 @@ class SimulatedMitdbSource(MitdbSource):
         symbols = np.where(made.classes == classes, symbols, made.classes)
         rows = _rows(values)
         windows = [
-            self._window(name, starts[i], symbols[i], rows[i]) | {"training_only": True}
+            self._window(name, starts[i], symbols[i], rows[i]) | {TRAINING_ONLY: True}
             for i in np.flatnonzero(used)
         ]
         if windows:

@@ -116,6 +116,7 @@ class _Writer:
         self._columns = needed_columns(source)
         self._schema = schema(source)
         self._blank = dict.fromkeys(self._schema.names)
+        self._ordered = operator.itemgetter(*self._schema.names)
         self._content = {name: hashlib.blake2b() for name in self._schema.names}
         self._block, self._n_values = [], 0
 
@@ -225,13 +226,13 @@ class _Writer:
         if past > 0:
             steps = np.pad(steps, ((0, past), (0, 0)))
         offset = self._signals.append(steps)
-        rows, ordered = [], operator.itemgetter(*self._schema.names)
+        rows = []
         for window in record.windows:
             start, stop = window["start"], window["start"] + window["length"]
             row = {**self._blank, "n_measured": window["length"], **window}
             row["record"], row["start"] = record.name, offset + start
             row["signal_hash"] = signal_hash(steps[start:stop])
-            rows.append(ordered(row))
+            rows.append(self._ordered(row))
         return rows
 
     def _write_rows(self, rows: list[tuple]) -> None:

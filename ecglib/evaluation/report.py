@@ -143,6 +143,11 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
     RunError
         If the runs cannot be compared.
     """
+    if len(folds := {run.experiment.folds for run in runs}) > 1:
+        raise RunError(
+            f"Runs of {sorted(folds)} folds (0: the parts of the dataset) cannot be compared: they "
+            f"were trained on other shares of the patients. Compare runs of one kind."
+        )
     names = model_names([run.experiment for run in runs])
     trained: dict[tuple, list] = {}
     for run in runs:
@@ -150,7 +155,7 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
     scored = [as_scored(own, names[key]) for (key, _), own in trained.items()]
     return Comparison(
         metric=metric,
-        folds=runs[0].experiment.folds,
+        folds=folds.pop(),
         n_patients=len(set(scored[0].patients)),
         classes=tuple(scored[0].classes),
         best=best_single(scored, metric),
@@ -183,8 +188,8 @@ def _apart(one, alike: list) -> str:
     if len(alike) == 1:
         return ""
     own, values = one.to_dict(), [other.to_dict() for other in alike]
-    names = own.keys() - {"seed", "fold"}
-    differ = [key for key in own if key in names and any(v[key] != own[key] for v in values)]
+    names = [key for key in own if key not in ("seed", "fold")]
+    differ = [key for key in names if any(v[key] != own[key] for v in values)]
     if len(differ) <= MOST_NAMED and all(isinstance(own[key], str | int | float) for key in differ):
         return "".join(f", {key} {own[key]}" for key in differ)
     return f" #{one.model_hash[:4]}"
