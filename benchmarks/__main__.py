@@ -22,7 +22,7 @@ from benchmarks import (
     views,
 )
 from benchmarks.measure import Figure, SkippedError
-from ecglib.folders import write_text
+from ecglib.paths import write_text
 
 FOLDER = Path(__file__).resolve().parents[1] / "bench"
 FIGURES: dict[str, Callable[[], Figure]] = {

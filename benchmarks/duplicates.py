@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.measure import Figure, Side, SkippedError, alternate, ratios
 from benchmarks.memory import STATUS, extra_mb
 from benchmarks.noise import RATE_HZ, real_data
-from ecglib.datasets.near_identical import COLUMNS, ROWS, Signatures
+from ecglib.datasets.duplicates import COLUMNS, ROWS, Signatures
 
 ROUNDS = 3
 PTBXL, MANY, FEWER = 21_799, 200_000, 50_000

@@ -10,9 +10,9 @@ from benchmarks.measure import Figure, Side, alternate, medians, ratios
 from benchmarks.memory import extra_mb, peaks_mb
 from benchmarks.noise import LEADS, RATE_HZ, NoiseSource
 from benchmarks.views import passes, scipy_spectrogram
-from ecglib.datasets.signals import STEP_MV
 from ecglib.datasets.store import Dataset
-from ecglib.datasets.writing import write_store
+from ecglib.datasets.units import STEP_MV
+from ecglib.datasets.writer import write_store
 
 N_RECORDS = 2000
 BATCH = 64
@@ -153,13 +153,16 @@ def waiting() -> Figure:
 
 def _training_times(dataset: Dataset, representation: str, encoder: str):
     """Of training one branch: shares of waiting, and of what the feed makes a step longer."""
-    import tensorflow as tf
-
     import ecglib.pipeline
+    import tensorflow as tf
 
     selection = dataset.select("noise")
     model = _branch(dataset, selection, representation, encoder)
-    batches = iter(ecglib.pipeline.feed(dataset, selection, None, BATCH, shuffle_seed=0).repeat())
+    batches = iter(
+        ecglib.training.input_pipeline.feed(
+            dataset, selection, None, BATCH, shuffle_seed=0
+        ).repeat()
+    )
     for _ in range(STEPS_BEFORE):
         model.train_on_batch(*next(batches))
     one = iter(tf.data.Dataset.from_tensors(next(batches)).repeat())
@@ -191,7 +194,8 @@ def _branch(dataset: Dataset, selection, representation: str, encoder: str):
     """A compiled model of one branch, from windows in mV."""
     import keras
 
-    from ecglib import graph, models
+    from ecglib import models
+    from ecglib.models import end_to_end
     from ecglib.representations import build_views
 
     views = build_views(dataset.signal, [representation], BAND_HZ)
@@ -200,7 +204,7 @@ def _branch(dataset: Dataset, selection, representation: str, encoder: str):
         **{"branches": {representation: encoder}, "fusion": "none"},
         **{"n_classes": len(selection.classes), "kind": selection.task.kind},
     )
-    model = graph.window_graph(dataset.signal, views, branch, {})
+    model = end_to_end.window_graph(dataset.signal, views, branch, {})
     model.compile(keras.optimizers.AdamW(1e-4), "binary_crossentropy", jit_compile=False)
     return model
 
@@ -244,6 +248,7 @@ def memory_of_feeding(size: int, folder: str, select: bool) -> float:
     patients and records are held for each window.
     """
     import ecglib.pipeline  # noqa: F401  TensorFlow's own memory does not count
+
     from ecglib.datasets.store import find_stores
 
     dataset = Dataset(find_stores(f"{folder}/{size}", "noise")[0])
@@ -254,11 +259,12 @@ def memory_of_feeding(size: int, folder: str, select: bool) -> float:
 def _fed(dataset: Dataset, representations, band_hz=(0.0, 0.0), n_passes=1, selection=None):
     """A function that feeds all windows, shuffled, pass after pass without a stop as `fit` does."""
     import ecglib.pipeline
+
     from ecglib.representations import build_views
 
     model = build_views(dataset.signal, representations, band_hz)
     selection = selection or dataset.select("noise")
-    batches = ecglib.pipeline.feed(dataset, selection, model, BATCH, shuffle_seed=0)
+    batches = ecglib.training.input_pipeline.feed(dataset, selection, model, BATCH, shuffle_seed=0)
     return lambda: _consume(batches.repeat(n_passes))
 
 

@@ -1,7 +1,7 @@
 """Training steps of our own models: ``python -m benchmarks.keras_steps time cnn``.
 
 A worker (`benchmarks.worker`): ``step`` is what `fit` calls for a batch, compiled as
-`ecglib.training` does it, on one batch of noise that is there already; ``convolutions`` is what of
+`ecglib.training.trainer` does it, on one batch of noise that is there already; ``convolutions`` is what of
 that TensorFlow's convolutions take, forward and backward, with nothing between them;
 ``tensorflow`` and ``numpy`` are the matrix products that tell what the machine can do.
 """
@@ -21,9 +21,10 @@ PRODUCT = 2048  # rows and columns of the matrices
 
 def main(representation: str, encoder: str) -> None:
     """Build the model and wait for work."""
-    from ecglib import models, pipeline
+    from ecglib import models
+    from ecglib.training import input_pipeline
 
-    pipeline.configure(0)
+    input_pipeline.configure(0)
     model = branch(representation, encoder)
     sides = {"step": training_step(model), "convolutions": convolutions(model), **products()}
     told = {
@@ -46,7 +47,7 @@ def branch(representation: str, encoder: str):
 
 def view_shape(representation: str) -> tuple[int, ...]:
     """Shape of the view of one window of ten seconds."""
-    from ecglib.datasets.contract import SignalContract
+    from ecglib.datasets.schema import SignalContract
     from ecglib.representations import build_views
 
     signal = SignalContract(RATE_HZ, N_SAMPLES, LEADS)
@@ -57,8 +58,8 @@ def training_step(model):
     """A function that does one step on the same batch over and over."""
     import tensorflow as tf
 
-    from ecglib import recipe
     from ecglib.experiment import Experiment
+    from ecglib.training import recipe
 
     # Only the usual values of an experiment count here, not what it names.
     experiment = Experiment(dataset="noise", fingerprint="", task="noise", branches={"time": "cnn"})

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import SkippedError
-from ecglib.datasets.contract import Record, SignalContract, Task
+from ecglib.datasets.schema import Record, SignalContract, Task
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE_HZ = 100.0

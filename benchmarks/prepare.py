@@ -9,10 +9,10 @@ import numpy as np
 from benchmarks.measure import Figure, Side, alternate, medians, ratios
 from benchmarks.memory import extra_mb, peaks_mb
 from benchmarks.noise import NoiseSource, real_data
-from ecglib.datasets import mitdb as mitdb_module
-from ecglib.datasets.near_identical import Signatures
-from ecglib.datasets.ptbxl import ptbxl_source
-from ecglib.datasets.writing import write_store
+from ecglib.datasets.duplicates import Signatures
+from ecglib.datasets.sources import mitdb as mitdb_module
+from ecglib.datasets.sources.ptbxl import ptbxl_source
+from ecglib.datasets.writer import write_store
 
 ROUNDS = 5
 RECORDS_OF_EACH_SET = 3

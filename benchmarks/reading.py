@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.measure import Figure, Side, alternate, medians, ratios
 from benchmarks.noise import real_data
-from ecglib.datasets.wfdb_records import read_header, read_record
+from ecglib.datasets.wfdb.records import read_header, read_record
 
 ROUNDS = 7
 N_FORMAT16, PASSES16 = 100, 50

@@ -15,7 +15,7 @@ PAD_S = 3.0
 
 def scalogram() -> Figure:
     """The scalogram layer against pywt.cwt, lead by lead."""
-    import ecglib.quiet  # noqa: F401
+    import ecglib._keras  # noqa: F401
 
     import pywt
 
@@ -82,7 +82,7 @@ def spectrogram_batch() -> Figure:
 
 def band_pass() -> Figure:
     """The band-pass layer against scipy.signal.sosfiltfilt, record by record."""
-    import ecglib.quiet  # noqa: F401
+    import ecglib._keras  # noqa: F401
 
     from scipy.signal import butter, sosfiltfilt
 
@@ -130,7 +130,7 @@ def passes(run, n: int):
 
 
 def _spectrogram(name: str, against: str, floor: float, peer: Side, windows) -> Figure:
-    import ecglib.quiet  # noqa: F401
+    import ecglib._keras  # noqa: F401
 
     from ecglib.representations import SpectrogramView
 

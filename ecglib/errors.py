@@ -22,7 +22,7 @@ class RecordError(DatasetError):
     Parameters
     ----------
     kind
-        what is wrong, in one word (`ecglib.datasets.notes.KINDS`).
+        what is wrong, in one word (`ecglib.datasets.problems.KINDS`).
     message
         what was found, what was expected, what to do.
     """

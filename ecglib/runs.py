@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecglib import __version__, folders
+from ecglib import __version__, paths
 from ecglib.errors import RunError
 from ecglib.experiment import Experiment
 
@@ -93,7 +93,7 @@ class Run:
     def load_model(self):
         """The model, from the views to the probabilities, not yet calibrated.
 
-        `ecglib.export.one_graph` is the whole: crops, views, this model, calibration.
+        `ecglib.inference.export.one_graph` is the whole: crops, views, this model, calibration.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class Run:
                 f"{self.path.name} has no model to load, export or predict with: fitted trees are "
                 f"not kept, as they would be a pickle, which runs whatever is in it. Its "
                 f"predictions and scores are in the run. Choose the run of a network, or fit the "
-                f"trees again as {RECIPE} says (`ecglib.classical`)."
+                f"trees again as {RECIPE} says (`ecglib.training.trees`)."
             )
         import keras
 
@@ -164,14 +164,14 @@ def open_run(name: str | Path = "", runs_dir: str | Path = "") -> Run:
         a run's folder, its path below `runs_dir`, or a part of its folder's name that fits one run
         only, such as the hash at its end; empty for the newest run.
     runs_dir
-        folder of all batches; empty for the usual one (`ecglib.folders`).
+        folder of all batches; empty for the usual one (`ecglib.paths`).
 
     Raises
     ------
     RunError
         no run has that name, or several have.
     """
-    runs_dir = folders.runs_dir(runs_dir)
+    runs_dir = paths.runs_dir(runs_dir)
     for path in (Path(name), runs_dir / name) if name else ():
         if exists(path):
             return Run(path)
@@ -219,7 +219,7 @@ def write_run(
         every score with its interval.
     """
     try:
-        with folders.unfinished(path.parent, "run") as folder:
+        with paths.unfinished(path.parent, "run") as folder:
             _write_json(folder / "experiment.json", _experiment(experiment))
             _write_json(folder / "contract.json", contract)
             if isinstance(model, dict):

@@ -4,7 +4,7 @@ import pytest
 from made import shared_data, small_source
 
 from ecglib.datasets.store import Dataset
-from ecglib.datasets.writing import write_store
+from ecglib.datasets.writer import write_store
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def small_class_store(tmp_path_factory) -> Dataset:
 
 @pytest.fixture(scope="session")
 def mitdb_store(tmp_path_factory) -> Dataset:
-    from ecglib.datasets.mitdb import MitdbSource
+    from ecglib.datasets.sources.mitdb import MitdbSource
 
     source = MitdbSource(shared_data("mitdb"))
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from scipy.signal import butter, sosfilt
 
-from ecglib.datasets.arrays import ArraysSource
-from ecglib.datasets.contract import Task
+from ecglib.datasets.schema import Task
+from ecglib.datasets.sources.arrays import ArraysSource
 
 RATE_HZ = 100.0
 N_SAMPLES = 400

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from ecglib import folders
+from ecglib import paths
 from ecglib.errors import EcgError
 
 
@@ -44,14 +44,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a setting of all trials, such as class_weights=sqrt (YAML value); repeatable",
     )
-    add("--data-dir", default=folders.data_dir(), type=Path, help="folder of the stores")
-    add("--folder", default=folders.searches_dir(), type=Path, help="folder of the searches")
+    add("--data-dir", default=paths.data_dir(), type=Path, help="folder of the stores")
+    add("--folder", default=paths.searches_dir(), type=Path, help="folder of the searches")
     return parser
 
 
 def _search(options) -> int:
     from ecglib import datasets
-    from ecglib.cli import named_values
+    from ecglib.cli.commands import named_values
     from tuning.search import search
     from tuning.winner import NOTEBOOK
 

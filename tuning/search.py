@@ -10,7 +10,7 @@ the seed alone: a search that is run again gets the same ones and takes the fini
 their files.
 """
 
-import ecglib.quiet  # noqa: F401
+import ecglib._keras  # noqa: F401
 
 import dataclasses
 import hashlib
@@ -23,11 +23,11 @@ import keras_tuner
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ecglib import folders
+from ecglib import paths
+from ecglib.batch.notebooks import check_parameters, notebook_defaults
 from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError, RunError
 from ecglib.experiment import Experiment
-from ecglib.notebooks import check_parameters, notebook_defaults
 from tuning import trials, winner
 from tuning.space import crop_lengths, suggest
 from tuning.trials import COMPLETED, FAILED, INFEASIBLE, Trial
@@ -137,7 +137,7 @@ def search(
     seed
         decides the suggestions, and is the seed of every trial.
     folder
-        of all searches; empty for the usual one (`ecglib.folders`).
+        of all searches; empty for the usual one (`ecglib.paths`).
 
     Raises
     ------
@@ -157,7 +157,7 @@ def search(
     space = keras_tuner.HyperParameters()
     marks = Experiment(**fixed, **suggest(space, crop_lengths(dataset.signal))).check(dataset)
     asked = {"fixed": fixed, "space": space.get_config()["space"]}
-    path = folders.searches_dir(folder).resolve() / _name(dataset.name, task, seed, asked)
+    path = paths.searches_dir(folder).resolve() / _name(dataset.name, task, seed, asked)
     oracle = keras_tuner.oracles.RandomSearchOracle(
         objective=OBJECTIVE,
         max_trials=max_trials,
@@ -168,7 +168,7 @@ def search(
     )
     oracle.verbose = 0
     try:
-        folders.write_text(path / "search.json", json.dumps(asked, indent=1))
+        paths.write_text(path / "search.json", json.dumps(asked, indent=1))
         tuner = _tune(oracle, fixed, dataset, path)
         done = list(tuner.done.values())
         if not any(trial.status == COMPLETED for trial in done):

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-from ecglib import experiment
-from ecglib.datasets.contract import SignalContract
-from ecglib.experiment import FUSIONS
+from ecglib.datasets.schema import SignalContract
+from ecglib.experiment import config
+from ecglib.experiment.config import FUSIONS
 
 # Of networks: the trees of the classical baseline are not searched.
-ENCODERS = {name: own for name, own in experiment.ENCODERS.items() if name != "features"}
+ENCODERS = {name: own for name, own in config.ENCODERS.items() if name != "features"}
 SIZES = range(1, len(ENCODERS) + 1)
 SUBSETS = ["+".join(names) for size in SIZES for names in combinations(ENCODERS, size)]
 

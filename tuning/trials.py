@@ -1,6 +1,6 @@
 """One trial: carried out on training and validation part, written, read."""
 
-import ecglib.quiet  # noqa: F401
+import ecglib._keras  # noqa: F401
 
 import dataclasses
 import json
@@ -11,11 +11,13 @@ from pathlib import Path
 
 import keras
 
-from ecglib import folders, pipeline, training
-from ecglib.datasets.store import Dataset, Selection
+from ecglib import paths
+from ecglib.datasets.selection import Selection
+from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError
 from ecglib.experiment import Experiment
-from ecglib.validation import macro_auroc
+from ecglib.training import input_pipeline, trainer
+from ecglib.training.validation import macro_auroc
 
 # Each trial is another model, so TensorFlow has to trace anew and need not warn of it.
 logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
@@ -80,16 +82,16 @@ def carry_out(number: int, values: dict, dataset: Dataset, callbacks: tuple = ()
 
 def _fitted(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
     keras.backend.clear_session()  # or the models of all trials stay in memory
-    pipeline.configure(experiment.seed)
-    selection = without_test(training.selection_of(experiment, dataset))
-    views = training.views_of(experiment, dataset)
-    model, history = training.fit(
+    input_pipeline.configure(experiment.seed)
+    selection = without_test(trainer.selection_of(experiment, dataset))
+    views = trainer.views_of(experiment, dataset)
+    model, history = trainer.fit(
         experiment, dataset, selection, views, experiment.seed, callbacks=callbacks
     )
     # Not the best of the history: a late fusion's weights are fitted after the last epoch.
-    scorer, fed = training.scorer(experiment, dataset, selection, views, model)
+    scorer, fed = trainer.scorer(experiment, dataset, selection, views, model)
     validation = selection.of("validation")
-    own = training.predict(scorer, dataset, validation, fed, experiment.batch_size)
+    own = trainer.predict(scorer, dataset, validation, fed, experiment.batch_size)
     return {
         "val_auroc": macro_auroc(own.y, own.p),
         "parameters": model.count_params(),
@@ -113,4 +115,4 @@ def read(path: Path, values: dict) -> Trial | None:
 
 def write(path: Path, trial: Trial) -> None:
     """Write a trial; it appears whole or not at all."""
-    folders.write_text(path, json.dumps(dataclasses.asdict(trial), indent=1))
+    paths.write_text(path, json.dumps(dataclasses.asdict(trial), indent=1))

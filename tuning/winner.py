@@ -5,11 +5,11 @@ from pathlib import Path
 
 import yaml
 
-from ecglib import folders
-from ecglib.branches import representation_of
+from ecglib import paths
+from ecglib.batch.notebooks import notebook_defaults
 from ecglib.datasets.store import Dataset
 from ecglib.experiment import Experiment
-from ecglib.notebooks import notebook_defaults
+from ecglib.experiment.branches import representation_of
 from tuning.trials import COMPLETED, Trial
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -39,13 +39,13 @@ def write(folder: Path, dataset: Dataset, trials: list[Trial], marks: list[str])
     head += [f"# {mark}" for mark in marks]
     parameters = folder / "winner.yaml"
     values = {"dataset": str(dataset.path.resolve()), **_final(won.experiment)}
-    folders.write_text(parameters, _yaml(head, values))
+    paths.write_text(parameters, _yaml(head, values))
 
     values = batch_values(dataset, trials)
     text = _yaml([*head, "# with the models that it has to beat"], values)
     digest = hashlib.blake2b(yaml.safe_dump(values).encode(), digest_size=5).hexdigest()
     batch = folder / f"tuned-{digest}.yaml"
-    folders.write_text(batch, text)
+    paths.write_text(batch, text)
     for other in set(folder.glob("tuned-*.yaml")) - {batch}:
         other.unlink()
     return parameters, batch

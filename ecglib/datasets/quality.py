@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ecglib.datasets.contract import Problem
-from ecglib.datasets.signals import INVALID, STEP_MV
+from ecglib.datasets.schema import Problem
+from ecglib.datasets.units import INVALID, STEP_MV
 from ecglib.errors import DatasetError
 
 PLAUSIBLE_MV = (0.05, 50.0)

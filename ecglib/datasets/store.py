@@ -19,48 +19,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecglib.datasets import heart_rate
-from ecglib.datasets.contract import SignalContract, Task
-from ecglib.datasets.signals import STEP_MV
+from ecglib.datasets.labels import labels_to_classes
+from ecglib.datasets.schema import SignalContract, Task
+from ecglib.datasets.selection import Selection
+from ecglib.datasets.tabular import heart_rate
+from ecglib.datasets.units import STEP_MV
 from ecglib.errors import DatasetError, did_you_mean
-from ecglib.splits import PARTS
+from ecglib.splits import PARTS, TRAINING_ONLY, leak_report, merge_patients, parts_of_fold
 
 FORMAT = 2
 WINDOW_COLUMNS = ("record", "patient", "start", "length", "n_measured", "labels")
 LIKELIHOOD = re.compile(r"(\w+)_min([1-9]\d{0,2})")
-
-
-@dataclasses.dataclass
-class Selection:
-    """The windows that take part in a task.
-
-    `rows` index the window table; `y` has shape (n_windows, n_classes), multi-hot or one-hot;
-    `part`, `patients` and `records` have shape (n_windows,); `tabular` (n_windows, n_columns), with
-    the columns that were asked for.
-    """
-
-    task: Task
-    classes: list[str]
-    rows: np.ndarray
-    y: np.ndarray
-    part: np.ndarray
-    patients: np.ndarray
-    records: np.ndarray
-    tabular: np.ndarray
-
-    def of(self, part: str) -> "Selection":
-        """The windows of one part, in the order of the window table."""
-        return self.take(self.part == part)
-
-    def take(self, which) -> "Selection":
-        """Some of the windows: `which` is a mask, an index array or a slice."""
-        names = ("rows", "y", "part", "patients", "records", "tabular")
-        return dataclasses.replace(self, **{name: getattr(self, name)[which] for name in names})
-
-    def counts(self) -> pd.DataFrame:
-        """Windows of each class (rows) in each part (columns)."""
-        counts = {p: self.y[self.part == p].sum(axis=0).astype(int) for p in PARTS}
-        return pd.DataFrame(counts, index=pd.Index(self.classes, name="class"))
 
 
 class Dataset:
@@ -176,7 +145,9 @@ class Dataset:
 
     @functools.cached_property
     def _heart_rate(self) -> np.ndarray:
-        return heart_rate.of_store(self)
+        return heart_rate.heart_rate_of_windows(
+            self.path, self.signal, len(self.windows), self.read
+        )
 
     def task(self, name: str) -> Task:
         """A task by its name.
@@ -203,8 +174,15 @@ class Dataset:
             + did_you_mean(name, self.tasks)
         )
 
-    def select(self, task_name: str, tabular: Sequence[str] = ()) -> Selection:
+    def select(
+        self, task_name: str, tabular: Sequence[str] = (), n_folds: int = 0, fold: int = 0
+    ) -> Selection:
         """The windows, labels and parts of a task, and their tabular values.
+
+        In a cross-validation the windows of the test part are left out and the others get the
+        parts of one fold (`ecglib.splits.cross_validation`). The folds depend on the patients and
+        their labels only, so that all models of a task have the same. Windows that are for
+        training only are in no other part.
 
         Parameters
         ----------
@@ -212,11 +190,15 @@ class Dataset:
             name of the task.
         tabular
             of `tabular_columns`, those that are wanted.
+        n_folds
+            number of folds, from 3; 0 for the parts of the dataset.
+        fold
+            the fold that is the test part, from 1.
 
         Raises
         ------
         DatasetError
-            the dataset has no such task, or no such column.
+            the dataset has no such task or column, or fewer patients than folds.
         """
         task = self.task(task_name)
         y = labels_to_classes(self.windows["labels"], task, self.windows.get("likelihoods"))
@@ -227,7 +209,7 @@ class Dataset:
             keep &= y.any(axis=1)
         rows = np.flatnonzero(keep)
         taken = self.windows.iloc[rows]
-        return Selection(
+        selection = Selection(
             task=task,
             classes=list(task.classes),
             rows=rows,
@@ -237,28 +219,27 @@ class Dataset:
             records=taken["record"].to_numpy(dtype=str),
             tabular=self.read_tabular(rows, tabular),
         )
+        return self._in_fold(selection, n_folds, fold) if n_folds else selection
 
+    def leak_report(self, selection: Selection) -> dict:
+        """What the parts of a selection share (`ecglib.splits.leak_report`)."""
+        windows = self.windows.iloc[selection.rows].assign(part=selection.part)
+        return leak_report(windows, "part", self.summary["near_identical_records"])
 
-def labels_to_classes(
-    labels: pd.Series, task: Task, likelihoods: pd.Series | None = None
-) -> np.ndarray:
-    """Turn lists of labels into a float32 array of shape (n_windows, n_classes) of 0 and 1.
-
-    `likelihoods` gives the percentage of each label; it is looked at only if the task asks for a
-    least likelihood.
-    """
-    y = np.zeros((len(labels), len(task.classes)), np.float32)
-    if not len(labels):
-        return y
-    window = np.repeat(np.arange(len(labels)), [len(own) for own in labels])
-    flat = np.concatenate([np.asarray(own, object) for own in labels])
-    if task.least_likelihood:
-        likely = np.concatenate(list(likelihoods)) >= task.least_likelihood
-        window, flat = window[likely], flat[likely]
-    codes, known = pd.factorize(flat)
-    for column, means in enumerate(task.classes.values()):
-        y[window[np.isin(known, means)[codes]], column] = 1.0
-    return y
+    def _in_fold(self, selection: Selection, n_folds: int, fold: int) -> Selection:
+        selection = selection.take(selection.part != "test")
+        windows = self.windows.iloc[selection.rows]
+        scored = np.ones(len(selection.rows), bool)
+        if TRAINING_ONLY in windows:
+            scored = ~windows[TRAINING_ONLY].eq(True).to_numpy(bool)
+        persons = merge_patients(
+            selection.patients,
+            selection.records,
+            windows["signal_hash"].to_numpy(str),
+            self.summary["near_identical_records"],
+        )
+        part = parts_of_fold(persons, selection.y, scored, n_folds, fold)
+        return dataclasses.replace(selection, part=part).take(scored | (part == "train"))
 
 
 def is_store(path: str | Path) -> bool:

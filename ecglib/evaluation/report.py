@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ecglib.errors import RunError
-from ecglib.evaluation.baseline import AgainstBaseline, against_baselines
-from ecglib.evaluation.comparison import Difference, best_single, differences, sentence, table
+from ecglib.evaluation.baselines import AgainstBaseline, against_baselines
+from ecglib.evaluation.contestants import Scored
 from ecglib.evaluation.metrics import MACRO_METRICS
-from ecglib.evaluation.scored import Scored
+from ecglib.evaluation.verdict import Difference, best_single, differences, sentence, table
 
 MARGIN = 0.01
 MOST_NAMED = 2  # values that tell models of one name apart

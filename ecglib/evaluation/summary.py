@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecglib.evaluation.bootstrap import interval, macro_mean, n_ignored, resampled_scores
 from ecglib.evaluation.calibration import calibration_error, log_loss
 from ecglib.evaluation.metrics import MACRO_METRICS, decide, scores
+from ecglib.evaluation.resampling import interval, macro_mean, n_ignored, resampled_scores
 
 
 def with_intervals(

@@ -3,12 +3,13 @@
 All are functional Keras 3 models of built-in and registered layers, for any backend.
 """
 
-import ecglib.quiet  # noqa: F401
+import ecglib._keras  # noqa: F401
 
 from ecglib.models.builder import build_model, join_members
 from ecglib.models.cost import multiply_adds
 from ecglib.models.encoders import ENCODERS
 from ecglib.models.fusion import FUSIONS
+from ecglib.models.sizing import width_of_size
 from ecglib.models.use import (
     AuxiliaryLoss,
     BranchLoss,
@@ -22,7 +23,6 @@ from ecglib.models.use import (
     take_branch,
     training_view,
 )
-from ecglib.models.widening import width_of_size
 
 __all__ = [
     "ENCODERS",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import keras
 from keras import layers
 
-from ecglib.models.normalisation import BatchNormalization
+from ecglib.models.batch_normalization import BatchNormalization
 
 
 def kernel(seeds: Iterator[int], name: str = "HeUniform") -> keras.Initializer:

@@ -3,8 +3,13 @@
 import keras
 from keras import layers
 
-from ecglib.branches import check_branches, in_order, representation_of, representations_of
 from ecglib.errors import ExperimentError, require_one_of
+from ecglib.experiment.branches import (
+    check_branches,
+    in_order,
+    representation_of,
+    representations_of,
+)
 from ecglib.models.encoders import ENCODERS, SHORTEST
 from ecglib.models.fusion import FUSIONS, OUTPUT, Branches, alone
 from ecglib.models.fusion.branches import ACTIVATIONS

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from ecglib.branches import names_on
 from ecglib.errors import ExperimentError
+from ecglib.experiment.branches import names_on
 from ecglib.models.builder import SCALED_AXES
 from ecglib.models.fusion import BRANCH_OUTPUT, OUTPUT, head
 from ecglib.models.fusion.layers import Stacking

@@ -1,6 +1,6 @@
 """What the layers that take ECG windows share."""
 
-import ecglib.quiet  # noqa: F401
+import ecglib._keras  # noqa: F401
 
 import math
 from collections.abc import Sequence

@@ -5,8 +5,8 @@ import timeit
 import pytest
 from made import shared_data
 
-from ecglib.datasets import _heart_vector
 from ecglib.datasets.leads import STANDARD_12, canonical, in_standard_order, match
+from ecglib.datasets.sources import _heart_vector
 from ecglib.errors import RecordError
 
 SPELLINGS = {

@@ -3,7 +3,7 @@ import pytest
 from made import shared_data
 
 from ecglib.datasets.quality import Quality
-from ecglib.datasets.signals import INVALID
+from ecglib.datasets.units import INVALID
 from ecglib.errors import DatasetError
 
 RATE_HZ = 100.0

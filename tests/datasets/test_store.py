@@ -8,11 +8,12 @@ import pytest
 from made import LEADS, N_SAMPLES, small_source
 
 from ecglib.datasets import find_stores, open_dataset, prepare
-from ecglib.datasets.contract import Record, Task
-from ecglib.datasets.heart_rate import HEART_RATE, of_window
-from ecglib.datasets.mitdb import MitdbSource
-from ecglib.datasets.store import Dataset, labels_to_classes
-from ecglib.datasets.writing import write_store
+from ecglib.datasets.labels import labels_to_classes
+from ecglib.datasets.schema import Record, Task
+from ecglib.datasets.sources.mitdb import MitdbSource
+from ecglib.datasets.store import Dataset
+from ecglib.datasets.tabular.heart_rate import HEART_RATE, of_window
+from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, ExperimentError
 
 
@@ -194,7 +195,7 @@ def test_odd_signals_are_kept_and_listed_unless_the_rule_says_otherwise(tmp_path
 def test_blocks_of_any_size_give_the_same_store(tmp_path, monkeypatch):
     source = small_source()
     whole = write_store(source, tmp_path / "a", progress=False)
-    monkeypatch.setattr("ecglib.datasets.writing.BLOCK_VALUES", 5000)
+    monkeypatch.setattr("ecglib.datasets.writer.BLOCK_VALUES", 5000)
     pieces = write_store(source, tmp_path / "b", progress=False)
     assert pieces.fingerprint == whole.fingerprint
     assert (pieces.path / "signals.npy").read_bytes() == (whole.path / "signals.npy").read_bytes()

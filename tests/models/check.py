@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from backends import BACKEND, weight_gradients
 
-from ecglib.branches import representations_of
+from ecglib.experiment.branches import representations_of
 from ecglib.models import BranchLoss, build_model, scaling_axes, set_scaling, training_view
 
 SHAPES = {

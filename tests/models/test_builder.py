@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from check import SHAPES, probabilities, scale, tiny_model, windows
 
-from ecglib import experiment
 from ecglib.errors import ExperimentError
+from ecglib.experiment import config
 from ecglib.models import ENCODERS, FUSIONS, branches_of, build_model, set_weights_of_branches
 
 GOOD = {
@@ -54,8 +54,8 @@ def test_what_does_not_fit_is_refused(changes, message):
 
 def test_the_choices_are_those_of_an_experiment():
     built = {name: tuple(encoders) for name, encoders in ENCODERS.items()}
-    assert built | {"features": experiment.BASELINES} == experiment.ENCODERS
-    assert tuple(FUSIONS) == experiment.FUSIONS
+    assert built | {"features": config.BASELINES} == config.ENCODERS
+    assert tuple(FUSIONS) == config.FUSIONS
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from made import small_source
 
-from ecglib import folders, pipeline, training
-from ecglib.datasets.contract import SignalContract
+from ecglib import paths
+from ecglib.datasets.schema import SignalContract
 from ecglib.datasets.store import Dataset
-from ecglib.datasets.writing import write_store
+from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, ExperimentError, LeakError, RunError
-from ecglib.experiment import FUSIONS, Experiment
+from ecglib.experiment.config import FUSIONS, Experiment
 from ecglib.models import ENCODERS
+from ecglib.training import input_pipeline, trainer
 from tuning import search as searching
 from tuning import space, trials
 from tuning.search import search
@@ -59,14 +60,14 @@ def tiny(hp, crops_s):
 @pytest.fixture(scope="module")
 def real(small_store, tmp_path_factory):
     """Two trials that were really trained, and the rows whose signals were read for them."""
-    feed, rows = pipeline.feed, set()
+    feed, rows = input_pipeline.feed, set()
 
     def watched(dataset, selection, *args, **options):
         rows.update(selection.rows.tolist())
         return feed(dataset, selection, *args, **options)
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(pipeline, "feed", watched)
+    patch.setattr(input_pipeline, "feed", watched)
     patch.setattr(searching, "suggest", tiny)
     result = search(
         small_store,
@@ -105,7 +106,7 @@ def test_labels_of_the_test_part_do_not_matter(real, small_store, monkeypatch):
 
 def test_a_trial_is_what_a_run_of_its_experiment_gives(real, small_store, tmp_path):
     best = real[0].best
-    run = training.train(Experiment(**best.experiment), small_store, tmp_path)
+    run = trainer.train(Experiment(**best.experiment), small_store, tmp_path)
     assert run.metrics["validation"]["macro"]["auroc"]["estimate"] == best.val_auroc
     assert run.metrics["model"]["parameters"] == best.parameters
     assert run.history["val_auroc"].tolist() == [epoch["val_auroc"] for epoch in best.history]
@@ -192,17 +193,17 @@ def test_another_question_does_not_continue_an_old_answer(
         return search(store, **({"max_trials": 2, "folder": tmp_path} | changes))
 
     folders = [found().folder]
-    folders.append(found(epochs=5).folder)
-    folders.append(found(seed=1).folder)
-    folders.append(found(parameters={"batch_size": 32}).folder)
-    folders.append(found(small_class_store).folder)
+    paths.append(found(epochs=5).folder)
+    paths.append(found(seed=1).folder)
+    paths.append(found(parameters={"batch_size": 32}).folder)
+    paths.append(found(small_class_store).folder)
 
     def smaller(hp, crops_s):
         rate = hp.Choice("learning_rate", [1e-3, 2e-3, 3e-3])
         return {"branches": {"time": "cnn"}, "learning_rate": rate}
 
     monkeypatch.setattr(searching, "suggest", smaller)
-    folders.append(found().folder)
+    paths.append(found().folder)
     assert len(set(folders)) == len(folders)
     assert carried.numbers == [1, 2] * len(folders)
     exhausted = found(max_trials=9)
@@ -256,7 +257,7 @@ def test_an_error_in_training_ends_the_trial_only(small_store, monkeypatch, erro
     def broken(*_, **__):
         raise error
 
-    monkeypatch.setattr(training, "fit", broken)
+    monkeypatch.setattr(trainer, "fit", broken)
     values = {
         **{"dataset": small_store.name, "fingerprint": small_store.fingerprint},
         **{"task": "letters", "branches": {"time": "cnn"}},
@@ -282,7 +283,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(small_store, carried, tmp_p
     def full(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folders.os, "replace", full)
+    monkeypatch.setattr(paths.os, "replace", full)
     with pytest.raises(RunError, match="No space left"):
         search(small_store, max_trials=2, folder=tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

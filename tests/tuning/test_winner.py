@@ -3,9 +3,9 @@ import itertools
 import pytest
 import yaml
 
-from ecglib.batch_file import BatchFile
+from ecglib.batch.file import BatchFile
+from ecglib.batch.notebooks import check_parameters, notebook_defaults
 from ecglib.experiment import Experiment
-from ecglib.notebooks import check_parameters, notebook_defaults
 from tuning import plots, winner
 from tuning.trials import COMPLETED, FAILED, Trial
 

@@ -22,7 +22,7 @@ class Branches:
     ----------
     views : dict[str, tensor]
         Branch -> scaled input, in the order of the model's inputs; the branches of one
-        representation (`ecglib.branches`) are given the same.
+        representation (`ecglib.experiment.branches`) are given the same.
     encoders : dict[str, Callable]
         Branch -> encoder, see `ecglib.models.encoders`.
     n_classes, kind, width, features, dropout, seed, branch_dropout

@@ -1,0 +1,307 @@
+"""Synthetic 12-lead ECGs: the dataset that needs no download.
+
+Ten seconds at 100 Hz with the five diagnostic superclasses of PTB-XL, several records for some
+patients, age and sex. The signals come from a heart vector of Gaussian waves (`_heart_vector`):
+each patient has a heart of his own, each finding moves its waves as the textbooks say, and its
+severity runs from borderline to plain. Class shares and combinations are roughly those of PTB-XL
+(Wagner et al. 2020). Rhythm (rate, variability, ectopic beats, fibrillation) is not a class, but
+goes with some of them; noise has nothing to do with any. A few labels are wrong.
+
+The data teach nothing about patients: they are for trying things out, and for tests.
+
+References:
+    McSharry PE, Clifford GD, Tarassenko L, Smith LA. A dynamical model for generating synthetic
+    electrocardiogram signals. IEEE Trans Biomed Eng 50:289-294, 2003.
+    Sameni R, Clifford GD, Jutten C, Shamsollahi MB. Multichannel ECG and noise modeling:
+    application to maternal and fetal ECG signals. EURASIP J Adv Signal Process 2007:043407, 2007.
+    Dower GE. A lead synthesizer for the Frank system to simulate the standard 12-lead
+    electrocardiogram. J Electrocardiol 1:101-116, 1968.
+    Wagner P et al. PTB-XL, a large publicly available electrocardiography dataset. Scientific Data
+    7:154, 2020.
+"""
+
+import dataclasses
+import numbers
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+
+from ecglib.datasets.schema import Record, SignalContract, Task
+from ecglib.datasets.sources import _heart_vector as hv
+from ecglib.errors import DatasetError
+from ecglib.splits import split_by_patient
+
+CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
+FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
+VERSION = 2  # of the content; raise it whenever the same request gives other bits
+
+# What a patient has, and its weight.
+_COMBINATIONS = {
+    ("NORM",): 430,
+    ("MI",): 120,
+    ("STTC",): 115,
+    ("CD",): 80,
+    ("MI", "CD"): 62,
+    ("STTC", "HYP"): 37,
+    ("MI", "STTC"): 29,
+    ("HYP",): 26,
+    ("STTC", "CD"): 22,
+    ("NORM", "CD"): 19,
+    ("MI", "STTC", "HYP"): 17,
+    ("CD", "HYP"): 14,
+    ("MI", "STTC", "CD"): 11,
+    ("STTC", "CD", "HYP"): 10,
+    ("MI", "HYP"): 9,
+    ("MI", "STTC", "CD", "HYP"): 7,
+    ("MI", "CD", "HYP"): 6,
+}
+_RECORDS_PER_PATIENT = {1: 0.76, 2: 0.16, 3: 0.08}
+_WRONG_LABEL = 0.04  # share of the records of which a label is missing or one too many
+
+
+@dataclasses.dataclass(frozen=True)
+class _Visit:
+    """One record before it is drawn."""
+
+    key: tuple[int, int]
+    labels: list[str]
+    age: float
+    sex: int
+    description: hv.Description
+
+
+class SyntheticSource:
+    """Records of made-up patients.
+
+    The signals, labels, age and sex of a patient depend on `seed` and the patient's number only,
+    so that asking for more patients changes none of the earlier ones; the part a patient is dealt
+    to depends on all of them.
+
+    Parameters
+    ----------
+    n_patients
+        number of patients; there are about 4 records to 3 patients.
+    seed
+        any whole number from 0.
+
+    Raises
+    ------
+    DatasetError
+        `n_patients` or `seed` is not such a number.
+    """
+
+    name = "synthetic"
+    synthetic = True
+    description = "Made-up 12-lead ECGs from a model of the heart vector, PTB-XL's superclasses"
+    citation = "McSharry et al. 2003, IEEE TBME 50:289; Sameni et al. 2007, EURASIP JASP 043407"
+    signal = SignalContract(float(hv.RATE_HZ), hv.N_SAMPLES, hv.LEADS)
+    tabular = ("age", "sex")
+    columns = {}
+    marks = ("synthetic data",)
+
+    def __init__(self, n_patients: int = 1520, seed: int = 0):
+        for name, value, least in (("n_patients", n_patients, len(FRACTIONS)), ("seed", seed, 0)):
+            if not isinstance(value, numbers.Integral) or value < least:
+                raise DatasetError(
+                    f"{name}={value!r} was given to the synthetic dataset; give a whole number "
+                    f"from {least}."
+                )
+        self.n_patients, self.seed = int(n_patients), int(seed)
+        self.tasks = {
+            "superdiagnostic": Task(
+                name="superdiagnostic",
+                kind="multi_label",
+                classes={name: [name] for name in CLASSES},
+                description="the five diagnostic superclasses of PTB-XL",
+            )
+        }
+
+    def request(self) -> dict:
+        """The plain values that decide the content."""
+        return {"n_patients": self.n_patients, "seed": self.seed, "version": VERSION}
+
+    def n_records(self) -> int:
+        """Number of records that `records` yields."""
+        return len(self._plan)
+
+    def left_out(self) -> dict[str, int]:
+        """Nothing is left out."""
+        return {}
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records one at a time, each drawn when it is asked for."""
+        planned = zip(self._plan, self._parts, strict=True)
+        for number, (visit, part) in enumerate(planned, start=1):
+            window = {
+                "patient": _patient_name(visit),
+                "start": 0,
+                "length": hv.N_SAMPLES,
+                "labels": list(visit.labels),
+                "part": str(part),
+                "age": visit.age,
+                "sex": visit.sex,
+            }
+            signal_mv = hv.render(visit.description, self.seed, visit.key)
+            yield Record.from_mv(f"synthetic-{number:05d}", signal_mv, [window])
+
+    @cached_property
+    def _plan(self) -> list[_Visit]:
+        return [v for patient in range(self.n_patients) for v in _visits(self.seed, patient)]
+
+    @cached_property
+    def _parts(self) -> np.ndarray:
+        y = np.array([[name in visit.labels for name in CLASSES] for visit in self._plan])
+        patients = [_patient_name(visit) for visit in self._plan]
+        return split_by_patient(patients, y, FRACTIONS, seed=self.seed)
+
+
+def _patient_name(visit: _Visit) -> str:
+    return f"patient-{visit.key[0] + 1:05d}"
+
+
+def _visits(seed: int, patient: int) -> list[_Visit]:
+    """The records of one patient, as descriptions."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient, 0, 0)))
+    classes = _choose(rng, _COMBINATIONS)
+    ill = classes[0] != "NORM"
+    male = rng.random() < (0.66 if "MI" in classes else 0.48)
+    age = float(np.clip(rng.normal(65 if ill else 53, 13 if ill else 16), 18, 89).round())
+    heart = _draw_heart(rng, age, male)
+    findings = _draw_findings(rng, classes)
+    rhythm = _draw_rhythm(rng, classes, findings, age)
+    visits = []
+    for number in range(_choose(rng, _RECORDS_PER_PATIENT)):
+        description = hv.Description(
+            heart=dataclasses.replace(
+                heart, lead_field=heart.lead_field + 0.03 * rng.standard_normal((8, 3))
+            ),
+            rhythm=_later_rhythm(rng, rhythm),
+            noise=_draw_noise(seed, (patient, number + 1)),
+            findings={
+                name: float(np.clip(severity * rng.lognormal(0, 0.2), 0, 1))
+                for name, severity in findings.items()
+            },
+            beat_variation=float(rng.uniform(0.02, 0.06)),
+        )
+        labels = _read_labels(rng, classes)
+        visits.append(_Visit((patient, number + 1), labels, age, int(not male), description))
+        age += float(rng.integers(0, 3))
+    return visits
+
+
+def _choose(rng: np.random.Generator, weights: dict):
+    """One of the keys, by weight."""
+    share = np.cumsum(list(weights.values())) / sum(weights.values())
+    return list(weights)[int(np.searchsorted(share, rng.random(), side="right"))]
+
+
+def _draw_heart(rng: np.random.Generator, age: float, male: bool) -> hv.Heart:
+    """A patient's heart and torso; voltage falls and the axis turns left with age."""
+    direction = rng.standard_normal(3)
+    return hv.Heart(
+        frontal_deg=float(rng.normal(6 - 0.35 * (age - 45), 16)),
+        horizontal_deg=float(rng.normal(0, 12)),
+        voltage=float((1.08 if male else 0.94) * rng.lognormal(-0.003 * (age - 50), 0.18)),
+        t_voltage=float(rng.lognormal(0, 0.28)),
+        qrs_stretch=float((1.0 if male else 0.94) * rng.lognormal(0, 0.06)),
+        pr_s=float(np.clip(rng.normal(0.158 + 0.0003 * (age - 50), 0.018), 0.11, 0.21)),
+        qtc_s=float(rng.normal(0.405 if male else 0.418, 0.016)),
+        vectors=0.16 * rng.standard_normal((hv.N_WAVES, 3)),
+        timing=1.5 * rng.standard_normal(hv.N_WAVES),
+        lead_field=0.07 * rng.standard_normal((8, 3)),
+        ectopic=direction / np.linalg.norm(direction) * rng.uniform(0.8, 1.2),
+    )
+
+
+def _severity(rng: np.random.Generator, least: float = 0.2) -> float:
+    """From borderline to plain."""
+    return float(least + (1 - least) * rng.beta(1.5, 1.5))
+
+
+def _draw_findings(rng: np.random.Generator, classes: tuple[str, ...]) -> dict[str, float]:
+    """Findings and their severities; the healthy have borderline ones now and then."""
+    findings: dict[str, float] = {}
+    if "MI" in classes:
+        weights = {"anterior_mi": 42, "inferior_mi": 43, "lateral_mi": 15}
+        findings[_choose(rng, weights)] = _severity(rng)
+        findings["old_mi"] = float(rng.beta(1.0, 0.7))
+        if rng.random() < 0.5:
+            findings["fragmented_qrs"] = _severity(rng)
+    if "STTC" in classes:
+        kinds = {
+            ("st_depression",): 30,
+            ("t_inversion",): 30,
+            ("st_depression", "t_inversion"): 25,
+            ("long_qt",): 8,
+            ("t_inversion", "long_qt"): 7,
+        }
+        findings |= {kind: _severity(rng) for kind in _choose(rng, kinds)}
+    if "CD" in classes:
+        kinds = {"rbbb": 34, "lbbb": 14, "lafb": 28, "av_block": 16, "rbbb lafb": 8}
+        findings |= {kind: _severity(rng) for kind in _choose(rng, kinds).split()}
+    if "HYP" in classes:
+        findings[_choose(rng, {"lvh": 85, "rvh": 15})] = _severity(rng)
+    if rng.random() < 0.35:
+        benign = ("st_depression", "t_inversion", "rbbb", "lafb", "av_block", "lvh")
+        kind = benign[rng.integers(len(benign))]
+        findings[kind] = max(findings.get(kind, 0.0), float(0.4 * rng.beta(1.2, 2.0)))
+    if rng.random() < 0.15:
+        findings.setdefault("fragmented_qrs", float(0.4 * rng.random()))
+    return findings
+
+
+def _draw_rhythm(
+    rng: np.random.Generator, classes: tuple[str, ...], findings: dict[str, float], age: float
+) -> hv.Rhythm:
+    """A patient's rhythm: faster, stiffer and with more ectopic beats in some of the ill."""
+    ill = set(classes) - {"NORM"}
+    chance = {"NORM": 0.0, "MI": 0.05, "STTC": 0.16, "CD": 0.08, "HYP": 0.10}
+    # AV block cannot be seen in fibrillation, which has no P.
+    fibrillation = rng.random() < max(chance[name] for name in classes)
+    fibrillation &= findings.get("av_block", 0.0) == 0
+    ectopy = rng.random() < 0.05 + 0.12 * len(ill & {"MI", "STTC"})
+    rate = 68 + 7 * ("STTC" in ill) + 3 * ("MI" in ill) + 14 * fibrillation
+    stiff = np.exp(-0.012 * (age - 50)) * (0.6 if ill & {"MI", "STTC"} else 1.0)
+    return hv.Rhythm(
+        rate_bpm=float(np.clip(rng.normal(rate, 11), 44, 135)),
+        respiration_hz=float(rng.uniform(0.18, 0.36)),
+        respiratory=float(stiff * rng.lognormal(np.log(0.03), 0.5)),
+        slow=float(stiff * rng.lognormal(np.log(0.015), 0.5)),
+        fibrillation_mv=float(rng.uniform(0.03, 0.10)) if fibrillation else 0.0,
+        fibrillation_hz=float(rng.uniform(4.5, 8.0)),
+        ventricular=float(ectopy * rng.uniform(0.03, 0.18)),
+        atrial=float(ectopy * rng.uniform(0.0, 0.10)),
+    )
+
+
+def _later_rhythm(rng: np.random.Generator, rhythm: hv.Rhythm) -> hv.Rhythm:
+    """The patient's rhythm on another day."""
+    rate = float(np.clip(rhythm.rate_bpm * rng.lognormal(0, 0.08), 42, 145))
+    return dataclasses.replace(
+        rhythm, rate_bpm=rate, respiratory=float(rhythm.respiratory * rng.lognormal(0, 0.2))
+    )
+
+
+def _draw_noise(seed: int, key: tuple[int, int]) -> hv.Noise:
+    """Noise of one recording, from dice that know nothing of the patient."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, 0)))
+    return hv.Noise(
+        wander_mv=float(rng.lognormal(np.log(0.03), 0.5)),
+        muscle_mv=float(rng.lognormal(np.log(0.012), 0.5)),
+        mains_mv=float(rng.lognormal(np.log(0.015), 0.8)),
+        artefacts=int(rng.poisson(0.15)),
+    )
+
+
+def _read_labels(rng: np.random.Generator, classes: tuple[str, ...]) -> list[str]:
+    """What the reader wrote down: now and then a class too few or one too many."""
+    read = set(classes)
+    if rng.random() < _WRONG_LABEL:
+        if len(read) > 1:
+            read.remove(list(classes)[rng.integers(len(classes))])
+        elif read == {"NORM"}:
+            read = {CLASSES[rng.integers(1, len(CLASSES))]}
+        else:
+            read = {"NORM"} if rng.random() < 0.5 else read | {CLASSES[rng.integers(1, 5)]}
+    return [name for name in CLASSES if name in read]

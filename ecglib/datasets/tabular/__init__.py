@@ -1,0 +1,1 @@
+"""Tabular values computed from signals: beats, heart rate."""

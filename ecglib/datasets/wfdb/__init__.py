@@ -1,0 +1,1 @@
+"""A WFDB reader: headers, samples, records."""

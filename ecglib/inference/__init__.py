@@ -1,0 +1,1 @@
+"""From a finished run to an exported model and predictions."""

@@ -1,0 +1,135 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from made import small_source
+
+from ecglib import datasets
+from ecglib.cli.commands import main
+from ecglib.datasets.writer import write_store
+from ecglib.experiment import Experiment
+from ecglib.training import trainer
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("ECGLIB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("ECGLIB_RUNS", str(tmp_path / "runs"))
+
+
+def printed_json(capsys):
+    return json.loads(capsys.readouterr().out)
+
+
+def test_datasets_lists_what_is_known_and_prepared(tmp_path, capsys):
+    assert main(["datasets", "--json"]) == 0
+    listed = printed_json(capsys)
+    assert set(listed["known"]) == set(datasets.DESCRIPTIONS)
+    assert listed["prepared"] == []
+    store = write_store(small_source(), tmp_path / "data", progress=False)
+    assert main(["datasets"]) == 0
+    assert str(store.path) in capsys.readouterr().out
+
+
+def test_check_reports_and_fails_on_a_leak(tmp_path, capsys):
+    clean = write_store(small_source(), tmp_path / "data", progress=False)
+    assert main(["check", str(clean.path), "--json"]) == 0
+    report = printed_json(capsys)
+    assert report["tasks"]["letters"]["leaks"]["shared_patients"]["count"] == 0
+    source = small_source(seed=2)
+    parts = ["train"] * 48 + ["validation"] * 24 + ["test"] * 24
+    source._table["part"] = parts
+    leaky = write_store(source, tmp_path / "data", progress=False)
+    assert main(["check", str(leaky.path)]) == 1
+    assert "shared patients: 48" in capsys.readouterr().out
+
+
+def test_bad_input_is_one_clear_line_and_exit_status_2(tmp_path, capsys):
+    assert main(["prepare", "mitdb", "--source", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ecglib: ")
+    assert "100.hea" in error
+    assert main(["batch", str(tmp_path / "no.yaml")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+    assert main(["compare", "nothing"]) == 2
+    assert "No finished run" in capsys.readouterr().err
+
+
+def test_compare_reads_the_runs(tmp_path, capsys):
+    store = write_store(small_source(), tmp_path / "data", progress=False)
+    values = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
+    values |= {"width": 4, "features": 8, "epochs": 1, "batch_size": 16}
+    two = {"time": "cnn", "frequency": "cnn"}
+    for own in (
+        {"branches": {"time": "cnn"}},
+        {"branches": {"frequency": "cnn"}},
+        {"branches": two, "fusion": "late_average"},
+    ):
+        trainer.train(Experiment(**values, **own), store, tmp_path / "runs", "b")
+    assert main(["compare", "b", "--json"]) == 0
+    compared = printed_json(capsys)
+    assert {m["role"] for m in compared["models"]} == {"single", "fusion"}
+    (difference,) = compared["differences"]
+    assert difference["verdict"] == "cannot tell"  # there is no ensemble control
+    assert main(["compare", "b", "--metric", "f1"]) == 0
+    assert "macro F1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command", ["datasets", "prepare", "check", "batch", "compare", "export", "predict"]
+)
+def test_help_needs_no_heavy_import(command):
+    code = (
+        "import sys; from ecglib.cli.commands import main\n"
+        f"try: main(['{command}', '--help'])\nexcept SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'wfdb', 'matplotlib', 'pandas', 'numpy'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "--json" in done.stdout
+
+
+def test_prepare_takes_options_says_what_it_left_out_and_strict_stops(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    signals = rng.standard_normal((60, 50, 2))
+    signals[7] = np.nan
+    np.save(tmp_path / "own.npy", signals)
+    rows = [f"r{i},p{i // 2},{'AB'[i % 2]}" for i in range(60)]
+    (tmp_path / "labels.csv").write_text("\n".join(["record,patient,labels", *rows]) + "\n")
+    command = ["prepare", "arrays", "--source", str(tmp_path / "own.npy")]
+    command += ["--set", f"labels={tmp_path / 'labels.csv'}", "--set", "sampling_rate_hz=100.0"]
+    command += ["--set", "leads=[I, II]"]
+    assert main(command) == 2
+    assert "--set unit=" in capsys.readouterr().err
+    command += ["--set", "unit=mV"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "59 records" in printed
+    assert "left out: samples that were not measured (NaN): 1" in printed
+    assert "notes.csv" in printed
+    assert main([*command, "--strict"]) == 2
+    assert "Record 'r7'" in capsys.readouterr().err
+    assert main([*command, "--keep", "flat_leed"]) == 2
+    assert "Did you mean 'flat_lead'" in capsys.readouterr().err
+
+
+def test_check_shows_people_balance_and_contradicting_duplicates(tmp_path, capsys):
+    source = small_source()
+    source._signals[1] = source._signals[0]
+    source._table.at[0, "labels"], source._table.at[1, "labels"] = ["A"], ["B"]
+    source._table["part"] = ["train"] * 96
+    store = write_store(source, tmp_path / "data", progress=False)
+    assert main(["check", str(store.path)]) == 0
+    printed = capsys.readouterr().out
+    assert "train: 96 windows, 48 patients" in printed
+    assert "identical signals within parts: 1" in printed
+    assert "different patients: 1" in printed
+    assert "contradicting labels: 1" in printed
+    assert "'r000': ['A']" in printed
+    assert "The share of a class differs by at most" in printed
+    assert main(["check", str(store.path), "--json"]) == 0
+    duplicates = printed_json(capsys)["parts"]["part"]["duplicates"]
+    assert duplicates["contradicting_labels"]["examples"][0]["contested"] == ["A", "B"]

@@ -1,0 +1,216 @@
+"""Against the counts of shared/data/README.md, de Chazal et al. (2004) and wfdb."""
+
+import shutil
+
+import numpy as np
+import pytest
+from made import shared_data
+
+from ecglib.datasets.sources.mitdb import (
+    CLASSES,
+    DS1,
+    DS2,
+    MitdbRhythmSource,
+    MitdbSource,
+    SimulatedMitdbSource,
+    download,
+)
+from ecglib.datasets.writer import write_store
+from ecglib.errors import DatasetError
+
+PUBLISHED = {
+    "DS1": {"N": 45866, "S": 944, "V": 3788, "F": 415, "Q": 8},
+    "DS2": {"N": 44259, "S": 1837, "V": 3221, "F": 388, "Q": 7},
+}
+
+
+def test_windows_and_what_was_lost_add_up_to_the_published_counts(mitdb_store):
+    windows = mitdb_store.windows
+    class_of = {symbol: c for c, symbols in CLASSES.items() for symbol in symbols}
+    classes = windows["labels"].str[0].map(class_of).fillna("Q")
+    for data_set, records in (("DS1", DS1), ("DS2", DS2)):
+        kept = classes[windows["record"].isin(records)].value_counts()
+        for name, number in PUBLISHED[data_set].items():
+            lost = mitdb_store.summary["left_out"].get(f"{name} beats at an edge, {data_set}", 0)
+            assert kept.get(name, 0) + lost == number, (data_set, name)
+
+
+def test_ds2_is_the_test_part_and_validation_patients_are_whole(mitdb_store):
+    windows = mitdb_store.windows
+    assert set(windows.loc[windows["part"] == "test", "record"]) == set(DS2)
+    assert not set(windows.loc[windows["part"] != "test", "record"]) & set(DS2)
+    assert (windows.groupby("record")["part"].nunique() == 1).all()
+    counts = mitdb_store.select("aami").counts()
+    assert (counts > 0).all().all()
+
+
+def test_the_person_on_both_sides_is_reported_and_the_other_task_is_clean(mitdb_store):
+    leak = mitdb_store.summary["leaks"]["part"]["shared_patients"]
+    assert leak["count"] == 1
+    assert leak["examples"][0]["records"] == ["201", "202"]
+    assert mitdb_store.summary["leaks"]["part_disjoint"]["shared_patients"]["count"] == 0
+    disjoint = mitdb_store.select("aami_disjoint")
+    assert "202" not in disjoint.of("test").records
+    assert {"201", "202"} <= set(disjoint.of("train").records)
+
+
+@pytest.mark.parametrize("record", ["100", "114"])
+def test_the_beat_stands_at_its_place_in_the_right_lead(mitdb_store, record):
+    """At 2.5 s of a window stands the sample that wfdb reads at the annotation."""
+    import wfdb
+
+    path = str(shared_data("mitdb") / record)
+    signal, notes = wfdb.rdrecord(path), wfdb.rdann(path, "atr")
+    mlii = signal.p_signal[:, signal.sig_name.index("MLII")]
+    rows = np.flatnonzero(mitdb_store.windows["record"] == record)[50:80]
+    found = mitdb_store.read(rows)[:, :, 0]
+    beats = notes.sample[np.isin(notes.symbol, list("NAV"))]
+    starts_s = (mitdb_store.windows["start"].to_numpy()[rows] - _offset(mitdb_store, record)) / 120
+    for start_s, window in zip(starts_s, found, strict=True):
+        beat = beats[np.argmin(np.abs(beats / 360 - (start_s + 2.5)))]
+        assert abs(beat / 360 - (start_s + 2.5)) <= 0.5 / 120 + 1e-9
+        own = window[300 - 180 : 300 + 60]
+        shifts = range(-6, 7)  # at 360 Hz
+        alike = [np.corrcoef(mlii[beat - 540 + s : beat + 180 + s : 3], own)[0, 1] for s in shifts]
+        assert max(alike) > 0.97
+        assert abs(shifts[np.argmax(alike)]) <= 2
+
+
+def _offset(dataset, record):
+    """Where the record's samples begin in the packed file: each has 650,000 / 3 samples."""
+    order = list(dict.fromkeys(dataset.windows["record"]))
+    return order.index(record) * -(-650000 // 3)
+
+
+def test_the_values_of_a_window_are_those_of_its_beat(mitdb_store):
+    """Against the intervals between the annotations that wfdb reads; most lose the first beats."""
+    import wfdb
+
+    notes = wfdb.rdann(str(shared_data("mitdb") / "100"), "atr")
+    rr = np.diff(notes.sample[np.isin(notes.symbol, list("NAV"))] / 360)
+    own = mitdb_store.windows[mitdb_store.windows["record"] == "100"]
+    start_s = (own["start"].to_numpy() - _offset(mitdb_store, "100")) / 120
+    beats_s = notes.sample[np.isin(notes.symbol, list("NAV"))] / 360
+    beat = np.abs(beats_s[:, None] - (start_s + 2.5)).argmin(axis=0)[40:80]
+    usual = [np.median(rr[max(0, b - 200) : b]) for b in beat]
+    assert own["rr_before_ratio"].to_numpy()[40:80] == pytest.approx(rr[beat - 1] / usual)
+    assert own["rr_after_to_record_ratio"].to_numpy()[40:80] == pytest.approx(
+        rr[beat] / np.median(rr)
+    )
+    normal = own["labels"].str[0] == "N"
+    assert own["qrs_correlation_mlii"][normal].median() > 0.95
+
+
+@pytest.fixture(scope="module")
+def simulated_store(tmp_path_factory):
+    source = SimulatedMitdbSource(shared_data("mitdb"))
+    return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
+
+
+def test_simulated_beats_only_train_and_all_else_is_as_without_them(mitdb_store, simulated_store):
+    windows = simulated_store.windows
+    made = windows["record"].str.endswith("_simulated")
+    assert set(windows["part"][made]) == set(windows["part_disjoint"][made]) == {"train"}
+    real = windows[~made].reset_index(drop=True)
+    same = [name for name in mitdb_store.windows if name != "start"]
+    assert windows["training_only"].eq(True).equals(made)
+    assert real[same].equals(mitdb_store.windows[same])
+    for part in ("validation", "test"):
+        rows = [own.select("aami").of(part).rows for own in (simulated_store, mitdb_store)]
+        assert np.array_equal(simulated_store.read(rows[0]), mitdb_store.read(rows[1]))
+    assert simulated_store.marks == ("simulated beats in training",)
+
+
+def test_simulated_beats_are_of_many_patients_where_real_ones_are_of_few(simulated_store):
+    own = simulated_store.select("aami").of("train")
+    made = np.char.endswith(own.records.astype(str), "_simulated")
+    for name, least in (("S", 500), ("F", 50)):
+        of_class = own.y[:, simulated_store.select("aami").classes.index(name)] > 0
+        most = [
+            np.unique(own.patients[of_class & which].astype(str), return_counts=True)[1]
+            for which in (made, ~made)
+        ]
+        assert most[0].sum() > least
+        assert most[0].max() / most[0].sum() < most[1].max() / most[1].sum(), name
+
+
+def test_no_part_shares_more_than_without_simulated_beats(mitdb_store, simulated_store):
+    for column in ("part", "part_disjoint"):
+        found, real = (own.summary["leaks"][column] for own in (simulated_store, mitdb_store))
+        for kind in ("shared_patients", "identical_signals", "near_identical_records"):
+            assert found[kind]["count"] == real[kind]["count"], kind
+
+
+def test_no_simulated_beat_is_scored_in_a_fold(simulated_store):
+    scored = []
+    for fold in range(1, 7):
+        selection = simulated_store.select("aami", (), 6, fold)
+        elsewhere = selection.take(selection.part != "train")
+        assert not np.char.endswith(elsewhere.records.astype(str), "_simulated").any()
+        assert np.char.endswith(selection.of("train").records.astype(str), "_simulated").any()
+        assert not set(selection.of("train").patients) & set(elsewhere.patients)
+        scored += list(selection.of("test").records)
+    assert set(scored) == set(DS1)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    folder = tmp_path / "mitdb"
+    shutil.copytree(shared_data("mitdb"), folder)
+    (folder / "234.dat").unlink()
+    with pytest.raises(DatasetError, match=r"lacks 1 files.*234\.dat"):
+        MitdbSource(folder)
+
+
+def test_the_download_asks_for_the_files_that_are_read_and_no_others(tmp_path, monkeypatch):
+    published = (shared_data("mitdb") / "SHA256SUMS.txt").read_text().split()[1::2]
+    asked = {}
+
+    def brought(database, version, folder, wanted):
+        asked[database, version] = {name for name in published if wanted(name)}
+        return folder
+
+    monkeypatch.setattr("ecglib.datasets.sources.mitdb.download_files", brought)
+    assert download(tmp_path) == tmp_path
+    read = {f"{record}.{end}" for record in DS1 + DS2 for end in ("hea", "dat", "atr")}
+    assert read <= asked["mitdb", "1.0.0"]
+    assert not {name for name in asked["mitdb", "1.0.0"] if name.endswith((".html", ".xws"))}
+
+
+@pytest.fixture(scope="module")
+def rhythm_store(tmp_path_factory):
+    source = MitdbRhythmSource(shared_data("mitdb"))
+    return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
+
+
+def test_a_window_carries_the_rhythm_that_wfdb_reads_throughout_it(rhythm_store):
+    import wfdb
+
+    windows = rhythm_store.windows
+    offset = {name: own["start"].min() for name, own in windows.groupby("record")}
+    for name in ("200", "202", "222"):
+        notes = wfdb.rdann(str(shared_data("mitdb") / name), "atr")
+        changes = [
+            (s / 360, a.strip("\0")) for s, a in zip(notes.sample, notes.aux_note, strict=True) if a
+        ]
+        found = {}
+        for row in windows[windows["record"] == name].itertuples():
+            start_s = round((row.start - offset[name]) / 120, 6)
+            found[start_s] = row.labels[0]
+        expected = {}
+        for start_s in np.arange(0, 1800, 10.0):
+            # Every rhythm that holds for a moment of the window; the first begins the record.
+            holds = [a for t, a in changes if t <= start_s][-1:] or [changes[0][1]]
+            holds += [a for t, a in changes if start_s < t < start_s + 10 and a != holds[0]]
+            if len(holds) == 1:
+                expected[start_s] = holds[0].lstrip("(")
+        first = min(expected)
+        shifted = {start_s + first: label for start_s, label in found.items()}
+        assert {k: v for k, v in expected.items() if k in shifted} == shifted
+
+
+def test_rhythm_parts_keep_patients_whole_and_each_has_every_class(rhythm_store):
+    assert (rhythm_store.windows.groupby("patient")["part"].nunique() == 1).all()
+    assert rhythm_store.summary["leaks"]["part"]["shared_patients"]["count"] == 0
+    assert (rhythm_store.select("rhythm").counts() > 0).all().all()
+    lost = rhythm_store.summary["left_out"]
+    assert len(rhythm_store.windows) + lost["windows in which the rhythm changes"] == 44 * 180

@@ -1,0 +1,174 @@
+"""Folds of the patients that are no test patients, and runs whose folds are scored together."""
+
+import shutil
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, roc_auc_score
+
+from ecglib import runs
+from ecglib.errors import DatasetError, ExperimentError, RunError
+from ecglib.evaluation.report import compare_runs
+from ecglib.experiment import Experiment
+from ecglib.splits import merge_patients
+from ecglib.training import trainer, trees
+
+FOLDS = 4
+
+
+def experiment(store, **changes):
+    values = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
+    values |= {"branches": {"features": "random_forest"}, "folds": FOLDS, "fold": 1}
+    return Experiment(**(values | changes))
+
+
+def test_each_patient_but_those_of_the_test_part_is_predicted_once(small_store):
+    parts = small_store.select("letters")
+    folds = [small_store.select("letters", (), FOLDS, k) for k in range(1, FOLDS + 1)]
+    own = {
+        part: [set(f.of(part).patients) for f in folds] for part in ("train", "validation", "test")
+    }
+    everyone = set(parts.patients) - set(parts.of("test").patients)
+    assert sorted(p for fold in own["test"] for p in fold) == sorted(everyone)
+    for k in range(FOLDS):
+        assert own["validation"][k] == own["test"][(k + 1) % FOLDS]
+        assert own["train"][k] == everyone - own["test"][k] - own["validation"][k]
+        assert set(folds[k].rows) == set(parts.rows[parts.part != "test"])
+    with_class = [fold.of("test").y.sum(axis=0) for fold in folds]
+    assert np.ptp(with_class, axis=0).max() <= 2  # each class is spread evenly
+
+
+def test_all_models_of_a_task_have_the_same_folds(small_store):
+    one, other = (small_store.select("letters", columns, 5, 2) for columns in ((), ("age",)))
+    assert np.array_equal(one.part, other.part)
+    assert other.tabular.shape == (len(other.rows), 1)
+    assert small_store.select("letters", (), 0, 0).part.tolist() == (
+        small_store.select("letters").part.tolist()
+    )
+    with pytest.raises(DatasetError, match="patients cannot fill 100 folds"):
+        small_store.select("letters", (), 100, 1)
+
+
+def test_a_dataset_without_parts_to_validate_and_test_has_folds_all_the_same(
+    small_store, monkeypatch
+):
+    monkeypatch.setattr(small_store, "windows", small_store.windows.assign(part="train"))
+    selection = small_store.select("letters", (), 3, 3)
+    assert len(selection.rows) == len(small_store.windows)
+    sizes = {part: (selection.part == part).mean() for part in ("train", "validation", "test")}
+    assert sizes == pytest.approx(dict.fromkeys(sizes, 1 / 3), abs=0.02)
+    assert experiment(small_store, folds=3).check(small_store)
+
+
+def test_patients_who_share_a_signal_or_a_record_count_as_one():
+    patients = np.array(["b", "a", "c", "d", "e", "b"])
+    records = np.array(["r1", "r2", "r3", "r4", "r5", "r6"])
+    signals = np.array(["1", "2", "2", "4", "5", "6"])  # a and c have one signal
+    near = [("r4", "r6", 0.99), ("r5", "elsewhere", 0.99)]  # d and b one recording
+    found = merge_patients(patients, records, signals, near)
+    assert found.tolist() == [1, 0, 0, 1, 2, 1]
+    assert merge_patients(patients, records, signals, []).tolist() == [1, 0, 0, 2, 3, 1]
+
+
+def test_what_is_near_identical_stands_in_one_fold(small_store, monkeypatch):
+    plain = small_store.select("letters", (), FOLDS, 1)
+    train, test = plain.of("train"), plain.of("test")
+    pairs = [(a, b, 0.99) for a, b in zip(train.records[:3], test.records[:3], strict=True)]
+    monkeypatch.setitem(small_store.summary, "near_identical_records", pairs)
+    assert small_store.leak_report(plain)["near_identical_records"]["count"] == 3
+    for fold in range(1, FOLDS + 1):
+        found = small_store.leak_report(small_store.select("letters", (), FOLDS, fold))
+        assert {kind: own["count"] for kind, own in found.items()} == dict.fromkeys(found, 0)
+
+
+def test_windows_for_training_only_are_predicted_in_no_fold(small_store, monkeypatch):
+    own = np.array([None, True, False], object)[np.arange(len(small_store.windows)) % 3]
+    marked = small_store.windows.assign(training_only=own)
+    monkeypatch.setattr(small_store, "windows", marked)
+    predicted = []
+    for fold in range(1, FOLDS + 1):
+        selection = small_store.select("letters", (), FOLDS, fold)
+        elsewhere = selection.take(selection.part != "train")
+        assert not (marked["training_only"].iloc[elsewhere.rows] == True).any()  # noqa: E712
+        trained_on = selection.of("train")
+        assert (marked["training_only"].iloc[trained_on.rows] == True).any()  # noqa: E712
+        assert not set(trained_on.patients) & set(elsewhere.patients)
+        predicted += list(selection.of("test").rows)
+    rest = small_store.select("letters")
+    expected = rest.rows[(rest.part != "test") & (own[rest.rows] != True)]  # noqa: E712
+    assert sorted(predicted) == sorted(expected)
+
+
+@pytest.mark.parametrize("given", [{"folds": 2}, {"fold": 5}, {"fold": 0}, {"folds": 0}])
+def test_wrong_folds_are_refused(small_store, given):
+    with pytest.raises(ExperimentError, match="at least three folds"):
+        experiment(small_store, **given)
+
+
+def test_folds_of_one_model_share_its_name_and_model_hash(small_store):
+    one, other = (experiment(small_store, fold=fold) for fold in (1, 2))
+    assert one.model_hash == other.model_hash
+    assert one.run_name != other.run_name
+    assert "fold2of4" in other.run_name
+    assert one.model_hash != experiment(small_store, folds=5).model_hash
+
+
+@pytest.fixture(scope="module")
+def finished(small_store, tmp_path_factory):
+    """All folds of trees with two seeds, and of a network with one."""
+    folder = tmp_path_factory.mktemp("runs")
+    small = {"branches": {"frequency": "mlp"}, "epochs": 2, "width": 4, "features": 8}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trees, "N_TREES", 10)
+        for fold in range(1, FOLDS + 1):
+            for changes in ({"seed": 0}, {"seed": 1}, small):
+                own = experiment(small_store, fold=fold, **changes)
+                trainer.train(own, small_store, folder, "b")
+    return folder / "b"
+
+
+def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, small_store):
+    found = runs.find_runs(finished)
+    compared = compare_runs(found)
+    tests = {}
+    for run in found:
+        tests.setdefault((run.experiment.model, run.experiment.seed), []).append(run)
+    parts = small_store.select("letters")
+    kept = parts.take(parts.part != "test")
+    scores = {}
+    for (model, _), own in tests.items():
+        pieces = [run.predictions("test") for run in own]
+        rows = np.concatenate([piece.rows for piece in pieces])
+        assert np.array_equal(np.sort(rows), kept.rows)
+        y, p = (np.concatenate([getattr(piece, name) for piece in pieces]) for name in "yp")
+        limits = [np.array(run.contract["thresholds"]) for run in own]
+        decided = [piece.p >= limit for piece, limit in zip(pieces, limits, strict=True)]
+        expected = (roc_auc_score(y, p), f1_score(y, np.concatenate(decided), average="macro"))
+        scores.setdefault(model, []).append(expected)
+    for row in compared.table.itertuples():
+        assert (row.auroc, row.f1) == pytest.approx(np.mean(scores[row.model], axis=0)), row.model
+        assert row.seeds == len(scores[row.model])
+    assert compared.n_patients == len(set(kept.patients))
+    told = f"{FOLDS} folds, each held out once, {len(set(kept.patients))} patients"
+    assert compared.scored_on() == told
+    assert compared.to_text().startswith(told)
+    assert compared.to_dict()["folds"] == FOLDS
+    mark = f"cross-validation in {FOLDS} folds, the test part was not looked at"
+    assert compared.marks == (mark,)
+    assert mark in compared.to_text()
+
+
+def test_a_fold_that_is_missing_is_named(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "b")
+    (lost,) = (tmp_path / "b").glob("frequency-mlp_fold3of4_*")
+    shutil.rmtree(lost)
+    with pytest.raises(RunError, match=r"frequency:mlp \(seed 0\) lacks the folds \[3\] of 4"):
+        compare_runs(runs.find_runs(tmp_path / "b"))
+
+
+def test_folds_and_the_parts_of_the_dataset_are_not_compared(finished, small_store, tmp_path):
+    own = experiment(small_store, folds=0, fold=0)
+    other = trainer.train(own, small_store, tmp_path, "b")
+    assert other.marks == []
+    with pytest.raises(RunError, match=r"Runs of \[0, 4\] folds .* cannot be compared"):
+        compare_runs([*runs.find_runs(finished), other])

@@ -1,0 +1,45 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from ecglib import paths
+
+
+def test_given_goes_before_the_variable_and_that_before_the_checkout(monkeypatch, tmp_path):
+    monkeypatch.delenv("ECGLIB_DATA", raising=False)
+    checkout = Path(__file__).parents[1]
+    assert paths.data_dir() == checkout / "data"
+    monkeypatch.setenv("ECGLIB_DATA", str(tmp_path))
+    assert paths.data_dir() == tmp_path
+    assert paths.data_dir("here") == Path("here")
+
+
+def test_a_folder_appears_when_it_is_renamed(tmp_path):
+    with paths.unfinished(tmp_path, "x") as folder:
+        (folder / "file").write_text("all")
+        assert not (tmp_path / "whole").exists()
+        folder.rename(tmp_path / "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
+
+
+def break_off(parent):
+    with paths.unfinished(parent, "x") as folder:
+        (folder / "file").write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_what_was_not_renamed_is_removed(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        break_off(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_old_leftovers_are_removed(tmp_path):
+    old, young = tmp_path / ".a-1.unfinished", tmp_path / ".b-2.unfinished"
+    old.mkdir()
+    young.mkdir()
+    os.utime(old, (0, 0))
+    with paths.unfinished(tmp_path, "x"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == [young.name]

@@ -1,0 +1,162 @@
+"""The representation "tabular" from the store to the prediction of a record never seen."""
+
+import keras
+import numpy as np
+import pytest
+from made import LEADS, RATE_HZ
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from ecglib.errors import DatasetError, ExperimentError
+from ecglib.experiment import Experiment
+from ecglib.inference.predict import Predictor, windows_of_store
+from ecglib.inference.records import Given
+from ecglib.representations import TabularView
+from ecglib.training import input_pipeline, trainer
+
+AGE = {"tabular": {"columns": ["age"]}}
+
+
+def made(store, **changes):
+    values = {
+        **{"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"},
+        **{"branches": {"tabular": "mlp"}, "view_options": AGE, "width": 8, "features": 8},
+        **{"epochs": 30, "patience": 30, "batch_size": 16, "learning_rate": 0.01},
+    }
+    return Experiment(**(values | changes))
+
+
+@pytest.fixture(scope="module")
+def run(small_store, tmp_path_factory):
+    return trainer.train(made(small_store), small_store, tmp_path_factory.mktemp("runs"))
+
+
+def test_a_model_of_the_age_alone_is_as_good_as_scikit_learns(run, small_store):
+    """Class A is old; the age of every seventh record is missing, where only chance is left."""
+    own = run.predictions("test")
+    selection = small_store.select("letters", ["age"])
+    train, test = selection.of("train"), selection.of("test")
+    filled = [np.nan_to_num(part.tabular, nan=55) for part in (train, test)]
+    peer = LogisticRegression().fit(filled[0], train.y[:, 0]).predict_proba(filled[1])[:, 1]
+    expected = roc_auc_score(test.y[:, 0], peer)
+    assert expected > 0.85
+    assert roc_auc_score(own.y[:, 0], own.p[:, 0]) > expected - 0.03
+    assert abs(roc_auc_score(own.y[:, 1], own.p[:, 1]) - 0.5) < 0.25
+
+
+def test_a_missing_value_is_answered_by_what_is_usual(run):
+    """Neither certain nor NaN: between the answers for the old and for the young."""
+    graph = Predictor(run).graph
+    silence = np.zeros((3, round(4 * RATE_HZ), len(LEADS)), np.float32)
+    p = graph.predict([silence, np.array([[np.nan], [42], [72]], np.float32)], verbose=0)[:, 0]
+    assert p[1] < p[0] < p[2]
+
+
+def test_scaling_leaves_missing_values_out(run, small_store):
+    age = small_store.select("letters", ["age"]).of("train").tabular
+    layer = run.load_model().get_layer("tabular_scaling")
+    mean, variance = (np.asarray(w) for w in layer.get_weights()[:2])
+    assert np.allclose(mean, np.nanmean(age, axis=0), rtol=1e-5)
+    assert np.allclose(variance, np.nanvar(age, axis=0), rtol=1e-4)
+
+
+def test_batches_hold_the_values_of_their_own_windows(small_store):
+    columns = ["age", "rr_min_s"]
+    selection = small_store.select("letters", columns)
+    experiment = made(small_store, view_options={"tabular": {"columns": columns}})
+    views = trainer.views_of(experiment, small_store)
+    seen = np.concatenate(
+        [
+            np.concatenate([x["tabular"], y], axis=1)
+            for x, y in input_pipeline.feed(small_store, selection, views, 16, shuffle_seed=3)
+        ]
+    )
+    expected = np.concatenate([selection.tabular, selection.y], axis=1)
+    assert not np.array_equal(seen, expected, equal_nan=True)
+    assert sorted(map(str, seen)) == sorted(map(str, expected))
+    (first, _), *_ = input_pipeline.feed(small_store, selection, None, 16)
+    assert set(first) == {"signal", "tabular"}
+    assert np.array_equal(first["tabular"], selection.tabular[:16], equal_nan=True)
+
+
+def test_the_view_knows_its_shape_and_columns_before_any_data():
+    view = TabularView(["age", "rr_sd_s"])
+    assert view.compute_output_shape([(None, 400, 3), (None, 2)]) == (None, 2)
+    assert view.axes(400) == {"column": ["age", "rr_sd_s"]}
+    assert TabularView.from_config(view.get_config()).columns == view.columns
+    with pytest.raises(ExperimentError, match="3 values were given"):
+        view.compute_output_shape([(None, 400, 3), (None, 3)])
+    for columns in ([], ["age", "age"]):
+        with pytest.raises(ExperimentError, match="each once"):
+            TabularView(columns)
+
+
+def test_views_that_take_values_are_not_fed_without(small_store):
+    views = trainer.views_of(made(small_store), small_store)
+    with pytest.raises(ExperimentError, match="none were selected"):
+        input_pipeline.feed(small_store, small_store.select("letters"), views, 16)
+
+
+def test_where_the_views_are_computed_does_not_matter(small_store, tmp_path):
+    own = made(
+        small_store, branches={"time": "cnn", "tabular": "mlp"}, fusion="late_average", epochs=2
+    )
+    p = [
+        trainer.train(own, small_store, tmp_path / where, views_in=where).predictions("test").p
+        for where in trainer.VIEWS_IN
+    ]
+    assert np.allclose(*p, atol=1e-3)
+
+
+def test_the_usual_columns_are_written_into_the_contract(small_store, tmp_path):
+    run = trainer.train(made(small_store, view_options={}, epochs=1), small_store, tmp_path)
+    columns = run.contract["view_options"]["tabular"]["columns"]
+    assert columns == list(small_store.default_tabular)
+    assert columns[0] == "age"
+    assert len(columns) == 7
+
+
+def test_an_unknown_column_is_refused_before_anything_is_trained(small_store, tmp_path):
+    for options, error in (
+        ({"columns": ["agee"]}, DatasetError),
+        ({"column": ["age"]}, ExperimentError),
+    ):
+        with pytest.raises(error, match=r"'age'|columns"):
+            trainer.train(
+                made(small_store, view_options={"tabular": options}), small_store, tmp_path
+            )
+
+
+def test_records_are_predicted_with_the_values_given(run, small_store, tmp_path):
+    predictor = Predictor(run)
+    assert predictor.columns == ["age"]
+    own = run.predictions("test")
+    stored = predictor.predict(windows_of_store(small_store, own.rows, predictor.columns))
+    assert np.abs(stored.p - own.p).max() < 1e-5
+    row = own.rows[np.isfinite(small_store.read_tabular(own.rows, ["age"])[:, 0])][0]
+    (age,) = small_store.read_tabular(np.array([row]), ["age"])[0]
+    np.save(tmp_path / "x.npy", small_store.read([row])[0])
+    of_file = {"rate_hz": RATE_HZ, "unit": "mV", "leads": LEADS}
+    given = predictor.predict_records([tmp_path / "x.npy"], Given(**of_file, values={"age": age}))
+    assert np.abs(given.p[0] - own.p[own.rows == row]).max() < 1e-5
+    without = predictor.predict_records([tmp_path / "x.npy"], Given(**of_file))
+    assert np.abs(without.p - given.p).max() > 0.01
+    with pytest.raises(DatasetError, match=r"'weight'.*only at age"):
+        predictor.predict_records([tmp_path / "x.npy"], Given(**of_file, values={"weight": 70}))
+
+
+def test_values_reach_each_crop_of_their_window(small_store, tmp_path):
+    """The model on NumPy's crops, each with the values of its window, and the mean."""
+    own = {"branches": {"time": "cnn", "tabular": "mlp"}, "fusion": "intermediate_concat"}
+    run = trainer.train(made(small_store, **own, crop_s=2.0, epochs=1), small_store, tmp_path)
+    model, predictions = run.load_model(), run.predictions("test")
+    views = trainer.views_of(run.experiment, small_store)
+    windows = small_store.read(predictions.rows)
+    values = small_store.read_tabular(predictions.rows, ["age"])
+    p = np.mean(
+        [model.predict(views([windows[:, s : s + 200], values]), verbose=0) for s in (0, 100, 200)],
+        axis=0,
+    )
+    graph = Predictor(run).graph
+    bare = keras.Model(graph.inputs, graph.get_layer("joined").output)
+    assert np.abs(bare.predict([windows, values], verbose=0) - p).max() < 1e-5
