@@ -196,9 +196,9 @@ def _branch(dataset: Dataset, selection, representation: str, encoder: str):
 
     from ecglib import models
     from ecglib.models import end_to_end
-    from ecglib.representations import build_views
+    from ecglib.representations import build_representations
 
-    views = build_views(dataset.signal, [representation], BAND_HZ)
+    views = build_representations(dataset.signal, [representation], BAND_HZ)
     branch = models.build_model(
         {name: view.shape[1:] for name, view in views.output.items()},
         **{"branches": {representation: encoder}, "fusion": "none"},
@@ -260,9 +260,9 @@ def _fed(dataset: Dataset, representations, band_hz=(0.0, 0.0), n_passes=1, sele
     """A function that feeds all windows, shuffled, pass after pass without a stop as `fit` does."""
     import ecglib.pipeline
 
-    from ecglib.representations import build_views
+    from ecglib.representations import build_representations
 
-    model = build_views(dataset.signal, representations, band_hz)
+    model = build_representations(dataset.signal, representations, band_hz)
     selection = selection or dataset.select("noise")
     batches = ecglib.training.input_pipeline.feed(dataset, selection, model, BATCH, shuffle_seed=0)
     return lambda: _consume(batches.repeat(n_passes))

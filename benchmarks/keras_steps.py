@@ -47,11 +47,13 @@ def branch(representation: str, encoder: str):
 
 def view_shape(representation: str) -> tuple[int, ...]:
     """Shape of the view of one window of ten seconds."""
-    from ecglib.datasets.schema import SignalContract
-    from ecglib.representations import build_views
+    from ecglib.datasets.schema import SignalSpec
+    from ecglib.representations import build_representations
 
-    signal = SignalContract(RATE_HZ, N_SAMPLES, LEADS)
-    return tuple(build_views(signal, [representation], (0.0, 0.0)).output[representation].shape[1:])
+    signal = SignalSpec(RATE_HZ, N_SAMPLES, LEADS)
+    return tuple(
+        build_representations(signal, [representation], (0.0, 0.0)).output[representation].shape[1:]
+    )
 
 
 def training_step(model):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import SkippedError
-from ecglib.datasets.schema import Record, SignalContract, Task
+from ecglib.datasets.schema import Record, SignalSpec, Task
 
 ROOT = Path(__file__).resolve().parents[1]
 RATE_HZ = 100.0
@@ -25,12 +25,12 @@ class NoiseSource:
     tasks = {TASK.name: TASK}
     tabular = ()
     columns = {}
-    marks = ("noise",)
+    caveats = ("noise",)
 
     def __init__(self, n_records: int, n_samples: int = 1000, n_windows: int = 1):
         self._n_records = n_records
         self._n_windows = n_windows
-        self.signal = SignalContract(RATE_HZ, n_samples, LEADS)
+        self.signal = SignalSpec(RATE_HZ, n_samples, LEADS)
 
     def request(self) -> dict:
         return {"n_records": self._n_records, "n_windows": self._n_windows}
@@ -49,7 +49,7 @@ class NoiseSource:
             windows = [{**about, "start": start, "length": n_samples} for start in starts]
             yield Record.from_mv(f"r{i}", signal_mv, windows)
 
-    def left_out(self) -> dict[str, int]:
+    def excluded(self) -> dict[str, int]:
         return {}
 
 

@@ -19,10 +19,10 @@ def scalogram() -> Figure:
 
     import pywt
 
-    from ecglib.representations import ScalogramView
+    from ecglib.representations import Scalogram
 
     windows, n_peer = _windows(), 2
-    view = ScalogramView(RATE_HZ)
+    view = Scalogram(RATE_HZ)
     # The same frequencies and the same wavelet: cycles of a deviation of w0 / (2 pi) seconds.
     scales = RATE_HZ / view.frequencies_hz(N_SAMPLES)
     wavelet = f"cmor{2 * (view.w0 / (2 * np.pi)) ** 2:.6f}-1.0"
@@ -41,7 +41,7 @@ def scalogram() -> Figure:
     speeds = alternate(sides, ROUNDS, "views.scalogram")
     return Figure(
         "views.scalogram",
-        f"ScalogramView, {len(LEADS)} leads, {len(scales)} frequencies, batches of {BATCH}",
+        f"Scalogram, {len(LEADS)} leads, {len(scales)} frequencies, batches of {BATCH}",
         "the usual way: pywt.cwt with the same wavelets, a lead at a time, by its faster method",
         10.0,
         ratios(speeds["layer"], speeds["pywt.cwt by FFT"]),
@@ -111,7 +111,7 @@ def band_pass() -> Figure:
 
 
 def scipy_spectrogram(leads: np.ndarray) -> None:
-    """What SpectrogramView gives with its defaults, over the last axis."""
+    """What Spectrogram gives with its defaults, over the last axis."""
     from scipy.signal import spectrogram as compute
 
     n_window, n_hop = round(0.64 * RATE_HZ), round(0.16 * RATE_HZ)
@@ -132,14 +132,14 @@ def passes(run, n: int):
 def _spectrogram(name: str, against: str, floor: float, peer: Side, windows) -> Figure:
     import ecglib._keras  # noqa: F401
 
-    from ecglib.representations import SpectrogramView
+    from ecglib.representations import Spectrogram
 
-    layer = _layer(SpectrogramView(RATE_HZ), windows)
+    layer = _layer(Spectrogram(RATE_HZ), windows)
     sides = {"layer": Side(passes(layer, 5), 5 * BATCH), "with SciPy": peer}
     speeds = alternate(sides, ROUNDS, name)
     return Figure(
         name,
-        f"SpectrogramView, {len(LEADS)} leads, batches of {BATCH}",
+        f"Spectrogram, {len(LEADS)} leads, batches of {BATCH}",
         against,
         floor,
         ratios(speeds["layer"], speeds["with SciPy"]),

@@ -75,9 +75,9 @@ class Run:
         return f"Run({self.path.name})"
 
     @property
-    def marks(self) -> list[str]:
+    def caveats(self) -> list[str]:
         """What has to be said wherever this run's numbers appear."""
-        return self.contract["marks"]
+        return self.contract["caveats"]
 
     @property
     def history(self) -> pd.DataFrame:
@@ -208,7 +208,7 @@ def write_run(
     experiment
         what was carried out.
     contract
-        what a record must be to be given to the model, and the run's marks.
+        what a record must be to be given to the model, and the run's caveats.
     model
         the Keras model, from the views to the probabilities; of trees a dict, their recipe.
     history

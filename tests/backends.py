@@ -1,4 +1,4 @@
-"""Gradients on whatever backend Keras runs on, and the mark of tests that need TensorFlow."""
+"""Gradients on whatever backend Keras runs on, and the caveat of tests that need TensorFlow."""
 
 import keras
 import numpy as np

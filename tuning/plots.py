@@ -8,7 +8,7 @@ from ecglib.plots import RED, ROLES
 from tuning.trials import COMPLETED, Trial
 
 
-def scores(trials: list[Trial], mark: str = "") -> Figure:
+def scores(trials: list[Trial], caveat: str = "") -> Figure:
     """Draw each completed trial's validation macro AUROC, best first, and how it came about.
 
     The filled marker is the trial's score, the line spans its epochs; a long line is a trial
@@ -18,7 +18,7 @@ def scores(trials: list[Trial], mark: str = "") -> Figure:
     ----------
     trials
         of one search.
-    mark
+    caveat
         what has to be said wherever the numbers appear; stands above the figure.
     """
     done = [t for t in trials if t.status == COMPLETED]
@@ -44,7 +44,7 @@ def scores(trials: list[Trial], mark: str = "") -> Figure:
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.set_xlabel("validation macro AUROC (line: its epochs)")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
-    if mark:
-        fig.suptitle(mark, x=0.99, ha="right", size=10, color=RED, weight="bold")
+    if caveat:
+        fig.suptitle(caveat, x=0.99, ha="right", size=10, color=RED, weight="bold")
     plt.close(fig)
     return fig

@@ -39,9 +39,26 @@ MOST_FAILURES = 3
 SEED_STEP = 1_000_003
 # What may be set for all trials. Task, epochs and seed are arguments, the rest is searched.
 SETTINGS = (
-    *("band_hz", "notch_hz", "denoise", "scaling", "view_options", "crop_hop_s", "aggregation"),
+    *(
+        "band_hz",
+        "notch_hz",
+        "denoise",
+        "scaling",
+        "representation_options",
+        "crop_hop_s",
+        "crop_aggregation",
+    ),
     *("steps_per_epoch", "batch_size", "patience", "class_weights", "augment", "sampling"),
-    *("schedule", "clip_norm", "ema", "loss", "label_smoothing", "mixup", "monitor", "precision"),
+    *(
+        "schedule",
+        "clip_norm",
+        "ema_decay",
+        "loss",
+        "label_smoothing",
+        "mixup",
+        "monitor",
+        "precision",
+    ),
     "allow_leaks",
 )
 
@@ -58,7 +75,7 @@ class Result:
     asked: int
     found: int
     trials: list[Trial]
-    marks: list[str]
+    caveats: list[str]
     parameters: Path
     batch: Path
 
@@ -68,13 +85,13 @@ class Result:
         return winner.best(self.trials)
 
     @property
-    def mark(self) -> str:
+    def caveat(self) -> str:
         """What has to be said wherever these numbers appear."""
-        return "; ".join(self.marks)
+        return "; ".join(self.caveats)
 
     def table(self) -> pd.DataFrame:
         """One row a trial, best first."""
-        columns = ("crop_s", "width", "features", "dropout", "learning_rate", "weight_decay")
+        columns = ("crop_s", "width", "feature_dim", "dropout", "learning_rate", "weight_decay")
         rows = [
             {
                 "trial": trial.number,
@@ -105,7 +122,7 @@ class Result:
             f"AUROC {self.best.val_auroc:.4f}. It was chosen for that number, which is therefore "
             f"too good; the test part has not been looked at."
         )
-        return said + [f"Mark: {mark}." for mark in self.marks]
+        return said + [f"Caveat: {caveat}." for caveat in self.caveats]
 
 
 def search(
@@ -152,10 +169,10 @@ def search(
     settings = _settings(parameters or {})
     fixed = {
         **{"dataset": dataset.name, "fingerprint": dataset.fingerprint, "task": task},
-        **{"members": 1, **settings, "epochs": epochs, "seed": seed},
+        **{"ensemble_size": 1, **settings, "epochs": epochs, "seed": seed},
     }
     space = keras_tuner.HyperParameters()
-    marks = Experiment(**fixed, **suggest(space, crop_lengths(dataset.signal))).check(dataset)
+    caveats = Experiment(**fixed, **suggest(space, crop_lengths(dataset.signal))).check(dataset)
     asked = {"fixed": fixed, "space": space.get_config()["space"]}
     path = paths.searches_dir(folder).resolve() / _name(dataset.name, task, seed, asked)
     oracle = keras_tuner.oracles.RandomSearchOracle(
@@ -173,13 +190,13 @@ def search(
         done = list(tuner.done.values())
         if not any(trial.status == COMPLETED for trial in done):
             raise RunError(f"None of {len(done)} trials completed. {_blame(done[-1], path)}")
-        files = winner.write(path, dataset, done, marks)
+        files = winner.write(path, dataset, done, caveats)
     except OSError as error:
         raise RunError(
             f"Writing to {path} failed: {error}. See to the disk (space, rights) and run the "
             f"search again; finished trials are kept."
         ) from error
-    return Result(path, max_trials, len(tuner.found), done, marks, *files)
+    return Result(path, max_trials, len(tuner.found), done, caveats, *files)
 
 
 def _tune(oracle, fixed: dict, dataset: Dataset, path: Path) -> "_Tuner":

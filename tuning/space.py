@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from itertools import combinations
 
-from ecglib.datasets.schema import SignalContract
+from ecglib.datasets.schema import SignalSpec
 from ecglib.experiment import config
 from ecglib.experiment.config import FUSIONS
 
 # Of networks: the trees of the classical baseline are not searched.
-ENCODERS = {name: own for name, own in config.ENCODERS.items() if name != "features"}
+ENCODERS = {name: own for name, own in config.ENCODERS.items() if name != "handcrafted"}
 SIZES = range(1, len(ENCODERS) + 1)
 SUBSETS = ["+".join(names) for size in SIZES for names in combinations(ENCODERS, size)]
 
@@ -16,7 +16,7 @@ SUBSETS = ["+".join(names) for size in SIZES for names in combinations(ENCODERS,
 CROPS_S = (0.0, 2.5, 5.0)
 
 
-def crop_lengths(signal: SignalContract) -> list[float]:
+def crop_lengths(signal: SignalSpec) -> list[float]:
     """Lengths of crops, in s, that windows can be cut into; 0 for the whole window."""
     window_s = signal.n_samples / signal.sampling_rate_hz
     return [s for s in CROPS_S if not s or (s < window_s and not signal.around_beats)]
@@ -54,7 +54,7 @@ def suggest(hp, crops_s: Sequence[float] = (0.0,)) -> dict:
         "fusion": fusion or "none",
         "crop_s": hp.Choice("crop_s", list(crops_s)),
         "width": hp.Choice("width", [16, 24, 32]),
-        "features": hp.Choice("features", [32, 64, 128]),
+        "feature_dim": hp.Choice("feature_dim", [32, 64, 128]),
         "dropout": hp.Choice("dropout", [0.0, 0.1, 0.2, 0.3, 0.5]),
         "learning_rate": _short(hp.Float("learning_rate", 3e-4, 1e-2, sampling="log")),
         "weight_decay": _short(hp.Float("weight_decay", 1e-4, 1e-1, sampling="log")),

@@ -23,7 +23,7 @@ def best(trials: list[Trial], role: str = "") -> Trial | None:
     return max(fitting, key=lambda t: t.val_auroc, default=None)
 
 
-def write(folder: Path, dataset: Dataset, trials: list[Trial], marks: list[str]) -> tuple:
+def write(folder: Path, dataset: Dataset, trials: list[Trial], caveats: list[str]) -> tuple:
     """Write ``winner.yaml`` and ``tuned-<hash>.yaml``.
 
     A batch's name is its file's, and runs of one name are compared with each other; the hash of
@@ -36,7 +36,7 @@ def write(folder: Path, dataset: Dataset, trials: list[Trial], marks: list[str])
     won = best(trials)
     head = [f"# Trial {won.number} of {folder.name}: {won.model}"]
     head += [f"# validation macro AUROC {won.val_auroc:.4f}, for which it was chosen"]
-    head += [f"# {mark}" for mark in marks]
+    head += [f"# {caveat}" for caveat in caveats]
     parameters = folder / "winner.yaml"
     values = {"dataset": str(dataset.path.resolve()), **_final(won.experiment)}
     paths.write_text(parameters, _yaml(head, values))

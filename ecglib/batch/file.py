@@ -17,7 +17,7 @@ There is one widened model for all fusions of about one size (`ecglib.experiment
 large as the largest of them: one a fusion would double the batch, and ways of joining the same
 branches differ little in size. None is made for fusions about as large as the branch itself.
 
-With the parameter ``folds: 5``, or ``--set folds=5`` for any batch file, each run is made once for
+With the parameter ``folds: 5``, or ``--set n_folds=5`` for any batch file, each run is made once for
 each fold of a cross-validation, in which the test part is not looked at
 (`ecglib.splits.cross_validation`).
 """
@@ -102,7 +102,7 @@ class BatchFile:
 
 def _each_fold(parameters: dict) -> list[dict]:
     """The parameters for each fold, or as they are without folds, or where they name one."""
-    folds = parameters.get("folds", 0)
+    folds = parameters.get("n_folds", 0)
     if not isinstance(folds, int) or folds < 1 or "fold" in parameters:
         return [parameters]
     return [parameters | {"fold": fold} for fold in range(1, folds + 1)]

@@ -116,9 +116,9 @@ def _controls(
     best = _best_branch(grid)
     if not best:
         return []
-    changes = [{"members": members} for members in file.ensembles]
+    changes = [{"ensemble_size": members} for members in file.ensembles]
     if file.widened:
-        changes += [{"widen_to": size} for size in _sizes(grid, _parameters(best[0]))]
+        changes += [{"target_parameters": size} for size in _sizes(grid, _parameters(best[0]))]
     return [
         _job(file, job.own | change, given, dataset, folder) for change in changes for job in best
     ]

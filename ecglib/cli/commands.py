@@ -52,8 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument(
         "--strict", action="store_true", help="stop at the first record that would be left out"
     )
-    own.add_argument("--keep", **kinds, help="keep records with this problem, see notes.KINDS")
-    own.add_argument("--leave-out", **kinds, help="leave out records with this problem")
+    own.add_argument("--keep", **kinds, help="keep records with this problem, see problems.KINDS")
+    own.add_argument("--exclude", **kinds, help="leave out records with this problem")
     own.add_argument("--data-dir", **data)
 
     own = add("check", _check, "Report on a store: signals, classes, leaks. Exit 1 on a leak.")
@@ -158,7 +158,7 @@ def _prepare(options) -> int:
         progress=not options.json,
         options=named_values(options.set),
         keep=options.keep,
-        leave_out=options.leave_out,
+        exclude=options.exclude,
         strict=options.strict,
     )
     if options.json:
@@ -263,17 +263,17 @@ def _export(options) -> int:
                 "files": {name: FILES[name] for name in done.differences},
                 "largest_difference": done.differences,
                 "compared_with": done.compared_with,
-                "left_out": done.left_out,
-                "marks": run.marks,
+                "excluded": done.excluded,
+                "caveats": run.caveats,
             }
         )
     print(f"{done.path}, compared with {done.compared_with}:")
     for name, difference in done.differences.items():
         print(f"  {FILES[name]:<12} largest difference {difference:.1e}")
-    for why in done.left_out.values():
+    for why in done.excluded.values():
         print(f"  left out: {why}")
-    for mark in run.marks:
-        print(f"  mark: {mark}")
+    for caveat in run.caveats:
+        print(f"  caveat: {caveat}")
     return 0
 
 
@@ -307,8 +307,8 @@ def _predict(options) -> int:
 
 def _print_predicted(run, predicted, latency: dict) -> None:
     print(f"{run.experiment.model}, task {run.contract['task']} of {run.contract['dataset']}")
-    for mark in predicted.marks:
-        print(f"  mark: {mark}")
+    for caveat in predicted.caveats:
+        print(f"  caveat: {caveat}")
     for row, window in enumerate(predicted.windows):
         pairs = zip(run.contract["classes"], predicted.p[row], strict=True)
         print(f"{window.record} from {window.start_s:g} s: "
@@ -337,14 +337,14 @@ def _print_store(dataset) -> None:
     rate, n = dataset.signal.sampling_rate_hz, dataset.signal.n_samples
     print(f"  {summary['n_records']:,} records, {summary['n_windows']:,} windows of {n} samples at "
           f"{rate:g} Hz, leads {', '.join(dataset.signal.leads)}")  # fmt: skip
-    for what, number in summary["left_out"].items():
+    for what, number in summary["excluded"].items():
         print(f"  left out: {what}: {number:,}")
     for what, number in summary["kept"].items():
         print(f"  noted and kept: {what}: {number:,}")
-    if summary["left_out"] or summary["kept"]:
-        print(f"  each record with its reason: {dataset.path / 'notes.csv'}")
-    for mark in dataset.marks:
-        print(f"  every run will carry the mark: {mark}")
+    if summary["excluded"] or summary["kept"]:
+        print(f"  each record with its reason: {dataset.path / 'problems.csv'}")
+    for caveat in dataset.caveats:
+        print(f"  every run will carry the caveat: {caveat}")
 
 
 def _print_parts(part: str, reports: dict) -> None:
@@ -370,7 +370,7 @@ def _print_task(selection) -> None:
 
 
 def _brief(dataset) -> dict:
-    keys = ("name", "fingerprint", "synthetic", "n_records", "n_windows", "signal", "left_out")
+    keys = ("name", "fingerprint", "synthetic", "n_records", "n_windows", "signal", "excluded")
     return {key: dataset.summary[key] for key in keys} | {"tasks": list(dataset.tasks)}
 
 

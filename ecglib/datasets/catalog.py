@@ -89,7 +89,7 @@ def prepare(
     *,
     options: Mapping | None = None,
     keep: Sequence[str] = (),
-    leave_out: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     strict: bool = False,
 ) -> Dataset:
     """Prepare a dataset once, or open what has been prepared.
@@ -107,7 +107,7 @@ def prepare(
         show a progress bar.
     options
         see `open_source`.
-    keep, leave_out, strict
+    keep, exclude, strict
         what becomes of records that have a problem, see `writing.write_store`.
 
     Raises
@@ -116,7 +116,7 @@ def prepare(
         see `open_source`, `open_dataset` and `writing.write_store`.
     """
     made_here, data_dir = name == "synthetic", paths.data_dir(data_dir)
-    asked_anew = source or options or keep or leave_out or strict or made_here
+    asked_anew = source or options or keep or exclude or strict or made_here
     if is_store(name) or (not asked_anew and find_stores(data_dir, name)):
         return open_dataset(name, data_dir)
     return write_store(
@@ -124,7 +124,7 @@ def prepare(
         data_dir,
         progress,
         keep=keep,
-        leave_out=leave_out,
+        exclude=exclude,
         strict=strict,
     )
 

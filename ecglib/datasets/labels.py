@@ -8,7 +8,7 @@ import pandas as pd
 
 from ecglib.datasets.schema import Problem, Task
 from ecglib.errors import DatasetError
-from ecglib.splits import PARTS, folds_by_patient, parts_of_folds
+from ecglib.splits import PARTS, folds_by_patient, folds_to_parts
 
 PATIENTS_UNKNOWN = "patients unknown: leakage cannot be excluded"
 NEEDED = {"record", "labels"}
@@ -100,19 +100,19 @@ def filter_table(table: pd.DataFrame, condition: str) -> tuple[pd.DataFrame, dic
 
 
 def fill_patients(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The table with a patient for each record, and the mark where they are not known."""
+    """The table with a patient for each record, and the caveat where they are not known."""
     if "patient" not in table or table["patient"].isna().all():
         return table.assign(patient=table["record"]), (PATIENTS_UNKNOWN,)
     if n := int(table["patient"].isna().sum()):
         examples = list(table.loc[table["patient"].isna(), "record"].head(3))
         raise DatasetError(
             f"{n} records have no patient, for example {examples}. Fill them in, or leave the "
-            f"column out: then every run carries the mark {PATIENTS_UNKNOWN!r}."
+            f"column out: then every run carries the caveat {PATIENTS_UNKNOWN!r}."
         )
     return table.assign(patient=table["patient"].astype(str)), ()
 
 
-def infer_task(table: pd.DataFrame, name: str, kind: str, least_records: int) -> Task:
+def infer_task(table: pd.DataFrame, name: str, kind: str, min_records: int) -> Task:
     """A task whose classes are the labels that at least so many records carry.
 
     Raises
@@ -121,14 +121,14 @@ def infer_task(table: pd.DataFrame, name: str, kind: str, least_records: int) ->
         no label is that frequent.
     """
     counts = Counter(label for own in table["labels"] for label in set(own))
-    classes = {label: [label] for label in sorted(counts) if counts[label] >= least_records}
+    classes = {label: [label] for label in sorted(counts) if counts[label] >= min_records}
     if not classes:
         raise DatasetError(
-            f"No label is carried by {least_records} records; the most frequent are "
-            f"{counts.most_common(3)}. Lower least_records, or correct the column labels."
+            f"No label is carried by {min_records} records; the most frequent are "
+            f"{counts.most_common(3)}. Lower min_records, or correct the column labels."
         )
     rare = len(counts) - len(classes)
-    description = f"{len(classes)} labels; {rare} rarer than {least_records} records are no class."
+    description = f"{len(classes)} labels; {rare} rarer than {min_records} records are no class."
     return Task(name, kind, classes, description=description)
 
 
@@ -150,7 +150,7 @@ def assign_parts(table: pd.DataFrame, task: Task, seed: int = 0) -> pd.DataFrame
         n_folds = min(10, table["patient"].nunique())
         folds = folds_by_patient(table["patient"].to_numpy(), y, n_folds, seed)
         table = table.assign(fold=folds)
-    return table.assign(**{task.part: parts_of_folds(table["fold"].to_numpy())})
+    return table.assign(**{task.part: folds_to_parts(table["fold"].to_numpy())})
 
 
 def find_other_columns(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, str]]:
@@ -198,8 +198,8 @@ def labels_to_classes(
         return y
     window = np.repeat(np.arange(len(labels)), [len(own) for own in labels])
     flat = np.concatenate([np.asarray(own, object) for own in labels])
-    if task.least_likelihood:
-        likely = np.concatenate(list(likelihoods)) >= task.least_likelihood
+    if task.min_likelihood:
+        likely = np.concatenate(list(likelihoods)) >= task.min_likelihood
         window, flat = window[likely], flat[likely]
     codes, known = pd.factorize(flat)
     for column, means in enumerate(task.classes.values()):

@@ -1,7 +1,7 @@
 """What is wrong with a source's records: which are left out, which are kept, and the list of all.
 
-Each kind has its rule. `prepare` takes ``keep`` and ``leave_out`` to change it, and ``strict`` to
-stop at the first record that would be left out. The list is ``notes.csv`` in the store.
+Each kind has its rule. `prepare` takes ``keep`` and ``exclude`` to change it, and ``strict`` to
+stop at the first record that would be left out. The list is ``problems.csv`` in the store.
 """
 
 import csv
@@ -30,26 +30,26 @@ UNUSABLE = {
     "duplicate_id": "ids that stand twice in the label table",
     "empty_label": "no label",
 }
-LEFT_OUT = {
+EXCLUDED = {
     "not_measured": "samples that were not measured (NaN)",
     "flat": "every lead flat",
     "wrong_unit": "unit cannot be millivolt",
 }
-KEPT = {
+FLAGGED = {
     "flat_lead": "a lead flat",
     "lead_off": "a lead without change for half a second",
     "clipped": "a lead clipped",
     "first_sample": "first sample differs from the header's",
 }
-KINDS = UNUSABLE | LEFT_OUT | KEPT
+KINDS = UNUSABLE | EXCLUDED | FLAGGED
 
 
-class Notes:
+class ProblemLog:
     """Collects problems, decides by rule, and writes the list.
 
     Parameters
     ----------
-    keep, leave_out
+    keep, exclude
         kinds whose rule is to be the other one.
     strict
         raise for the first record that would be left out.
@@ -60,35 +60,33 @@ class Notes:
         a kind that has no rule to be changed.
     """
 
-    def __init__(
-        self, keep: Sequence[str] = (), leave_out: Sequence[str] = (), strict: bool = False
-    ):
-        for option, kinds in (("keep", keep), ("leave_out", leave_out)):
+    def __init__(self, keep: Sequence[str] = (), exclude: Sequence[str] = (), strict: bool = False):
+        for option, kinds in (("keep", keep), ("exclude", exclude)):
             for kind in kinds:
-                require_one_of(option, kind, LEFT_OUT | KEPT)
-        self._leaves_out = (set(UNUSABLE) | set(LEFT_OUT) | set(leave_out)) - set(keep)
+                require_one_of(option, kind, EXCLUDED | FLAGGED)
+        self._excludes = (set(UNUSABLE) | set(EXCLUDED) | set(exclude)) - set(keep)
         self._strict = strict
         self._counts = Counter()
         self._file = None
 
     def request(self) -> dict:
         """The rules that decide the content of a store."""
-        return {"left_out": sorted(self._leaves_out - set(UNUSABLE))}
+        return {"excluded": sorted(self._excludes - set(UNUSABLE))}
 
-    def open(self, path: Path) -> "Notes":
+    def open(self, path: Path) -> "ProblemLog":
         """Write the list to a CSV file from now on; to be closed by `close`."""
         self._file = open(path, "w", newline="")  # noqa: SIM115 - closed by `close`
         self._csv = csv.writer(self._file)
-        self._csv.writerow(["record", "kind", "left_out", "detail"])
+        self._csv.writerow(["record", "kind", "excluded", "detail"])
         return self
 
     def close(self) -> None:
         """Close the list."""
         self._file.close()
 
-    def leaves_out(self, kind: str) -> bool:
+    def excludes(self, kind: str) -> bool:
         """Whether the rule leaves out what has this problem."""
-        return kind in self._leaves_out
+        return kind in self._excludes
 
     def add(self, problem: Problem) -> None:
         """Note a problem.
@@ -98,19 +96,19 @@ class Notes:
         DatasetError
             `strict`, and the record would be left out.
         """
-        left_out = self.leaves_out(problem.kind)
-        if left_out and self._strict:
+        excluded = self.excludes(problem.kind)
+        if excluded and self._strict:
             raise DatasetError(
                 f"Record {problem.record!r}: {KINDS[problem.kind]}. {problem.detail} Correct it, "
                 f"or prepare without strict: the record is then left out and listed."
             )
         self._counts[problem.kind] += 1
-        self._csv.writerow([problem.record, problem.kind, left_out, problem.detail])
+        self._csv.writerow([problem.record, problem.kind, excluded, problem.detail])
 
-    def counts(self, left_out: bool) -> dict[str, int]:
+    def counts(self, excluded: bool) -> dict[str, int]:
         """How many records were left out, or kept, for each kind of problem that was met."""
         return {
             kind: self._counts[kind]
             for kind in KINDS
-            if self._counts[kind] and self.leaves_out(kind) == left_out
+            if self._counts[kind] and self.excludes(kind) == excluded
         }

@@ -10,7 +10,7 @@ from ecglib.datasets.units import STEP_MV, to_steps
 
 
 @dataclasses.dataclass(frozen=True)
-class SignalContract:
+class SignalSpec:
     """What the samples of a window are.
 
     Parameters
@@ -55,7 +55,7 @@ class Task:
     needs_a_class
         a window of a multi-label task that carries no label of any class is not part of
         the task either; otherwise it counts as having none of the classes.
-    least_likelihood
+    min_likelihood
         a label counts only if the column likelihoods gives it at least this many percent; 0 takes
         every label, also those whose likelihood is unknown (`Dataset.task`).
     """
@@ -66,7 +66,7 @@ class Task:
     part: str = "part"
     description: str = ""
     needs_a_class: bool = False
-    least_likelihood: float = 0.0
+    min_likelihood: float = 0.0
 
 
 @dataclasses.dataclass
@@ -127,7 +127,7 @@ class Source(Protocol):
     `tabular` names the columns of the window table that a model may look at (numbers), `columns`
     maps the other columns, kept for filtering, to their Arrow type (``"string"``, ``"double"``,
     ``"bool"``, ``"list<double>"``...). Windows of which a column ``training_only`` is true are
-    scored in no fold of a cross-validation (`splits.TRAINING_ONLY`). `marks` must be said wherever
+    scored in no fold of a cross-validation (`splits.TRAINING_ONLY`). `caveats` must be said wherever
     a number of this dataset appears.
     """
 
@@ -135,11 +135,11 @@ class Source(Protocol):
     synthetic: bool
     description: str
     citation: str
-    signal: SignalContract
+    signal: SignalSpec
     tasks: dict[str, Task]
     tabular: tuple[str, ...]
     columns: Mapping[str, str]
-    marks: tuple[str, ...]
+    caveats: tuple[str, ...]
 
     def request(self) -> dict:
         """The plain values that decide the content of the store."""
@@ -150,5 +150,5 @@ class Source(Protocol):
     def records(self) -> Iterator[Record | Problem]:
         """Yield the records one at a time, and what is wrong with those that cannot be given."""
 
-    def left_out(self) -> dict[str, int]:
+    def excluded(self) -> dict[str, int]:
         """What is no part of the dataset by its definition, known once `records` is exhausted."""

@@ -5,7 +5,7 @@ A store is a folder ``<dataset>-<fingerprint>`` with
 - ``signals.npy``: int16, shape (n_samples_of_all_records, n_leads), microvolt steps;
 - ``windows.parquet``: one row a window;
 - ``dataset.json``: signal contract, tasks, provenance, what was left out and why, leaks;
-- ``notes.csv``: one row a record that was left out, or kept although something is odd;
+- ``problems.csv``: one row a record that was left out, or kept although something is odd;
 - ``heart_rate.parquet``: once it was asked for, one row a window (`heart_rate`).
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from ecglib.datasets.labels import labels_to_classes
-from ecglib.datasets.schema import SignalContract, Task
+from ecglib.datasets.schema import SignalSpec, Task
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.tabular import heart_rate
 from ecglib.datasets.units import STEP_MV
@@ -53,10 +53,10 @@ class Dataset:
         self.fingerprint = self.summary["fingerprint"]
         self.synthetic = self.summary["synthetic"]
         signal = self.summary["signal"]
-        self.signal = SignalContract(**(signal | {"leads": tuple(signal["leads"])}))
+        self.signal = SignalSpec(**(signal | {"leads": tuple(signal["leads"])}))
         self.tasks = {name: Task(**task) for name, task in self.summary["tasks"].items()}
         self.default_task = next(iter(self.tasks))
-        self.marks = tuple(self.summary["marks"])
+        self.caveats = tuple(self.summary["caveats"])
         self.windows = _read_windows(self.path, self.summary)
         self.steps = _open_signals(self.path, self.summary)
         self.starts = self.windows["start"].to_numpy()
@@ -166,7 +166,7 @@ class Dataset:
         base, least = LIKELIHOOD.fullmatch(name).groups() if LIKELIHOOD.fullmatch(name) else ("", 0)
         if rated and base in self.tasks and 1 <= int(least) <= 100:
             return dataclasses.replace(
-                self.tasks[base], name=name, least_likelihood=float(least), needs_a_class=True
+                self.tasks[base], name=name, min_likelihood=float(least), needs_a_class=True
             )
         more = ", each also as <task>_min1 to _min100 (least likelihood in %)" if rated else ""
         raise DatasetError(

@@ -22,14 +22,14 @@ from tqdm.auto import tqdm
 
 from ecglib import paths
 from ecglib.datasets.duplicates import Signatures
-from ecglib.datasets.problems import KINDS, Notes
+from ecglib.datasets.problems import KINDS, ProblemLog
 from ecglib.datasets.quality import Quality
 from ecglib.datasets.schema import Problem, Record, Source
 from ecglib.datasets.store import FORMAT, Dataset, find_stores, read_summary
 from ecglib.datasets.units import INVALID, fill_gaps
 from ecglib.errors import DatasetError
 from ecglib.splits import leak_report
-from ecglib.splits.report import duplicate_report, people_report
+from ecglib.splits.report import demographics_report, duplicate_report
 
 SIGNATURES = "signatures"  # folder of what is needed only while records are compared
 BLOCK_VALUES = 1 << 21  # int16 values of the records that are looked at together: 4 MB
@@ -41,7 +41,7 @@ def write_store(
     progress: bool = True,
     *,
     keep: Sequence[str] = (),
-    leave_out: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     strict: bool = False,
 ) -> Dataset:
     """Prepare a source, or open the store that an equal request has made before.
@@ -54,8 +54,8 @@ def write_store(
         folder that the store is written to.
     progress
         show a progress bar.
-    keep, leave_out
-        kinds of problem whose records are kept, or left out, against the rule (`notes.KINDS`).
+    keep, exclude
+        kinds of problem whose records are kept, or left out, against the rule (`problems.KINDS`).
     strict
         stop at the first record that would be left out.
 
@@ -69,7 +69,7 @@ def write_store(
         a record is not what the source promised, nothing is left of the source, the unit cannot
         be millivolt, or `strict`.
     """
-    notes = Notes(keep, leave_out, strict)
+    notes = ProblemLog(keep, exclude, strict)
     request = {"format": FORMAT, "name": source.name, **notes.request(), **source.request()}
     if not strict:
         for path in find_stores(data_dir, source.name):
@@ -85,7 +85,9 @@ def write_store(
         ) from error
 
 
-def _write(source: Source, request: dict, notes: Notes, folder: Path, progress: bool) -> Dataset:
+def _write(
+    source: Source, request: dict, notes: ProblemLog, folder: Path, progress: bool
+) -> Dataset:
     with (
         _Writer(source, notes, folder) as writer,
         tqdm(
@@ -97,7 +99,7 @@ def _write(source: Source, request: dict, notes: Notes, folder: Path, progress: 
     ):
         for given in source.records():
             writer.take(given)
-            bar.update(isinstance(given, Record) or notes.leaves_out(given.kind))
+            bar.update(isinstance(given, Record) or notes.excludes(given.kind))
     summary = writer.summary() | {"request": request} | _reports(source, writer, progress)
     paths.write_text(folder / "dataset.json", json.dumps(summary, indent=1))
     final = folder.parent / f"{source.name}-{summary['fingerprint']}"
@@ -109,7 +111,7 @@ def _write(source: Source, request: dict, notes: Notes, folder: Path, progress: 
 class _Writer:
     """Takes records, looks at them in blocks, and writes what is kept."""
 
-    def __init__(self, source: Source, notes: Notes, folder: Path):
+    def __init__(self, source: Source, notes: ProblemLog, folder: Path):
         self.source, self.notes, self.folder = source, notes, folder
         self.quality = Quality(source.signal.sampling_rate_hz, source.signal.leads)
         (folder / SIGNATURES).mkdir()
@@ -123,7 +125,7 @@ class _Writer:
         self._block, self._n_values = [], 0
 
     def __enter__(self):
-        self.notes.open(self.folder / "notes.csv")
+        self.notes.open(self.folder / "problems.csv")
         self._signals = SignalWriter(
             self.folder / "signals.npy", len(self.source.signal.leads)
         ).__enter__()
@@ -153,7 +155,7 @@ class _Writer:
         self.quality.check_unit()
         source = self.source
         if not self.n_windows:
-            why = source.left_out() | self.notes.counts(left_out=True)
+            why = source.excluded() | self.notes.counts(excluded=True)
             raise DatasetError(
                 f"Source {source.name!r} gave no window: {why} were left out. See KINDS in "
                 f"ecglib.datasets.problems; prepare with strict to stop at the first of them."
@@ -164,7 +166,7 @@ class _Writer:
             "synthetic": source.synthetic,
             "description": source.description,
             "citation": source.citation,
-            "marks": list(source.marks),
+            "caveats": list(source.caveats),
             "signal": _plain(source.signal),
             "tasks": _plain(source.tasks),
             "tabular": list(source.tabular),
@@ -193,7 +195,7 @@ class _Writer:
             self.notes.add(problem)
             if problem.kind == "not_measured":
                 incomplete.add(number[problem.record])
-            elif self.notes.leaves_out(problem.kind):
+            elif self.notes.excludes(problem.kind):
                 kept[number[problem.record]] = False
         rows = []
         for i, record in enumerate(records):
@@ -211,7 +213,7 @@ class _Writer:
     def _mend(self, record: Record) -> bool:
         """Drop the windows that were not measured throughout, or by rule fill their gaps."""
         missing = (record.steps == INVALID).any(axis=1)
-        if self.notes.leaves_out("not_measured"):
+        if self.notes.excludes("not_measured"):
             record.windows = [
                 window
                 for window in record.windows
@@ -304,14 +306,14 @@ def _reports(source: Source, writer: _Writer, progress: bool) -> dict:
         )
     near = [(names[a], names[b], alike) for a, b, alike in writer.signatures.pairs(progress)]
     shutil.rmtree(writer.folder / SIGNATURES)
-    left_out, kept = (writer.notes.counts(left_out=own) for own in (True, False))
+    excluded, kept = (writer.notes.counts(excluded=own) for own in (True, False))
     return {
-        "left_out": source.left_out() | {KINDS[kind]: n for kind, n in left_out.items()},
+        "excluded": source.excluded() | {KINDS[kind]: n for kind, n in excluded.items()},
         "kept": {KINDS[kind]: n for kind, n in kept.items()},
         "near_identical_records": near,
         "leaks": {c: leak_report(windows, c, near) for c in parts},
         "duplicates": {c: duplicate_report(windows, c, near) for c in parts},
-        "people": {c: people_report(windows, c) for c in parts},
+        "people": {c: demographics_report(windows, c) for c in parts},
     }
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ecglib.evaluation.contestants import Scored, by_model, check_metric
+from ecglib.evaluation.contestants import Contestant, by_model, check_metric
 from ecglib.evaluation.verdict import (
     METRIC_NAMES,
     Gap,
     as_sentences,
     as_text,
-    marks_of,
+    caveats_of,
     paired_gap,
     too_few,
 )
@@ -33,14 +33,14 @@ class AgainstBaseline:
     metric: str
     gaps: dict[str, Gap]
     doubts: tuple[str, ...]
-    marks: tuple[str, ...]
+    caveats: tuple[str, ...]
 
     def not_beating(self) -> dict[str, Gap]:
         """The networks whose interval does not lie above zero."""
         return {name: gap for name, gap in self.gaps.items() if not gap.low > 0}
 
     def sentence(self) -> str:
-        """Which networks do not beat the baseline, in words, with every mark."""
+        """Which networks do not beat the baseline, in words, with every caveat."""
         who = f"the classical baseline {self.baseline}"
         below, n = self.not_beating(), len(self.gaps)
         if self.doubts:
@@ -58,11 +58,11 @@ class AgainstBaseline:
                 f"Every network beats {who} in {METRIC_NAMES[self.metric]}, least surely "
                 f"{least[0]} ({as_text(least[1])})."
             )
-        return " ".join([text, *as_sentences(self.marks)])
+        return " ".join([text, *as_sentences(self.caveats)])
 
 
 def against_baselines(
-    scored: Iterable[Scored], metric: str = "auroc", n_resamples: int = 1000, seed: int = 0
+    scored: Iterable[Contestant], metric: str = "auroc", n_resamples: int = 1000, seed: int = 0
 ) -> list[AgainstBaseline]:
     """Every network against each baseline, both averaged over their seeds.
 
@@ -89,6 +89,6 @@ def against_baselines(
         }
         worst = max(gaps.values(), key=lambda gap: gap.n_ignored)
         doubts = tuple(too_few(trees[0], worst, n_resamples))
-        marks = marks_of([*trees, *(one for own in networks.values() for one in own)])
-        result.append(AgainstBaseline(name, metric, gaps, doubts, marks))
+        caveats = caveats_of([*trees, *(one for own in networks.values() for one in own)])
+        result.append(AgainstBaseline(name, metric, gaps, doubts, caveats))
     return result

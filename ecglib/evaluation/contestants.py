@@ -22,7 +22,7 @@ ROLES = ("single", "fusion", "ensemble", "widened", "baseline")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Scored:
+class Contestant:
     """One model, trained with one seed and applied to the test part.
 
     In a cross-validation the test part is all folds, each predicted by a model of its own.
@@ -48,7 +48,7 @@ class Scored:
     patients, records, rows : arrays (n_windows,), the patient, the record and the row in the
         dataset's window table of each test window.
     validation : {"auroc", "auprc", "f1"}, the macro scores on the validation part.
-    marks : what must be said wherever the numbers appear, e.g. ("synthetic data",).
+    caveats : what must be said wherever the numbers appear, e.g. ("synthetic data",).
 
     Raises
     ------
@@ -70,8 +70,8 @@ class Scored:
     rows: np.ndarray
     validation: dict[str, float]
     parameters: int
-    members: int = 1
-    marks: tuple[str, ...] = ()
+    ensemble_size: int = 1
+    caveats: tuple[str, ...] = ()
     _resampled: dict = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -88,24 +88,33 @@ class Scored:
 
     def _check_role(self) -> None:
         expected = {
-            "single": (len(self.branches) == 1 and self.members == 1, "one branch, one member"),
+            "single": (
+                len(self.branches) == 1 and self.ensemble_size == 1,
+                "one branch, one member",
+            ),
             "fusion": (
-                len(self.branches) > 1 and self.members == 1,
+                len(self.branches) > 1 and self.ensemble_size == 1,
                 "several branches, one member",
             ),
             "ensemble": (
-                len(self.branches) == 1 and self.members > 1,
+                len(self.branches) == 1 and self.ensemble_size > 1,
                 "one branch and several members",
             ),
-            "widened": (len(self.branches) == 1 and self.members == 1, "one branch, one member"),
-            "baseline": (len(self.branches) == 1 and self.members == 1, "one branch, one member"),
+            "widened": (
+                len(self.branches) == 1 and self.ensemble_size == 1,
+                "one branch, one member",
+            ),
+            "baseline": (
+                len(self.branches) == 1 and self.ensemble_size == 1,
+                "one branch, one member",
+            ),
         }
         if self.role not in expected:
             raise RunError(f"{self.name}: role is {self.role!r}; expected {', '.join(ROLES)}.")
         fits, what = expected[self.role]
         if not fits:
             raise RunError(
-                f"{self.name}: branches {self.branches} and {self.members} members do not make a "
+                f"{self.name}: branches {self.branches} and {self.ensemble_size} members do not make a "
                 f"{self.role}; expected {what}."
             )
 
@@ -137,7 +146,7 @@ def check_metric(metric: str) -> None:
         raise RunError(f"Unknown metric {metric!r}; expected one of {', '.join(MACRO_METRICS)}.")
 
 
-def by_model(scored: Iterable[Scored]) -> dict[str, list[Scored]]:
+def by_model(scored: Iterable[Contestant]) -> dict[str, list[Contestant]]:
     """{model name: its seeds}, after checking that everything can be compared.
 
     Raises
@@ -149,7 +158,7 @@ def by_model(scored: Iterable[Scored]) -> dict[str, list[Scored]]:
     scored = list(scored)
     if not scored:
         raise RunError("Nothing to compare: no scored models were given.")
-    models: dict[str, list[Scored]] = {}
+    models: dict[str, list[Contestant]] = {}
     for one in scored:
         _check_same_test(scored[0], one)
         seeds = models.setdefault(one.name, [])
@@ -159,7 +168,7 @@ def by_model(scored: Iterable[Scored]) -> dict[str, list[Scored]]:
     return models
 
 
-def _check_same_test(a: Scored, b: Scored) -> None:
+def _check_same_test(a: Contestant, b: Contestant) -> None:
     if a is b:
         return
     who = f"{a.name} (seed {a.seed}) and {b.name} (seed {b.seed}) cannot be compared: "
@@ -191,12 +200,12 @@ def _check_same_column(a: np.ndarray, b: np.ndarray, what: str, who: str) -> Non
     )
 
 
-def _check_same_model(seeds: Sequence[Scored], new: Scored) -> None:
+def _check_same_model(seeds: Sequence[Contestant], new: Contestant) -> None:
     if new.seed in [one.seed for one in seeds]:
         raise RunError(f"{new.name} is given twice with seed {new.seed}; leave one out.")
     # Of trees each seed has its own number of nodes.
     size = () if new.role == "baseline" else ("parameters",)
-    for what in ("role", "branches", "members", *size):
+    for what in ("role", "branches", "ensemble_size", *size):
         old_value, new_value = _plain(getattr(seeds[0], what)), _plain(getattr(new, what))
         if old_value != new_value:
             raise RunError(

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ecglib.errors import RunError
 from ecglib.evaluation.baselines import AgainstBaseline, against_baselines
-from ecglib.evaluation.contestants import Scored
+from ecglib.evaluation.contestants import Contestant
 from ecglib.evaluation.metrics import MACRO_METRICS
 from ecglib.evaluation.verdict import Difference, best_single, differences, sentence, table
 
@@ -28,18 +28,18 @@ class Comparison:
     """
 
     metric: str
-    folds: int
+    n_folds: int
     n_patients: int
     classes: tuple[str, ...]
     best: str
     table: pd.DataFrame
     differences: list[Difference]
     baselines: list[AgainstBaseline]
-    marks: tuple[str, ...]
+    caveats: tuple[str, ...]
 
     def scored_on(self) -> str:
         """Whose windows the scores are of."""
-        where = f"{self.folds} folds, each held out once" if self.folds else "Test part"
+        where = f"{self.n_folds} folds, each held out once" if self.n_folds else "Test part"
         return f"{where}, {self.n_patients} patients"
 
     def sentences(self) -> list[str]:
@@ -68,7 +68,7 @@ class Comparison:
             for d in self.differences
             for against, gap in (
                 (f"best single branch ({d.against_single.name})", d.against_single),
-                (f"{d.ensemble_members} x {d.against_single.name}", d.against_ensemble),
+                (f"{d.ensemble_size} x {d.against_single.name}", d.against_ensemble),
                 (d.against_widened and d.against_widened.name, d.against_widened),
             )
             if gap is not None
@@ -100,9 +100,9 @@ class Comparison:
         """Tables and sentences, for a terminal."""
         parts = [
             f"{self.scored_on()}, mean over seeds [95 % interval over patients]"
-            f"{_marked(self.marks)}",
+            f"{_caveat_suffix(self.caveats)}",
             self.formatted().to_string(index=False),
-            f"F1 of each class{_marked(self.marks)}",
+            f"F1 of each class{_caveat_suffix(self.caveats)}",
             self.formatted_classes("f1").to_string(index=False),
             f"Best single branch, chosen on the validation part: {self.best}",
             *(f"The fusions join {branches}." for branches in self.joined()),
@@ -115,10 +115,10 @@ class Comparison:
         rows = self.table.astype(object).where(self.table.notna(), None)
         return {
             "metric": self.metric,
-            "folds": self.folds,
+            "n_folds": self.n_folds,
             "n_patients": self.n_patients,
             "best_single": self.best,
-            "marks": list(self.marks),
+            "caveats": list(self.caveats),
             "models": rows.to_dict("records"),
             "differences": [
                 dataclasses.asdict(d) | {"sentence": sentence(d)} for d in self.differences
@@ -143,7 +143,7 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
     RunError
         If the runs cannot be compared.
     """
-    if len(folds := {run.experiment.folds for run in runs}) > 1:
+    if len(folds := {run.experiment.n_folds for run in runs}) > 1:
         raise RunError(
             f"Runs of {sorted(folds)} folds (0: the parts of the dataset) cannot be compared: they "
             f"were trained on other shares of the patients. Compare runs of one kind."
@@ -152,17 +152,17 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
     trained: dict[tuple, list] = {}
     for run in runs:
         trained.setdefault((run.experiment.model_hash, run.experiment.seed), []).append(run)
-    scored = [as_scored(own, names[key]) for (key, _), own in trained.items()]
+    scored = [contestant_from_runs(own, names[key]) for (key, _), own in trained.items()]
     return Comparison(
         metric=metric,
-        folds=folds.pop(),
+        n_folds=folds.pop(),
         n_patients=len(set(scored[0].patients)),
         classes=tuple(scored[0].classes),
         best=best_single(scored, metric),
         table=table(scored).sort_values(metric, ascending=False, ignore_index=True),
         differences=differences(scored, metric, margin),
         baselines=against_baselines(scored, metric),
-        marks=tuple(dict.fromkeys(mark for one in scored for mark in one.marks)),
+        caveats=tuple(dict.fromkeys(caveat for one in scored for caveat in one.caveats)),
     )
 
 
@@ -195,7 +195,7 @@ def _apart(one, alike: list) -> str:
     return f" #{one.model_hash[:4]}"
 
 
-def as_scored(runs: Sequence, name: str) -> Scored:
+def contestant_from_runs(runs: Sequence, name: str) -> Contestant:
     """What a comparison needs of a run, or of the runs of all folds of a cross-validation.
 
     Raises
@@ -204,9 +204,9 @@ def as_scored(runs: Sequence, name: str) -> Scored:
         A fold has no run.
     """
     own = runs[0].experiment
-    if missing := set(range(1, own.folds + 1)) - {run.experiment.fold for run in runs}:
+    if missing := set(range(1, own.n_folds + 1)) - {run.experiment.fold for run in runs}:
         raise RunError(
-            f"{name} (seed {own.seed}) lacks the folds {sorted(missing)} of {own.folds}: patients "
+            f"{name} (seed {own.seed}) lacks the folds {sorted(missing)} of {own.n_folds}: patients "
             f"are not all predicted. Run them, or take the model out of the batch."
         )
     tests = [run.predictions("test") for run in runs]
@@ -217,11 +217,11 @@ def as_scored(runs: Sequence, name: str) -> Scored:
         for column in dataclasses.fields(tests[0])
     }
     in_order = np.argsort(joined["rows"], kind="stable")
-    return Scored(
+    return Contestant(
         name=name,
         role=own.role,
         branches=own.named_branches,
-        members=own.members,
+        ensemble_size=own.ensemble_size,
         seed=own.seed,
         parameters=round(np.mean([run.metrics["model"]["parameters"] for run in runs])),
         kind=runs[0].contract["kind"],
@@ -229,7 +229,7 @@ def as_scored(runs: Sequence, name: str) -> Scored:
         **{name: values[in_order] for name, values in joined.items()},
         thresholds=np.concatenate(limits)[in_order],
         validation={metric: _validation(runs, metric) for metric in MACRO_METRICS},
-        marks=tuple(dict.fromkeys(mark for run in runs for mark in run.marks)),
+        caveats=tuple(dict.fromkeys(caveat for run in runs for caveat in run.caveats)),
     )
 
 
@@ -244,5 +244,5 @@ def _with_interval(table: pd.DataFrame, column: str) -> list[str]:
     return [f"{e:.3f} [{low:.3f}, {high:.3f}]" for e, low, high in zip(*columns, strict=True)]
 
 
-def _marked(marks: Sequence[str]) -> str:
-    return f" - {'; '.join(marks)}" if marks else ""
+def _caveat_suffix(caveats: Sequence[str]) -> str:
+    return f" - {'; '.join(caveats)}" if caveats else ""

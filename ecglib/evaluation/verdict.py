@@ -20,12 +20,12 @@ import numpy as np
 import pandas as pd
 
 from ecglib.errors import RunError
-from ecglib.evaluation.contestants import Scored, by_model, check_metric
+from ecglib.evaluation.contestants import Contestant, by_model, check_metric
 from ecglib.evaluation.metrics import MACRO_METRICS
 from ecglib.evaluation.resampling import interval, n_ignored
 from ecglib.experiment.config import SAME_SIZE
 
-__all__ = ["Difference", "Gap", "Scored", "best_single", "differences", "sentence", "table"]
+__all__ = ["Difference", "Gap", "Contestant", "best_single", "differences", "sentence", "table"]
 
 ADDS, ADDS_NOTHING, CANNOT_TELL = "adds", "adds nothing", "cannot tell"
 METRIC_NAMES = {"auroc": "macro AUROC", "auprc": "macro AUPRC", "f1": "macro F1"}
@@ -73,31 +73,31 @@ class Difference:
     margin: float
     against_single: Gap
     against_ensemble: Gap | None
-    ensemble_members: int | None
+    ensemble_size: int | None
     against_widened: Gap | None
     parameters: int
     widened_parameters: int | None
     unbeaten: tuple[Gap, ...]
     verdict: str
     notes: tuple[str, ...]
-    marks: tuple[str, ...]
+    caveats: tuple[str, ...]
 
 
 def table(
-    scored: Iterable[Scored],
+    scored: Iterable[Contestant],
     metrics: Sequence[str] = MACRO_METRICS,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
     """One row a model, scored on the test part.
 
-    Columns: ``model``, ``role``, ``branches``, ``members``, ``seeds``, ``parameters``; for each
+    Columns: ``model``, ``role``, ``branches``, ``ensemble_size``, ``seeds``, ``parameters``; for each
     metric the mean over seeds of its macro value (``auroc``), its 95 % patient-bootstrap
     interval (``auroc_low``, ``auroc_high``), the standard deviation over seeds (``auroc_std``,
     nan for one seed), how many resamples could not be scored (``auroc_ignored``), and for each
     class the mean over seeds and its interval (``auroc:NORM``, ``auroc:NORM_low``,
     ``auroc:NORM_high``); then ``undefined``, ``never_predicted`` (by any of the seeds) and
-    ``marks``.
+    ``caveats``.
 
     Raises
     ------
@@ -110,13 +110,13 @@ def table(
     return pd.DataFrame(rows)
 
 
-def _row(seeds: list[Scored], metrics: Sequence[str], n_resamples: int, seed: int) -> dict:
+def _row(seeds: list[Contestant], metrics: Sequence[str], n_resamples: int, seed: int) -> dict:
     one, results = seeds[0], [s.scores() for s in seeds]
     row = {
         "model": one.name,
         "role": one.role,
         "branches": " + ".join(one.branches),
-        "members": one.members,
+        "ensemble_size": one.ensemble_size,
         "seeds": len(seeds),
         "parameters": round(np.mean([s.parameters for s in seeds])),
     }
@@ -124,12 +124,12 @@ def _row(seeds: list[Scored], metrics: Sequence[str], n_resamples: int, seed: in
         row |= _columns(seeds, results, metric, n_resamples, seed)
     for key in ("undefined", "never_predicted"):
         row[key] = ", ".join(c for c in one.classes if any(c in r[key] for r in results))
-    row["marks"] = "; ".join(marks_of(seeds))
+    row["caveats"] = "; ".join(caveats_of(seeds))
     return row
 
 
 def _columns(
-    seeds: list[Scored], results: list[dict], metric: str, n_resamples: int, seed: int
+    seeds: list[Contestant], results: list[dict], metric: str, n_resamples: int, seed: int
 ) -> dict:
     values = [result["macro"][metric] for result in results]
     resampled = _resampled(seeds, metric, n_resamples, seed)
@@ -150,7 +150,7 @@ def _columns(
     return columns
 
 
-def best_single(scored: Iterable[Scored], metric: str = "auroc") -> str:
+def best_single(scored: Iterable[Contestant], metric: str = "auroc") -> str:
     """Name of the single branch with the best macro score on the validation part.
 
     Seeds are averaged. Of equally good branches the smaller wins, then the first by name.
@@ -172,7 +172,7 @@ def best_single(scored: Iterable[Scored], metric: str = "auroc") -> str:
 
 
 def differences(
-    scored: Iterable[Scored],
+    scored: Iterable[Contestant],
     metric: str = "auroc",
     margin: float = 0.01,
     n_resamples: int = 1000,
@@ -220,7 +220,7 @@ def differences(
 
 
 def sentence(difference: Difference) -> str:
-    """The difference in words: verdict, numbers, what limits them, and every mark."""
+    """The difference in words: verdict, numbers, what limits them, and every caveat."""
     d = difference
     single, ensemble, widened = d.against_single, d.against_ensemble, d.against_widened
     who = d.fusion
@@ -239,7 +239,7 @@ def sentence(difference: Difference) -> str:
     }[d.verdict]
     against = [f"{as_text(single)} from the best single branch ({single.name})"]
     if ensemble is not None:
-        control = f"{d.ensemble_members} x {single.name} with other seeds"
+        control = f"{d.ensemble_size} x {single.name} with other seeds"
         against.append(f"{as_text(ensemble)} from {control}")
     if widened is not None:
         sizes = f"{d.widened_parameters:,} parameters, the fusion has {d.parameters:,}"
@@ -248,31 +248,31 @@ def sentence(difference: Difference) -> str:
     if d.unbeaten and d.verdict == CANNOT_TELL:
         rivals = " and ".join(f"{gap.name} ({as_text(gap)})" for gap in d.unbeaten)
         text += f"; it is not shown to beat {rivals}"
-    return " ".join([f"{text}.", *d.notes, *as_sentences(d.marks)])
+    return " ".join([f"{text}.", *d.notes, *as_sentences(d.caveats)])
 
 
-def as_sentences(marks: Iterable[str]) -> list[str]:
-    """Each mark as a sentence of its own."""
-    return [f"{mark[:1].upper()}{mark[1:].rstrip('.')}." for mark in marks]
+def as_sentences(caveats: Iterable[str]) -> list[str]:
+    """Each caveat as a sentence of its own."""
+    return [f"{caveat[:1].upper()}{caveat[1:].rstrip('.')}." for caveat in caveats]
 
 
 def _ensemble(
-    fusion: list[Scored], single: list[Scored], models: dict[str, list[Scored]]
-) -> list[Scored] | None:
+    fusion: list[Contestant], single: list[Contestant], models: dict[str, list[Contestant]]
+) -> list[Contestant] | None:
     """The smallest ensemble of the single branch that is no smaller than the fusion."""
     candidates = [
         seeds
         for seeds in models.values()
         if seeds[0].role == "ensemble"
         and tuple(seeds[0].branches) == tuple(single[0].branches)
-        and seeds[0].members >= len(fusion[0].branches)
+        and seeds[0].ensemble_size >= len(fusion[0].branches)
     ]
-    return min(candidates, key=lambda s: (s[0].members, s[0].name), default=None)
+    return min(candidates, key=lambda s: (s[0].ensemble_size, s[0].name), default=None)
 
 
 def _widened(
-    fusion: list[Scored], single: list[Scored], models: dict[str, list[Scored]]
-) -> list[Scored] | None:
+    fusion: list[Contestant], single: list[Contestant], models: dict[str, list[Contestant]]
+) -> list[Contestant] | None:
     """The widened single branch nearest in size to the fusion, about as large as it or larger.
 
     None where the single branch is that itself.
@@ -294,15 +294,15 @@ def _widened(
     return min(candidates, key=distance, default=None)
 
 
-def _times(one: list[Scored], fusion: list[Scored]) -> float:
+def _times(one: list[Contestant], fusion: list[Contestant]) -> float:
     """How many times the parameters of the fusion a model has."""
     return one[0].parameters / fusion[0].parameters
 
 
 def _difference(
-    fusion: list[Scored],
-    single: list[Scored],
-    models: dict[str, list[Scored]],
+    fusion: list[Contestant],
+    single: list[Contestant],
+    models: dict[str, list[Contestant]],
     metric: str,
     margin: float,
     n_resamples: int,
@@ -316,7 +316,7 @@ def _difference(
 
     unbeaten = tuple(found for found in map(gap, others) if not found.low > 0)
     against_single = gap(single)
-    of_more = bool(ensemble) and ensemble[0].members > len(fusion[0].branches)
+    of_more = bool(ensemble) and ensemble[0].ensemble_size > len(fusion[0].branches)
     controls = (
         gap(ensemble, of_more),
         gap(widened, bool(widened) and _times(widened, fusion) > SAME_SIZE),
@@ -333,19 +333,24 @@ def _difference(
         margin=margin,
         against_single=against_single,
         against_ensemble=controls[0],
-        ensemble_members=ensemble[0].members if ensemble else None,
+        ensemble_size=ensemble[0].ensemble_size if ensemble else None,
         against_widened=controls[1],
         parameters=fusion[0].parameters,
         widened_parameters=widened[0].parameters if widened else None,
         unbeaten=unbeaten,
         verdict=verdict,
         notes=(*doubts, *_notes(involved, *controls)),
-        marks=marks_of(one for seeds in involved for one in seeds),
+        caveats=caveats_of(one for seeds in involved for one in seeds),
     )
 
 
 def paired_gap(
-    a: list[Scored], b: list[Scored], metric: str, n_resamples: int, seed: int, larger: bool = False
+    a: list[Contestant],
+    b: list[Contestant],
+    metric: str,
+    n_resamples: int,
+    seed: int,
+    larger: bool = False,
 ) -> Gap:
     """The metric of `a` minus that of `b`, averaged over their seeds, in the same resamples."""
     resampled = _resampled(a, metric, n_resamples, seed) - _resampled(b, metric, n_resamples, seed)
@@ -365,7 +370,11 @@ def _verdict(gaps: list[Gap], unbeaten: tuple[Gap, ...], margin: float) -> str:
 
 
 def _doubts(
-    fusion: Scored, single: Scored, ensemble: list[Scored] | None, gap: Gap, n_resamples: int
+    fusion: Contestant,
+    single: Contestant,
+    ensemble: list[Contestant] | None,
+    gap: Gap,
+    n_resamples: int,
 ) -> list[str]:
     """Reasons for which no verdict is given whatever the numbers are."""
     doubts = []
@@ -377,7 +386,7 @@ def _doubts(
     return doubts + too_few(fusion, gap, n_resamples)
 
 
-def too_few(scored: Scored, gap: Gap, n_resamples: int) -> list[str]:
+def too_few(scored: Contestant, gap: Gap, n_resamples: int) -> list[str]:
     """What makes an interval of this test part say nothing, as whole sentences."""
     doubts = []
     n_patients = len(np.unique(scored.patients))
@@ -390,7 +399,9 @@ def too_few(scored: Scored, gap: Gap, n_resamples: int) -> list[str]:
     return doubts
 
 
-def _notes(involved: list[list[Scored]], ensemble: Gap | None, widened: Gap | None) -> list[str]:
+def _notes(
+    involved: list[list[Contestant]], ensemble: Gap | None, widened: Gap | None
+) -> list[str]:
     notes, fusion = [], involved[0][0]
     if len({branch.partition(":")[0] for branch in fusion.branches}) == 1:
         notes.append(
@@ -409,15 +420,15 @@ def _notes(involved: list[list[Scored]], ensemble: Gap | None, widened: Gap | No
     return notes
 
 
-def _resampled(seeds: list[Scored], metric: str, n_resamples: int, seed: int) -> np.ndarray:
+def _resampled(seeds: list[Contestant], metric: str, n_resamples: int, seed: int) -> np.ndarray:
     return np.mean([s.resampled_macro(metric, n_resamples, seed) for s in seeds], axis=0)
 
 
-def _estimate(seeds: list[Scored], metric: str) -> float:
+def _estimate(seeds: list[Contestant], metric: str) -> float:
     return float(np.mean([s.scores()["macro"][metric] for s in seeds]))
 
 
-def _validation(seeds: list[Scored], metric: str) -> float:
+def _validation(seeds: list[Contestant], metric: str) -> float:
     values = [s.validation.get(metric, float("nan")) for s in seeds]
     if np.isnan(values).any():
         raise RunError(
@@ -427,9 +438,9 @@ def _validation(seeds: list[Scored], metric: str) -> float:
     return float(np.mean(values))
 
 
-def marks_of(scored: Iterable[Scored]) -> tuple[str, ...]:
-    """Every mark of these models, once."""
-    return tuple(dict.fromkeys(mark for one in scored for mark in one.marks))
+def caveats_of(scored: Iterable[Contestant]) -> tuple[str, ...]:
+    """Every caveat of these models, once."""
+    return tuple(dict.fromkeys(caveat for one in scored for caveat in one.caveats))
 
 
 def as_text(gap: Gap) -> str:

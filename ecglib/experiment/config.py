@@ -27,7 +27,7 @@ ENCODERS = {
     "spectrogram": ("cnn2d", "resnet2d", "crnn", "patch_transformer"),
     "scalogram": ("cnn2d", "resnet2d", "crnn", "patch_transformer"),
     "tabular": ("mlp",),
-    "features": BASELINES,
+    "handcrafted": BASELINES,
 }
 FUSIONS = (
     "early_concat",
@@ -44,10 +44,14 @@ FUSIONS = (
     "late_stacking",
 )
 LEAST = {
-    **dict.fromkeys(("members", "width", "features", "epochs", "batch_size"), 1),
-    **dict.fromkeys(("widen_to", "steps_per_epoch", "patience", "seed", "weight_decay"), 0),
-    **dict.fromkeys(("crop_s", "crop_hop_s", "notch_hz", "branch_dropout", "auxiliary"), 0),
-    **dict.fromkeys(("label_smoothing", "clip_norm", "ema", "mixup"), 0),
+    **dict.fromkeys(("ensemble_size", "width", "feature_dim", "epochs", "batch_size"), 1),
+    **dict.fromkeys(
+        ("target_parameters", "steps_per_epoch", "patience", "seed", "weight_decay"), 0
+    ),
+    **dict.fromkeys(
+        ("crop_s", "crop_hop_s", "notch_hz", "branch_dropout", "auxiliary_loss_weight"), 0
+    ),
+    **dict.fromkeys(("label_smoothing", "clip_norm", "ema_decay", "mixup"), 0),
 }
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 SAMPLINGS = ("uniform", "balanced")
@@ -66,7 +70,7 @@ AUGMENTATIONS = ("shift", "gain", "baseline_wander", "noise", "time_mask", "lead
 # What decides something for trees; the rest says how a network is built, fed and trained.
 OF_TREES = {
     *("dataset", "fingerprint", "task", "branches", "fusion", "band_hz", "notch_hz", "denoise"),
-    *("folds", "fold", "sampling", "class_weights", "seed", "allow_leaks"),
+    *("n_folds", "fold", "sampling", "class_weights", "seed", "allow_leaks"),
 }
 
 
@@ -82,7 +86,7 @@ class Experiment:
         fingerprint of its prepared store.
     task
         name of the task.
-    folds
+    n_folds
         more than 0: cross-validation. The patients of the training and validation parts are dealt
         to that many folds, from 3, and the test part is not looked at
         (`ecglib.splits.cross_validation`).
@@ -91,7 +95,7 @@ class Experiment:
     branches
         representation -> encoder, for example ``{"time": "cnn"}``; further encoders on the same
         view are numbered, ``{"time": "cnn", "time_2": "s4d"}``: the same information seen by
-        other encoders, a control of what a further view adds. ``{"features": "random_forest"}``
+        other encoders, a control of what a further view adds. ``{"handcrafted": "random_forest"}``
         or ``"gradient_boosting"`` is the classical baseline, always alone. What only a network
         has (width, epochs, crops, augmentations, ...) decides nothing for it and is set to its
         default, so that it may stand beside networks in a batch.
@@ -106,13 +110,13 @@ class Experiment:
         how the branches of an intermediate or late fusion come by their weights: ``"joint"``
         trains them within the fusion. Otherwise each is first trained by itself, by the same
         recipe; ``"warm"`` then trains the fusion from there, ``"frozen"`` only what joins them.
-    auxiliary
+    auxiliary_loss_weight
         weight of a loss of each branch by itself, beside that of an intermediate fusion; 0 for
         none.
-    members
+    ensemble_size
         this many equal models with other seeds, their probabilities averaged: the
         ensemble control that a fusion has to beat.
-    widen_to
+    target_parameters
         this many parameters: a single branch is built with the `width`, at least the one given,
         that brings it nearest (`ecglib.training.trainer.widened`), the size control that a fusion has to
         beat; 0 for `width` as it is.
@@ -127,7 +131,7 @@ class Experiment:
         by what each lead or bin of a view is scaled, from the training part: ``"standard"`` takes
         mean and deviation, ``"robust"`` median and interquartile range, which outliers do not
         move.
-    view_options
+    representation_options
         settings of the views, for example ``{"spectrogram": {"window_s": 0.5}}``;
         those of a view that no branch looks at are dropped.
     crop_s
@@ -135,7 +139,7 @@ class Experiment:
         on one random crop of each window and pass, and predicts from sliding crops.
     crop_hop_s
         from the start of a sliding crop to the start of the next, in s; 0 for half a crop.
-    aggregation
+    crop_aggregation
         ``"mean"`` or ``"max"`` of the probabilities of a window's sliding crops. The public
         PTB-XL benchmark (Strodthoff 2021) takes crops of 2.5 s and the maximum; the mean does
         not rise with the number of crops. Without crops this and `crop_hop_s` decide nothing
@@ -149,7 +153,7 @@ class Experiment:
         as often as it would be drawn.
     width
         base number of channels of every encoder.
-    features
+    feature_dim
         length of a branch's feature vector.
     dropout
         dropout rate before the heads.
@@ -168,7 +172,7 @@ class Experiment:
         weight decay of AdamW.
     clip_norm
         gradients whose norm, over all weights, is larger are shortened to it; 0 for none.
-    ema
+    ema_decay
         decay of the moving average of the weights that is validated, kept and saved
         (`ecglib.training.recipe.AveragingAdamW`); 0 for the weights themselves.
     loss
@@ -205,27 +209,27 @@ class Experiment:
     fingerprint: str
     task: str
     branches: dict[str, str]
-    folds: int = 0
+    n_folds: int = 0
     fold: int = 0
     fusion: str = "none"
     branch_dropout: float = 0.0
     missing_branches: bool = False
     branch_training: str = "joint"
-    auxiliary: float = 0.0
-    members: int = 1
-    widen_to: int = 0
+    auxiliary_loss_weight: float = 0.0
+    ensemble_size: int = 1
+    target_parameters: int = 0
     band_hz: tuple[float, float] = (0.5, 40.0)
     notch_hz: float = 0.0
     denoise: bool = False
     scaling: str = "standard"
-    view_options: dict[str, dict] = dataclasses.field(default_factory=dict)
+    representation_options: dict[str, dict] = dataclasses.field(default_factory=dict)
     crop_s: float = 0.0
     crop_hop_s: float = 0.0
-    aggregation: str = "mean"
+    crop_aggregation: str = "mean"
     augment: dict[str, dict] = dataclasses.field(default_factory=dict)
     sampling: str = "uniform"
     width: int = 32
-    features: int = 64
+    feature_dim: int = 64
     dropout: float = 0.2
     epochs: int = 20
     steps_per_epoch: int = 0
@@ -234,7 +238,7 @@ class Experiment:
     schedule: str = "cosine"
     weight_decay: float = 1e-2
     clip_norm: float = 0.0
-    ema: float = 0.0
+    ema_decay: float = 0.0
     loss: str = "cross_entropy"
     label_smoothing: float = 0.0
     mixup: float = 0.0
@@ -254,11 +258,13 @@ class Experiment:
                 self._set(field.name, _typed(field.name, getattr(self, field.name), field.type))
         _check_branches(self.branches, self.fusion)
         self._set("branches", in_order(self.branches, ENCODERS))
-        for representation in _typed("view_options", self.view_options, dict):
-            require_one_of("a representation in view_options", representation, ENCODERS)
+        for representation in _typed("representation_options", self.representation_options, dict):
+            require_one_of("a representation in representation_options", representation, ENCODERS)
         # Settings of a view that no branch looks at decide nothing.
-        used = {n: own for n, own in self.view_options.items() if n in self.representations}
-        self._set("view_options", used)
+        used = {
+            n: own for n, own in self.representation_options.items() if n in self.representations
+        }
+        self._set("representation_options", used)
         for augmentation, options in _typed("augment", self.augment, dict).items():
             require_one_of("an augmentation in augment", augmentation, AUGMENTATIONS)
             _typed(f"augment[{augmentation!r}]", options, dict)
@@ -268,7 +274,7 @@ class Experiment:
         require_one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
         require_one_of("scaling", self.scaling, SCALINGS)
         require_one_of("sampling", self.sampling, SAMPLINGS)
-        require_one_of("aggregation", self.aggregation, AGGREGATIONS)
+        require_one_of("crop_aggregation", self.crop_aggregation, AGGREGATIONS)
         require_one_of("schedule", self.schedule, SCHEDULES)
         require_one_of("loss", self.loss, LOSSES)
         require_one_of("monitor", self.monitor, MONITORS)
@@ -281,20 +287,20 @@ class Experiment:
             )
         if not self.crop_s:
             self._set("crop_hop_s", 0.0)
-            self._set("aggregation", AGGREGATIONS[0])
+            self._set("crop_aggregation", AGGREGATIONS[0])
         if self.monitor == "none":
             self._set("patience", type(self).patience)
         for leak in self.allow_leaks:
             require_one_of("allow_leaks", leak, LEAKS)
-        if "features" in self.branches:
+        if "handcrafted" in self.branches:
             self._forget_the_network()
 
     def _forget_the_network(self) -> None:
         """Set what decides nothing for trees to its default, after it was checked."""
-        if self.members > 1 or self.widen_to or self.view_options:
+        if self.ensemble_size > 1 or self.target_parameters or self.representation_options:
             raise ExperimentError(
-                f"members={self.members}, widen_to={self.widen_to} and view_options="
-                f"{self.view_options} with the classical baseline {self.branches!r}: trees are an "
+                f"ensemble_size={self.ensemble_size}, target_parameters={self.target_parameters} and representation_options="
+                f"{self.representation_options} with the classical baseline {self.branches!r}: trees are an "
                 f"ensemble already, cannot be widened, and their features have no settings. Leave "
                 f"all three out."
             )
@@ -310,29 +316,29 @@ class Experiment:
         for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise ExperimentError(f"{name}={getattr(self, name)}, expected at least {least}.")
-        for name in ("dropout", "branch_dropout", "label_smoothing", "ema"):
+        for name in ("dropout", "branch_dropout", "label_smoothing", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 given = getattr(self, name)
                 raise ExperimentError(f"{name}={given}, expected at least 0 and below 1.")
         self._check_fusion_options()
-        if not (self.folds == self.fold == 0 or 1 <= self.fold <= self.folds >= 3):
+        if not (self.n_folds == self.fold == 0 or 1 <= self.fold <= self.n_folds >= 3):
             raise ExperimentError(
-                f"folds={self.folds} with fold={self.fold}, expected at least three folds and one "
+                f"n_folds={self.n_folds} with fold={self.fold}, expected at least three folds and one "
                 f"of their numbers from 1, or both 0 for the parts of the dataset."
             )
         if self.learning_rate <= 0:
             raise ExperimentError(f"learning_rate={self.learning_rate}, expected above 0.")
         if len(self.band_hz) != 2:
             raise ExperimentError(f"band_hz={self.band_hz}, expected a low and a high edge in Hz.")
-        if self.members > 1 and len(self.branches) > 1:
+        if self.ensemble_size > 1 and len(self.branches) > 1:
             raise ExperimentError(
-                f"members={self.members} with {len(self.branches)} branches; the ensemble control "
+                f"ensemble_size={self.ensemble_size} with {len(self.branches)} branches; the ensemble control "
                 f"repeats a single branch."
             )
-        if self.widen_to and (self.members > 1 or len(self.branches) > 1):
+        if self.target_parameters and (self.ensemble_size > 1 or len(self.branches) > 1):
             raise ExperimentError(
-                f"widen_to={self.widen_to} with {len(self.branches)} branches and "
-                f"members={self.members}; the size control is one model of a single branch."
+                f"target_parameters={self.target_parameters} with {len(self.branches)} branches and "
+                f"ensemble_size={self.ensemble_size}; the size control is one model of a single branch."
             )
 
     def _check_fusion_options(self) -> None:
@@ -341,7 +347,7 @@ class Experiment:
             "branch_dropout": ("early", "intermediate"),
             "missing_branches": ("early", "intermediate", "late"),
             "branch_training": ("intermediate", "late"),
-            "auxiliary": ("intermediate",),
+            "auxiliary_loss_weight": ("intermediate",),
         }
         for name, families in needed.items():
             changed = getattr(self, name) != getattr(type(self), name)
@@ -368,7 +374,7 @@ class Experiment:
 
         Returns
         -------
-        The marks that the run will carry: the dataset's (synthetic data, patients unknown) and
+        The caveats that the run will carry: the dataset's (synthetic data, patients unknown) and
         the allowed leaks.
 
         Raises
@@ -391,7 +397,7 @@ class Experiment:
         if self.crop_s:
             _check_crops(self.crop_s, self.crop_hop_s, dataset.signal)
         dataset.check_tabular(self.tabular_columns(dataset))
-        selection = dataset.select(self.task, (), self.folds, self.fold)
+        selection = dataset.select(self.task, (), self.n_folds, self.fold)
         if selection.task.kind == "multi_label" and self.class_weights != "none":
             raise ExperimentError(
                 f"class_weights={self.class_weights!r} with the multi-label task {self.task!r}; "
@@ -408,24 +414,26 @@ class Experiment:
                 f"cannot be learned. Choose a task without them or another split."
             )
         where = f"dataset {dataset.name!r}, task {self.task!r}"
-        if self.folds:
-            marks = [
-                *dataset.marks,
-                f"cross-validation in {self.folds} folds, the test part was not looked at",
+        if self.n_folds:
+            caveats = [
+                *dataset.caveats,
+                f"cross-validation in {self.n_folds} folds, the test part was not looked at",
             ]
             report = dataset.leak_report(selection)
         else:
-            marks, report = list(dataset.marks), dataset.summary["leaks"][selection.task.part]
-        return marks + require_no_leak(report, self.allow_leaks, where)
+            caveats, report = list(dataset.caveats), dataset.summary["leaks"][selection.task.part]
+        return caveats + require_no_leak(report, self.allow_leaks, where)
 
     def tabular_columns(self, dataset) -> tuple[str, ...]:
         """The tabular values that the model looks at; none without a tabular branch.
 
-        Those of ``view_options["tabular"]["columns"]``, or the dataset's usual ones.
+        Those of ``representation_options["tabular"]["columns"]``, or the dataset's usual ones.
         """
         if "tabular" not in self.representations:
             return ()
-        return tuple(self.view_options.get("tabular", {}).get("columns", dataset.default_tabular))
+        return tuple(
+            self.representation_options.get("tabular", {}).get("columns", dataset.default_tabular)
+        )
 
     def to_dict(self) -> dict:
         """The values, as JSON holds them."""
@@ -456,17 +464,17 @@ class Experiment:
         """Readable name of the model, for example ``intermediate_gated(time:cnn + ...)``."""
         branches = " + ".join(self.named_branches)
         name = branches if len(self.branches) == 1 else f"{self.fusion}({branches})"
-        name += f" widened to about {self.widen_to:,}" if self.widen_to else ""
-        return name if self.members == 1 else f"{self.members} x {name}"
+        name += f" widened to about {self.target_parameters:,}" if self.target_parameters else ""
+        return name if self.ensemble_size == 1 else f"{self.ensemble_size} x {name}"
 
     @property
     def role(self) -> str:
         """``"baseline"`` (trees), ``"ensemble"``, ``"widened"``, ``"single"`` or ``"fusion"``."""
-        if "features" in self.branches:
+        if "handcrafted" in self.branches:
             return "baseline"
-        if self.members > 1:
+        if self.ensemble_size > 1:
             return "ensemble"
-        if self.widen_to:
+        if self.target_parameters:
             return "widened"
         return "single" if len(self.branches) == 1 else "fusion"
 
@@ -475,12 +483,12 @@ class Experiment:
         """Name of the run's folder: readable words, then the hash."""
         branches = "+".join(name.replace(":", "-") for name in self.named_branches)
         words = [branches] if len(self.branches) == 1 else [self.fusion, branches]
-        if self.members > 1:
-            words.insert(0, f"{self.members}x")
-        if self.widen_to:
-            words.insert(0, f"widened{self.widen_to}")
-        if self.folds:
-            words.append(f"fold{self.fold}of{self.folds}")
+        if self.ensemble_size > 1:
+            words.insert(0, f"{self.ensemble_size}x")
+        if self.target_parameters:
+            words.insert(0, f"widened{self.target_parameters}")
+        if self.n_folds:
+            words.append(f"fold{self.fold}of{self.n_folds}")
         return "_".join([*words, f"seed{self.seed}", self.hash])
 
 
@@ -541,9 +549,9 @@ def _check_branches(branches: dict, fusion: str) -> None:
             f"branches={branches!r}, expected representation: encoder, as in {{'time': 'cnn'}}."
         )
     check_branches(branches, fusion, ENCODERS)
-    if len(branches) > 1 and "features" in branches:
+    if len(branches) > 1 and "handcrafted" in branches:
         raise ExperimentError(
-            f"branches={branches}: the classical baseline {branches['features']!r} cannot be fused "
+            f"branches={branches}: the classical baseline {branches['handcrafted']!r} cannot be fused "
             f"with a network. Give it an experiment of its own, fusion='none'."
         )
     if len(branches) == 1 and fusion != "none":

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from ecglib import models, paths  # noqa: F401 - models registers its layers for Keras
-from ecglib.datasets.schema import SignalContract
+from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.store import Dataset, is_store
 from ecglib.errors import RunError, require_one_of
 from ecglib.inference.onnx_operations import known_to_onnx
@@ -40,28 +40,28 @@ class Exported:
         format -> largest difference of a probability, read back, from the run's own.
     compared_with
         what these were compared on.
-    left_out
+    excluded
         format -> why it was not written.
     """
 
     path: Path
     differences: dict[str, float]
     compared_with: str
-    left_out: dict[str, str]
+    excluded: dict[str, str]
 
 
-def signal_contract(contract: dict) -> SignalContract:
+def signal_contract(contract: dict) -> SignalSpec:
     """What the windows of a run are, from its contract."""
-    names = [field.name for field in dataclasses.fields(SignalContract)]
+    names = [field.name for field in dataclasses.fields(SignalSpec)]
     values = {name: contract[name] for name in names if name in contract}
-    return SignalContract(**values | {"leads": tuple(contract["leads"])})
+    return SignalSpec(**values | {"leads": tuple(contract["leads"])})
 
 
 def tabular_columns(contract: dict) -> list[str]:
     """The tabular values that a run looks at, in order; none without a tabular branch."""
     if "tabular" not in contract["representations"]:
         return []
-    return contract["view_options"]["tabular"]["columns"]
+    return contract["representation_options"]["tabular"]["columns"]
 
 
 def one_graph(run: Run) -> keras.Model:
@@ -114,7 +114,7 @@ def export_run(
     for name in formats:
         require_one_of("format", name, FILES)
     path = Path(folder) if folder else run.path / "export"
-    left_out = _left_out(formats, run.experiment.precision)
+    excluded = _excluded(formats, run.experiment.precision)
     if path.exists() and not (path / "export.json").is_file():
         raise RunError(f"{path} exists and is no export. Name another folder, or remove it.")
     graph = one_graph(run)
@@ -123,13 +123,13 @@ def export_run(
         with paths.unfinished(path.parent, "export") as unfinished:
             new = unfinished / "new"
             new.mkdir()
-            chosen = [f for f in FILES if f not in left_out and f in (formats or FILES)]
+            chosen = [f for f in FILES if f not in excluded and f in (formats or FILES)]
             differences = {}
             for name in chosen:
                 _WRITERS[name](run, graph, new / FILES[name])
                 p = _READERS[name](new / FILES[name], inputs)
                 differences[name] = _difference(name, p, expected, compared_with)
-            exported = Exported(path, differences, compared_with, left_out)
+            exported = Exported(path, differences, compared_with, excluded)
             _write_json(new / "contract.json", run.contract)
             _write_json(new / "export.json", _told(run, exported))
             if path.exists():
@@ -155,12 +155,12 @@ def _told(run: Run, exported: Exported) -> dict:
         "files": {name: FILES[name] for name in exported.differences},
         "largest_difference": exported.differences,
         "compared_with": exported.compared_with,
-        "left_out": exported.left_out,
+        "excluded": exported.excluded,
         "versions": run.versions | {"keras": keras.__version__},
     }
 
 
-def _left_out(formats: Sequence[str], precision: str) -> dict[str, str]:
+def _excluded(formats: Sequence[str], precision: str) -> dict[str, str]:
     missing = [name for name in NEEDED_FOR_ONNX if importlib.util.find_spec(name) is None]
     if precision != "float32":
         why = f"ONNX is written of models in float32, and the run computes in {precision}"

@@ -37,7 +37,7 @@ class Predicted:
     Parameters
     ----------
     contract
-        of the run: classes, kind, thresholds, marks.
+        of the run: classes, kind, thresholds, caveats.
     windows
         the windows that were predicted, without their samples unless they were to be kept.
     p
@@ -58,9 +58,9 @@ class Predicted:
     seconds: float
 
     @property
-    def marks(self) -> list[str]:
+    def caveats(self) -> list[str]:
         """What has to be said wherever these numbers appear."""
-        return self.contract["marks"]
+        return self.contract["caveats"]
 
     @property
     def records_per_s(self) -> float:
@@ -77,27 +77,29 @@ class Predicted:
         """One row a window, and one a refused record.
 
         Columns: record, start_s, p_<class> for each class, decision (classes separated by ``;``),
-        notes, refused (why), marks.
+        notes, refused (why), caveats.
         """
-        marks = "; ".join(self.marks)
+        caveats = "; ".join(self.caveats)
         rows = [
             {
                 **{"record": window.record, "start_s": window.start_s},
                 **self._probabilities(row, "p_"),
                 **{"decision": ";".join(self.decided(row)), "notes": "; ".join(window.notes)},
-                **{"refused": "", "marks": marks},
+                **{"refused": "", "caveats": caveats},
             }
             for row, window in enumerate(self.windows)
         ]
-        rows += [{"record": r.record, "refused": r.detail, "marks": marks} for r in self.refused]
+        rows += [
+            {"record": r.record, "refused": r.detail, "caveats": caveats} for r in self.refused
+        ]
         columns = [f"p_{name}" for name in self.contract["classes"]]
-        columns = ["record", "start_s", *columns, "decision", "notes", "refused", "marks"]
+        columns = ["record", "start_s", *columns, "decision", "notes", "refused", "caveats"]
         texts = dict.fromkeys(("decision", "notes"), "")
         return pd.DataFrame(rows, columns=columns).fillna(texts)
 
     def to_dict(self) -> dict:
         """The same as plain values, for JSON."""
-        told = ("dataset", "task", "kind", "classes", "thresholds", "marks")
+        told = ("dataset", "task", "kind", "classes", "thresholds", "caveats")
         return {
             **{name: self.contract[name] for name in told},
             "predictions": [

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ecglib.datasets import leads
-from ecglib.datasets.problems import KEPT, KINDS
+from ecglib.datasets.problems import FLAGGED, KINDS
 from ecglib.datasets.quality import Quality
-from ecglib.datasets.schema import Problem, SignalContract
+from ecglib.datasets.schema import Problem, SignalSpec
 from ecglib.datasets.sources.table import at_rate
 from ecglib.datasets.sources.wfdb_folder import read_headers
 from ecglib.datasets.tabular.heart_rate import HEART_RATE, of_window
@@ -130,7 +130,7 @@ class Columns:
 
 
 def windows_of(
-    paths: Sequence[str | Path], signal: SignalContract, given: Given
+    paths: Sequence[str | Path], signal: SignalSpec, given: Given
 ) -> Iterator[Window | Problem]:
     """Yield the windows of each record, or what is wrong with it; one bad record stops no other.
 
@@ -158,7 +158,7 @@ def windows_of(
             yield Problem(name, error.kind, str(error))
 
 
-def tabular_of(window: Window, columns: Sequence[str], signal: SignalContract) -> np.ndarray:
+def tabular_of(window: Window, columns: Sequence[str], signal: SignalSpec) -> np.ndarray:
     """The tabular values of a window: what was given, else computed from its beats.
 
     Parameters
@@ -254,7 +254,7 @@ def _records_below(folder: Path) -> list[Path]:
     return sorted(files)
 
 
-def _records_in(path: Path, name: str, signal: SignalContract, given: Given) -> Iterator[tuple]:
+def _records_in(path: Path, name: str, signal: SignalSpec, given: Given) -> Iterator[tuple]:
     """The name of each record of a file, and the record."""
     kind = path.suffix.lower()
     if kind == ".hea":
@@ -313,7 +313,7 @@ def _npy(path: Path, given: Given) -> Iterator[tuple[str, Columns]]:
         yield name, Columns(given.leads, units, given.rate_hz, lambda c, own=own: own[:, c])
 
 
-def _edf(path: Path, signal: SignalContract, given: Given) -> Columns:
+def _edf(path: Path, signal: SignalSpec, given: Given) -> Columns:
     try:
         import edfio
     except ImportError:
@@ -363,7 +363,7 @@ def _require(path: Path, given: Given) -> None:
         )
 
 
-def _windows(name: str, record, signal: SignalContract, given: Given) -> Iterator[Window | Problem]:
+def _windows(name: str, record, signal: SignalSpec, given: Given) -> Iterator[Window | Problem]:
     try:
         steps = at_rate(record, signal)
     except RecordError as error:
@@ -380,7 +380,7 @@ def _windows(name: str, record, signal: SignalContract, given: Given) -> Iterato
 def _window(
     name: str,
     steps: np.ndarray,
-    signal: SignalContract,
+    signal: SignalSpec,
     start_s: float | None,
     given: Given,
 ) -> Window:
@@ -415,12 +415,12 @@ def _window(
     return Window(name, start / rate_hz, own, notes, given.values)
 
 
-def _checked(name: str, steps: np.ndarray, signal: SignalContract) -> tuple[str, ...]:
+def _checked(name: str, steps: np.ndarray, signal: SignalSpec) -> tuple[str, ...]:
     """What is odd about a window; what cannot be trusted is refused."""
     notes = []
     for problem in Quality(signal.sampling_rate_hz, signal.leads).look([name], steps[None]):
         told = f"{KINDS[problem.kind]}: {problem.detail}"
-        if problem.kind not in KEPT:
+        if problem.kind not in FLAGGED:
             raise RecordError(problem.kind, f"{told} {REMEDIES[problem.kind]}".strip())
         notes.append(told)
     return tuple(notes)

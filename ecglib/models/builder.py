@@ -40,7 +40,7 @@ def build_model(
     n_classes: int,
     kind: str,
     width: int = 32,
-    features: int = 64,
+    feature_dim: int = 64,
     dropout: float = 0.2,
     seed: int = 0,
     branch_dropout: float = 0.0,
@@ -51,7 +51,7 @@ def build_model(
     The inputs stand in the order time, frequency, spectrogram, scalogram, tabular. Feed a dict
     of representation -> array, and see `check_inputs`. Each is first scaled by a layer
     "<representation>_scaling" that does nothing until `set_scaling` is called. A tabular value
-    that is missing is NaN; the encoders see 0 and a mark in its place (`layers.MarkMissing`).
+    that is missing is NaN; the encoders see 0 and a caveat in its place (`layers.MarkMissing`).
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def build_model(
         Whether the classes are independent (sigmoid) or exclude each other (softmax).
     width : int
         Channels of the first convolution of each encoder; the later ones follow from it.
-    features : int
+    feature_dim : int
         Length of the vector of features of each branch.
     dropout : float
         Share of the features that is dropped in training, at least 0, below 1.
@@ -100,7 +100,7 @@ def build_model(
     """
     _check_branches(inputs, branches, fusion)
     branches = in_order(branches, AXES)
-    _check_numbers(n_classes, kind, width, features, dropout)
+    _check_numbers(n_classes, kind, width, feature_dim, dropout)
     _check_options(fusion, branch_dropout, missing_branches)
     names = representations_of(branches)
     tensors = [keras.Input(inputs[name], name=name) for name in names]
@@ -114,10 +114,10 @@ def build_model(
         *filled, present = FillMissing(name="fill_missing", dtype="float32")(list(views.values()))
         views = dict(zip(branches, filled, strict=True))
     if "tabular" in names:
-        mark = MarkMissing(seed=next(seed_stream(seed, "tabular_missing")))
-        views = {b: mark(x) if representation_of(b) == "tabular" else x for b, x in views.items()}
+        caveat = MarkMissing(seed=next(seed_stream(seed, "tabular_missing")))
+        views = {b: caveat(x) if representation_of(b) == "tabular" else x for b, x in views.items()}
     encoders = {name: ENCODERS[representation_of(name)][own] for name, own in branches.items()}
-    values = (n_classes, kind, width, features, dropout, seed, branch_dropout, present)
+    values = (n_classes, kind, width, feature_dim, dropout, seed, branch_dropout, present)
     fuse = FUSIONS.get(fusion, alone)
     output = fuse(Branches(views, encoders, *values))
     return keras.Model(tensors, output, name=fusion if fusion != "none" else f"{names[0]}_branch")
@@ -201,13 +201,13 @@ def _check_shape(name: str, shape: tuple) -> None:
             )
 
 
-def _check_numbers(n_classes: int, kind: str, width: int, features: int, dropout: float) -> None:
+def _check_numbers(n_classes: int, kind: str, width: int, feature_dim: int, dropout: float) -> None:
     require_one_of("kind", kind, ACTIVATIONS)
     least_classes = 2 if kind == "multi_class" else 1
     for name, value, least in (
         ("n_classes", n_classes, least_classes),
         ("width", width, 1),
-        ("features", features, 1),
+        ("feature_dim", feature_dim, 1),
     ):
         if value < least:
             raise ExperimentError(f"{name}={value}, expected at least {least} for a {kind} task.")

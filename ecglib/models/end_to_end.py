@@ -12,11 +12,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from ecglib.datasets.schema import SignalContract
+from ecglib.datasets.schema import SignalSpec
 from ecglib.errors import RunError, require_one_of
 from ecglib.evaluation.calibration import ROUNDING
 from ecglib.experiment.config import AGGREGATIONS
-from ecglib.representations import build_views
+from ecglib.representations import build_representations
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
@@ -214,14 +214,14 @@ class ForEachCrop(keras.layers.Layer):
         return {**super().get_config(), "n_crops": self.n_crops}
 
 
-def of_crops(signal: SignalContract, crop_s: float) -> SignalContract:
+def of_crops(signal: SignalSpec, crop_s: float) -> SignalSpec:
     """What the crops of windows are, `crop_s` in s; with 0 the windows themselves."""
     if not crop_s:
         return signal
     return dataclasses.replace(signal, n_samples=round(crop_s * signal.sampling_rate_hz))
 
 
-def views_of(signal: SignalContract, contract: Mapping) -> keras.Model:
+def views_of(signal: SignalSpec, contract: Mapping) -> keras.Model:
     """The filters and views that a contract describes, of its crops or whole windows.
 
     Parameters
@@ -229,20 +229,20 @@ def views_of(signal: SignalContract, contract: Mapping) -> keras.Model:
     signal
         of the whole windows.
     contract
-        band_hz, notch_hz, denoise, representations, view_options and crop_s.
+        band_hz, notch_hz, denoise, representations, representation_options and crop_s.
     """
-    return build_views(
+    return build_representations(
         of_crops(signal, contract.get("crop_s", 0)),  # runs of earlier versions know of no crops,
         contract["representations"],
         tuple(contract["band_hz"]),
-        contract["view_options"],
+        contract["representation_options"],
         notch_hz=contract.get("notch_hz", 0),  # no notch
         denoise=contract.get("denoise", False),  # and no denoising
     )
 
 
 def window_graph(
-    signal: SignalContract, views: keras.Model, model: keras.Model, contract: Mapping
+    signal: SignalSpec, views: keras.Model, model: keras.Model, contract: Mapping
 ) -> keras.Model:
     """Crops, views, model and calibration: what predicts while training is what is exported.
 
@@ -283,9 +283,9 @@ def window_graph(
     p = model([of_view[own.name] for own in model.inputs])
     if crop_s:
         to_one = contract["kind"] == "multi_class"
-        p = JoinCrops(n_crops, contract["aggregation"], to_one, name="joined", dtype="float32")(
-            [p, x]
-        )
+        p = JoinCrops(
+            n_crops, contract["crop_aggregation"], to_one, name="joined", dtype="float32"
+        )([p, x])
     if calibration := contract.get("calibration"):
         p = Calibrate(contract["kind"], **calibration, name="calibrate", dtype="float32")(p)
     p = keras.layers.Identity(name="probabilities", dtype="float32")(p)

@@ -197,7 +197,7 @@ class MarkMissing(keras.layers.Layer):
     """Put 0 for each missing value (NaN), and append which values are missing.
 
     After the scaling 0 is the mean of the training windows. In training, values that are there
-    are now and then taken for missing: else the marks would never be learnt where the training
+    are now and then taken for missing: else the caveats would never be learnt where the training
     windows lack nothing.
 
     Parameters
@@ -211,7 +211,7 @@ class MarkMissing(keras.layers.Layer):
         (n_windows, n_columns), NaN where a value is missing.
 
     Output shape
-        (n_windows, 2 * n_columns): the values, then the marks, 1 for missing and 0 else.
+        (n_windows, 2 * n_columns): the values, then the caveats, 1 for missing and 0 else.
     """
 
     def __init__(self, rate: float = 0.1, seed: int | None = None, **kwargs):

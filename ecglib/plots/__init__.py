@@ -1,6 +1,6 @@
 """Every figure. Each function returns a closed matplotlib Figure, so that a cell shows it once.
 
-``mark`` is what must be said wherever the numbers appear, such as "synthetic data" or the leak
+``caveat`` is what must be said wherever the numbers appear, such as "synthetic data" or the leak
 that an experiment allows; it stands in red above the figure.
 """
 

@@ -1,4 +1,4 @@
-"""What every figure shares: colours, the mark above it, and that it is closed."""
+"""What every figure shares: colours, the caveat above it, and that it is closed."""
 
 from collections.abc import Sequence
 
@@ -38,10 +38,10 @@ def bare(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def add_mark(fig: Figure, mark: str) -> None:
-    """Put the mark, if there is one, above the figure."""
-    if mark:
-        fig.suptitle(mark, x=0.99, ha="right", size=10, color=RED, weight="bold")
+def add_caveat(fig: Figure, caveat: str) -> None:
+    """Put the caveat, if there is one, above the figure."""
+    if caveat:
+        fig.suptitle(caveat, x=0.99, ha="right", size=10, color=RED, weight="bold")
 
 
 def done(fig: Figure) -> Figure:

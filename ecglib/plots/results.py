@@ -24,7 +24,7 @@ from ecglib.plots.figure import (
     GREY,
     ORANGE,
     RED,
-    add_mark,
+    add_caveat,
     bare,
     check_columns,
     done,
@@ -41,14 +41,14 @@ ROLES = {
 VERDICTS = {"adds": (GREEN, "D"), "adds nothing": (ORANGE, "D"), "cannot tell": (GREY, "D")}
 
 
-def class_balance(counts: pd.DataFrame, mark: str = "") -> Figure:
+def class_balance(counts: pd.DataFrame, caveat: str = "") -> Figure:
     """Draw how many windows of each class each part has.
 
     Parameters
     ----------
     counts : DataFrame
         Classes as index, parts (train, validation, test) as columns, numbers of windows.
-    mark : str
+    caveat : str
         Above the figure.
     """
     n_classes, n_parts = counts.shape
@@ -77,11 +77,11 @@ def class_balance(counts: pd.DataFrame, mark: str = "") -> Figure:
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=n_parts, frameon=False)
     bare(ax)
-    add_mark(fig, mark)
+    add_caveat(fig, caveat)
     return done(fig)
 
 
-def history(history: pd.DataFrame, mark: str = "", monitor: str = "auroc") -> Figure:
+def history(history: pd.DataFrame, caveat: str = "", monitor: str = "auroc") -> Figure:
     """Draw loss and validation score by epoch, with the epoch that was kept.
 
     Parameters
@@ -89,7 +89,7 @@ def history(history: pd.DataFrame, mark: str = "", monitor: str = "auroc") -> Fi
     history : DataFrame
         One row an epoch: ``epoch``, ``loss``, ``val_loss``, the score's column, and ``member``
         where several models were trained.
-    mark : str
+    caveat : str
         Above the figure.
     monitor : str
         What chose the epoch, as in the experiment: macro "auroc" or "f1", or "none", where the
@@ -128,11 +128,11 @@ def history(history: pd.DataFrame, mark: str = "", monitor: str = "auroc") -> Fi
     losses.legend(frameon=False)
     if scores.get_legend_handles_labels()[1]:
         scores.legend(frameon=False, loc="lower right", fontsize=8)
-    add_mark(fig, mark)
+    add_caveat(fig, caveat)
     return done(fig)
 
 
-def roc_and_pr(y: np.ndarray, p: np.ndarray, classes: Sequence[str], mark: str = "") -> Figure:
+def roc_and_pr(y: np.ndarray, p: np.ndarray, classes: Sequence[str], caveat: str = "") -> Figure:
     """Draw the ROC and the precision-recall curve of each class.
 
     Parameters
@@ -143,7 +143,7 @@ def roc_and_pr(y: np.ndarray, p: np.ndarray, classes: Sequence[str], mark: str =
         Probabilities.
     classes : sequence of str
         Names of the columns. A class that has only one outcome has no curve; the legend says so.
-    mark : str
+    caveat : str
         Above the figure.
 
     Raises
@@ -172,11 +172,11 @@ def roc_and_pr(y: np.ndarray, p: np.ndarray, classes: Sequence[str], mark: str =
     pr.set(xlabel="recall", ylabel="precision")
     for ax, title in ((roc, "AUROC"), (pr, "AUPRC")):
         _from_0_to_1(ax, title)
-    add_mark(fig, mark)
+    add_caveat(fig, caveat)
     return done(fig)
 
 
-def reliability(y: np.ndarray, p: np.ndarray, classes: Sequence[str], mark: str = "") -> Figure:
+def reliability(y: np.ndarray, p: np.ndarray, classes: Sequence[str], caveat: str = "") -> Figure:
     """Draw how often each class is there against how probable it was said to be.
 
     A point stands for up to 10 equal shares of the windows, by their probability
@@ -184,7 +184,7 @@ def reliability(y: np.ndarray, p: np.ndarray, classes: Sequence[str], mark: str 
 
     Parameters
     ----------
-    y, p, classes, mark
+    y, p, classes, caveat
         As in `roc_and_pr`.
 
     Raises
@@ -201,7 +201,7 @@ def reliability(y: np.ndarray, p: np.ndarray, classes: Sequence[str], mark: str 
         ax.plot(told, share, "o-", ms=3, lw=1.2, color=color, label=name)
     ax.set(xlabel="probability", ylabel="share of positive windows")
     _from_0_to_1(ax)
-    add_mark(fig, mark)
+    add_caveat(fig, caveat)
     return done(fig)
 
 
@@ -220,7 +220,7 @@ def _from_0_to_1(ax: Axes, title: str | None = None) -> None:
 
 
 def confusion(
-    y: np.ndarray, decisions: np.ndarray, classes: Sequence[str], mark: str = ""
+    y: np.ndarray, decisions: np.ndarray, classes: Sequence[str], caveat: str = ""
 ) -> Figure:
     """Draw which class was taken for which, for a task of kind "multi_class".
 
@@ -230,7 +230,7 @@ def confusion(
         One-hot: the class that a window has, and the one decided for.
     classes : sequence of str
         Names of the columns.
-    mark : str
+    caveat : str
         Above the figure.
 
     Raises
@@ -269,11 +269,11 @@ def confusion(
     ax.set_yticks(numbers, classes)
     ax.set(xlabel="decision", ylabel="class")
     fig.colorbar(image, ax=ax, label="share of the class", shrink=0.8)
-    add_mark(fig, mark)
+    add_caveat(fig, caveat)
     return done(fig)
 
 
-def scores(table: pd.DataFrame, metric: str = "macro AUROC", mark: str = "") -> Figure:
+def scores(table: pd.DataFrame, metric: str = "macro AUROC", caveat: str = "") -> Figure:
     """Draw the score of each model with its interval, coloured by role.
 
     Parameters
@@ -283,7 +283,7 @@ def scores(table: pd.DataFrame, metric: str = "macro AUROC", mark: str = "") -> 
         "widened", "fusion" or "baseline"), ``estimate``, ``low``, ``high``.
     metric : str
         What the axis is called.
-    mark : str
+    caveat : str
         Above the figure.
 
     Raises
@@ -301,12 +301,12 @@ def scores(table: pd.DataFrame, metric: str = "macro AUROC", mark: str = "") -> 
     ax.set_xlabel(f"{metric} with its 95 % interval over patients")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(ROLES), frameon=False)
     _forest(ax, len(table))
-    add_mark(fig, mark)
+    add_caveat(fig, caveat)
     return done(fig)
 
 
 def differences(
-    table: pd.DataFrame, margin: float = 0.01, metric: str = "macro AUROC", mark: str = ""
+    table: pd.DataFrame, margin: float = 0.01, metric: str = "macro AUROC", caveat: str = ""
 ) -> Figure:
     """Draw what each fusion adds to what it is compared with.
 
@@ -319,7 +319,7 @@ def differences(
         The smallest gain worth having, drawn as a dashed line.
     metric : str
         What the axis is called.
-    mark : str
+    caveat : str
         Above the figure.
 
     Raises
@@ -355,7 +355,7 @@ def differences(
     ax.set_xlabel(f"difference in {metric} with its paired 95 % interval over patients")
     fig.legend(loc="outside lower center", ncols=3, frameon=False)
     _forest(ax, len(table))
-    add_mark(fig, mark)
+    add_caveat(fig, caveat)
     return done(fig)
 
 

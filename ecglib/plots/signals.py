@@ -15,7 +15,7 @@ from matplotlib.ticker import (
 )
 
 from ecglib.errors import EcgError
-from ecglib.plots.figure import BLUE, GREY, ORANGE, add_mark, bare, done
+from ecglib.plots.figure import BLUE, GREY, ORANGE, add_caveat, bare, done
 
 MM_PER_S, MM_PER_MV, MM_PER_INCH = 25.0, 10.0, 25.4
 TWELVE_LEADS = (
@@ -31,7 +31,7 @@ def ecg(
     sampling_rate_hz: float,
     leads: Sequence[str],
     title: str = "",
-    mark: str = "",
+    caveat: str = "",
 ) -> Figure:
     """Draw an ECG as on paper: 25 mm/s, 10 mm/mV, in true size when printed.
 
@@ -46,7 +46,7 @@ def ecg(
         In Hz.
     leads : sequence of str
         The name of each lead.
-    title, mark : str
+    title, caveat : str
         Above the figure.
 
     Raises
@@ -68,7 +68,7 @@ def ecg(
     left, right, top = 0.6, seconds + 0.2, 0.3
     width_mm = (right - left + 2 * left) * MM_PER_S
     paper_mm = (height + top) * MM_PER_MV
-    above_mm, below_mm = 6.0 + 6.0 * bool(title) + 5.0 * bool(mark), 10.0
+    above_mm, below_mm = 6.0 + 6.0 * bool(title) + 5.0 * bool(caveat), 10.0
     figure_mm = paper_mm + above_mm + below_mm
     fig = plt.figure(figsize=((width_mm + 8) / MM_PER_INCH, figure_mm / MM_PER_INCH))
     ax = fig.add_axes(
@@ -92,7 +92,7 @@ def ecg(
                 ax.plot([start_s] * 2, [baseline - 0.3, baseline + 0.3], color="black", lw=0.8)
     ax.set_title(title, loc="left", size=11)
     ax.set_title("25 mm/s  10 mm/mV", loc="right", size=8, color=GREY)
-    add_mark(fig, mark)
+    add_caveat(fig, caveat)
     return done(fig)
 
 
@@ -154,13 +154,13 @@ def prediction(
     decisions: Sequence[str],
     thresholds: Mapping[str, float] | None = None,
     title: str = "",
-    mark: str = "",
+    caveat: str = "",
 ) -> Figure:
     """Draw an ECG as `ecg` does, and below it what a model says about it.
 
     Parameters
     ----------
-    signal_mv, sampling_rate_hz, leads, title, mark
+    signal_mv, sampling_rate_hz, leads, title, caveat
         As in `ecg`.
     probabilities : dict of class to probability
         At most the ten largest, and what was decided, are drawn.
@@ -169,7 +169,7 @@ def prediction(
     thresholds : dict of class to threshold, optional
         Drawn as a line across the bar; of a multi-label task.
     """
-    fig = ecg(signal_mv, sampling_rate_hz, leads, title, mark)
+    fig = ecg(signal_mv, sampling_rate_hz, leads, title, caveat)
     largest = sorted(probabilities, key=probabilities.get, reverse=True)
     shown = [name for rank, name in enumerate(largest) if rank < 10 or name in decisions]
     (paper,) = fig.axes
@@ -212,7 +212,7 @@ def views(
     units: Mapping[str, str],
     lead: int = 0,
     lead_name: str = "",
-    mark: str = "",
+    caveat: str = "",
 ) -> Figure:
     """Draw one lead of one window in all its views; unevenly spaced frequencies on a log axis.
 
@@ -228,7 +228,7 @@ def views(
         Number of the lead.
     lead_name : str
         Its name.
-    mark : str
+    caveat : str
         Above the figure.
 
     Raises
@@ -274,7 +274,7 @@ def views(
             ax.grid(alpha=0.3)
         ax.set_title(f"{name}, lead {lead_name}" if lead_name else name, loc="left", size=10)
     _share_time(panels[:, 0], [axes[name] for name in arrays])
-    add_mark(fig, mark)
+    add_caveat(fig, caveat)
     return done(fig)
 
 

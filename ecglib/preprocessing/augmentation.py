@@ -19,7 +19,7 @@ from ecglib.errors import ExperimentError, require_one_of
 from ecglib.preprocessing import SignalLayer, number
 
 if TYPE_CHECKING:
-    from ecglib.datasets.schema import SignalContract
+    from ecglib.datasets.schema import SignalSpec
 
 SEED_STEP = 101  # between the layers: equal seeds would draw equal numbers
 
@@ -268,13 +268,13 @@ AUGMENTATIONS = {
 
 
 def build_augmentation(
-    signal: SignalContract, augment: dict[str, dict], seed: int
+    signal: SignalSpec, augment: dict[str, dict], seed: int
 ) -> keras.Model | None:
     """Build the model that changes training windows.
 
     Parameters
     ----------
-    signal : SignalContract
+    signal : SignalSpec
         Of the windows or crops: ``sampling_rate_hz``, ``n_samples`` and ``leads`` are read.
     augment : dict of dict
         Options by augmentation, such as ``{"noise": {"snr_db": 20}}``. They are applied in the

@@ -1,19 +1,23 @@
 """The representations of a window, as Keras layers without weights."""
 
-from ecglib.representations.build import VIEWS, build_view, build_views
-from ecglib.representations.frequency import FrequencyView
-from ecglib.representations.scalogram import ScalogramView
-from ecglib.representations.spectrogram import SpectrogramView
-from ecglib.representations.tabular import TabularView
-from ecglib.representations.time import TimeView
+from ecglib.representations.build import (
+    REPRESENTATION_LAYERS,
+    build_representation,
+    build_representations,
+)
+from ecglib.representations.frequency import FrequencySpectrum
+from ecglib.representations.scalogram import Scalogram
+from ecglib.representations.spectrogram import Spectrogram
+from ecglib.representations.tabular import TabularValues
+from ecglib.representations.time import TimeSeries
 
 __all__ = [
-    "VIEWS",
-    "FrequencyView",
-    "ScalogramView",
-    "SpectrogramView",
-    "TabularView",
-    "TimeView",
-    "build_view",
-    "build_views",
+    "REPRESENTATION_LAYERS",
+    "FrequencySpectrum",
+    "Scalogram",
+    "Spectrogram",
+    "TabularValues",
+    "TimeSeries",
+    "build_representation",
+    "build_representations",
 ]

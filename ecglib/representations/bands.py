@@ -8,7 +8,7 @@ from ecglib.errors import ExperimentError
 from ecglib.preprocessing import SignalLayer, number
 
 
-class BandView(SignalLayer):
+class FrequencyBandLayer(SignalLayer):
     """A view whose bins cover the band from ``low_hz`` to ``high_hz``.
 
     0 leaves the band open: it then starts at the first bin above 0 Hz (there is none at 0 Hz,

@@ -1,7 +1,7 @@
 """The views of a window: time series, frequency spectrum, spectrogram, scalogram, and its values.
 
 Each view is a Keras layer without weights that takes windows in mV and knows its output shape,
-its axes in s and Hz and its unit before any data is read. `TabularView` takes values as well.
+its axes in s and Hz and its unit before any data is read. `TabularValues` takes values as well.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import keras
 
 from ecglib.errors import ExperimentError
 from ecglib.preprocessing import BandPass, Notch, SignalLayer, WaveletDenoise
-from ecglib.representations.frequency import FrequencyView
-from ecglib.representations.scalogram import ScalogramView
-from ecglib.representations.spectrogram import SpectrogramView
-from ecglib.representations.tabular import TabularView
-from ecglib.representations.time import TimeView
+from ecglib.representations.frequency import FrequencySpectrum
+from ecglib.representations.scalogram import Scalogram
+from ecglib.representations.spectrogram import Spectrogram
+from ecglib.representations.tabular import TabularValues
+from ecglib.representations.time import TimeSeries
 
 if TYPE_CHECKING:
-    from ecglib.datasets.schema import SignalContract
+    from ecglib.datasets.schema import SignalSpec
 
-VIEWS = {
-    "time": TimeView,
-    "frequency": FrequencyView,
-    "spectrogram": SpectrogramView,
-    "scalogram": ScalogramView,
+REPRESENTATION_LAYERS = {
+    "time": TimeSeries,
+    "frequency": FrequencySpectrum,
+    "spectrogram": Spectrogram,
+    "scalogram": Scalogram,
 }
 
 
-def build_view(
-    signal: SignalContract, representation: str, band_hz: tuple[float, float], options: dict
+def build_representation(
+    signal: SignalSpec, representation: str, band_hz: tuple[float, float], options: dict
 ) -> SignalLayer:
     """Give the view layer of one representation.
 
@@ -42,10 +42,10 @@ def build_view(
 
     Parameters
     ----------
-    signal : SignalContract
+    signal : SignalSpec
         Of the windows: ``sampling_rate_hz`` and ``n_samples`` are read.
     representation : str
-        A key of ``VIEWS``.
+        A key of ``REPRESENTATION_LAYERS``.
     band_hz : tuple of float
         Edges of the band-pass filter, in Hz; 0 leaves the band open.
     options : dict
@@ -56,11 +56,11 @@ def build_view(
     ExperimentError
         If the representation or an option is unknown, or if the view cannot hold.
     """
-    if representation not in VIEWS:
+    if representation not in REPRESENTATION_LAYERS:
         raise ExperimentError(
-            f"Unknown representation {representation!r}. Choose from: {', '.join(VIEWS)}."
+            f"Unknown representation {representation!r}. Choose from: {', '.join(REPRESENTATION_LAYERS)}."
         )
-    view = VIEWS[representation]
+    view = REPRESENTATION_LAYERS[representation]
     known = [
         name
         for name in inspect.signature(view).parameters
@@ -83,8 +83,8 @@ def build_view(
     return view(signal.sampling_rate_hz, name=representation, **settings)
 
 
-def build_views(
-    signal: SignalContract,
+def build_representations(
+    signal: SignalSpec,
     representations: list[str],
     band_hz: tuple[float, float] = (0.5, 40.0),
     options: dict[str, dict] | None = None,
@@ -96,10 +96,10 @@ def build_views(
 
     Parameters
     ----------
-    signal : SignalContract
+    signal : SignalSpec
         Of the windows: ``sampling_rate_hz``, ``n_samples`` and ``leads`` are read.
     representations : list of str
-        Keys of ``VIEWS`` or "tabular", each once.
+        Keys of ``REPRESENTATION_LAYERS`` or "tabular", each once.
     band_hz : tuple of float
         Edges in Hz of the band-pass filter that stands before all views; 0 leaves the band open.
     options : dict of dict
@@ -133,7 +133,7 @@ def build_views(
         )
     for name in options:
         if name != "tabular":
-            build_view(signal, name, band_hz, options[name])
+            build_representation(signal, name, band_hz, options[name])
     if unknown := set(options.get("tabular", {})) - {"columns"}:
         raise ExperimentError(
             f"The representation 'tabular' has no option {sorted(unknown)[0]!r}. Its options: "
@@ -146,13 +146,13 @@ def build_views(
     if denoise:
         filtered = WaveletDenoise(rate_hz, name="denoise")(filtered)
     views = {
-        name: build_view(signal, name, band_hz, options.get(name, {}))(filtered)
+        name: build_representation(signal, name, band_hz, options.get(name, {}))(filtered)
         for name in representations
         if name != "tabular"
     }
     if "tabular" not in representations:
         return keras.Model(window, views, name="views")
-    tabular = TabularView(options.get("tabular", {}).get("columns", ()), name="tabular")
+    tabular = TabularValues(options.get("tabular", {}).get("columns", ()), name="tabular")
     values = keras.Input((len(tabular.columns),), name="values")
     views["tabular"] = tabular([window, values])
     return keras.Model([window, values], views, name="views")

@@ -10,13 +10,13 @@ from scipy.signal.windows import dpss
 
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.preprocessing import number
-from ecglib.representations.bands import BandView, round_up
+from ecglib.representations.bands import FrequencyBandLayer, round_up
 
 METHODS = ("window", "welch", "multitaper")
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
-class FrequencyView(BandView):
+class FrequencySpectrum(FrequencyBandLayer):
     """Amplitude spectrum of the whole window, in dB re 1 mV.
 
     The mean is removed and the one-sided amplitude A scaled so that a sine of 1 mV at the

@@ -9,14 +9,14 @@ from scipy.fft import next_fast_len
 
 from ecglib.errors import ExperimentError
 from ecglib.preprocessing import number
-from ecglib.representations.bands import BandView, round_up
+from ecglib.representations.bands import FrequencyBandLayer, round_up
 
 # A response below this, -80 dB, is taken as none.
 NO_RESPONSE = 1e-4
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
-class ScalogramView(BandView):
+class Scalogram(FrequencyBandLayer):
     """Power of a continuous wavelet transform over time, in dB re 1 mV.
 
     The wavelets are analytic Morlet wavelets (Torrence and Compo, 1998) on logarithmically spaced

@@ -7,11 +7,11 @@ from scipy.signal import get_window
 
 from ecglib.errors import ExperimentError
 from ecglib.preprocessing import number
-from ecglib.representations.bands import BandView
+from ecglib.representations.bands import FrequencyBandLayer
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
-class SpectrogramView(BandView):
+class Spectrogram(FrequencyBandLayer):
     """Power spectral density over time, in dB re 1 mV^2/Hz.
 
     The density is that of ``scipy.signal.spectrogram(window="hann", detrend="constant",

@@ -8,7 +8,7 @@ from ecglib.errors import ExperimentError
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
-class TabularView(keras.layers.Layer):
+class TabularValues(keras.layers.Layer):
     """The tabular values that belong to a window.
 
     Parameters

@@ -12,7 +12,7 @@ SMALLEST_RANGE_MV = 0.01  # about the noise of an electrode: silence is not blow
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
-class TimeView(SignalLayer):
+class TimeSeries(SignalLayer):
     """The window as it is, or with each lead scaled by itself.
 
     Parameters

@@ -6,7 +6,7 @@ from ecglib.splits.patients import (
     PARTS,
     TRAINING_ONLY,
     folds_by_patient,
-    parts_of_folds,
+    folds_to_parts,
     split_by_patient,
 )
 
@@ -20,7 +20,7 @@ __all__ = [
     "merge_patients",
     "part_codes",
     "parts_of_fold",
-    "parts_of_folds",
+    "folds_to_parts",
     "require_no_leak",
     "split_by_patient",
 ]

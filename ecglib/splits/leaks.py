@@ -59,7 +59,7 @@ def require_no_leak(report: dict, allowed: Sequence[str], where: str) -> list[st
 
     Returns
     -------
-    One mark for each allowed leak that was found, to be carried wherever the numbers appear.
+    One caveat for each allowed leak that was found, to be carried wherever the numbers appear.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def require_no_leak(report: dict, allowed: Sequence[str], where: str) -> list[st
         raise LeakError(
             f"The parts of {where} leak: {refused}, for example {examples}. Use a task whose parts "
             f"share nothing, or name the leak: allow_leaks={sorted(refused)}; the run will carry "
-            f"the mark."
+            f"the caveat."
         )
     return [f"leak: {count} {kind.replace('_', ' ')}" for kind, count in found.items()]
 

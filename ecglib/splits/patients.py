@@ -82,7 +82,7 @@ def folds_by_patient(
     return 1 + deal(counts, [1 / n_folds] * n_folds, seed)[own]
 
 
-def parts_of_folds(folds: Sequence[int]) -> np.ndarray:
+def folds_to_parts(folds: Sequence[int]) -> np.ndarray:
     """The parts that folds stand for by PTB-XL's convention.
 
     The fold of the greatest number is the test part, the next the validation part, the others are

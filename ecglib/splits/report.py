@@ -121,7 +121,7 @@ def duplicate_report(
     return report
 
 
-def people_report(windows: pd.DataFrame, column: str) -> dict:
+def demographics_report(windows: pd.DataFrame, column: str) -> dict:
     """Patients, windows, age and sex of each part.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What is done about rare classes: weights in the loss, chances to be drawn."""
+"""What is done about rare classes: weights in the loss, sampling_weights to be drawn."""
 
 import numpy as np
 
@@ -24,11 +24,11 @@ def weights_of(experiment: Experiment, y: np.ndarray) -> np.ndarray | None:
     Where a network is shown a window more often, trees look at it once and weigh it as much.
     """
     if experiment.sampling == "balanced":
-        return len(y) * chances(y)
+        return len(y) * sampling_weights(y)
     return class_weights(y, experiment.class_weights)
 
 
-def chances(y: np.ndarray) -> np.ndarray:
+def sampling_weights(y: np.ndarray) -> np.ndarray:
     """How likely each window is drawn, shape (n_windows,), with the sum 1.
 
     Inverse to the share of windows that show its rarest class; windows that show none are

@@ -70,7 +70,7 @@ def feed(
     weights: np.ndarray | None = None,
     *,
     crop: int = 0,
-    chances: np.ndarray | None = None,
+    sampling_weights: np.ndarray | None = None,
     augment: keras.Model | None = None,
     shard: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
@@ -97,7 +97,7 @@ def feed(
     crop
         samples of one random crop of each window, elsewhere in each pass, within what was
         measured where that is longer; 0 for the whole window.
-    chances
+    sampling_weights
         array of shape (n_windows,), how likely each window is drawn: as many as there are, one
         drawn more than once and another not in this pass.
     augment
@@ -110,11 +110,13 @@ def feed(
     ------
     ExperimentError
         the windows are too few for the workers, the views do not take these windows, or a crop or
-        chances without `shuffle_seed`.
+        sampling_weights without `shuffle_seed`.
     """
     n_samples = crop or dataset.signal.n_samples
-    _check_feed(selection, views, n_samples, shard, shuffle_seed, crop or chances is not None)
-    passes = _Passes(dataset, selection.rows, shuffle_seed, crop, chances, shard)
+    _check_feed(
+        selection, views, n_samples, shard, shuffle_seed, crop or sampling_weights is not None
+    )
+    passes = _Passes(dataset, selection.rows, shuffle_seed, crop, sampling_weights, shard)
     gather = _Gather(dataset, selection, weights, crop)
     tabular = selection.tabular.shape[1] > 0
 
@@ -187,8 +189,8 @@ def _mapped(steps: np.memmap, block: int):
 class _Passes:
     """Which windows, and from where on, in each pass: a function of seed and pass number only."""
 
-    def __init__(self, dataset, rows, seed, crop, chances, shard):
-        self.seed, self.chances, (self.index, self.count) = seed, chances, shard
+    def __init__(self, dataset, rows, seed, crop, sampling_weights, shard):
+        self.seed, self.sampling_weights, (self.index, self.count) = seed, sampling_weights, shard
         self.n_all, self.n_windows = len(rows), len(rows) // shard[1]
         self.spare = None
         if crop:
@@ -218,8 +220,8 @@ class _Passes:
         if self.seed is None:
             return which, np.zeros_like(which)
         rng = np.random.default_rng([self.seed, number, 1 + self.index])
-        if self.chances is not None:
-            sums = np.cumsum(self.chances[which])
+        if self.sampling_weights is not None:
+            sums = np.cumsum(self.sampling_weights[which])
             drawn = np.searchsorted(sums, rng.random(len(which)) * sums[-1], side="right")
             which = which[np.minimum(drawn, len(which) - 1)]
         if self.spare is None:
@@ -238,7 +240,7 @@ def _check_feed(selection, views, n_samples: int, shard, seed, draws: bool) -> N
             f"{len(selection.rows)} windows cannot be dealt to {count} workers. Use fewer workers."
         )
     if draws and seed is None:
-        raise ExperimentError("Random crops and chances need a shuffle_seed; give one.")
+        raise ExperimentError("Random crops and sampling_weights need a shuffle_seed; give one.")
     if views is None:
         return
     taken = views.inputs[0].shape[1]

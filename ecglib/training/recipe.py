@@ -121,8 +121,8 @@ def compile_model(
         "weight_decay": experiment.weight_decay,
         "global_clipnorm": experiment.clip_norm or None,
     }
-    if experiment.ema:
-        optimizer = AveragingAdamW(**own, averaging=experiment.ema)
+    if experiment.ema_decay:
+        optimizer = AveragingAdamW(**own, averaging=experiment.ema_decay)
     else:
         optimizer = keras.optimizers.AdamW(**own)
     scaled = optimizer
@@ -131,7 +131,7 @@ def compile_model(
     fitted.compile(scaled, loss, jit_compile=False, auto_scale_loss=False)
     # Variables that the first step would make inside its graph cost a second tracing.
     scaled.build(fitted.trainable_variables)
-    if experiment.ema:
+    if experiment.ema_decay:
         optimizer.watch(fitted.weights)
     return optimizer
 

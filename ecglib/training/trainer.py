@@ -28,7 +28,7 @@ from ecglib.training.validation import ValidationScore, validation_scores
 
 MEMBER_SEED_STEP = 1000
 SCALING_WINDOWS, ROBUST_SCALING_WINDOWS = 4096, 512
-VIEWS_IN = ("pipeline", "model")
+COMPUTED_IN = ("pipeline", "model")
 
 
 def train(
@@ -37,7 +37,7 @@ def train(
     runs_dir: str | Path = "",
     batch: str = "explore",
     verbose: int = 0,
-    views_in: str = "model",
+    representations_in: str = "model",
 ) -> runs.Run:
     """Carry out an experiment; a run that exists is opened, not run again.
 
@@ -61,7 +61,7 @@ def train(
         name of the batch.
     verbose
         0 is silent, 1 shows a bar for each epoch, 2 a line.
-    views_in
+    representations_in
         where the views are computed: in the ``"model"``, on its device, or in the
         ``"pipeline"``, while the batch before is trained on; training then waits for views that
         take longer than a step. It decides speed, not the result, which differs by rounding at
@@ -79,7 +79,7 @@ def train(
     path = runs.run_path(experiment, paths.runs_dir(runs_dir), batch)
     if runs.exists(path):
         return runs.Run(path)
-    marks = experiment.check(dataset)
+    caveats = experiment.check(dataset)
     selection = selection_of(experiment, dataset)
     started = time.perf_counter()
     input_pipeline.configure(experiment.seed)
@@ -88,7 +88,7 @@ def train(
         model, cost, history, raw = _trees(experiment, dataset, selection)
     else:
         model, cost, history, raw = _network(
-            experiment, dataset, selection, verbose, views_in, kept
+            experiment, dataset, selection, verbose, representations_in, kept
         )
     kind, own = selection.task.kind, raw["validation"]
     calibrate = calibration.fit_calibration(own.y, own.p, kind)
@@ -100,7 +100,7 @@ def train(
         scores = summary.with_intervals(own.y, own.p, limits, kind, selection.classes, own.patients)
         before = raw[part].p
         metrics[part] = scores | summary.calibration_scores(own.y, before, own.p, kind)
-    contract = _contract(experiment, dataset, selection, limits, calibrate, marks)
+    contract = _contract(experiment, dataset, selection, limits, calibrate, caveats)
     run = runs.write_run(path, experiment, contract, model, history, predictions, metrics)
     shutil.rmtree(kept, ignore_errors=True)
     _warn_of_never_predicted(metrics)
@@ -118,12 +118,14 @@ def _warn_of_never_predicted(metrics: dict) -> None:
             )
 
 
-def _network(experiment, dataset, selection, verbose, views_in, kept):
+def _network(experiment, dataset, selection, verbose, representations_in, kept):
     """A fitted model, what it costs, its history, and its predictions by part."""
     views = views_of(experiment, dataset)
     wide = widened(experiment, selection, views)
-    model, history = _fit_members(wide, dataset, selection, views, verbose, views_in, kept)
-    predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
+    model, history = _fit_members(
+        wide, dataset, selection, views, verbose, representations_in, kept
+    )
+    predictor, fed = scorer(experiment, dataset, selection, views, model, representations_in)
     raw = {
         part: predict(predictor, dataset, selection.of(part), fed, experiment.batch_size)
         for part in ("validation", "test")
@@ -141,7 +143,7 @@ def _trees(experiment: Experiment, dataset: Dataset, selection: Selection):
     x, names = trees.features(dataset, selection, experiment.band_hz, **filters)
     own, kind = selection.of("train"), selection.task.kind
     fitted = trees.fit_baseline(
-        *(experiment.branches["features"], x[selection.part == "train"], own.y, kind),
+        *(experiment.branches["handcrafted"], x[selection.part == "train"], own.y, kind),
         *(experiment.seed, class_balance.weights_of(experiment, own.y)),
     )
     p = trees.predict_baseline(fitted, x, len(selection.classes), kind)
@@ -157,15 +159,15 @@ def _trees(experiment: Experiment, dataset: Dataset, selection: Selection):
     return trees.recipe_of(fitted, names), cost, pd.DataFrame([row]), raw
 
 
-def _fit_members(experiment, dataset, selection, views, verbose, views_in, kept):
+def _fit_members(experiment, dataset, selection, views, verbose, representations_in, kept):
     """The model, an ensemble if the experiment asks for one, and the history of its members."""
     members, histories = [], []
-    for member in range(experiment.members):
+    for member in range(experiment.ensemble_size):
         seed = experiment.seed + MEMBER_SEED_STEP * member
         with input_pipeline.accelerators().scope():
             model, history = fit(
                 *(experiment, dataset, selection, views, seed, verbose),
-                views_in=views_in,
+                representations_in=representations_in,
                 kept=kept / f"seed{seed}.npz",
             )
         members.append(model)
@@ -175,7 +177,7 @@ def _fit_members(experiment, dataset, selection, views, verbose, views_in, kept)
 
 
 def widened(experiment: Experiment, selection: Selection, views: keras.Model) -> Experiment:
-    """The experiment with the width that its `widen_to` asks for; itself where it asks for none.
+    """The experiment with the width that its `target_parameters` asks for; itself where it asks for none.
 
     Only the width grows, not the features: the same encoder with more channels. It is found by
     building models, none is trained.
@@ -185,15 +187,15 @@ def widened(experiment: Experiment, selection: Selection, views: keras.Model) ->
     ExperimentError
         the branch has more parameters at its `width` already.
     """
-    if not experiment.widen_to:
+    if not experiment.target_parameters:
         return experiment
 
     def count(width: int) -> int:
         own = dataclasses.replace(experiment, width=width)
         return _built(own, selection, views, experiment.seed).count_params()
 
-    width = models.width_of_size(experiment.widen_to, count, experiment.width)
-    return dataclasses.replace(experiment, width=width, widen_to=0)
+    width = models.width_of_size(experiment.target_parameters, count, experiment.width)
+    return dataclasses.replace(experiment, width=width, target_parameters=0)
 
 
 def views_of(experiment: Experiment, dataset: Dataset) -> keras.Model:
@@ -204,7 +206,7 @@ def views_of(experiment: Experiment, dataset: Dataset) -> keras.Model:
 def selection_of(experiment: Experiment, dataset: Dataset) -> Selection:
     """The windows of the experiment's task, with the tabular values that its model looks at."""
     columns = experiment.tabular_columns(dataset)
-    folds, fold = experiment.folds, experiment.fold
+    folds, fold = experiment.n_folds, experiment.fold
     return dataset.select(experiment.task, columns, folds, fold)
 
 
@@ -214,14 +216,14 @@ def scorer(
     selection: Selection,
     views: keras.Model,
     model: keras.Model,
-    views_in: str = "model",
+    representations_in: str = "model",
 ) -> tuple[keras.Model, keras.Model | None]:
     """What predicts whole windows, and the views that it is to be fed (see `pipeline.feed`).
 
     With sliding crops it is the graph that an export writes, fed with the windows in mV.
     """
-    require_one_of("views_in", views_in, VIEWS_IN)
-    if views_in == "pipeline" and not experiment.crop_s:
+    require_one_of("representations_in", representations_in, COMPUTED_IN)
+    if representations_in == "pipeline" and not experiment.crop_s:
         return model, views
     contract = {"kind": selection.task.kind, **_processing(experiment, dataset)}
     return end_to_end.window_graph(dataset.signal, views, model, contract), None
@@ -235,7 +237,7 @@ def fit(
     seed: int,
     verbose: int = 0,
     callbacks: tuple = (),
-    views_in: str = "model",
+    representations_in: str = "model",
     kept: Path | None = None,
 ) -> tuple[keras.Model, pd.DataFrame]:
     """Build one model and fit it; the weights of the best epoch are kept.
@@ -261,10 +263,10 @@ def fit(
     crop = cut.n_samples if experiment.crop_s else 0
     models.set_scaling(model, _scaling(experiment, dataset, own, views, crop))
     if experiment.branch_training != "joint":
-        branches = (dataset, selection, seed, verbose, views_in, kept)
+        branches = (dataset, selection, seed, verbose, representations_in, kept)
         experiment = _take_branches(model, experiment, *branches)
-    predictor, fed = scorer(experiment, dataset, selection, views, model, views_in)
-    in_model = views_in == "model"
+    predictor, fed = scorer(experiment, dataset, selection, views, model, representations_in)
+    in_model = representations_in == "model"
     fitted = end_to_end.window_graph(cut, views, trained, {}) if in_model else trained
     steps = experiment.steps_per_epoch or -(-len(own.rows) // experiment.batch_size)
     optimizer = recipe.compile_model(fitted, loss, experiment, experiment.epochs * steps)
@@ -276,7 +278,7 @@ def fit(
         input_pipeline.feed(dataset, validation, fed, 4 * experiment.batch_size),
         validation,
     )
-    averages = recipe.UseAverages(optimizer) if experiment.ema else None
+    averages = recipe.UseAverages(optimizer) if experiment.ema_decay else None
     stop = recipe.early_stopping(experiment)
     checkpoint = recipe.Checkpoint(kept, fitted, experiment.epochs, stop, averages)
     batches = batches.repeat()
@@ -293,14 +295,16 @@ def fit(
             verbose=verbose,
         )
     if experiment.fusion in ("late_weighted", "late_stacking"):
-        of_branches, _ = scorer(experiment, dataset, selection, views, trained, views_in)
+        of_branches, _ = scorer(experiment, dataset, selection, views, trained, representations_in)
         branch_p = of_branches.predict(score.batches, verbose=0)
         _join_branches(model, experiment.fusion, branch_p, validation.y, kind)
     frame = pd.DataFrame(history.history).rename_axis("epoch").reset_index()
     return model, frame.assign(epoch=frame["epoch"] + 1)
 
 
-def _take_branches(model, experiment, dataset, selection, seed: int, verbose, views_in, kept):
+def _take_branches(
+    model, experiment, dataset, selection, seed: int, verbose, representations_in, kept
+):
     """Train each branch by itself and give its weights to the model; what is left to do then."""
     frozen = experiment.branch_training == "frozen"
     for number, (name, encoder) in enumerate(experiment.branches.items()):
@@ -308,7 +312,7 @@ def _take_branches(model, experiment, dataset, selection, seed: int, verbose, vi
         own = dataclasses.replace(
             experiment,
             **{"branches": {representation: encoder}, "fusion": "none", "branch_training": "joint"},
-            **{"branch_dropout": 0.0, "missing_branches": False, "auxiliary": 0.0},
+            **{"branch_dropout": 0.0, "missing_branches": False, "auxiliary_loss_weight": 0.0},
         )
         windows = selection
         if representation != "tabular":
@@ -317,7 +321,7 @@ def _take_branches(model, experiment, dataset, selection, seed: int, verbose, vi
             *(own, dataset, windows, views_of(own, dataset)),
             seed + number,  # two equal encoders on one view are to differ
             verbose,
-            views_in=views_in,
+            representations_in=representations_in,
             kept=kept and kept.with_name(f"{kept.stem}-{name}.npz"),
         )
         models.take_branch(model, name, alone, frozen)
@@ -336,7 +340,7 @@ def _built(experiment: Experiment, selection: Selection, views: keras.Model, see
         n_classes=len(selection.classes),
         kind=selection.task.kind,
         width=experiment.width,
-        features=experiment.features,
+        feature_dim=experiment.feature_dim,
         dropout=experiment.dropout,
         seed=seed,
         branch_dropout=experiment.branch_dropout,
@@ -357,7 +361,9 @@ def _training_batches(experiment, dataset, own: Selection, views: keras.Model | 
         seed,
         class_balance.class_weights(own.y, experiment.class_weights),
         crop=cut.n_samples if experiment.crop_s else 0,
-        chances=class_balance.chances(own.y) if experiment.sampling == "balanced" else None,
+        sampling_weights=class_balance.sampling_weights(own.y)
+        if experiment.sampling == "balanced"
+        else None,
         augment=build_augmentation(cut, experiment.augment, seed),
     )
     if not experiment.mixup:
@@ -401,9 +407,9 @@ def _scaling(experiment, dataset, own: Selection, views: keras.Model, crop: int)
 def _trained(model: keras.Model, experiment: Experiment, kind: str, seed: int):
     """What is fitted, with its loss: a late fusion through its branches."""
     loss = recipe.base_loss(experiment, kind)
-    if experiment.auxiliary:
+    if experiment.auxiliary_loss_weight:
         view = models.auxiliary_view(model, experiment.dropout, seed)
-        return view, models.AuxiliaryLoss(loss, experiment.auxiliary)
+        return view, models.AuxiliaryLoss(loss, experiment.auxiliary_loss_weight)
     view, per_branch = models.training_view(model)
     return view, models.BranchLoss(loss) if per_branch else loss
 
@@ -416,7 +422,7 @@ def _join_branches(model, fusion: str, branch_p: np.ndarray, y: np.ndarray, kind
         models.set_stacking(model, *fit_stacking(y, branch_p, kind))
 
 
-def _contract(experiment, dataset, selection, limits, calibrate, marks) -> dict:
+def _contract(experiment, dataset, selection, limits, calibrate, caveats) -> dict:
     """What a record must be to be given to this model, and how its answer is to be read."""
     signal = dataset.signal
     return {
@@ -434,13 +440,13 @@ def _contract(experiment, dataset, selection, limits, calibrate, marks) -> dict:
         "unit": signal.unit,
         "around_beats": signal.around_beats,
         **_processing(experiment, dataset),
-        "marks": marks,
+        "caveats": caveats,
     }
 
 
 def _processing(experiment: Experiment, dataset: Dataset) -> dict:
     """What is done to a window before the model, and with what the model says of its crops."""
-    options = experiment.view_options
+    options = experiment.representation_options
     if columns := experiment.tabular_columns(dataset):
         options = options | {"tabular": options.get("tabular", {}) | {"columns": list(columns)}}
     return {
@@ -448,8 +454,8 @@ def _processing(experiment: Experiment, dataset: Dataset) -> dict:
         "notch_hz": experiment.notch_hz,
         "denoise": experiment.denoise,
         "representations": experiment.representations,
-        "view_options": options,
+        "representation_options": options,
         "crop_s": experiment.crop_s,
         "crop_hop_s": experiment.crop_hop_s,
-        "aggregation": experiment.aggregation,
+        "crop_aggregation": experiment.crop_aggregation,
     }

@@ -5,7 +5,7 @@ windows and minutes on the 100,000 beats of MIT-BIH.
 
 The estimators are those of scikit-learn. A fitted one is not kept on disk: it would be a pickle,
 which runs whatever is in it. Its recipe is enough, since equal values give the same trees: the run
-of an experiment with ``branches={"features": "random_forest"}`` holds that in place of a model.
+of an experiment with ``branches={"handcrafted": "random_forest"}`` holds that in place of a model.
 """
 
 import ecglib._keras  # noqa: F401
@@ -20,12 +20,12 @@ from sklearn.multioutput import MultiOutputClassifier
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from ecglib.datasets.schema import SignalContract
+from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.experiment.config import BASELINES
-from ecglib.representations import build_views
+from ecglib.representations import build_representations
 
 BLOCK_VALUES = 1 << 21  # values of the windows that are read together: 8 MB
 N_BANDS = 8
@@ -62,7 +62,7 @@ def features(
     band_hz
         band-pass before everything that is taken from the signal, in Hz; 0 leaves a side open.
     notch_hz, denoise
-        the other filters (`ecglib.representations.build_views`).
+        the other filters (`ecglib.representations.build_representations`).
 
     Returns
     -------
@@ -70,7 +70,9 @@ def features(
     is missing, and the names of the features.
     """
     signal = dataset.signal
-    views = build_views(signal, ["time", "frequency"], band_hz, notch_hz=notch_hz, denoise=denoise)
+    views = build_representations(
+        signal, ["time", "frequency"], band_hz, notch_hz=notch_hz, denoise=denoise
+    )
     axes = views.get_layer("frequency").axes(signal.n_samples)
     bands = _bands(axes["frequency_hz"])
     steps = _steps_around(_beat_at(dataset, selection), signal) if signal.around_beats else []
@@ -233,7 +235,7 @@ def _beat_at(dataset: Dataset, selection: Selection) -> int:
     return int(np.convolve(steepness, np.ones(5), "same").argmax())
 
 
-def _steps_around(beat: int, signal: SignalContract) -> list[slice]:
+def _steps_around(beat: int, signal: SignalSpec) -> list[slice]:
     """Stretches of 25 ms, as samples, that lie within the window."""
     rate_hz = signal.sampling_rate_hz
     length = max(1, round(STEP_S * rate_hz))
@@ -253,7 +255,7 @@ def _of_leads(
     return np.concatenate(parts, axis=1)
 
 
-def _names_of_leads(frequency_hz, bands, steps, signal: SignalContract) -> list[str]:
+def _names_of_leads(frequency_hz, bands, steps, signal: SignalSpec) -> list[str]:
     kinds = [f"{frequency_hz[b[0]]:.3g}-{frequency_hz[b[-1]]:.3g}_hz_db" for b in bands]
     kinds += ["min_mv", "max_mv", "sd_mv"]
     kinds += [f"at_{step.start / signal.sampling_rate_hz:.3f}_s_mv" for step in steps]

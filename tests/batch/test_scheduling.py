@@ -31,7 +31,7 @@ GRID = {
     "seed": [0],
 }
 SMALL = {
-    **{"task": "letters", "fusion": "none", "width": 4, "features": 8, "epochs": 1},
+    **{"task": "letters", "fusion": "none", "width": 4, "feature_dim": 8, "epochs": 1},
     "batch_size": 16,
 }
 
@@ -130,12 +130,12 @@ def test_the_main_job_is_the_same_for_every_dataset(name):
 
 
 def test_with_folds_each_combination_is_run_once_a_fold(tmp_path):
-    file = BatchFile.read(written(tmp_path), folds=3)
+    file = BatchFile.read(written(tmp_path), n_folds=3)
     combinations = file.combinations()
     assert [own["fold"] for own in combinations] == [1, 2, 3] * 3
     assert [own["branches"] for own in combinations[2:4]] == [{"time": "cnn"}, {"frequency": "cnn"}]
     grid = GRID | {"fold": [2]}
-    assert len(BatchFile.read(written(tmp_path, grid=grid), folds=3).combinations()) == 3
+    assert len(BatchFile.read(written(tmp_path, grid=grid), n_folds=3).combinations()) == 3
 
 
 def test_the_grid_is_every_combination(tmp_path):
@@ -197,12 +197,15 @@ def test_the_control_repeats_the_branch_that_validates_best(made):
     best = max(singles, key=lambda r: r.metrics["validation"]["macro"]["auroc"]["estimate"])
     (control,) = [run for run in found if run.experiment.role == "ensemble"]
     assert control.experiment.branches == best.experiment.branches
-    assert control.experiment.members == 2
+    assert control.experiment.ensemble_size == 2
     (fusion,) = [run for run in found if run.experiment.role == "fusion"]
     (wide,) = [run for run in found if run.experiment.role == "widened"]
     wanted = fusion.metrics["model"]["parameters"]
     assert wide.experiment.branches == best.experiment.branches
-    assert (wide.experiment.widen_to, wide.experiment.width) == (wanted, best.experiment.width)
+    assert (wide.experiment.target_parameters, wide.experiment.width) == (
+        wanted,
+        best.experiment.width,
+    )
     assert wide.metrics["model"]["width"] > best.metrics["model"]["width"] == 4
     assert wide.metrics["model"]["parameters"] == pytest.approx(wanted, rel=0.25)
     told = f"{wide.metrics['model']['parameters']:,} parameters, the fusion has {wanted:,}"
@@ -247,7 +250,7 @@ def test_the_report_is_made_anew_when_a_score_has_changed(made, small_store, mon
 
 def test_trees_beside_networks_are_one_run_whatever_the_networks_try(small_store, tmp_path):
     """Learning rates are no axis of theirs, and what the batch shares does not stop it."""
-    models = [{"branches": {"frequency": "cnn"}}, {"branches": {"features": "random_forest"}}]
+    models = [{"branches": {"frequency": "cnn"}}, {"branches": {"handcrafted": "random_forest"}}]
     shared = SMALL | {"crop_s": 2.0, "augment": {"gain": {}}, "sampling": "balanced"}
     grid = {"model": models, "learning_rate": [0.01, 0.02], "seed": [0]}
     file = BatchFile.read(written(tmp_path, grid=grid, parameters=shared))
@@ -261,7 +264,10 @@ def test_one_that_fails_stops_no_other_and_is_said(small_store, tmp_path):
     grid = {
         "model": [
             {"branches": {"frequency": "cnn"}},
-            {"branches": {"spectrogram": "cnn2d"}, "view_options": {"spectrogram": {"hop": 1.0}}},
+            {
+                "branches": {"spectrogram": "cnn2d"},
+                "representation_options": {"spectrogram": {"hop": 1.0}},
+            },
         ]
     }
     changes = {"ensembles_of_best_branch": [], "widened_best_branch": False}

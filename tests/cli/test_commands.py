@@ -60,7 +60,7 @@ def test_bad_input_is_one_clear_line_and_exit_status_2(tmp_path, capsys):
 def test_compare_reads_the_runs(tmp_path, capsys):
     store = write_store(small_source(), tmp_path / "data", progress=False)
     values = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
-    values |= {"width": 4, "features": 8, "epochs": 1, "batch_size": 16}
+    values |= {"width": 4, "feature_dim": 8, "epochs": 1, "batch_size": 16}
     two = {"time": "cnn", "frequency": "cnn"}
     for own in (
         {"branches": {"time": "cnn"}},
@@ -109,7 +109,7 @@ def test_prepare_takes_options_says_what_it_left_out_and_strict_stops(tmp_path, 
     printed = capsys.readouterr().out
     assert "59 records" in printed
     assert "left out: samples that were not measured (NaN): 1" in printed
-    assert "notes.csv" in printed
+    assert "problems.csv" in printed
     assert main([*command, "--strict"]) == 2
     assert "Record 'r7'" in capsys.readouterr().err
     assert main([*command, "--keep", "flat_leed"]) == 2

@@ -145,9 +145,9 @@ def test_nan_is_left_out_by_name_and_strict_stops(tmp_path):
     source._signals[7, 5, 1] = np.nan
     dataset = write_store(source, tmp_path, progress=False)
     assert "r007" not in set(dataset.windows["record"])
-    assert dataset.summary["left_out"] == {"samples that were not measured (NaN)": 1}
-    notes = (dataset.path / "notes.csv").read_text().splitlines()
-    assert notes == ["record,kind,left_out,detail", "r007,not_measured,True,II 0.2%"]
+    assert dataset.summary["excluded"] == {"samples that were not measured (NaN)": 1}
+    notes = (dataset.path / "problems.csv").read_text().splitlines()
+    assert notes == ["record,kind,excluded,detail", "r007,not_measured,True,II 0.2%"]
     with pytest.raises(DatasetError, match=r"Record 'r007'.*not measured.*II 0\.2%"):
         write_store(source, tmp_path, progress=False, strict=True)
 
@@ -186,9 +186,9 @@ def test_odd_signals_are_kept_and_listed_unless_the_rule_says_otherwise(tmp_path
     source._signals[3, :, 0] = 0.4
     source._signals[5] = 0.0
     dataset = write_store(source, tmp_path, progress=False)
-    assert dataset.summary["left_out"] == {"every lead flat": 1}
+    assert dataset.summary["excluded"] == {"every lead flat": 1}
     assert dataset.summary["kept"] == {"a lead flat": 1}
-    stricter = write_store(source, tmp_path, progress=False, leave_out=["flat_lead"])
+    stricter = write_store(source, tmp_path, progress=False, exclude=["flat_lead"])
     assert stricter.summary["n_records"] == 94
 
 

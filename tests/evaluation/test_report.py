@@ -32,14 +32,14 @@ def predictions(strength, seed):
     return Predictions(np.arange(N), people, people, y, p)
 
 
-def run(strength, marks=("synthetic data",), **changes):
+def run(strength, caveats=("synthetic data",), **changes):
     own = experiment(**changes)
-    size = own.widen_to or 10 * len(own.branches)
+    size = own.target_parameters or 10 * len(own.branches)
     test = predictions(strength, own.seed)
     scores = with_intervals(test.y, test.p, [0.5, 0.5], "multi_label", ["A", "B"], test.patients)
     return SimpleNamespace(
         experiment=own,
-        marks=list(marks),
+        caveats=list(caveats),
         contract={"kind": "multi_label", "classes": ["A", "B"], "thresholds": [0.5, 0.5]},
         metrics={"validation": scores, "test": scores, "model": {"parameters": size}},
         predictions=lambda part: test,
@@ -52,8 +52,8 @@ def compared():
         *(run(1.0, seed=s) for s in (0, 1)),
         *(run(0.5, seed=s, branches={"frequency": "cnn"}) for s in (0, 1)),
         *(run(1.8, seed=s, branches=TWO, fusion="late_average") for s in (0, 1)),
-        *(run(1.1, seed=s, members=2) for s in (0, 1)),
-        *(run(1.2, seed=s, widen_to=21) for s in (0, 1)),
+        *(run(1.1, seed=s, ensemble_size=2) for s in (0, 1)),
+        *(run(1.2, seed=s, target_parameters=21) for s in (0, 1)),
     ]
     return compare_runs(runs), runs
 
@@ -76,7 +76,7 @@ def test_every_output_carries_the_mark(compared):
     comparison, _ = compared
     assert comparison.to_text().count("synthetic data") == 2
     assert "Synthetic data." in comparison.sentences()[0]
-    assert comparison.to_dict()["marks"] == ["synthetic data"]
+    assert comparison.to_dict()["caveats"] == ["synthetic data"]
 
 
 def test_plain_values_are_json(compared):
@@ -100,7 +100,7 @@ def test_rows_for_the_figures_have_all_comparators(compared):
     )
 
 
-TREES = {"features": "random_forest"}
+TREES = {"handcrafted": "random_forest"}
 
 
 def held_against(strength, trees, **changes):
@@ -115,11 +115,11 @@ def test_a_network_that_does_not_beat_the_baseline_is_said_so_with_its_paired_in
     (against,) = comparison.baselines
     rows = comparison.table.set_index("model")["auroc"]
     gap = against.gaps["time:cnn"]
-    assert gap.estimate == pytest.approx(rows["time:cnn"] - rows["features:random_forest"])
+    assert gap.estimate == pytest.approx(rows["time:cnn"] - rows["handcrafted:random_forest"])
     assert gap.low < gap.estimate < gap.high < 0
     (text,) = comparison.baseline_sentences()
     assert text.startswith(
-        "1 of 1 network does not beat the classical baseline features:random_forest"
+        "1 of 1 network does not beat the classical baseline handcrafted:random_forest"
     )
     assert f"time:cnn ({gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}])" in text
     assert text.endswith("Synthetic data.")
@@ -130,7 +130,9 @@ def test_a_network_that_does_not_beat_the_baseline_is_said_so_with_its_paired_in
 
 def test_a_network_that_beats_the_baseline_is_said_so_as_well():
     (text,) = held_against(1.8, trees=1.0).baseline_sentences()
-    assert text.startswith("Every network beats the classical baseline features:random_forest in")
+    assert text.startswith(
+        "Every network beats the classical baseline handcrafted:random_forest in"
+    )
 
 
 def test_an_equal_network_does_not_beat_the_baseline():
@@ -153,7 +155,7 @@ def test_trees_of_several_seeds_have_the_mean_of_their_nodes():
     small, large = run(1.0, branches=TREES), run(1.0, branches=TREES, seed=1)
     small.metrics["model"], large.metrics["model"] = {"parameters": 1000}, {"parameters": 2001}
     shown = compare_runs([small, large, run(1.0)]).formatted().set_index("model")
-    assert shown.loc["features:random_forest", "parameters"] == "1,500 nodes"
+    assert shown.loc["handcrafted:random_forest", "parameters"] == "1,500 nodes"
     assert shown.loc["time:cnn", "parameters"] == "10"
 
 

@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from ecglib.errors import RunError
 from ecglib.evaluation.resampling import interval, resampled_scores
-from ecglib.evaluation.verdict import Scored, best_single, differences, sentence, table
+from ecglib.evaluation.verdict import Contestant, best_single, differences, sentence, table
 
 N_PATIENTS, N_WINDOWS = 150, 900
 SINGLE, ENSEMBLE = ("time:cnn",), ("time:cnn",)
@@ -43,21 +43,21 @@ def model(
         "validation": dict.fromkeys(("auroc", "auprc", "f1"), validation),
         "parameters": 1000,
     }
-    return Scored(name=name, role=role, branches=branches, seed=seed, **(values | other))
+    return Contestant(name=name, role=role, branches=branches, seed=seed, **(values | other))
 
 
 def fusion(strength, name="intermediate_gated", branches=FUSION, **other):
     return model(name, "fusion", branches, strength, **other)
 
 
-def ensemble(strength, members=3, branches=ENSEMBLE, **other):
-    name = f"{members}x {branches[0]}"
-    return model(name, "ensemble", branches, strength, members=members, **other)
+def ensemble(strength, ensemble_size=3, branches=ENSEMBLE, **other):
+    name = f"{ensemble_size}x {branches[0]}"
+    return model(name, "ensemble", branches, strength, ensemble_size=ensemble_size, **other)
 
 
-def as_ensemble(single, members=3):
+def as_ensemble(single, ensemble_size=3):
     """A control that predicts exactly what the single branch does."""
-    return replace(single, name=f"{members}x {single.name}", role="ensemble", members=members)
+    return replace(single, name=f"{ensemble_size}x {single.name}", role="ensemble", ensemble_size=ensemble_size)
 
 
 def widened(strength, parameters, **other):
@@ -148,25 +148,25 @@ def test_without_a_control_the_verdict_is_cannot_tell_and_says_so():
 
 
 @pytest.mark.parametrize(
-    "unfit", [ensemble(1.0, members=2), ensemble(1.0, branches=("frequency:mlp",))]
+    "unfit", [ensemble(1.0, ensemble_size=2), ensemble(1.0, branches=("frequency:mlp",))]
 )
 def test_smaller_ensembles_and_those_of_other_branches_are_no_control(unfit):
     assert only([model(), unfit, fusion(1.5)]).against_ensemble is None
 
 
 def test_control_has_as_many_members_as_the_fusion_has_branches():
-    controls = [ensemble(1.1, members=n) for n in (2, 3, 5)]
+    controls = [ensemble(1.1, ensemble_size=n) for n in (2, 3, 5)]
     two = fusion(1.5, "late_mean", FUSION[:2])
     found = differences([model(), *controls, fusion(1.5), two])
-    assert [d.ensemble_members for d in found] == [3, 2]
+    assert [d.ensemble_size for d in found] == [3, 2]
     assert [d.fusion for d in found] == ["intermediate_gated", "late_mean"]
 
 
 def test_next_larger_control_is_named_and_can_only_speak_for_the_fusion():
-    controls = [ensemble(1.2, members=5), ensemble(1.2, members=4)]
+    controls = [ensemble(1.2, ensemble_size=5), ensemble(1.2, ensemble_size=4)]
     better = only([model(), *controls, fusion(1.5)])
     assert better.verdict == "adds"
-    assert better.ensemble_members == 4
+    assert better.ensemble_size == 4
     assert "4 x time:cnn" in sentence(better)
     assert "larger than the 3 branches" in sentence(better)
     beaten_by_it = only([model(), *controls, fusion(1.15)])
@@ -277,8 +277,8 @@ def test_difference_is_between_means_over_seeds_in_the_same_resamples():
 
 
 def test_sentence_holds_the_rounded_numbers_and_each_mark_once():
-    marked = {"marks": ("synthetic data",)}
-    leaky = {"marks": ("synthetic data", "Leak: shared patients")}
+    marked = {"caveats": ("synthetic data",)}
+    leaky = {"caveats": ("synthetic data", "Leak: shared patients")}
     found = only([model(**marked), ensemble(1.5, **marked), fusion(1.5, **leaky)])
     gap = found.against_single
     text = sentence(found)
@@ -328,12 +328,12 @@ def test_missing_single_or_validation_score_is_refused():
 
 
 def test_table_has_one_row_a_model_with_mean_interval_and_spread():
-    seeds = [model(seed=s, own_noise=0.5, marks=("synthetic data",)) for s in (0, 1, 2)]
+    seeds = [model(seed=s, own_noise=0.5, caveats=("synthetic data",)) for s in (0, 1, 2)]
     found = table([*seeds, fusion(1.5)], metrics=["auroc", "f1"], n_resamples=200)
     assert found["model"].tolist() == ["time:cnn", "intermediate_gated"]
     assert found["seeds"].tolist() == [3, 1]
     assert found["branches"].tolist() == ["time:cnn", " + ".join(FUSION)]
-    assert found["marks"].tolist() == ["synthetic data", ""]
+    assert found["caveats"].tolist() == ["synthetic data", ""]
     assert not any(column.startswith("auprc") for column in found)
     row = found.iloc[0]
     macros = [s.scores()["macro"]["auroc"] for s in seeds]
@@ -411,11 +411,11 @@ def test_one_name_for_two_models_is_refused():
     ("values", "message"),
     [
         ({"role": "both"}, "role is 'both'"),
-        ({"members": 2}, "expected one branch, one member"),
+        ({"ensemble_size": 2}, "expected one branch, one member"),
         ({"role": "fusion"}, "expected several branches"),
         ({"role": "ensemble"}, "several members"),
-        ({"role": "widened", "members": 2}, "do not make a widened"),
-        ({"role": "baseline", "members": 2}, "expected one branch, one member"),
+        ({"role": "widened", "ensemble_size": 2}, "do not make a widened"),
+        ({"role": "baseline", "ensemble_size": 2}, "expected one branch, one member"),
         ({"patients": np.zeros(3)}, re.escape("patients has shape (3,)")),
     ],
 )

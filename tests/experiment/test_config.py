@@ -16,7 +16,11 @@ def made(**changes):
 
 
 def test_values_survive_json_and_keep_their_hash():
-    own = made(branches=THREE, fusion="late_average", view_options={"spectrogram": {"hop_s": 0.1}})
+    own = made(
+        branches=THREE,
+        fusion="late_average",
+        representation_options={"spectrogram": {"hop_s": 0.1}},
+    )
     again = Experiment(**json.loads(json.dumps(own.to_dict())))
     assert again == own
     assert again.hash == own.hash
@@ -32,25 +36,25 @@ def test_the_order_of_branches_and_the_kind_of_sequence_do_not_matter():
 CHANGES = {
     **{"task": "words", "fingerprint": "g", "dataset": "large", "branches": {"time": "cnn_bilstm"}},
     **{
-        "members": 2,
-        "widen_to": 9,
+        "ensemble_size": 2,
+        "target_parameters": 9,
         "band_hz": (1, 40),
         "width": 8,
-        "features": 8,
+        "feature_dim": 8,
         "dropout": 0.1,
         "epochs": 2,
     },
     **{"steps_per_epoch": 3, "batch_size": 8, "learning_rate": 0.1, "weight_decay": 0.1},
     **{"patience": 1, "class_weights": "sqrt", "seed": 1, "allow_leaks": ("shared_patients",)},
-    **{"view_options": {"time": {"any": 1}}, "crop_s": 2.5, "augment": {"gain": {}}},
+    **{"representation_options": {"time": {"any": 1}}, "crop_s": 2.5, "augment": {"gain": {}}},
     **{"sampling": "balanced", "notch_hz": 50, "denoise": True, "scaling": "robust"},
-    **{"schedule": "one_cycle", "clip_norm": 1.0, "ema": 0.9, "loss": "focal", "mixup": 0.2},
+    **{"schedule": "one_cycle", "clip_norm": 1.0, "ema_decay": 0.9, "loss": "focal", "mixup": 0.2},
     **{"label_smoothing": 0.1, "monitor": "f1", "precision": "mixed_float16"},
 }
-CHANGES_OF_CROPS = {"crop_hop_s": 1, "aggregation": "max"}
-CHANGES_OF_FUSIONS = {"branch_dropout": 0.1, "missing_branches": True, "auxiliary": 0.3}
+CHANGES_OF_CROPS = {"crop_hop_s": 1, "crop_aggregation": "max"}
+CHANGES_OF_FUSIONS = {"branch_dropout": 0.1, "missing_branches": True, "auxiliary_loss_weight": 0.3}
 CHANGES_OF_FUSIONS |= {"branch_training": "warm"}
-CHANGES_OF_FOLDS = {"folds": 3, "fold": 2}
+CHANGES_OF_FOLDS = {"n_folds": 3, "fold": 2}
 
 
 def test_every_value_changes_the_hash():
@@ -59,7 +63,9 @@ def test_every_value_changes_the_hash():
     assert set(CHANGES).union(*others) == names
     hashes = {made(**{name: value}).hash for name, value in CHANGES.items()}
     hashes |= {made(crop_s=2.5, **{n: value}).hash for n, value in CHANGES_OF_CROPS.items()}
-    hashes |= {made(**{"folds": 5, "fold": 1, n: own}).hash for n, own in CHANGES_OF_FOLDS.items()}
+    hashes |= {
+        made(**{"n_folds": 5, "fold": 1, n: own}).hash for n, own in CHANGES_OF_FOLDS.items()
+    }
     for name, value in CHANGES_OF_FUSIONS.items():
         hashes.add(made(branches=THREE, fusion="intermediate_concat", **{name: value}).hash)
     fused = {made(branches=THREE, fusion=fusion).hash for fusion in rooms.FUSIONS}
@@ -81,7 +87,7 @@ def test_the_order_of_augmentations_does_not_matter():
 
 
 def test_settings_of_a_view_that_no_branch_looks_at_decide_nothing():
-    assert made(view_options={"spectrogram": {"hop_s": 0.1}}).hash == made().hash
+    assert made(representation_options={"spectrogram": {"hop_s": 0.1}}).hash == made().hash
 
 
 def test_seeds_of_a_model_share_its_name_and_model_hash():
@@ -91,18 +97,22 @@ def test_seeds_of_a_model_share_its_name_and_model_hash():
     assert a.run_name.startswith("time-cnn_seed0_")
 
 
-TREES = {"branches": {"features": "random_forest"}}
+TREES = {"branches": {"handcrafted": "random_forest"}}
 CHANGES_OF_TREES = (rooms.OF_TREES & set(CHANGES)) - {"branches"}
 
 
 def test_only_what_decides_something_for_trees_changes_their_hash():
     one = made(**TREES)
-    assert (one.role, one.model) == ("baseline", "features:random_forest")
+    assert (one.role, one.model) == ("baseline", "handcrafted:random_forest")
     assert one.run_name.startswith("features-random_forest_seed0_")
-    others = {n: v for n, v in CHANGES.items() if n not in {*rooms.OF_TREES, "members", "widen_to"}}
+    others = {
+        n: v
+        for n, v in CHANGES.items()
+        if n not in {*rooms.OF_TREES, "ensemble_size", "target_parameters"}
+    }
     assert made(**TREES, **others, **CHANGES_OF_CROPS) == one
     hashes = {made(**TREES, **{name: CHANGES[name]}).hash for name in CHANGES_OF_TREES}
-    hashes |= {made(branches={"features": "gradient_boosting"}).hash, one.hash}
+    hashes |= {made(branches={"handcrafted": "gradient_boosting"}).hash, one.hash}
     assert len(hashes) == len(CHANGES_OF_TREES) + 2
     assert Experiment(**json.loads(json.dumps(one.to_dict()))) == one
 
@@ -114,8 +124,8 @@ def test_what_only_a_network_has_is_still_checked_beside_trees():
 
 def test_roles_and_names():
     assert (made().role, made().model) == ("single", "time:cnn")
-    assert (made(members=3).role, made(members=3).model) == ("ensemble", "3 x time:cnn")
-    wide = made(widen_to=12_345)
+    assert (made(ensemble_size=3).role, made(ensemble_size=3).model) == ("ensemble", "3 x time:cnn")
+    wide = made(target_parameters=12_345)
     assert (wide.role, wide.model) == ("widened", "time:cnn widened to about 12,345")
     assert wide.run_name.startswith("widened12345_time-cnn_seed0_")
     fused = made(branches=THREE, fusion="early_concat")
@@ -132,9 +142,18 @@ def test_roles_and_names():
         ({"branches": THREE}, r"fusion='none' with 3 branches"),
         ({"branches": THREE, "fusion": "erly_concat"}, "Did you mean 'early_concat'"),
         ({"fusion": "early_concat"}, "with one branch"),
-        ({"branches": THREE, "fusion": "early_concat", "members": 2}, "repeats a single branch"),
-        ({"widen_to": 9, "members": 2}, "widen_to=9 with 1 branches and members=2"),
-        ({"branches": THREE, "fusion": "early_concat", "widen_to": 9}, "of a single branch"),
+        (
+            {"branches": THREE, "fusion": "early_concat", "ensemble_size": 2},
+            "repeats a single branch",
+        ),
+        (
+            {"target_parameters": 9, "ensemble_size": 2},
+            "target_parameters=9 with 1 branches and ensemble_size=2",
+        ),
+        (
+            {"branches": THREE, "fusion": "early_concat", "target_parameters": 9},
+            "of a single branch",
+        ),
         ({"branches": {"time_2": "cnn"}}, r"called \['time_2'\], expected \['time'\]"),
         ({"branches": {"time_2": "cnm", "time": "cnn"}, "fusion": "late_average"}, "'cnn'"),
         (
@@ -142,14 +161,20 @@ def test_roles_and_names():
             "a second encoder would never be used",
         ),
         (
-            {"branches": {"features": "random_forest", "time": "cnn"}, "fusion": "late_average"},
+            {"branches": {"handcrafted": "random_forest", "time": "cnn"}, "fusion": "late_average"},
             "'random_forest' cannot be fused with a network",
         ),
-        ({"branches": {"features": "cnn"}}, "expected one of .*'random_forest'"),
-        ({"branches": {"features": "random_forest"}, "members": 3}, "an ensemble already"),
-        ({"branches": {"features": "random_forest"}, "widen_to": 9}, "cannot be widened"),
+        ({"branches": {"handcrafted": "cnn"}}, "expected one of .*'random_forest'"),
+        ({"branches": {"handcrafted": "random_forest"}, "ensemble_size": 3}, "an ensemble already"),
         (
-            {"branches": {"features": "random_forest"}, "view_options": {"features": {"n": 1}}},
+            {"branches": {"handcrafted": "random_forest"}, "target_parameters": 9},
+            "cannot be widened",
+        ),
+        (
+            {
+                "branches": {"handcrafted": "random_forest"},
+                "representation_options": {"handcrafted": {"n": 1}},
+            },
             "their features have no settings",
         ),
         ({"epochs": 0}, "epochs=0, expected at least 1"),
@@ -164,7 +189,10 @@ def test_roles_and_names():
             {"branches": THREE, "fusion": "late_average", "branch_dropout": 0.1},
             "option of early, intermediate fusions",
         ),
-        ({"branches": THREE, "fusion": "early_concat", "auxiliary": 0.1}, "of intermediate"),
+        (
+            {"branches": THREE, "fusion": "early_concat", "auxiliary_loss_weight": 0.1},
+            "of intermediate",
+        ),
         ({"branches": THREE, "fusion": "early_concat", "branch_training": "warm"}, "of intermed"),
         ({"branch_dropout": 1.0}, "below 1"),
         ({"notch_hz": -50.0}, "notch_hz=-50.0, expected at least 0"),
@@ -172,17 +200,17 @@ def test_roles_and_names():
         ({"scaling": "robst"}, "Did you mean 'robust'"),
         ({"class_weights": "root"}, "expected one of"),
         ({"allow_leaks": ["patients"]}, "expected one of"),
-        ({"view_options": {"scalogramme": {}}}, "view_options"),
+        ({"representation_options": {"scalogramme": {}}}, "representation_options"),
         ({"schedule": "one_cycl"}, "Did you mean 'one_cycle'"),
         ({"loss": "focl"}, "Did you mean 'focal'"),
         ({"monitor": "loss"}, "expected one of"),
         ({"precision": "mixed_floot16"}, "Did you mean 'mixed_float16'"),
         ({"clip_norm": -1.0}, "clip_norm=-1.0, expected at least 0"),
         ({"mixup": -0.2}, "mixup=-0.2, expected at least 0"),
-        ({"ema": 1.0}, "ema=1.0, expected at least 0 and below 1"),
+        ({"ema_decay": 1.0}, "ema_decay=1.0, expected at least 0 and below 1"),
         ({"label_smoothing": 1.0}, "below 1"),
         ({"crop_s": -1.0}, "crop_s=-1.0, expected at least 0"),
-        ({"aggregation": "median"}, "expected one of"),
+        ({"crop_aggregation": "median"}, "expected one of"),
         ({"augment": {"nois": {}}}, "Did you mean 'noise'"),
         ({"augment": {"noise": 20}}, "is int, expected dict"),
         ({"sampling": "balance"}, "Did you mean 'balanced'"),
@@ -196,10 +224,12 @@ def test_wrong_values_are_refused_with_the_remedy(changes, message):
 
 def test_two_encoders_on_one_view_have_one_representation():
     branches = {"frequency": "cnn", "time_2": "s4d", "time": "cnn"}
-    own = made(branches=branches, fusion="late_average", view_options={"time": {"any": 1}})
+    own = made(
+        branches=branches, fusion="late_average", representation_options={"time": {"any": 1}}
+    )
     assert list(own.branches) == ["time", "time_2", "frequency"]
     assert own.representations == ["time", "frequency"]
-    assert own.view_options == {"time": {"any": 1}}
+    assert own.representation_options == {"time": {"any": 1}}
     assert own.model == "late_average(time:cnn + time:s4d + frequency:cnn)"
     assert own.run_name.startswith("late_average_time-cnn+time-s4d+frequency-cnn_seed0_")
 
@@ -251,8 +281,8 @@ def test_a_leak_is_refused_by_training_and_marked_when_allowed(mitdb_store):
     own = {"dataset": "mitdb", "task": "aami", "fingerprint": mitdb_store.fingerprint}
     with pytest.raises(LeakError, match=r"201.*202.*allow_leaks=\['shared_patients'\]"):
         made(**own).check(mitdb_store)
-    marks = made(**own, allow_leaks=["shared_patients"]).check(mitdb_store)
-    assert marks == ["leak: 1 shared patients"]
+    caveats = made(**own, allow_leaks=["shared_patients"]).check(mitdb_store)
+    assert caveats == ["leak: 1 shared patients"]
     assert made(**(own | {"task": "aami_disjoint"})).check(mitdb_store) == []
 
 
@@ -262,5 +292,5 @@ def test_the_names_are_those_that_the_models_build():
 
     assert tuple(augmentation.AUGMENTATIONS) == rooms.AUGMENTATIONS
     built = {name: tuple(own) for name, own in models.ENCODERS.items()}
-    assert built | {"features": rooms.BASELINES} == rooms.ENCODERS
+    assert built | {"handcrafted": rooms.BASELINES} == rooms.ENCODERS
     assert tuple(models.FUSIONS) == rooms.FUSIONS

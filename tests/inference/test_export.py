@@ -15,7 +15,7 @@ from ecglib.evaluation.calibration import Calibration
 from ecglib.experiment import Experiment
 from ecglib.inference import export, onnx_operations
 from ecglib.models import end_to_end
-from ecglib.representations import build_views
+from ecglib.representations import build_representations
 from ecglib.training import trainer
 
 THREE = {"time": "cnn_attention", "frequency": "cnn", "spectrogram": "cnn2d"}
@@ -27,22 +27,25 @@ MODELS = {
         **{"branches": {"time": "cnn", "time_2": "s4d", "tabular": "mlp", "tabular_2": "mlp"}},
         **{"fusion": "late_stacking", "missing_branches": True},
     },
-    "ensemble": {"branches": {"frequency": "cnn"}, "members": 2},
+    "ensemble": {"branches": {"frequency": "cnn"}, "ensemble_size": 2},
     "tabular": {"branches": {"tabular": "mlp"}},
     "crops, tabular": {
         **{"branches": {"time": "cnn", "tabular": "mlp"}, "fusion": "intermediate_concat"},
-        **{"view_options": {"tabular": {"columns": ["age", "heart_rate_bpm"]}}, "crop_s": 2.0},
+        **{
+            "representation_options": {"tabular": {"columns": ["age", "heart_rate_bpm"]}},
+            "crop_s": 2.0,
+        },
     },
     "filters": {
         **{"branches": {"time": "cnn"}, "notch_hz": 30.0, "denoise": True, "scaling": "robust"},
-        **{"view_options": {"time": {"scale": "window"}}},
+        **{"representation_options": {"time": {"scale": "window"}}},
     },
     "crops": {"branches": THREE, "fusion": "intermediate_concat", "crop_s": 1.5},
     "crops, late_weighted": {
         **{"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "late_weighted"},
-        **{"crop_s": 2.0, "crop_hop_s": 0.7, "aggregation": "max"},
+        **{"crop_s": 2.0, "crop_hop_s": 0.7, "crop_aggregation": "max"},
     },
-    "crops, ensemble": {"branches": {"time": "cnn"}, "members": 2, "crop_s": 4.0},
+    "crops, ensemble": {"branches": {"time": "cnn"}, "ensemble_size": 2, "crop_s": 4.0},
 }
 FORMATS = ("keras", "savedmodel")
 
@@ -54,7 +57,7 @@ def run_of(small_store, tmp_path_factory):
     def run(name):
         if name not in made:
             own = {"dataset": small_store.name, "fingerprint": small_store.fingerprint}
-            own |= {"task": "letters", "width": 4, "features": 8, "epochs": 1, "batch_size": 16}
+            own |= {"task": "letters", "width": 4, "feature_dim": 8, "epochs": 1, "batch_size": 16}
             experiment = Experiment(**own, **MODELS[name])
             made[name] = trainer.train(experiment, small_store, folder)
         return made[name]
@@ -66,7 +69,7 @@ def inputs_of(run, store, rows):
     """What the exported model is given: windows in mV and, with a tabular branch, values."""
     inputs = {"signal": store.read(rows)}
     if "tabular" in run.contract["representations"]:
-        columns = run.contract["view_options"]["tabular"]["columns"]
+        columns = run.contract["representation_options"]["tabular"]["columns"]
         inputs["tabular"] = store.read_tabular(rows, columns)
     return inputs
 
@@ -184,13 +187,13 @@ def test_onnx_says_what_it_lacks(run_of, tmp_path, monkeypatch):
         export.export_run(run_of("single"), tmp_path / "e", ["onnx"])
     done = export.export_run(run_of("single"), tmp_path / "e", (), tmp_path)
     assert set(done.differences) == set(FORMATS)
-    assert "no_such_module" in done.left_out["onnx"]
+    assert "no_such_module" in done.excluded["onnx"]
 
 
 def test_onnx_of_mixed_precision_is_refused_by_name():
     with pytest.raises(RunError, match="computes in mixed_float16"):
-        export._left_out(["onnx"], "mixed_float16")
-    assert "mixed_bfloat16" in export._left_out([], "mixed_bfloat16")["onnx"]
+        export._excluded(["onnx"], "mixed_float16")
+    assert "mixed_bfloat16" in export._excluded([], "mixed_bfloat16")["onnx"]
 
 
 def test_a_window_of_another_shape_is_refused(run_of):
@@ -258,17 +261,17 @@ def test_predictions_of_padded_records_are_those_of_their_measured_crops(how, tm
     """Against NumPy: crops by n_measured, each through views and model, then the mean or max."""
     store = write_store(short_source(kind="multi_class"), tmp_path / "data", progress=False)
     own = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
-    own |= {"width": 4, "features": 8, "epochs": 1, "batch_size": 16}
-    own |= {"branches": {"time": "cnn"}, "crop_s": 1.0, "aggregation": how}
+    own |= {"width": 4, "feature_dim": 8, "epochs": 1, "batch_size": 16}
+    own |= {"branches": {"time": "cnn"}, "crop_s": 1.0, "crop_aggregation": how}
     run = trainer.train(Experiment(**own), store, tmp_path / "runs")
     assert run.contract["crop_s"] == 1.0
     assert run.contract["crop_hop_s"] == 0
-    assert run.contract["aggregation"] == how
+    assert run.contract["crop_aggregation"] == how
     calibrate = Calibration("multi_class", **run.contract["calibration"])
     stored, model = run.predictions("test"), run.load_model()
     n_measured = store.windows["n_measured"].to_numpy()[stored.rows]
     assert len(set(n_measured)) == 3
-    views = build_views(dataclasses.replace(store.signal, n_samples=100), ["time"])
+    views = build_representations(dataclasses.replace(store.signal, n_samples=100), ["time"])
     for window, n, p in zip(store.read(stored.rows), n_measured, stored.p, strict=True):
         crops = np.stack([window[s : s + 100] for s in range(0, 301, 50) if s < n])
         each = model.predict(dict(views(crops)), verbose=0)
@@ -282,7 +285,7 @@ def test_predictions_of_padded_records_are_those_of_their_measured_crops(how, tm
 def test_a_contract_of_before_there_were_crops_is_read(run_of, small_store, monkeypatch):
     run = run_of("single")
     own = run.predictions("test")
-    for name in ("crop_s", "crop_hop_s", "aggregation"):
+    for name in ("crop_s", "crop_hop_s", "crop_aggregation"):
         monkeypatch.delitem(run.contract, name)
     p = export.one_graph(run).predict(small_store.read(own.rows), verbose=0)
     assert np.allclose(p, own.p, atol=1e-5)

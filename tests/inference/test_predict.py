@@ -26,7 +26,7 @@ GIVEN = Given(rate_hz=RATE_HZ, unit="uV", leads=NAMES)
 def trained(store, folder, **changes):
     own = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
     own |= {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "intermediate_concat"}
-    own |= {"width": 4, "features": 8, "epochs": 1, "batch_size": 16}
+    own |= {"width": 4, "feature_dim": 8, "epochs": 1, "batch_size": 16}
     return trainer.train(Experiment(**(own | changes)), store, folder)
 
 

@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ecglib.datasets.schema import SignalContract
+from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.tabular.heart_rate import HEART_RATE
 from ecglib.errors import DatasetError
 from ecglib.inference.records import Given, check_values, tabular_of, windows_of
 
-SIGNAL = SignalContract(100.0, 1000, ("I", "II"))
+SIGNAL = SignalSpec(100.0, 1000, ("I", "II"))
 GIVEN = Given(rate_hz=100.0, unit="mV", leads=("I", "II"), values={"age": 63, "sex": 1})
 
 

@@ -22,7 +22,7 @@ STEPS = 80
 def tiny_model(branches: dict, fusion: str, kind: str = "multi_label", **changes) -> keras.Model:
     """Build a small model with the shapes of `SHAPES`."""
     shapes = {name: SHAPES[name] for name in representations_of(branches)}
-    options = {"width": 8, "features": 8, "dropout": 0.2, "seed": 1, **changes}
+    options = {"width": 8, "feature_dim": 8, "dropout": 0.2, "seed": 1, **changes}
     return build_model(shapes, branches, fusion, N_CLASSES, kind, **options)
 
 

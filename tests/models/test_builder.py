@@ -54,7 +54,7 @@ def test_what_does_not_fit_is_refused(changes, message):
 
 def test_the_choices_are_those_of_an_experiment():
     built = {name: tuple(encoders) for name, encoders in ENCODERS.items()}
-    assert built | {"features": config.BASELINES} == config.ENCODERS
+    assert built | {"handcrafted": config.BASELINES} == config.ENCODERS
     assert tuple(FUSIONS) == config.FUSIONS
 
 
@@ -112,9 +112,9 @@ def test_missing_tabular_values_reach_the_encoder_as_the_mean_and_a_mark():
     assert np.isfinite(missing).all()
     np.testing.assert_array_equal(
         (np.abs(missing - present) > 1e-5).any(axis=1), np.isnan(column)
-    )  # only the mark tells them apart
-    marks = next(layer for layer in model.layers if type(layer).__name__ == "MarkMissing")
-    seen = keras.ops.convert_to_numpy(keras.Model(model.inputs, marks.output)(batch))
+    )  # only the caveat tells them apart
+    caveats = next(layer for layer in model.layers if type(layer).__name__ == "MarkMissing")
+    seen = keras.ops.convert_to_numpy(keras.Model(model.inputs, caveats.output)(batch))
     np.testing.assert_allclose(seen[::3, 0], 0)
     np.testing.assert_array_equal(seen[:, 12:], np.isnan(batch["tabular"]))
 

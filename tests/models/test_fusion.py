@@ -112,8 +112,8 @@ class TestLowRankProduct:
 
 class TestFilm:
     def test_without_scale_and_shift_is_plain_concatenation(self):
-        film = tiny_model(TWO, "intermediate_film", features=8)
-        plain = tiny_model(TWO, "intermediate_concat", features=8)
+        film = tiny_model(TWO, "intermediate_film", feature_dim=8)
+        plain = tiny_model(TWO, "intermediate_concat", feature_dim=8)
         for name, part in itertools.product(TWO, ("scale", "shift")):
             layer = film.get_layer(f"{name}_{part}")
             layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])

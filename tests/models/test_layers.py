@@ -61,10 +61,10 @@ def test_in_training_a_share_of_the_values_that_are_there_is_taken_for_missing()
         keras.ops.convert_to_numpy(MarkMissing(rate=0.1, seed=seed)(x, training=True))
         for seed in (1, 1, 2)
     )
-    values, marks = first[:, :5], first[:, 5:]
-    assert (marks[:, 0] == 1).all()
-    assert marks[:, 1:].mean() == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 8000))
-    np.testing.assert_array_equal(values, np.where(marks == 1, 0, x))
+    values, caveats = first[:, :5], first[:, 5:]
+    assert (caveats[:, 0] == 1).all()
+    assert caveats[:, 1:].mean() == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 8000))
+    np.testing.assert_array_equal(values, np.where(caveats == 1, 0, x))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 

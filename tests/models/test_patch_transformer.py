@@ -53,7 +53,7 @@ def test_it_learns_which_of_two_patches_holds_the_burst():
             window[4 * late : 4 * late + 4, :4] += 2.0
         return x.astype("float32"), np.eye(2, dtype="float32")[y]
 
-    model = built((8, 8, 1), width=4, features=8, dropout=0.0)
+    model = built((8, 8, 1), width=4, feature_dim=8, dropout=0.0)
     model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", jit_compile=False)
     x, y = made(128)
     model.fit({"spectrogram": x}, y, batch_size=64, epochs=40, shuffle=False, verbose=0)

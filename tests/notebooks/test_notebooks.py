@@ -84,19 +84,19 @@ def test_train_and_compare_run_with_pictures(places):
     folder, store = places
     own = {"dataset": store.path, "runs_dir": folder / "runs", "epochs": 1, "width": 4}
     for parameters in (
-        {"branches": {"features": "random_forest"}, "fusion": "none"},
+        {"branches": {"handcrafted": "random_forest"}, "fusion": "none"},
         {"branches": {"time": "cnn"}, "fusion": "none"},
         {"branches": {"frequency": "cnn"}, "fusion": "none"},
         {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "intermediate_gated"},
     ):
         shown = execute("03_train.ipynb", folder, **own, **parameters)
-        assert pictures(shown) == (2 if "features" in parameters["branches"] else 3)
+        assert pictures(shown) == (2 if "handcrafted" in parameters["branches"] else 3)
     shown = execute("04_compare.ipynb", folder, runs_dir=folder / "runs")
     assert pictures(shown) == 2
     text = json.dumps(shown)
     assert "synthetic data" in text
     assert "intermediate_gated" in text
-    assert "not beat the classical baseline features:random_forest" in text
+    assert "not beat the classical baseline handcrafted:random_forest" in text
     shown = execute("08_predict.ipynb", folder, runs_dir=folder / "runs", data_dir=folder / "data")
     assert pictures(shown) == 3
     assert "synthetic data" in json.dumps(shown)

@@ -1,4 +1,4 @@
-"""What the figures show: data in the artists, ticks in s, Hz and mV, names and marks."""
+"""What the figures show: data in the artists, ticks in s, Hz and mV, names and caveats."""
 
 import itertools
 
@@ -31,7 +31,7 @@ def line(ax, label: str):
 
 @pytest.fixture
 def one_of_each():
-    """Name -> function that draws it with a mark."""
+    """Name -> function that draws it with a caveat."""
     y = np.eye(3)[[0, 1, 2, 0, 1, 2]]
     p = np.clip(y * 0.5 + 0.2, 0, 1)
     counts = pd.DataFrame({"train": [5, 0], "test": [2, 3]}, index=["NORM", "MI"])
@@ -41,15 +41,15 @@ def one_of_each():
     difference = pd.DataFrame({"fusion": ["a"], "against": ["b"], "verdict": ["adds"], **row})
     time = ({"time": np.zeros((9, 1))}, {"time": {"time_s": np.arange(9)}}, {"time": "mV"})
     return {
-        "ecg": lambda mark: plots.ecg(np.zeros((100, 1)), 100, ["I"], mark=mark),
-        "class_balance": lambda mark: plots.class_balance(counts, mark=mark),
-        "views": lambda mark: plots.views(*time, mark=mark),
-        "history": lambda mark: plots.history(epochs, mark=mark),
-        "roc_and_pr": lambda mark: plots.roc_and_pr(y, p, list("abc"), mark=mark),
-        "reliability": lambda mark: plots.reliability(y, p, list("abc"), mark=mark),
-        "confusion": lambda mark: plots.confusion(y, y, list("abc"), mark=mark),
-        "scores": lambda mark: plots.scores(score, mark=mark),
-        "differences": lambda mark: plots.differences(difference, mark=mark),
+        "ecg": lambda caveat: plots.ecg(np.zeros((100, 1)), 100, ["I"], caveat=caveat),
+        "class_balance": lambda caveat: plots.class_balance(counts, caveat=caveat),
+        "views": lambda caveat: plots.views(*time, caveat=caveat),
+        "history": lambda caveat: plots.history(epochs, caveat=caveat),
+        "roc_and_pr": lambda caveat: plots.roc_and_pr(y, p, list("abc"), caveat=caveat),
+        "reliability": lambda caveat: plots.reliability(y, p, list("abc"), caveat=caveat),
+        "confusion": lambda caveat: plots.confusion(y, y, list("abc"), caveat=caveat),
+        "scores": lambda caveat: plots.scores(score, caveat=caveat),
+        "differences": lambda caveat: plots.differences(difference, caveat=caveat),
     }
 
 

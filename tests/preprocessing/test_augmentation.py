@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 
-from ecglib.datasets.schema import SignalContract
+from ecglib.datasets.schema import SignalSpec
 from ecglib.errors import ExperimentError
 from ecglib.preprocessing import augmentation
 from ecglib.preprocessing.augmentation import AUGMENTATIONS, build_augmentation
 
 RATE_HZ = 100.0
-SIGNAL = SignalContract(RATE_HZ, 500, ("I", "II", "III"))
+SIGNAL = SignalSpec(RATE_HZ, 500, ("I", "II", "III"))
 
 
 @pytest.fixture(scope="module")

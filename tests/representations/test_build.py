@@ -13,18 +13,18 @@ from sklearn.preprocessing import RobustScaler
 from ecglib.errors import ExperimentError
 from ecglib.preprocessing import BandPass, Notch, WaveletDenoise
 from ecglib.representations import (
-    VIEWS,
-    FrequencyView,
-    ScalogramView,
-    SpectrogramView,
-    TimeView,
-    build_views,
+    REPRESENTATION_LAYERS,
+    FrequencySpectrum,
+    Scalogram,
+    Spectrogram,
+    TimeSeries,
+    build_representations,
 )
 
 
 @dataclasses.dataclass
 class Contract:
-    """The part of a SignalContract that the views read."""
+    """The part of a SignalSpec that the views read."""
 
     sampling_rate_hz: float = 100
     n_samples: int = 1000
@@ -42,27 +42,27 @@ def sine(frequency_hz, rate_hz=100, n_samples=1000, amplitude_mv=1.0, phase=0.4)
 
 # (view, sampling rate, samples)
 CASES = [
-    (TimeView(100), 1000),
-    (TimeView(360, scale="window"), 480),
-    (FrequencyView(100), 1000),
-    (FrequencyView(500), 5000),
-    (FrequencyView(360, low_hz=0, high_hz=0), 1081),
-    (FrequencyView(128, low_hz=1, high_hz=64), 480),
-    (SpectrogramView(100), 1000),
-    (SpectrogramView(500), 5000),
-    (SpectrogramView(360, window_s=0.5, hop_s=0.1), 1080),
-    (SpectrogramView(128, window_s=1.0, hop_s=1.0, low_hz=2.0, high_hz=0), 997),
-    (SpectrogramView(250, window_s=0.64, hop_s=0.004), 160),
-    (FrequencyView(100, method="welch"), 1000),
-    (FrequencyView(360, 2.0, method="welch", resolution_hz=2.0), 1081),
-    (FrequencyView(100, method="multitaper"), 1000),
-    (FrequencyView(128, 2.0, 64.0, method="multitaper", resolution_hz=1.5), 480),
-    (FrequencyView(100, phase=True), 999),
-    (ScalogramView(100), 1000),
-    (ScalogramView(500, hop_s=0.16), 5000),
-    (ScalogramView(360, low_hz=0, bins_per_octave=12, hop_s=0.161, w0=8.0), 1081),
-    (ScalogramView(128, low_hz=6, high_hz=64, hop_s=0.01), 97),
-    (ScalogramView(100, hop_s=10.0), 1000),
+    (TimeSeries(100), 1000),
+    (TimeSeries(360, scale="window"), 480),
+    (FrequencySpectrum(100), 1000),
+    (FrequencySpectrum(500), 5000),
+    (FrequencySpectrum(360, low_hz=0, high_hz=0), 1081),
+    (FrequencySpectrum(128, low_hz=1, high_hz=64), 480),
+    (Spectrogram(100), 1000),
+    (Spectrogram(500), 5000),
+    (Spectrogram(360, window_s=0.5, hop_s=0.1), 1080),
+    (Spectrogram(128, window_s=1.0, hop_s=1.0, low_hz=2.0, high_hz=0), 997),
+    (Spectrogram(250, window_s=0.64, hop_s=0.004), 160),
+    (FrequencySpectrum(100, method="welch"), 1000),
+    (FrequencySpectrum(360, 2.0, method="welch", resolution_hz=2.0), 1081),
+    (FrequencySpectrum(100, method="multitaper"), 1000),
+    (FrequencySpectrum(128, 2.0, 64.0, method="multitaper", resolution_hz=1.5), 480),
+    (FrequencySpectrum(100, phase=True), 999),
+    (Scalogram(100), 1000),
+    (Scalogram(500, hop_s=0.16), 5000),
+    (Scalogram(360, low_hz=0, bins_per_octave=12, hop_s=0.161, w0=8.0), 1081),
+    (Scalogram(128, low_hz=6, high_hz=64, hop_s=0.01), 97),
+    (Scalogram(100, hop_s=10.0), 1000),
 ]
 IDS = [f"{type(view).__name__}-{view.sampling_rate:g}-{n}" for view, n in CASES]
 
@@ -81,15 +81,15 @@ def test_shape_and_axes_are_known_before_data(view, n_samples):
 def test_scaled_windows_are_those_of_scikit_learn_whatever_gain_and_outliers():
     x = noise(500)
     x[:, 100:110] += 50  # an artefact
-    scaled = np.asarray(TimeView(100, scale="window", dtype="float64")(x))
+    scaled = np.asarray(TimeSeries(100, scale="window", dtype="float64")(x))
     for window, own in zip(x, scaled, strict=True):
         peer = RobustScaler(unit_variance=True).fit_transform(window)
         np.testing.assert_allclose(own, peer, atol=1e-3)
-    other = np.asarray(TimeView(100, scale="window", dtype="float64")(3 * x - 2))
+    other = np.asarray(TimeSeries(100, scale="window", dtype="float64")(3 * x - 2))
     np.testing.assert_allclose(other, scaled, atol=1e-9)
-    silence = np.asarray(TimeView(100, scale="window")(np.full((1, 500, 2), 0.4, np.float32)))
+    silence = np.asarray(TimeSeries(100, scale="window")(np.full((1, 500, 2), 0.4, np.float32)))
     assert not silence.any()
-    view = TimeView(100, scale="window")
+    view = TimeSeries(100, scale="window")
     assert np.isfinite(gradient(lambda x: ops.sum(view(x)), np.zeros((1, 50, 1), "float32"))).all()
 
 
@@ -98,11 +98,11 @@ def test_filters_stand_before_all_views_in_their_order():
     signal = Contract(250, 1000)
     x = (noise(1000) + sine(50, 250)).astype(np.float32)
     expected = WaveletDenoise(250)(BandPass(250, 0.5, 40)(Notch(250, 50)(x)))
-    own = build_views(signal, ["time", "frequency"], notch_hz=50.0, denoise=True)
+    own = build_representations(signal, ["time", "frequency"], notch_hz=50.0, denoise=True)
     np.testing.assert_allclose(np.asarray(own(x)["time"]), np.asarray(expected), atol=1e-5)
-    alone = build_views(signal, ["time"], notch_hz=50.0, denoise=True)
+    alone = build_representations(signal, ["time"], notch_hz=50.0, denoise=True)
     np.testing.assert_allclose(np.asarray(alone(x)["time"]), np.asarray(expected), atol=1e-5)
-    no_mains = np.asarray(build_views(signal, ["time"], (0, 0), notch_hz=50.0)(x)["time"])
+    no_mains = np.asarray(build_representations(signal, ["time"], (0, 0), notch_hz=50.0)(x)["time"])
     rest = np.abs(np.fft.rfft(no_mains, axis=1))[:, 200] / np.abs(np.fft.rfft(x, axis=1))[:, 200]
     assert rest.max() < 0.1
 
@@ -128,7 +128,7 @@ def test_configuration_makes_the_same_view(view, n_samples):
 @pytest.mark.parametrize(("rate_hz", "n_samples"), [(100, 1000), (360, 1080), (250, 751)])
 def test_frequency_view_equals_a_scaled_periodogram(rate_hz, n_samples):
     x = noise(n_samples)
-    view = FrequencyView(rate_hz, low_hz=2.0, high_hz=0, floor_mv=1e-2, dtype="float64")
+    view = FrequencySpectrum(rate_hz, low_hz=2.0, high_hz=0, floor_mv=1e-2, dtype="float64")
     # SciPy's "spectrum" scaling is the mean square of a sine, A**2 / 2, but at Nyquist.
     frequencies, power = scipy_signal.periodogram(
         x, rate_hz, window="hann", detrend="constant", scaling="spectrum", axis=1
@@ -144,7 +144,7 @@ def test_frequency_view_equals_a_scaled_periodogram(rate_hz, n_samples):
 @pytest.mark.parametrize("amplitude_mv", [1.0, 0.02])
 @pytest.mark.parametrize("frequency_hz", [0.5, 7.3, 40.0])
 def test_a_sine_reads_its_amplitude_in_its_bin(frequency_hz, amplitude_mv):
-    view = FrequencyView(100, dtype="float64")
+    view = FrequencySpectrum(100, dtype="float64")
     spectrum = np.asarray(view(sine(frequency_hz, amplitude_mv=amplitude_mv) + 5))[0, :, 0]
     frequencies = view.axes(1000)["frequency_hz"]
     at = int(np.argmin(abs(frequencies - frequency_hz)))
@@ -167,9 +167,7 @@ def test_a_sine_reads_its_amplitude_in_its_bin(frequency_hz, amplitude_mv):
 )
 def test_spectrogram_equals_scipy(rate_hz, n_samples, window_s, hop_s):
     x = noise(n_samples)
-    view = SpectrogramView(
-        rate_hz, window_s, hop_s, high_hz=0, floor_mv2_per_hz=1e-9, dtype="float64"
-    )
+    view = Spectrogram(rate_hz, window_s, hop_s, high_hz=0, floor_mv2_per_hz=1e-9, dtype="float64")
     n_window, n_hop = round(window_s * rate_hz), round(hop_s * rate_hz)
     frequencies, times, density = scipy_signal.spectrogram(
         x,
@@ -188,13 +186,13 @@ def test_spectrogram_equals_scipy(rate_hz, n_samples, window_s, hop_s):
     np.testing.assert_allclose(axes["frequency_hz"], frequencies[1:])
     np.testing.assert_allclose(axes["time_s"], times)
     np.testing.assert_allclose(np.asarray(view(x)), expected, atol=1e-6)
-    in_float32 = SpectrogramView(rate_hz, window_s, hop_s, high_hz=0)(x.astype(np.float32))
+    in_float32 = Spectrogram(rate_hz, window_s, hop_s, high_hz=0)(x.astype(np.float32))
     expected = 10 * np.log10(density[:, 1:].transpose(0, 3, 1, 2) + 1e-6)
     np.testing.assert_allclose(np.asarray(in_float32), expected, atol=5e-3)
 
 
 def test_an_impulse_shows_in_the_frames_that_hold_it():
-    view = SpectrogramView(100)
+    view = Spectrogram(100)
     x = np.zeros((1, 1000, 1), np.float32)
     x[0, 437] = 1.0
     loud = np.asarray(view(x))[0, :, :, 0].max(axis=1) > -50
@@ -204,7 +202,7 @@ def test_an_impulse_shows_in_the_frames_that_hold_it():
 
 
 def test_a_sine_has_its_power_in_the_band():
-    view = SpectrogramView(100, high_hz=0, dtype="float64")
+    view = Spectrogram(100, high_hz=0, dtype="float64")
     density = 10 ** (np.asarray(view(sine(12.5, amplitude_mv=2.0)))[0, :, :, 0] / 10) - 1e-6
     df = view.axes(1000)["frequency_hz"][0]
     np.testing.assert_allclose(density.sum(axis=1) * df, 2.0**2 / 2, rtol=1e-6)
@@ -213,12 +211,12 @@ def test_a_sine_has_its_power_in_the_band():
 @pytest.mark.parametrize(
     "view",
     [
-        FrequencyView(100),
-        FrequencyView(100, method="welch"),
-        FrequencyView(100, method="multitaper"),
-        FrequencyView(100, phase=True),
-        SpectrogramView(100),
-        ScalogramView(100),
+        FrequencySpectrum(100),
+        FrequencySpectrum(100, method="welch"),
+        FrequencySpectrum(100, method="multitaper"),
+        FrequencySpectrum(100, phase=True),
+        Spectrogram(100),
+        Scalogram(100),
     ],
     ids=["window", "welch", "multitaper", "phase", "spectrogram", "scalogram"],
 )
@@ -232,25 +230,25 @@ def test_silence_reads_the_floor_and_has_a_gradient(view):
     ("build", "words"),
     [
         (
-            lambda: FrequencyView(100, high_hz=60),
+            lambda: FrequencySpectrum(100, high_hz=60),
             ["high_hz=60", "Nyquist frequency of 50", "to 50"],
         ),
-        (lambda: SpectrogramView(100, high_hz=51), ["high_hz=51", "Nyquist frequency of 50"]),
-        (lambda: FrequencyView(100, low_hz=40, high_hz=40), ["low_hz=40", "high_hz=40"]),
-        (lambda: FrequencyView(100, low_hz=50, high_hz=0), ["Nyquist frequency, 50"]),
-        (lambda: FrequencyView(100, low_hz=-0.5), ["low_hz", "-0.5"]),
-        (lambda: FrequencyView(100, floor_mv=0), ["floor_mv"]),
-        (lambda: SpectrogramView(100, floor_mv2_per_hz=0), ["floor_mv2_per_hz"]),
-        (lambda: SpectrogramView(100, hop_s=0.7), ["hop_s=0.7", "window_s=0.64"]),
-        (lambda: SpectrogramView(100, hop_s=0.004), ["hop_s=0.004", "0.01 s"]),
-        (lambda: SpectrogramView(100, window_s=0), ["window_s=0"]),
-        (lambda: TimeView(-100), ["sampling_rate", "-100"]),
-        (lambda: SpectrogramView(100).axes(50), ["window_s=0.64", "0.5 s"]),
-        (lambda: SpectrogramView(100).compute_output_shape((None, 63, 12)), ["longer", "0.63 s"]),
-        (lambda: FrequencyView(100).axes(300), ["1.5 periods", "0.667", "4.0 s"]),
-        (lambda: SpectrogramView(100, low_hz=0.5), ["0.32 periods", "3.125", "4.0 s"]),
-        (lambda: SpectrogramView(100, low_hz=4.7, high_hz=6.2), ["no bin", "1.562", "6.25"]),
-        (lambda: FrequencyView(100).compute_output_shape((None, None, 12)), ["n_samples"]),
+        (lambda: Spectrogram(100, high_hz=51), ["high_hz=51", "Nyquist frequency of 50"]),
+        (lambda: FrequencySpectrum(100, low_hz=40, high_hz=40), ["low_hz=40", "high_hz=40"]),
+        (lambda: FrequencySpectrum(100, low_hz=50, high_hz=0), ["Nyquist frequency, 50"]),
+        (lambda: FrequencySpectrum(100, low_hz=-0.5), ["low_hz", "-0.5"]),
+        (lambda: FrequencySpectrum(100, floor_mv=0), ["floor_mv"]),
+        (lambda: Spectrogram(100, floor_mv2_per_hz=0), ["floor_mv2_per_hz"]),
+        (lambda: Spectrogram(100, hop_s=0.7), ["hop_s=0.7", "window_s=0.64"]),
+        (lambda: Spectrogram(100, hop_s=0.004), ["hop_s=0.004", "0.01 s"]),
+        (lambda: Spectrogram(100, window_s=0), ["window_s=0"]),
+        (lambda: TimeSeries(-100), ["sampling_rate", "-100"]),
+        (lambda: Spectrogram(100).axes(50), ["window_s=0.64", "0.5 s"]),
+        (lambda: Spectrogram(100).compute_output_shape((None, 63, 12)), ["longer", "0.63 s"]),
+        (lambda: FrequencySpectrum(100).axes(300), ["1.5 periods", "0.667", "4.0 s"]),
+        (lambda: Spectrogram(100, low_hz=0.5), ["0.32 periods", "3.125", "4.0 s"]),
+        (lambda: Spectrogram(100, low_hz=4.7, high_hz=6.2), ["no bin", "1.562", "6.25"]),
+        (lambda: FrequencySpectrum(100).compute_output_shape((None, None, 12)), ["n_samples"]),
     ],
 )
 def test_errors_name_what_was_given_and_the_remedy(build, words):
@@ -261,11 +259,11 @@ def test_errors_name_what_was_given_and_the_remedy(build, words):
 
 
 def test_the_remedies_hold():
-    assert FrequencyView(100, low_hz=0.667).axes(300)["frequency_hz"][0] == pytest.approx(1.0)
-    assert FrequencyView(100).axes(400)["frequency_hz"][0] == pytest.approx(0.5)
-    assert SpectrogramView(100, low_hz=3.125).axes(1000)["frequency_hz"][0] == pytest.approx(3.125)
-    assert SpectrogramView(100, window_s=4.0, low_hz=0.5).axes(1000)["frequency_hz"][0] == 0.5
-    assert len(SpectrogramView(100, low_hz=4.7, high_hz=6.25).axes(1000)["frequency_hz"]) == 1
+    assert FrequencySpectrum(100, low_hz=0.667).axes(300)["frequency_hz"][0] == pytest.approx(1.0)
+    assert FrequencySpectrum(100).axes(400)["frequency_hz"][0] == pytest.approx(0.5)
+    assert Spectrogram(100, low_hz=3.125).axes(1000)["frequency_hz"][0] == pytest.approx(3.125)
+    assert Spectrogram(100, window_s=4.0, low_hz=0.5).axes(1000)["frequency_hz"][0] == 0.5
+    assert len(Spectrogram(100, low_hz=4.7, high_hz=6.25).axes(1000)["frequency_hz"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -273,12 +271,12 @@ def test_the_remedies_hold():
 )
 def test_build_views_gives_all_views_of_one_window(rate_hz, n_samples):
     signal = Contract(rate_hz, n_samples)
-    model = build_views(signal, list(VIEWS))
+    model = build_representations(signal, list(REPRESENTATION_LAYERS))
     assert model.count_params() == 0
     assert model.input.name == "signal"
     x = noise(n_samples).astype(np.float32)
     out = model(x)
-    assert set(out) == set(VIEWS)
+    assert set(out) == set(REPRESENTATION_LAYERS)
     filtered = BandPass(rate_hz, 0.5, 40)(x)
     for name, value in out.items():
         layer = model.get_layer(name)
@@ -287,7 +285,7 @@ def test_build_views_gives_all_views_of_one_window(rate_hz, n_samples):
 
 
 def test_views_cover_the_band_of_the_filter_unless_told_otherwise():
-    model = build_views(
+    model = build_representations(
         Contract(500, 5000),
         ["frequency", "spectrogram"],
         band_hz=(1.0, 150.0),
@@ -298,16 +296,16 @@ def test_views_cover_the_band_of_the_filter_unless_told_otherwise():
     # A frame of one second does not hold two periods of 1 Hz: it starts at its first bin.
     assert spectrogram.low_hz == 0
     assert spectrogram.axes(5000)["frequency_hz"][[0, -1]] == pytest.approx([1.0, 100.0])
-    short = build_views(Contract(100, 300), ["frequency"]).get_layer("frequency")
+    short = build_representations(Contract(100, 300), ["frequency"]).get_layer("frequency")
     assert short.axes(300)["frequency_hz"][0] == pytest.approx(1 / 3)
-    scalogram = build_views(Contract(100, 300), ["scalogram"]).get_layer("scalogram")
+    scalogram = build_representations(Contract(100, 300), ["scalogram"]).get_layer("scalogram")
     assert scalogram.axes(300)["frequency_hz"][[0, -1]] == pytest.approx([4 / np.pi, 40.0])
-    scalogram = build_views(Contract(100, 1000), ["scalogram"]).get_layer("scalogram")
+    scalogram = build_representations(Contract(100, 1000), ["scalogram"]).get_layer("scalogram")
     assert scalogram.axes(1000)["frequency_hz"][[0, -1]] == pytest.approx([0.5, 40.0])
     options = {"frequency": {"method": "welch", "resolution_hz": 1.0}}
-    welch = build_views(Contract(), ["frequency"], options=options).get_layer("frequency")
+    welch = build_representations(Contract(), ["frequency"], options=options).get_layer("frequency")
     assert welch.axes(1000)["frequency_hz"][[0, -1]] == pytest.approx([0.5, 40.0])
-    wide = build_views(Contract(100, 1000), ["frequency"], (0, 0)).get_layer("frequency")
+    wide = build_representations(Contract(100, 1000), ["frequency"], (0, 0)).get_layer("frequency")
     assert wide.axes(1000)["frequency_hz"][[0, -1]] == pytest.approx([0.1, 50.0])
 
 
@@ -330,13 +328,15 @@ def test_views_cover_the_band_of_the_filter_unless_told_otherwise():
 )
 def test_build_views_refuses_what_it_does_not_know(arguments, words):
     with pytest.raises(ExperimentError) as error:
-        build_views(Contract(), *arguments)
+        build_representations(Contract(), *arguments)
     for word in words:
         assert word in str(error.value)
 
 
 def test_views_survive_saving(tmp_path):
-    model = build_views(Contract(), list(VIEWS), options={"spectrogram": {"hop_s": 0.08}})
+    model = build_representations(
+        Contract(), list(REPRESENTATION_LAYERS), options={"spectrogram": {"hop_s": 0.08}}
+    )
     model.save(tmp_path / "views.keras")
     loaded = keras.models.load_model(tmp_path / "views.keras", safe_mode=True)
     x = noise(1000).astype(np.float32)
@@ -349,10 +349,10 @@ def test_views_survive_saving(tmp_path):
 def test_views_run_in_a_tf_data_map():
     import tensorflow as tf
 
-    model = build_views(Contract(), list(VIEWS))
+    model = build_representations(Contract(), list(REPRESENTATION_LAYERS))
     x = noise(1000, n_windows=10).astype(np.float32)
     expected = model(x)
     batches = tf.data.Dataset.from_tensor_slices(x).batch(4).map(model)
-    for name in VIEWS:
+    for name in REPRESENTATION_LAYERS:
         parts = np.concatenate([batch[name] for batch in batches])
         np.testing.assert_allclose(parts, np.asarray(expected[name]), atol=1e-3)

@@ -6,7 +6,7 @@ from scipy import signal as scipy_signal
 from scipy.signal import windows
 
 from ecglib.errors import ExperimentError
-from ecglib.representations import FrequencyView
+from ecglib.representations import FrequencySpectrum
 
 
 def noise(n_samples):
@@ -24,7 +24,7 @@ def sine(frequency_hz, rate_hz=100, n_samples=1000, amplitude_mv=1.0):
 )
 def test_welch_equals_scipy(rate_hz, n_samples, resolution_hz, n_segment):
     x = noise(n_samples)
-    view = FrequencyView(
+    view = FrequencySpectrum(
         rate_hz, 3.0, 0, method="welch", resolution_hz=resolution_hz, dtype="float64"
     )
     # SciPy's "spectrum" scaling is the mean square of a sine, A**2 / 2, but at Nyquist.
@@ -52,7 +52,7 @@ def test_multitaper_equals_the_mean_over_the_tapers(
     rate_hz, n_samples, resolution_hz, half_bandwidth, n_tapers
 ):
     x = noise(n_samples)
-    view = FrequencyView(
+    view = FrequencySpectrum(
         rate_hz, 3.0, 40.0, method="multitaper", resolution_hz=resolution_hz, dtype="float64"
     )
     centred = x - x.mean(axis=1, keepdims=True)
@@ -71,7 +71,7 @@ def test_multitaper_equals_the_mean_over_the_tapers(
 @pytest.mark.parametrize("method", ["window", "welch", "multitaper"])
 @pytest.mark.parametrize("amplitude_mv", [1.0, 0.02])
 def test_a_sine_reads_its_amplitude_in_every_method(method, amplitude_mv):
-    view = FrequencyView(100, method=method, dtype="float64")
+    view = FrequencySpectrum(100, method=method, dtype="float64")
     spectrum = np.asarray(view(sine(12.0, amplitude_mv=amplitude_mv) + 5))[0, :, 0]
     at = abs(view.axes(1000)["frequency_hz"] - 12.0).argmin()
     assert spectrum[at] == pytest.approx(10 * np.log10(amplitude_mv**2 + 1e-6), abs=1e-3)
@@ -82,7 +82,7 @@ def test_a_sine_reads_its_amplitude_in_every_method(method, amplitude_mv):
 @pytest.mark.parametrize("method", ["window", "welch", "multitaper"])
 def test_noise_reads_its_density_times_the_noise_bandwidth(method):
     # White noise of 1 mV has 1 / 50 mV^2/Hz at 100 Hz.
-    view = FrequencyView(100, 1.0, 49.0, method=method, dtype="float64")
+    view = FrequencySpectrum(100, 1.0, 49.0, method=method, dtype="float64")
     x = np.random.default_rng(2).normal(size=(500, 1000, 1))
     squared = np.mean(10 ** (np.asarray(view(x)) / 10))
     if method == "multitaper":
@@ -96,7 +96,7 @@ def test_noise_reads_its_density_times_the_noise_bandwidth(method):
 def test_averaging_steadies_the_estimate():
     x = np.random.default_rng(2).normal(size=(200, 1000, 1))
     spread = {
-        method: np.std(np.asarray(FrequencyView(100, 1.0, method=method)(x.astype(np.float32))))
+        method: np.std(np.asarray(FrequencySpectrum(100, 1.0, method=method)(x.astype(np.float32))))
         for method in ("window", "welch", "multitaper")
     }
     # A power of n degrees of freedom spreads by about 4.34 * sqrt(2 / n) dB or more.
@@ -107,7 +107,7 @@ def test_averaging_steadies_the_estimate():
 
 @pytest.mark.parametrize("n_samples", [1000, 999])
 def test_phase_is_that_of_a_cosine_about_the_middle(n_samples):
-    view = FrequencyView(100, phase=True, dtype="float64")
+    view = FrequencySpectrum(100, phase=True, dtype="float64")
     at = 37
     frequency_hz = view.axes(n_samples)["frequency_hz"][at]
     t = np.arange(n_samples) / 100 - n_samples / 200
@@ -120,10 +120,10 @@ def test_phase_is_that_of_a_cosine_about_the_middle(n_samples):
 
 def test_phase_follows_the_amplitudes_of_all_leads():
     x = noise(1000).astype(np.float32)
-    with_phase = FrequencyView(100, phase=True)
+    with_phase = FrequencySpectrum(100, phase=True)
     found = np.asarray(with_phase(x))
     assert found.shape == with_phase.compute_output_shape(x.shape) == (4, 396, 9)
-    np.testing.assert_array_equal(found[..., :3], np.asarray(FrequencyView(100)(x)))
+    np.testing.assert_array_equal(found[..., :3], np.asarray(FrequencySpectrum(100)(x)))
     below_one = 1e-6 / 10 ** (found[..., :3] / 10)  # the share of the floor in the power
     np.testing.assert_allclose(found[..., 3:6] ** 2 + found[..., 6:] ** 2, 1 - below_one, atol=1e-3)
     silent = np.asarray(with_phase(np.zeros((1, 1000, 1), np.float32)))
@@ -133,21 +133,21 @@ def test_phase_follows_the_amplitudes_of_all_leads():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: FrequencyView(100, method="welsh"), ["'welsh'", "'welch'"]),
-        (lambda: FrequencyView(100, resolution_hz=1), ["method='window'", "resolution_hz=1"]),
-        (lambda: FrequencyView(100, method="welch", phase=True), ["phase=True", "'welch'"]),
-        (lambda: FrequencyView(100, phase=1), ["phase=1"]),
+        (lambda: FrequencySpectrum(100, method="welsh"), ["'welsh'", "'welch'"]),
+        (lambda: FrequencySpectrum(100, resolution_hz=1), ["method='window'", "resolution_hz=1"]),
+        (lambda: FrequencySpectrum(100, method="welch", phase=True), ["phase=True", "'welch'"]),
+        (lambda: FrequencySpectrum(100, phase=1), ["phase=1"]),
         (
-            lambda: FrequencyView(100, method="welch", resolution_hz=0.1).axes(1000),
+            lambda: FrequencySpectrum(100, method="welch", resolution_hz=0.1).axes(1000),
             ["10 s", "resolution_hz=0.1", "needs 20 s", "resolution_hz to 0.2 or more", "0.4"],
         ),
         (
-            lambda: FrequencyView(100, method="multitaper", resolution_hz=1.0).axes(1000),
+            lambda: FrequencySpectrum(100, method="multitaper", resolution_hz=1.0).axes(1000),
             ["'multitaper' resolves 1 Hz", "low_hz=0.5", "low_hz to 1.0", "resolution_hz to 0.5"],
         ),
-        (lambda: FrequencyView(100, method="welch").axes(600), ["0.6667 Hz", "0.667 or more"]),
+        (lambda: FrequencySpectrum(100, method="welch").axes(600), ["0.6667 Hz", "0.667 or more"]),
         (
-            lambda: FrequencyView(100, 0, 2.9, method="welch", resolution_hz=6.0).axes(1000),
+            lambda: FrequencySpectrum(100, 0, 2.9, method="welch", resolution_hz=6.0).axes(1000),
             ["no bin", "high_hz to 2.942"],
         ),
     ],

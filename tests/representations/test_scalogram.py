@@ -7,7 +7,7 @@ from scipy import signal as scipy_signal
 from scipy.fft import next_fast_len
 
 from ecglib.errors import ExperimentError
-from ecglib.representations import ScalogramView
+from ecglib.representations import Scalogram
 
 
 def power(view, x):
@@ -53,7 +53,7 @@ def direct_power(lead, view, frequency_hz, points_in_a_hop):
 )
 def test_equals_the_mean_of_a_direct_sum_in_float64(rate_hz, n_samples, high_hz, hop_s, w0):
     x = np.random.default_rng(1).normal(0.3, 1.0, (2, n_samples, 2))
-    view = ScalogramView(rate_hz, 0.0, high_hz, 2, hop_s, w0, dtype="float64")
+    view = Scalogram(rate_hz, 0.0, high_hz, 2, hop_s, w0, dtype="float64")
     found = power(view, x)[1, :, :, 0]
     for bin_, frequency_hz in enumerate(view.frequencies_hz(n_samples)):
         fine = direct_power(x[1, :, 0], view, frequency_hz, 12)
@@ -67,7 +67,7 @@ def test_equals_the_mean_of_a_direct_sum_in_float64(rate_hz, n_samples, high_hz,
 def test_a_frame_of_a_sample_equals_a_direct_sum_closely():
     # Two parts in a frame: the trapezoidal rule on three points.
     x = np.random.default_rng(1).normal(0.3, 1.0, (1, 400, 1))
-    view = ScalogramView(100, 0.0, 20.0, 3, hop_s=0.01, dtype="float64")
+    view = Scalogram(100, 0.0, 20.0, 3, hop_s=0.01, dtype="float64")
     found = power(view, x)[0, :, :, 0]
     for bin_, frequency_hz in enumerate(view.frequencies_hz(400)):
         fine = direct_power(x[0, :, 0], view, frequency_hz, 2)
@@ -79,7 +79,7 @@ def test_equals_pywavelets_away_from_the_ends():
     pywt = pytest.importorskip("pywt")
     rate_hz, n = 200, 4000
     x = np.random.default_rng(2).normal(size=n)
-    view = ScalogramView(rate_hz, 2.0, 25.0, 4, hop_s=0.01, dtype="float64")
+    view = Scalogram(rate_hz, 2.0, 25.0, 4, hop_s=0.01, dtype="float64")
     frequencies = view.frequencies_hz(n)
     # PyWavelets' complex Morlet has the deviation sqrt(B / 2) at C cycles a second.
     wavelet = f"cmor{2 * (6.0 / (2 * np.pi)) ** 2:.12f}-1.0"
@@ -100,7 +100,7 @@ def test_equals_pywavelets_away_from_the_ends():
 @pytest.mark.parametrize("frequency_hz", [1.0, 5.0, 17.3, 45.0])
 @pytest.mark.parametrize("amplitude_mv", [1.0, 0.05])
 def test_a_sine_reads_its_amplitude_at_its_frequency(frequency_hz, amplitude_mv):
-    view = ScalogramView(100, 1.0, frequency_hz if frequency_hz > 1 else 45.0, dtype="float64")
+    view = Scalogram(100, 1.0, frequency_hz if frequency_hz > 1 else 45.0, dtype="float64")
     t = np.arange(1000) / 100
     x = amplitude_mv * np.sin(2 * np.pi * frequency_hz * t + 0.4) + 3
     middle = np.asarray(view(x[None, :, None]))[0, 50:-50, :, 0]
@@ -117,7 +117,7 @@ def test_the_power_summed_over_scales_is_that_of_the_signal():
     rng = np.random.default_rng(3)
     sos = scipy_signal.butter(6, [4, 20], "band", fs=100, output="sos")
     x = scipy_signal.sosfiltfilt(sos, rng.normal(size=6000))
-    view = ScalogramView(100, 1.0, 50.0, bins_per_octave=12, dtype="float64")
+    view = Scalogram(100, 1.0, 50.0, bins_per_octave=12, dtype="float64")
     step = np.diff(np.log(view.frequencies_hz(6000)))[0]
     found = power(view, x[None, :, None])[0, :, :, 0].mean(axis=0).sum() * step
     u = np.linspace(0.01, 3, 20000)
@@ -129,7 +129,7 @@ def test_the_power_summed_over_scales_is_that_of_the_signal():
 def test_the_ridge_of_a_chirp_follows_its_frequency():
     t = np.arange(3000) / 100
     x = scipy_signal.chirp(t, 1.0, 30, 40.0, method="logarithmic")
-    view = ScalogramView(100, 0.8, 50.0, bins_per_octave=12, dtype="float64")
+    view = Scalogram(100, 0.8, 50.0, bins_per_octave=12, dtype="float64")
     found = np.asarray(view(x[None, :, None]))[0, :, :, 0]
     axes = view.axes(3000)
     true_hz = 40 ** (axes["time_s"] / 30)
@@ -143,7 +143,7 @@ def test_the_ridge_of_a_chirp_follows_its_frequency():
 
 
 def test_an_impulse_stands_at_its_time_with_the_width_of_each_wavelet():
-    view = ScalogramView(100, 2.0, 40.0, hop_s=0.02, dtype="float64")
+    view = Scalogram(100, 2.0, 40.0, hop_s=0.02, dtype="float64")
     x = np.zeros((1, 1000, 1))
     x[0, 437] = 1.0
     found = power(view, x)[0, :, :, 0]
@@ -157,7 +157,7 @@ def test_an_impulse_stands_at_its_time_with_the_width_of_each_wavelet():
 
 
 def test_no_beat_falls_between_frames():
-    view = ScalogramView(100, 5.0, 40.0, hop_s=0.4, dtype="float64")
+    view = Scalogram(100, 5.0, 40.0, hop_s=0.4, dtype="float64")
     energies = []
     for at in range(400, 440):  # everywhere in a frame
         x = np.zeros((1, 1000, 1))
@@ -175,7 +175,7 @@ def test_qrs_and_t_wave_of_a_real_record_stand_at_their_frequencies():
     peaks, _ = scipy_signal.find_peaks(np.abs(beats), height=0.5 * beats.max(), distance=50)
     peaks = peaks[(peaks > 100) & (peaks < 850)]
     assert 6 <= len(peaks) <= 9
-    view = ScalogramView(100)
+    view = Scalogram(100)
     found = power(view, x[None].astype(np.float32))[0, :, :, 1]
     time_s, frequency_hz = view.axes(1000).values()
 
@@ -192,21 +192,21 @@ def test_qrs_and_t_wave_of_a_real_record_stand_at_their_frequencies():
 @pytest.mark.parametrize(
     ("build", "words"),
     [
-        (lambda: ScalogramView(100, high_hz=60), ["high_hz=60", "Nyquist frequency of 50", "50"]),
-        (lambda: ScalogramView(100, low_hz=45), ["low_hz=45", "high_hz=45"]),
-        (lambda: ScalogramView(100, bins_per_octave=0), ["bins_per_octave", "1 to 48"]),
-        (lambda: ScalogramView(100, bins_per_octave=6.0), ["bins_per_octave", "6.0"]),
-        (lambda: ScalogramView(100, hop_s=0.004), ["hop_s=0.004", "0.01 s"]),
-        (lambda: ScalogramView(100, w0=4), ["w0", "5"]),
-        (lambda: ScalogramView(100, floor_mv=0), ["floor_mv"]),
-        (lambda: ScalogramView(100).axes(7), ["hop_s=0.08", "0.07 s"]),
+        (lambda: Scalogram(100, high_hz=60), ["high_hz=60", "Nyquist frequency of 50", "50"]),
+        (lambda: Scalogram(100, low_hz=45), ["low_hz=45", "high_hz=45"]),
+        (lambda: Scalogram(100, bins_per_octave=0), ["bins_per_octave", "1 to 48"]),
+        (lambda: Scalogram(100, bins_per_octave=6.0), ["bins_per_octave", "6.0"]),
+        (lambda: Scalogram(100, hop_s=0.004), ["hop_s=0.004", "0.01 s"]),
+        (lambda: Scalogram(100, w0=4), ["w0", "5"]),
+        (lambda: Scalogram(100, floor_mv=0), ["floor_mv"]),
+        (lambda: Scalogram(100).axes(7), ["hop_s=0.08", "0.07 s"]),
         (
-            lambda: ScalogramView(100, w0=7).compute_output_shape((None, 800, 12)),
+            lambda: Scalogram(100, w0=7).compute_output_shape((None, 800, 12)),
             ["low_hz=0.5", "8.913 s", "has 8 s", "low_hz to 0.558", "w0 to 6.28 or less"],
         ),
-        (lambda: ScalogramView(100).axes(300), ["low_hz to 1.274"]),
-        (lambda: ScalogramView(100, low_hz=0, high_hz=2).axes(100), ["high_hz=2", "3.82 Hz"]),
-        (lambda: ScalogramView(100).compute_output_shape((None, None, 12)), ["n_samples"]),
+        (lambda: Scalogram(100).axes(300), ["low_hz to 1.274"]),
+        (lambda: Scalogram(100, low_hz=0, high_hz=2).axes(100), ["high_hz=2", "3.82 Hz"]),
+        (lambda: Scalogram(100).compute_output_shape((None, None, 12)), ["n_samples"]),
     ],
 )
 def test_errors_name_what_was_given_and_the_remedy(build, words):
@@ -217,14 +217,14 @@ def test_errors_name_what_was_given_and_the_remedy(build, words):
 
 
 def test_the_remedies_hold():
-    assert ScalogramView(100, low_hz=0.558, w0=7).frequencies_hz(800)[0] == pytest.approx(0.558)
-    assert ScalogramView(100, w0=6.28).frequencies_hz(800)[0] == pytest.approx(0.5)
-    assert ScalogramView(100, w0=7).frequencies_hz(892)[0] == pytest.approx(0.5)
-    assert ScalogramView(100, low_hz=0).frequencies_hz(300)[0] == pytest.approx(4 / np.pi)
+    assert Scalogram(100, low_hz=0.558, w0=7).frequencies_hz(800)[0] == pytest.approx(0.558)
+    assert Scalogram(100, w0=6.28).frequencies_hz(800)[0] == pytest.approx(0.5)
+    assert Scalogram(100, w0=7).frequencies_hz(892)[0] == pytest.approx(0.5)
+    assert Scalogram(100, low_hz=0).frequencies_hz(300)[0] == pytest.approx(4 / np.pi)
 
 
 def test_frequencies_are_evenly_spaced_octaves_with_both_edges():
-    frequencies = ScalogramView(100, 0.5, 45.0).frequencies_hz(1000)
+    frequencies = Scalogram(100, 0.5, 45.0).frequencies_hz(1000)
     assert frequencies[[0, -1]] == pytest.approx([0.5, 45.0])
     steps = np.diff(np.log2(frequencies))
     np.testing.assert_allclose(steps, steps[0])

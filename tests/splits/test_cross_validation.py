@@ -18,7 +18,7 @@ FOLDS = 4
 
 def experiment(store, **changes):
     values = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
-    values |= {"branches": {"features": "random_forest"}, "folds": FOLDS, "fold": 1}
+    values |= {"branches": {"handcrafted": "random_forest"}, "n_folds": FOLDS, "fold": 1}
     return Experiment(**(values | changes))
 
 
@@ -57,7 +57,7 @@ def test_a_dataset_without_parts_to_validate_and_test_has_folds_all_the_same(
     assert len(selection.rows) == len(small_store.windows)
     sizes = {part: (selection.part == part).mean() for part in ("train", "validation", "test")}
     assert sizes == pytest.approx(dict.fromkeys(sizes, 1 / 3), abs=0.02)
-    assert experiment(small_store, folds=3).check(small_store)
+    assert experiment(small_store, n_folds=3).check(small_store)
 
 
 def test_patients_who_share_a_signal_or_a_record_count_as_one():
@@ -99,7 +99,7 @@ def test_windows_for_training_only_are_predicted_in_no_fold(small_store, monkeyp
     assert sorted(predicted) == sorted(expected)
 
 
-@pytest.mark.parametrize("given", [{"folds": 2}, {"fold": 5}, {"fold": 0}, {"folds": 0}])
+@pytest.mark.parametrize("given", [{"n_folds": 2}, {"fold": 5}, {"fold": 0}, {"n_folds": 0}])
 def test_wrong_folds_are_refused(small_store, given):
     with pytest.raises(ExperimentError, match="at least three folds"):
         experiment(small_store, **given)
@@ -110,14 +110,14 @@ def test_folds_of_one_model_share_its_name_and_model_hash(small_store):
     assert one.model_hash == other.model_hash
     assert one.run_name != other.run_name
     assert "fold2of4" in other.run_name
-    assert one.model_hash != experiment(small_store, folds=5).model_hash
+    assert one.model_hash != experiment(small_store, n_folds=5).model_hash
 
 
 @pytest.fixture(scope="module")
 def finished(small_store, tmp_path_factory):
     """All folds of trees with two seeds, and of a network with one."""
     folder = tmp_path_factory.mktemp("runs")
-    small = {"branches": {"frequency": "mlp"}, "epochs": 2, "width": 4, "features": 8}
+    small = {"branches": {"frequency": "mlp"}, "epochs": 2, "width": 4, "feature_dim": 8}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trees, "N_TREES", 10)
         for fold in range(1, FOLDS + 1):
@@ -152,10 +152,10 @@ def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, 
     told = f"{FOLDS} folds, each held out once, {len(set(kept.patients))} patients"
     assert compared.scored_on() == told
     assert compared.to_text().startswith(told)
-    assert compared.to_dict()["folds"] == FOLDS
-    mark = f"cross-validation in {FOLDS} folds, the test part was not looked at"
-    assert compared.marks == (mark,)
-    assert mark in compared.to_text()
+    assert compared.to_dict()["n_folds"] == FOLDS
+    caveat = f"cross-validation in {FOLDS} folds, the test part was not looked at"
+    assert compared.caveats == (caveat,)
+    assert caveat in compared.to_text()
 
 
 def test_a_fold_that_is_missing_is_named(finished, tmp_path):
@@ -167,8 +167,8 @@ def test_a_fold_that_is_missing_is_named(finished, tmp_path):
 
 
 def test_folds_and_the_parts_of_the_dataset_are_not_compared(finished, small_store, tmp_path):
-    own = experiment(small_store, folds=0, fold=0)
+    own = experiment(small_store, n_folds=0, fold=0)
     other = trainer.train(own, small_store, tmp_path, "b")
-    assert other.marks == []
+    assert other.caveats == []
     with pytest.raises(RunError, match=r"Runs of \[0, 4\] folds .* cannot be compared"):
         compare_runs([*runs.find_runs(finished), other])

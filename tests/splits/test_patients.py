@@ -10,9 +10,9 @@ from ecglib.errors import DatasetError, LeakError
 from ecglib.splits import (
     PARTS,
     folds_by_patient,
+    folds_to_parts,
     leak_report,
     leaks_in,
-    parts_of_folds,
     require_no_leak,
     split_by_patient,
 )
@@ -198,23 +198,23 @@ def test_fractions_and_patients_are_checked():
 def test_the_last_fold_tests_the_one_before_validates_the_rest_trains():
     folds = np.array([3, 10, 1, 9, 8, 9])
     parts = ["train", "test", "train", "validation", "train", "validation"]
-    assert parts_of_folds(folds).tolist() == parts
-    assert parts_of_folds(folds.astype(float)).tolist() == parts
+    assert folds_to_parts(folds).tolist() == parts
+    assert folds_to_parts(folds.astype(float)).tolist() == parts
     # The official sizes of PTB-XL, Wagner et al. 2020 (version 1.0.3).
     _, official, _, _ = ptbxl()
-    sizes = pd.Series(parts_of_folds(official)).value_counts().to_dict()
+    sizes = pd.Series(folds_to_parts(official)).value_counts().to_dict()
     assert sizes == {"train": 17418, "validation": 2183, "test": 2198}
 
 
 @pytest.mark.parametrize("folds", [[1.0, 2.5, 3.0], [1.0, np.nan, 3.0], ["1", "2", "3"]])
 def test_folds_that_are_no_whole_numbers_are_refused(folds):
     with pytest.raises(DatasetError, match="expected a whole number for each window"):
-        parts_of_folds(folds)
+        folds_to_parts(folds)
 
 
 def test_fewer_than_three_folds_are_refused():
     with pytest.raises(DatasetError, match=r"2 folds, \[1, 2\]; .* at least three"):
-        parts_of_folds([1, 2, 2, 1])
+        folds_to_parts([1, 2, 2, 1])
 
 
 def windows(**changes):

@@ -7,8 +7,8 @@ from made import shared_data
 from sklearn.metrics import mutual_info_score
 
 from ecglib.errors import DatasetError
-from ecglib.splits import PARTS, parts_of_folds
-from ecglib.splits.report import balance, duplicate_report, people_report
+from ecglib.splits import PARTS, folds_to_parts
+from ecglib.splits.report import balance, demographics_report, duplicate_report
 
 
 def test_numbers_and_shares_of_each_class_by_part_and_in_all():
@@ -55,7 +55,7 @@ def test_what_does_not_fit_together_is_refused():
 def test_the_superclasses_of_ptbxl_in_the_official_parts():
     table = pd.read_csv(shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv")
     flags = table["superclasses"].str.get_dummies(";")
-    part = parts_of_folds(table["strat_fold"])
+    part = folds_to_parts(table["strat_fold"])
     found = balance(flags.to_numpy(), part, flags.columns)
     total = {"CD": 4898, "HYP": 2649, "MI": 5469, "NORM": 9514, "STTC": 5235}
     assert found["counts"]["all"] == total
@@ -202,7 +202,7 @@ def test_patients_not_windows_are_counted_in_age_and_sex():
             "sex": [np.nan, 1, 1, 0, 0, np.nan, np.nan],
         }
     )
-    report = people_report(table, "part")
+    report = demographics_report(table, "part")
     assert report["train"] == {
         "windows": 6,
         "patients": 4,
@@ -216,7 +216,7 @@ def test_patients_not_windows_are_counted_in_age_and_sex():
 
 def test_a_table_without_age_and_sex_says_none():
     table = pd.DataFrame({"patient": ["a", "b"], "part": ["train", "test"]})
-    assert people_report(table, "part")["train"] == {
+    assert demographics_report(table, "part")["train"] == {
         "windows": 1,
         "patients": 1,
         "age": None,
@@ -227,8 +227,8 @@ def test_a_table_without_age_and_sex_says_none():
 def test_the_people_of_the_official_parts_of_ptbxl():
     table = pd.read_csv(shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv")
     table = table.rename(columns={"patient_id": "patient"})
-    table["part"] = parts_of_folds(table["strat_fold"])
-    report = people_report(table, "part")
+    table["part"] = folds_to_parts(table["strat_fold"])
+    report = demographics_report(table, "part")
     assert sum(own["patients"] for own in report.values()) == 18869
     first = table.drop_duplicates("patient")
     for part, own in report.items():

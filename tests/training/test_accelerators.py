@@ -37,8 +37,8 @@ both = input_pipeline.accelerators("CPU")
 input_pipeline.accelerators = lambda: both
 store = Dataset(sys.argv[1])
 own = Experiment(dataset=store.name, fingerprint=store.fingerprint, task="letters",
-                 branches={"time": "cnn", "frequency": "cnn"}, fusion="late_weighted", ema=0.9,
-                 width=4, features=8, epochs=3, batch_size=16, learning_rate=0.01)
+                 branches={"time": "cnn", "frequency": "cnn"}, fusion="late_weighted", ema_decay=0.9,
+                 width=4, feature_dim=8, epochs=3, batch_size=16, learning_rate=0.01)
 run = trainer.train(own, store, sys.argv[2])
 assert run.history["loss"].iloc[-1] < run.history["loss"].iloc[0]
 p = run.predictions("test").p

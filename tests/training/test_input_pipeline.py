@@ -6,13 +6,15 @@ from made import N_SAMPLES, short_source
 from ecglib.datasets.writer import write_store
 from ecglib.errors import ExperimentError
 from ecglib.preprocessing.augmentation import build_augmentation
-from ecglib.representations import build_views
+from ecglib.representations import build_representations
 from ecglib.training import class_balance, input_pipeline
 
 
 @pytest.fixture(scope="module")
 def views(small_store):
-    return build_views(small_store.signal, ["time", "frequency", "spectrogram"], (0.5, 40.0), {})
+    return build_representations(
+        small_store.signal, ["time", "frequency", "spectrogram"], (0.5, 40.0), {}
+    )
 
 
 def collected(batches):
@@ -142,11 +144,17 @@ def test_chances_draw_windows_that_often(small_store):
     selection = small_store.select("letters")
     n = len(selection.rows)
     likely = np.arange(n) < n // 2
-    chances = np.where(likely, 3.0, 1.0) * 0.1
+    sampling_weights = np.where(likely, 3.0, 1.0) * 0.1
 
     def drawn():
         batches = input_pipeline.feed(
-            small_store, selection, None, 32, 0, weights=np.arange(n), chances=chances
+            small_store,
+            selection,
+            None,
+            32,
+            0,
+            weights=np.arange(n),
+            sampling_weights=sampling_weights,
         )
         return np.concatenate([np.asarray(w) for _ in range(20) for *_, w in batches]).astype(int)
 
@@ -159,21 +167,21 @@ def test_chances_draw_windows_that_often(small_store):
 
 def test_balanced_chances_show_every_class_as_often():
     y = np.repeat(np.eye(3), [80, 15, 5], axis=0)
-    assert np.allclose(class_balance.chances(y) @ y, 1 / 3)
+    assert np.allclose(class_balance.sampling_weights(y) @ y, 1 / 3)
     several = np.array([[1, 0], [1, 0], [1, 0], [1, 1], [0, 0], [0, 0]])
     # Of six windows four show A, one B and two none: 3 x 6/4, 6/1 and 2 x 6/2.
-    assert np.allclose(class_balance.chances(several) * 16.5, [1.5, 1.5, 1.5, 6, 3, 3])
+    assert np.allclose(class_balance.sampling_weights(several) * 16.5, [1.5, 1.5, 1.5, 6, 3, 3])
 
 
-@pytest.mark.parametrize("chances", [None, np.linspace(0.5, 1.5, 96)])
-def test_workers_get_different_windows_in_equally_many_batches(small_store, chances):
+@pytest.mark.parametrize("sampling_weights", [None, np.linspace(0.5, 1.5, 96)])
+def test_workers_get_different_windows_in_equally_many_batches(small_store, sampling_weights):
     selection = small_store.select("letters")
     n, count = len(selection.rows), 5
     for _ in range(2):
         own = [
             input_pipeline.feed(
                 *(small_store, selection, None, 4, 7, np.arange(n)),
-                chances=None if chances is None else chances[:n],
+                sampling_weights=None if sampling_weights is None else sampling_weights[:n],
                 shard=(index, count),
             )
             for index in range(count)

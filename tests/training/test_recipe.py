@@ -103,7 +103,7 @@ class Watch(keras.callbacks.Callback):
 def fitted(ema):
     x = np.random.default_rng(0).standard_normal((24, 4)).astype("float32")
     y = (x[:, :1] > 0).astype("float32")
-    model, optimizer = compiled(ema=ema, learning_rate=0.05)
+    model, optimizer = compiled(ema_decay=ema, learning_rate=0.05)
     start, watch = model.get_weights(), Watch()
     averages = [recipe.UseAverages(optimizer)] if ema else []
     model.fit(x, y, 8, 3, callbacks=[*averages, watch], shuffle=False, verbose=0)
@@ -209,7 +209,7 @@ def test_a_file_that_does_not_fit_is_no_checkpoint(tmp_path):
     model.fit(x, y, epochs=2, callbacks=[checkpoint], verbose=0)
     assert [p.name for p in path.parent.iterdir()] == ["one.npz"]
     assert start(path)[1].n_done == 2
-    assert start(path, ema=0.9)[1].n_done == 0  # more variables
+    assert start(path, ema_decay=0.9)[1].n_done == 0  # more variables
     path.write_bytes(path.read_bytes()[:-100])
     assert start(path)[1].n_done == 0
     assert start(None)[1].n_done == 0

@@ -11,7 +11,7 @@ from ecglib.errors import DatasetError, ExperimentError
 from ecglib.experiment import Experiment
 from ecglib.inference.predict import Predictor, windows_of_store
 from ecglib.inference.records import Given
-from ecglib.representations import TabularView
+from ecglib.representations import TabularValues
 from ecglib.training import input_pipeline, trainer
 
 AGE = {"tabular": {"columns": ["age"]}}
@@ -20,7 +20,12 @@ AGE = {"tabular": {"columns": ["age"]}}
 def made(store, **changes):
     values = {
         **{"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"},
-        **{"branches": {"tabular": "mlp"}, "view_options": AGE, "width": 8, "features": 8},
+        **{
+            "branches": {"tabular": "mlp"},
+            "representation_options": AGE,
+            "width": 8,
+            "feature_dim": 8,
+        },
         **{"epochs": 30, "patience": 30, "batch_size": 16, "learning_rate": 0.01},
     }
     return Experiment(**(values | changes))
@@ -63,7 +68,7 @@ def test_scaling_leaves_missing_values_out(run, small_store):
 def test_batches_hold_the_values_of_their_own_windows(small_store):
     columns = ["age", "rr_min_s"]
     selection = small_store.select("letters", columns)
-    experiment = made(small_store, view_options={"tabular": {"columns": columns}})
+    experiment = made(small_store, representation_options={"tabular": {"columns": columns}})
     views = trainer.views_of(experiment, small_store)
     seen = np.concatenate(
         [
@@ -80,15 +85,15 @@ def test_batches_hold_the_values_of_their_own_windows(small_store):
 
 
 def test_the_view_knows_its_shape_and_columns_before_any_data():
-    view = TabularView(["age", "rr_sd_s"])
+    view = TabularValues(["age", "rr_sd_s"])
     assert view.compute_output_shape([(None, 400, 3), (None, 2)]) == (None, 2)
     assert view.axes(400) == {"column": ["age", "rr_sd_s"]}
-    assert TabularView.from_config(view.get_config()).columns == view.columns
+    assert TabularValues.from_config(view.get_config()).columns == view.columns
     with pytest.raises(ExperimentError, match="3 values were given"):
         view.compute_output_shape([(None, 400, 3), (None, 3)])
     for columns in ([], ["age", "age"]):
         with pytest.raises(ExperimentError, match="each once"):
-            TabularView(columns)
+            TabularValues(columns)
 
 
 def test_views_that_take_values_are_not_fed_without(small_store):
@@ -102,15 +107,19 @@ def test_where_the_views_are_computed_does_not_matter(small_store, tmp_path):
         small_store, branches={"time": "cnn", "tabular": "mlp"}, fusion="late_average", epochs=2
     )
     p = [
-        trainer.train(own, small_store, tmp_path / where, views_in=where).predictions("test").p
-        for where in trainer.VIEWS_IN
+        trainer.train(own, small_store, tmp_path / where, representations_in=where)
+        .predictions("test")
+        .p
+        for where in trainer.COMPUTED_IN
     ]
     assert np.allclose(*p, atol=1e-3)
 
 
 def test_the_usual_columns_are_written_into_the_contract(small_store, tmp_path):
-    run = trainer.train(made(small_store, view_options={}, epochs=1), small_store, tmp_path)
-    columns = run.contract["view_options"]["tabular"]["columns"]
+    run = trainer.train(
+        made(small_store, representation_options={}, epochs=1), small_store, tmp_path
+    )
+    columns = run.contract["representation_options"]["tabular"]["columns"]
     assert columns == list(small_store.default_tabular)
     assert columns[0] == "age"
     assert len(columns) == 7
@@ -123,7 +132,9 @@ def test_an_unknown_column_is_refused_before_anything_is_trained(small_store, tm
     ):
         with pytest.raises(error, match=r"'age'|columns"):
             trainer.train(
-                made(small_store, view_options={"tabular": options}), small_store, tmp_path
+                made(small_store, representation_options={"tabular": options}),
+                small_store,
+                tmp_path,
             )
 
 

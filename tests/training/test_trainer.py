@@ -11,7 +11,7 @@ from ecglib import models, runs
 from ecglib.errors import ExperimentError, LeakError, RunError
 from ecglib.evaluation.calibration import Calibration, fit_calibration
 from ecglib.experiment import Experiment
-from ecglib.representations import build_views
+from ecglib.representations import build_representations
 from ecglib.training import class_balance, input_pipeline, trainer, validation
 
 THREE = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
@@ -20,7 +20,7 @@ THREE = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
 def made(store, **changes):
     values = {
         **{"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"},
-        **{"branches": {"frequency": "cnn"}, "width": 4, "features": 8, "epochs": 2},
+        **{"branches": {"frequency": "cnn"}, "width": 4, "feature_dim": 8, "epochs": 2},
         **{"batch_size": 16},
     }
     return Experiment(**(values | changes))
@@ -52,8 +52,8 @@ def test_predictions_carry_the_records_and_labels_of_their_parts(finished, small
 
 def test_the_saved_model_calibrated_gives_the_stored_probabilities(finished, small_store):
     contract = finished.contract
-    names, options = contract["representations"], contract["view_options"]
-    views = build_views(small_store.signal, names, contract["band_hz"], options)
+    names, options = contract["representations"], contract["representation_options"]
+    views = build_representations(small_store.signal, names, contract["band_hz"], options)
     own = finished.predictions("test")
     p = finished.load_model().predict(dict(views(small_store.read(own.rows))), verbose=0)
     assert np.abs(p - own.p).max() > 1e-3
@@ -84,7 +84,7 @@ def test_the_scores_are_those_that_scikit_learn_gives(finished):
 def test_scaling_is_that_of_the_training_part(finished, small_store):
     """The time branch's mean and variance, against NumPy over the filtered training windows."""
     selection = small_store.select("letters").of("train")
-    views = build_views(small_store.signal, ["time"], (0.5, 40.0), {})
+    views = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
     array = np.asarray(views(small_store.read(selection.rows))["time"], np.float64)
     layer = finished.load_model().get_layer("time_scaling")
     mean, variance = (np.asarray(w) for w in layer.get_weights()[:2])
@@ -98,7 +98,7 @@ def test_robust_scaling_is_median_and_interquartile_range(small_store, tmp_path)
         *(small_store, tmp_path),
     )
     selection = small_store.select("letters").of("train")
-    views = build_views(small_store.signal, ["time"], (0.5, 40.0), {})
+    views = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
     array = np.asarray(views(small_store.read(selection.rows))["time"])
     low, median, high = np.percentile(array.reshape(-1, array.shape[-1]), (25, 50, 75), axis=0)
     layer = run.load_model().get_layer("time_scaling")
@@ -118,7 +118,9 @@ def test_a_run_that_exists_is_not_run_again(finished, small_store, monkeypatch):
 
 def test_two_encoders_on_one_view_are_fed_it_once(small_store, tmp_path):
     branches = {"time": "cnn", "time_2": "cnn_attention"}
-    own = made(small_store, branches=branches, fusion="intermediate_gated", auxiliary=0.3)
+    own = made(
+        small_store, branches=branches, fusion="intermediate_gated", auxiliary_loss_weight=0.3
+    )
     run = trainer.train(own, small_store, tmp_path)
     assert run.contract["representations"] == ["time"]
     assert run.experiment == own
@@ -132,7 +134,7 @@ def test_two_encoders_on_one_view_are_fed_it_once(small_store, tmp_path):
 
 
 def test_a_widened_branch_is_that_of_the_width_nearest_in_size(small_store, tmp_path):
-    run = trainer.train(made(small_store, widen_to=20_000), small_store, tmp_path)
+    run = trainer.train(made(small_store, target_parameters=20_000), small_store, tmp_path)
     size = run.metrics["model"]
     assert run.experiment.width == 4 < size["width"]
     same = trainer.train(made(small_store, width=size["width"]), small_store, tmp_path)
@@ -151,7 +153,7 @@ def test_a_widened_branch_is_that_of_the_width_nearest_in_size(small_store, tmp_
 
 def test_a_branch_is_not_narrowed(small_store, tmp_path):
     with pytest.raises(ExperimentError, match="at width=4, the smallest allowed"):
-        trainer.train(made(small_store, widen_to=10), small_store, tmp_path)
+        trainer.train(made(small_store, target_parameters=10), small_store, tmp_path)
 
 
 def test_same_experiment_same_bits_and_another_seed_other_ones(small_store, tmp_path):
@@ -165,7 +167,7 @@ def test_same_experiment_same_bits_and_another_seed_other_ones(small_store, tmp_
 
 
 def test_an_ensemble_is_the_mean_of_its_members(small_store, tmp_path):
-    joined = trainer.train(made(small_store, members=2), small_store, tmp_path)
+    joined = trainer.train(made(small_store, ensemble_size=2), small_store, tmp_path)
     seeds = (0, trainer.MEMBER_SEED_STEP)
     members = [trainer.train(made(small_store, seed=s), small_store, tmp_path) for s in seeds]
     views, rows = trainer.views_of(joined.experiment, small_store), joined.predictions("test").rows
@@ -184,7 +186,7 @@ def test_the_test_part_is_not_looked_at_while_fitting(small_store, tmp_path, mon
         return feed(dataset, own, *rest, **options)
 
     monkeypatch.setattr(input_pipeline, "feed", watched)
-    views = build_views(small_store.signal, ["frequency"], (0.5, 40.0), {})
+    views = build_representations(small_store.signal, ["frequency"], (0.5, 40.0), {})
     trainer.fit(made(small_store, epochs=1), small_store, selection, views, 0)
     assert set().union(*fed) == {"train", "validation"}
 
@@ -222,7 +224,7 @@ def test_training_refuses_a_leak_and_carries_its_mark(small_store, tmp_path, mon
     with pytest.raises(LeakError, match="shared_patients"):
         trainer.train(made(small_store), small_store, tmp_path)
     own = made(small_store, epochs=1, allow_leaks=["shared_patients"])
-    assert trainer.train(own, small_store, tmp_path).marks == ["leak: 2 shared patients"]
+    assert trainer.train(own, small_store, tmp_path).caveats == ["leak: 2 shared patients"]
 
 
 def test_a_folder_without_metrics_is_not_a_run(finished, tmp_path):
@@ -261,7 +263,7 @@ CROPPED = {"crop_s": 1.5, "augment": {"noise": {"snr_db": 10}, "shift": {}, "gai
 def test_where_the_views_are_computed_does_not_change_the_result(changes, small_store, tmp_path):
     own = made(small_store, **changes)
     first = trainer.train(own, small_store, tmp_path / "a")
-    second = trainer.train(own, small_store, tmp_path / "b", views_in="pipeline")
+    second = trainer.train(own, small_store, tmp_path / "b", representations_in="pipeline")
     assert first.path.name == second.path.name
     assert np.allclose(first.history, second.history, atol=1e-4)
     for part in ("validation", "test"):
@@ -295,11 +297,11 @@ def test_only_training_batches_are_augmented_cropped_and_drawn(small_store, monk
     trainer.predict(predictor, small_store, selection.of("test"), views, 16)
     for parts, options in fed:
         assert parts == {"train"} or not any(options.get(name) for name in ("crop", "augment"))
-        assert parts == {"train"} or options.get("chances") is None
+        assert parts == {"train"} or options.get("sampling_weights") is None
     assert {"validation"} in [parts for parts, _ in fed]
     (whole,) = [options for parts, options in fed if options.get("augment")]
     assert whole["crop"] == 150
-    assert len(whole["chances"]) == (selection.part == "train").sum()
+    assert len(whole["sampling_weights"]) == (selection.part == "train").sum()
 
 
 def test_crops_learn_an_easy_task(small_class_store, tmp_path):
@@ -312,7 +314,7 @@ def test_crops_learn_an_easy_task(small_class_store, tmp_path):
 
 
 EVERYTHING = {
-    **{"schedule": "one_cycle", "clip_norm": 1.0, "ema": 0.8, "loss": "focal", "mixup": 0.2},
+    **{"schedule": "one_cycle", "clip_norm": 1.0, "ema_decay": 0.8, "loss": "focal", "mixup": 0.2},
     **{"label_smoothing": 0.05, "monitor": "f1"},
 }
 
@@ -333,11 +335,11 @@ def test_a_blend_is_the_same_wherever_the_views_are_computed(small_store, tmp_pa
     branches = {"time": "cnn", "frequency": "cnn", "tabular": "mlp"}
     own = made(
         small_store,
-        **{"branches": branches, "view_options": {"tabular": {"columns": ["age"]}}},
+        **{"branches": branches, "representation_options": {"tabular": {"columns": ["age"]}}},
         **{"fusion": "intermediate_concat", "mixup": 0.4, "augment": {"gain": {}}},
     )
     first = trainer.train(own, small_store, tmp_path / "a")
-    second = trainer.train(own, small_store, tmp_path / "b", views_in="pipeline")
+    second = trainer.train(own, small_store, tmp_path / "b", representations_in="pipeline")
     assert np.allclose(first.history, second.history, atol=1e-4)
     assert np.allclose(first.predictions("test").p, second.predictions("test").p, atol=1e-4)
     plain = trainer.train(made(small_store, **own.to_dict() | {"mixup": 0}), small_store, tmp_path)
@@ -347,7 +349,13 @@ def test_a_blend_is_the_same_wherever_the_views_are_computed(small_store, tmp_pa
 @pytest.mark.parametrize("monitor", ["auroc", "f1"])
 def test_the_monitored_score_of_what_is_kept_is_the_best_one(monitor, small_store, tmp_path):
     """With averaged weights too, statistics of batch normalisation among them."""
-    changes = {"monitor": monitor, "ema": 0.8, "epochs": 6, "patience": 2, "learning_rate": 0.03}
+    changes = {
+        "monitor": monitor,
+        "ema_decay": 0.8,
+        "epochs": 6,
+        "patience": 2,
+        "learning_rate": 0.03,
+    }
     run = trainer.train(made(small_store, **changes), small_store, tmp_path)
     best = run.history.loc[run.history[f"val_{monitor}"].idxmax()]
     raw = run.metrics["validation"]["calibration"]["log_loss"]["raw"]
@@ -388,7 +396,7 @@ def test_models_compute_in_the_precision_and_nothing_else_does(precision, small_
     own = made(
         small_store,
         **{"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "intermediate_gated"},
-        **{"auxiliary": 0.3, "precision": precision, "ema": 0.5},
+        **{"auxiliary_loss_weight": 0.3, "precision": precision, "ema_decay": 0.5},
     )
     run = trainer.train(own, small_store, tmp_path)
     assert keras.config.dtype_policy().name == "float32"
@@ -431,7 +439,7 @@ RESUMED = {
     "late fusion": {"branches": THREE, "fusion": "late_weighted", "branch_dropout": 0.0},
     "branch dropout": {
         **{"branches": THREE, "fusion": "intermediate_gated"},
-        **{"branch_dropout": 0.3, "auxiliary": 0.3},
+        **{"branch_dropout": 0.3, "auxiliary_loss_weight": 0.3},
     },
     "last epoch, part of a pass": {"monitor": "none", "steps_per_epoch": 2},
     "float16": {"precision": "mixed_float16"},
@@ -463,7 +471,7 @@ def test_what_was_trained_when_the_process_was_killed_is_not_trained_again(
     small_store, tmp_path, monkeypatch
 ):
     """Killed while the run is written: both members are done, one of them by early stopping."""
-    own = made(small_store, members=2, epochs=6, patience=1, learning_rate=0.1)
+    own = made(small_store, ensemble_size=2, epochs=6, patience=1, learning_rate=0.1)
     whole = train_anew(own, small_store, tmp_path / "whole")
     assert len(whole.history) < 12
 

@@ -21,7 +21,7 @@ from ecglib.training import class_balance, trainer, trees
 
 def made(store, name="random_forest", **changes):
     values = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
-    return Experiment(**(values | {"branches": {"features": name}} | changes))
+    return Experiment(**(values | {"branches": {"handcrafted": name}} | changes))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -120,7 +120,7 @@ def test_no_model_to_load_predict_or_export_and_the_error_says_what_to_do(finish
 def test_it_is_compared_with_a_network(finished, small_store):
     network = made(
         small_store,
-        **{"branches": {"frequency": "cnn"}, "width": 4, "features": 8, "epochs": 1},
+        **{"branches": {"frequency": "cnn"}, "width": 4, "feature_dim": 8, "epochs": 1},
         batch_size=16,
     )
     run = trainer.train(network, small_store, finished.path.parents[1], "b")
@@ -128,5 +128,5 @@ def test_it_is_compared_with_a_network(finished, small_store):
     compared = compare_runs(runs.find_runs(finished.path.parent))
     assert compared.best == "frequency:cnn"
     assert set(compared.table["role"]) == {"single", "baseline"}
-    assert "features:random_forest" in compared.to_text()
+    assert "handcrafted:random_forest" in compared.to_text()
     assert len(compared.baseline_sentences()) == 1

@@ -7,7 +7,7 @@ import pytest
 from made import small_source
 
 from ecglib import paths
-from ecglib.datasets.schema import SignalContract
+from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, ExperimentError, LeakError, RunError
@@ -54,7 +54,7 @@ def tiny(hp, crops_s):
     """A single branch, and the fusion that is fitted in a way of its own; small ones."""
     fusion = hp.Choice("fusion", ["none", "late_weighted"])
     branches = {"time": "cnn", "frequency": "cnn"} if fusion != "none" else {"frequency": "cnn"}
-    return {"branches": branches, "fusion": fusion, "width": 4, "features": 8}
+    return {"branches": branches, "fusion": fusion, "width": 4, "feature_dim": 8}
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_suggestions_are_feasible_and_reach_the_whole_space(small_store, carried
 
 
 def test_windows_around_beats_are_not_cut():
-    assert space.crop_lengths(SignalContract(120.0, 480, ("MLII", "V"), around_beats=True)) == [0.0]
-    assert space.crop_lengths(SignalContract(100.0, 1000, ("I",))) == [0.0, 2.5, 5.0]
+    assert space.crop_lengths(SignalSpec(120.0, 480, ("MLII", "V"), around_beats=True)) == [0.0]
+    assert space.crop_lengths(SignalSpec(100.0, 1000, ("I",))) == [0.0, 2.5, 5.0]
 
 
 def test_same_seed_same_trials_zero_included(small_store, carried, tmp_path):
@@ -318,9 +318,9 @@ def test_a_leak_is_refused_or_marked(carried, tmp_path):
         search(store, max_trials=1, folder=tmp_path)
     allowed = {"allow_leaks": ["shared_patients"]}
     result = search(store, parameters=allowed, max_trials=1, folder=tmp_path)
-    assert "shared patients" in result.mark
-    assert f"Mark: {result.mark}." in result.sentences()
-    assert f"# {result.mark}" in result.batch.read_text()
+    assert "shared patients" in result.caveat
+    assert f"Caveat: {result.caveat}." in result.sentences()
+    assert f"# {result.caveat}" in result.batch.read_text()
 
 
 def test_help_does_not_pay_for_keras():

@@ -19,7 +19,7 @@ def trial(small_store):
     def make(branches, val_auroc, fusion="none", status=COMPLETED, **changes):
         experiment = {
             **{"dataset": small_store.name, "fingerprint": small_store.fingerprint},
-            **{"task": "letters", "members": 1, "epochs": 4, "seed": 5, "batch_size": 16},
+            **{"task": "letters", "ensemble_size": 1, "epochs": 4, "seed": 5, "batch_size": 16},
             **{"branches": branches, "fusion": fusion, "width": 16, "learning_rate": 0.001},
             **changes,
         }
@@ -35,8 +35,8 @@ def trial(small_store):
     return make
 
 
-def written(tmp_path, store, trials, marks=()):
-    parameters, batch = winner.write(tmp_path, store, trials, list(marks))
+def written(tmp_path, store, trials, caveats=()):
+    parameters, batch = winner.write(tmp_path, store, trials, list(caveats))
     return yaml.safe_load(parameters.read_text()), BatchFile.read(batch)
 
 

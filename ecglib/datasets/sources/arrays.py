@@ -15,7 +15,7 @@ from ecglib.datasets.labels import (
     infer_task,
     read_label_table,
 )
-from ecglib.datasets.schema import Record, SignalContract, Task
+from ecglib.datasets.schema import Record, SignalSpec, Task
 from ecglib.datasets.units import middle, mv_per
 from ecglib.errors import DatasetError
 
@@ -60,7 +60,7 @@ class ArraysSource:
 
     synthetic = False
     citation = ""
-    marks = ()
+    caveats = ()
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class ArraysSource:
         table, self.tabular, columns = find_other_columns(assign_parts(table, task, seed))
         self.columns = columns
         n_samples = round(window_s * sampling_rate_hz) or len(signals[0])
-        self.signal = SignalContract(sampling_rate_hz, n_samples, tuple(leads))
+        self.signal = SignalSpec(sampling_rate_hz, n_samples, tuple(leads))
         self.tasks, self._table = {task.name: task}, table
 
     @classmethod
@@ -138,7 +138,7 @@ class ArraysSource:
             window = {"start": 0, "length": n, "n_measured": len(signal_mv)}
             yield Record.from_mv(name, signal_mv, [row | window])
 
-    def left_out(self) -> dict[str, int]:
+    def excluded(self) -> dict[str, int]:
         """Nothing is left out."""
         return {}
 
@@ -151,7 +151,7 @@ def arrays_source(
     unit: str,
     name: str = "",
     kind: str = "multi_label",
-    least_records: int = 10,
+    min_records: int = 10,
 ) -> ArraysSource:
     """A dataset from a ``.npy`` file and a label table whose rows are in the order of the array.
 
@@ -167,7 +167,7 @@ def arrays_source(
         name of the dataset; empty for that of the file.
     kind
         ``"multi_label"`` or ``"multi_class"``.
-    least_records
+    min_records
         a label that fewer records carry is no class.
 
     Raises
@@ -188,7 +188,7 @@ def arrays_source(
             f"{first.record!r}: {first.detail} Correct them: an array has no room for rows that "
             f"are left out."
         )
-    task = infer_task(checked, "labels", kind, least_records)
+    task = infer_task(checked, "labels", kind, min_records)
     name = name or Path(file).stem.replace("-", "_")
     return ArraysSource(
         name, signals, list(checked["record"]), checked, task, sampling_rate_hz, leads, unit=unit

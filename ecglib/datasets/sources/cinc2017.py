@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ecglib.datasets.labels import PATIENTS_UNKNOWN
-from ecglib.datasets.schema import SignalContract, Task
+from ecglib.datasets.schema import SignalSpec, Task
 from ecglib.datasets.sources.download import download as download_files
 from ecglib.datasets.sources.table import TableSource, find_headers
 from ecglib.errors import DatasetError
-from ecglib.splits import folds_by_patient, parts_of_folds
+from ecglib.splits import folds_by_patient, folds_to_parts
 
 RATE_HZ = 300.0
 WINDOW_S = 30.0  # seven in ten records are just as long
@@ -27,7 +27,7 @@ def cinc2017_source(folder: str | Path) -> TableSource:
 
     They last 9 to 61 s. A window is 30 s: the middle of a longer record; a shorter one is followed
     by 0 mV, and `Dataset.measured` tells where. Who the patients are was not published: leakage
-    cannot be excluded, which marks every run. Folds are made here, stratified over the classes.
+    cannot be excluded, which caveats every run. Folds are made here, stratified over the classes.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def cinc2017_source(folder: str | Path) -> TableSource:
     y = np.eye(len(CLASSES))[table.loc[here, "labels"].str[0].map(_class_number)]
     table["fold"], table["part"] = 0, ""
     folds = folds_by_patient(table.loc[here, "patient"].to_numpy(), y)
-    table.loc[here, "fold"], table.loc[here, "part"] = folds, parts_of_folds(folds)
+    table.loc[here, "fold"], table.loc[here, "part"] = folds, folds_to_parts(folds)
     return TableSource(
         "cinc2017",
         folder,
         table,
-        SignalContract(RATE_HZ, round(WINDOW_S * RATE_HZ), ("ECG",)),
+        SignalSpec(RATE_HZ, round(WINDOW_S * RATE_HZ), ("ECG",)),
         {
             "rhythm": Task(
                 "rhythm",
@@ -65,7 +65,7 @@ def cinc2017_source(folder: str | Path) -> TableSource:
         citation="Clifford GD et al. AF classification from a short single lead ECG recording. "
         "CinC 44 (2017). Goldberger AL et al. Circulation 101:e215-e220 (2000). ODC-By 1.0.",
         columns={"fold": "int64"},
-        marks=(PATIENTS_UNKNOWN,),
+        caveats=(PATIENTS_UNKNOWN,),
     )
 
 

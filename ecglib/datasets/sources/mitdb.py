@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecglib.datasets.schema import Problem, Record, SignalContract, Task
+from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
 from ecglib.datasets.sources import simulated_beats
 from ecglib.datasets.sources.download import download as download_files
 from ecglib.datasets.tabular import beats
@@ -73,8 +73,8 @@ class MitdbRecords:
         "Moody GB, Mark RG. The impact of the MIT-BIH Arrhythmia Database. IEEE Eng Med Biol "
         "20:45-50 (2001). Goldberger AL et al. Circulation 101:e215-e220 (2000). ODC-By 1.0."
     )
-    marks = ()
-    signal: SignalContract
+    caveats = ()
+    signal: SignalSpec
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -137,7 +137,7 @@ class MitdbRecords:
         """
         raise NotImplementedError
 
-    def left_out(self) -> dict[str, int]:
+    def excluded(self) -> dict[str, int]:
         """Paced records, and the windows that could not be, by kind."""
         return dict(self._lost)
 
@@ -153,7 +153,7 @@ class MitdbSource(MitdbRecords):
 
     name = "mitdb"
     description = "MIT-BIH Arrhythmia Database 1.0.0: 44 half-hour two-lead records, beat classes."
-    signal = SignalContract(
+    signal = SignalSpec(
         RATE_HZ, round((BEFORE_S + AFTER_S) * RATE_HZ), ("MLII", "V"), around_beats=True
     )
     tasks = {
@@ -208,7 +208,7 @@ class SimulatedMitdbSource(MitdbSource):
 
     name = "mitdb_simulated"
     description = MitdbSource.description + " Training records also with simulated rhythms."
-    marks = ("simulated beats in training",)
+    caveats = ("simulated beats in training",)
     columns = {TRAINING_ONLY: "bool"}  # so that no fold is scored on made beats either
 
     def n_records(self) -> int:
@@ -252,7 +252,7 @@ class MitdbRhythmSource(MitdbRecords):
 
     name = "mitdb_rhythm"
     description = "MIT-BIH Arrhythmia Database 1.0.0: 44 half-hour two-lead records, rhythm."
-    signal = SignalContract(RATE_HZ, round(RHYTHM_S * RATE_HZ), ("MLII", "V"))
+    signal = SignalSpec(RATE_HZ, round(RHYTHM_S * RATE_HZ), ("MLII", "V"))
     tasks = {
         "rhythm": Task(
             "rhythm",

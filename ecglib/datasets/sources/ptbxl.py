@@ -14,7 +14,7 @@ import pandas as pd
 
 from ecglib.datasets.labels import filter_table, text_or_none
 from ecglib.datasets.leads import STANDARD_12
-from ecglib.datasets.schema import Problem, SignalContract, Task
+from ecglib.datasets.schema import Problem, SignalSpec, Task
 from ecglib.datasets.sources.download import download as download_files
 from ecglib.datasets.sources.table import TableSource
 from ecglib.errors import DatasetError
@@ -59,14 +59,14 @@ def ptbxl_source(
     database = read_database(folder)
     table, problems = labels_of(database)
     table["path"] = database.loc[table.index, FILE_COLUMN[sampling_rate_hz]]
-    table, left_out = filter_table(table, where)
+    table, excluded = filter_table(table, where)
     statements = _read_csv(folder / "scp_statements.csv", ("diagnostic", "form", "rhythm"))
     n_samples = round(DURATION_S * sampling_rate_hz)
     return TableSource(
         NAMES[sampling_rate_hz],
         folder,
         table.reset_index(drop=True),
-        SignalContract(sampling_rate_hz, n_samples, STANDARD_12),
+        SignalSpec(sampling_rate_hz, n_samples, STANDARD_12),
         tasks(statements),
         description=f"PTB-XL: {len(table):,} records of 10 s, {len(STANDARD_12)} leads, "
         f"{sampling_rate_hz:g} Hz.",
@@ -80,7 +80,7 @@ def ptbxl_source(
             **dict.fromkeys(QUALITY, "string"),
         },
         problems=problems,
-        left_out=left_out,
+        excluded=excluded,
     )
 
 

@@ -27,7 +27,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ecglib.datasets.schema import Record, SignalContract, Task
+from ecglib.datasets.schema import Record, SignalSpec, Task
 from ecglib.datasets.sources import _heart_vector as hv
 from ecglib.errors import DatasetError
 from ecglib.splits import split_by_patient
@@ -95,10 +95,10 @@ class SyntheticSource:
     synthetic = True
     description = "Made-up 12-lead ECGs from a model of the heart vector, PTB-XL's superclasses"
     citation = "McSharry et al. 2003, IEEE TBME 50:289; Sameni et al. 2007, EURASIP JASP 043407"
-    signal = SignalContract(float(hv.RATE_HZ), hv.N_SAMPLES, hv.LEADS)
+    signal = SignalSpec(float(hv.RATE_HZ), hv.N_SAMPLES, hv.LEADS)
     tabular = ("age", "sex")
     columns = {}
-    marks = ("synthetic data",)
+    caveats = ("synthetic data",)
 
     def __init__(self, n_patients: int = 1520, seed: int = 0):
         for name, value, least in (("n_patients", n_patients, len(FRACTIONS)), ("seed", seed, 0)):
@@ -125,7 +125,7 @@ class SyntheticSource:
         """Number of records that `records` yields."""
         return len(self._plan)
 
-    def left_out(self) -> dict[str, int]:
+    def excluded(self) -> dict[str, int]:
         """Nothing is left out."""
         return {}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ecglib.datasets import leads
-from ecglib.datasets.schema import Problem, Record, SignalContract, Task
+from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
 from ecglib.datasets.units import middle, resample_steps
 from ecglib.datasets.wfdb.records import SegmentedRecord, WfdbRecord, read_record
 from ecglib.errors import RecordError
@@ -40,11 +40,11 @@ class TableSource:
         what the windows are, and what is predicted.
     description, citation
         for people.
-    tabular, columns, marks
+    tabular, columns, caveats
         see `contract.Source`.
     problems
         rows that cannot be used, found while the table was read.
-    left_out
+    excluded
         what is no part of the dataset by its definition, and how many.
     """
 
@@ -55,22 +55,22 @@ class TableSource:
         name: str,
         folder: Path,
         table: pd.DataFrame,
-        signal: SignalContract,
+        signal: SignalSpec,
         tasks: dict[str, Task],
         *,
         description: str,
         citation: str = "",
         tabular: tuple[str, ...] = (),
         columns: Mapping[str, str] | None = None,
-        marks: tuple[str, ...] = (),
+        caveats: tuple[str, ...] = (),
         problems: Sequence[Problem] = (),
-        left_out: Mapping[str, int] | None = None,
+        excluded: Mapping[str, int] | None = None,
     ):
         self.name, self.folder, self.table = name, Path(folder), table
         self.signal, self.tasks = signal, tasks
         self.description, self.citation = description, citation
-        self.tabular, self.marks, self._problems = tabular, marks, tuple(problems)
-        self.columns, self._left_out = columns or {}, dict(left_out or {})
+        self.tabular, self.caveats, self._problems = tabular, caveats, tuple(problems)
+        self.columns, self._excluded = columns or {}, dict(excluded or {})
 
     def request(self) -> dict:
         """The table, and name, size and time of change of the files beside the records, hashed."""
@@ -98,9 +98,9 @@ class TableSource:
                 there = error.kind != "missing_file" or os.path.exists(header)
                 yield Problem(name, error.kind if there else "no_record", str(error))
 
-    def left_out(self) -> dict[str, int]:
+    def excluded(self) -> dict[str, int]:
         """What was left out by definition."""
-        return dict(self._left_out)
+        return dict(self._excluded)
 
     def _rows(self) -> Iterator[dict]:
         """Each row of the table as a dict."""
@@ -122,7 +122,7 @@ class TableSource:
         yield Record(name, steps, [window])
 
 
-def at_rate(record: WfdbRecord | SegmentedRecord, signal: SignalContract):
+def at_rate(record: WfdbRecord | SegmentedRecord, signal: SignalSpec):
     """The leads of the contract at its rate: int16 array (n_samples, n_leads), in 0.001 mV.
 
     Raises

@@ -17,7 +17,7 @@ from ecglib.datasets.labels import (
     infer_task,
     read_label_table,
 )
-from ecglib.datasets.schema import Problem, SignalContract, Task
+from ecglib.datasets.schema import Problem, SignalSpec, Task
 from ecglib.datasets.sources import snomed
 from ecglib.datasets.sources.table import TableSource, find_headers
 from ecglib.datasets.wfdb.headers import Header, read_header
@@ -34,7 +34,7 @@ def wfdb_folder_source(
     sampling_rate_hz: float = 0.0,
     window_s: float = 0.0,
     kind: str = "multi_label",
-    least_records: int = 10,
+    min_records: int = 10,
     where: str = "",
 ) -> TableSource:
     """A dataset from a folder of WFDB records.
@@ -55,7 +55,7 @@ def wfdb_folder_source(
         say.
     kind
         ``"multi_label"`` or ``"multi_class"``.
-    least_records
+    min_records
         a label that fewer records carry is no class.
     where
         only the records for which this holds, see `labels.filter_table`.
@@ -74,10 +74,10 @@ def wfdb_folder_source(
     table, own = check_table(table)
     table = table.assign(path=_paths(table["record"], headers))
     problems += own + unlabelled(table, headers, own)
-    table, left_out = filter_table(table, where)
-    table, marks = fill_patients(table)
+    table, excluded = filter_table(table, where)
+    table, caveats = fill_patients(table)
     here = table["path"].notna()
-    tasks = _tasks(table[here], kind, least_records, from_headers=not labels)
+    tasks = _tasks(table[here], kind, min_records, from_headers=not labels)
     table = _with_parts(table, here, next(iter(tasks.values())))
     table, tabular, columns = find_other_columns(table)
     return TableSource(
@@ -89,9 +89,9 @@ def wfdb_folder_source(
         description=f"WFDB records of the folder {folder.resolve().name}.",
         tabular=tabular,
         columns=columns,
-        marks=marks,
+        caveats=caveats,
         problems=problems,
-        left_out=left_out,
+        excluded=excluded,
     )
 
 
@@ -158,7 +158,7 @@ def usual_contract(
     names: Sequence[str],
     sampling_rate_hz: float,
     window_s: float,
-) -> SignalContract:
+) -> SignalSpec:
     """Leads, rate and length as given, else as most headers say.
 
     Raises
@@ -178,13 +178,11 @@ def usual_contract(
     )
     rate = float(sampling_rate_hz or _most(h.sampling_rate_hz for h in own))
     lengths = (h.n_samples / h.sampling_rate_hz for h in own if h.n_samples)
-    return SignalContract(rate, round((window_s or _most(lengths)) * rate), names)
+    return SignalSpec(rate, round((window_s or _most(lengths)) * rate), names)
 
 
-def _tasks(
-    table: pd.DataFrame, kind: str, least_records: int, from_headers: bool
-) -> dict[str, Task]:
-    own = infer_task(table, "labels", kind, least_records)
+def _tasks(table: pd.DataFrame, kind: str, min_records: int, from_headers: bool) -> dict[str, Task]:
+    own = infer_task(table, "labels", kind, min_records)
     codes = {label for labels in table["labels"] for label in labels}
     scored = snomed.scored_classes(codes) if from_headers else {}
     if not scored:

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from ecglib import paths
 from ecglib.datasets.leads import canonical
-from ecglib.datasets.schema import SignalContract
+from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.units import resample
 
 HEART_RATE = (
@@ -53,7 +53,7 @@ QRS_HZ, QRS_S = (5.0, 30.0), 0.1  # where a QRS complex has its energy, and half
 AROUND_S, LEAST_STEEP = 0.15, 0.25
 
 
-def r_peaks(signal_mv: np.ndarray, signal: SignalContract) -> np.ndarray:
+def r_peaks(signal_mv: np.ndarray, signal: SignalSpec) -> np.ndarray:
     """The R peaks of a window.
 
     They are those of lead II, or MLII, where QRS complexes stand out of it clearly, else those of
@@ -121,13 +121,13 @@ def statistics(r_peaks: np.ndarray, sampling_rate_hz: float) -> np.ndarray:
     return values
 
 
-def of_window(signal_mv: np.ndarray, signal: SignalContract) -> np.ndarray:
+def of_window(signal_mv: np.ndarray, signal: SignalSpec) -> np.ndarray:
     """The `statistics` of a window, from its `r_peaks`."""
     return statistics(r_peaks(signal_mv, signal), signal.sampling_rate_hz)
 
 
 def heart_rate_of_windows(
-    folder: Path, signal: SignalContract, n_windows: int, read: Callable[[np.ndarray], np.ndarray]
+    folder: Path, signal: SignalSpec, n_windows: int, read: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """The statistics of every window of a store: float32 array of shape (n_windows, 6).
 
@@ -157,7 +157,7 @@ def heart_rate_of_windows(
 
 
 def _compute(
-    signal: SignalContract, n_windows: int, read: Callable[[np.ndarray], np.ndarray]
+    signal: SignalSpec, n_windows: int, read: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     block = max(1, BLOCK_VALUES // (signal.n_samples * len(signal.leads)))
     values = np.empty((n_windows, len(HEART_RATE)), np.float32)
@@ -197,7 +197,7 @@ def _measured(signal_mv: np.ndarray) -> np.ndarray:
     return signal_mv[: measured[-1] + 1] if len(measured) else signal_mv[:0]
 
 
-def _clearest(signal_mv: np.ndarray, signal: SignalContract) -> int | None:
+def _clearest(signal_mv: np.ndarray, signal: SignalSpec) -> int | None:
     """The lead to look for beats in, or None where no lead carries any.
 
     How clear QRS complexes are is how far the steepest rise or fall of each stretch of 2 s stands

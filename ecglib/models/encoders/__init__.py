@@ -1,7 +1,7 @@
 """Encoders: from one scaled representation to a vector of features.
 
-Each takes ``(x, width, features, dropout, seed)`` and returns a tensor of shape
-(n_windows, features). `width` scales the channels; those of a paper have its channels at
+Each takes ``(x, width, feature_dim, dropout, seed)`` and returns a tensor of shape
+(n_windows, feature_dim). `width` scales the channels; those of a paper have its channels at
 ``width=64`` unless they say otherwise (`s4d` at 256).
 
 What pools over time cannot tell where something stood: right for a finding anywhere in a

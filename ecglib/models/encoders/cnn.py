@@ -13,7 +13,7 @@ def time_front_end(x, width: int, seeds):
     return convolve(x, 2 * width, 5, 2, seeds)
 
 
-def time_cnn(x, width: int, features: int, dropout: float, seed: int):
+def time_cnn(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Convolutions over time that know where they are, then the average and maximum over time.
 
     Input (n_windows, n_samples, n_leads); the time axis is shortened 32 times.
@@ -22,10 +22,10 @@ def time_cnn(x, width: int, features: int, dropout: float, seed: int):
     x = PositionEmbedding(seed=next(seeds))(time_front_end(x, width, seeds))
     x = convolve(x, 4 * width, 3, 2, seeds)
     x = layers.Dropout(dropout, seed=next(seeds))(average_and_maximum(x))
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)
 
 
-def time_cnn_attention(x, width: int, features: int, dropout: float, seed: int):
+def time_cnn_attention(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Convolutions over time, self-attention between what they found, pooling by attention.
 
     Input (n_windows, n_samples, n_leads); the attention sees n_samples / 16 steps.
@@ -35,10 +35,10 @@ def time_cnn_attention(x, width: int, features: int, dropout: float, seed: int):
     attended = attend(layers.LayerNormalization()(x), seeds)
     x = layers.LayerNormalization()(layers.Add()([x, attended]))
     x = layers.Dropout(dropout, seed=next(seeds))(attention_pool(x, seeds))
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)
 
 
-def frequency_cnn(x, width: int, features: int, dropout: float, seed: int):
+def frequency_cnn(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Convolutions over frequency, with the place of each bin kept.
 
     Input (n_windows, n_bins, n_leads); the frequency axis is shortened 16 times.
@@ -48,10 +48,10 @@ def frequency_cnn(x, width: int, features: int, dropout: float, seed: int):
     x = convolve(x, width, 5, 2, seeds)
     x = convolve(x, 2 * width, 3, 2, seeds)
     x = layers.Dropout(dropout, seed=next(seeds))(layers.Flatten()(x))
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)
 
 
-def time_frequency_cnn2d(x, width: int, features: int, dropout: float, seed: int):
+def time_frequency_cnn2d(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Convolutions over time and frequency; pooled over time, with the place of each bin kept.
 
     Input (n_windows, n_frames, n_bins, n_leads); both axes are shortened 8 times.
@@ -64,4 +64,4 @@ def time_frequency_cnn2d(x, width: int, features: int, dropout: float, seed: int
     n_frames, n_bins, channels = x.shape[1:]
     x = average_and_maximum(layers.Reshape((n_frames, n_bins * channels))(x))
     x = layers.Dropout(dropout, seed=next(seeds))(x)
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)

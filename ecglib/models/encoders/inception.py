@@ -25,7 +25,7 @@ def inception_module(x, filters: int, seeds):
     return layers.Activation("relu")(normalise(layers.Concatenate()(paths)))
 
 
-def inception_time(x, width: int, features: int, dropout: float, seed: int):
+def inception_time(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Six inception modules over time, with a shortcut around every three.
 
     Fawaz et al., "InceptionTime: finding AlexNet for time series classification" (2020,
@@ -44,4 +44,4 @@ def inception_time(x, width: int, features: int, dropout: float, seed: int):
             x = add_shortcut(x, convolve_linear(shortcut, x.shape[-1], 1, 1, seeds))
             shortcut = x
     x = layers.Dropout(dropout, seed=next(seeds))(average_and_maximum(x))
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)

@@ -6,7 +6,7 @@ from ecglib.models.blocks import dense
 from ecglib.models.layers import seed_stream
 
 
-def mlp(x, width: int, features: int, dropout: float, seed: int):
+def mlp(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Two hidden layers of ``4 * width`` units on all values at once.
 
     The multilayer perceptron of Wang, Yan and Oates, "Time series classification from scratch"
@@ -19,4 +19,4 @@ def mlp(x, width: int, features: int, dropout: float, seed: int):
     for _ in range(2):
         x = dense(x, 4 * width, seeds)
         x = layers.Dropout(dropout, seed=next(seeds))(x)
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)

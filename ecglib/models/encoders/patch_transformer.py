@@ -13,7 +13,7 @@ PATCH = 4
 N_BLOCKS = 2
 
 
-def time_frequency_patch_transformer(x, width: int, features: int, dropout: float, seed: int):
+def time_frequency_patch_transformer(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Patches over time and frequency that know their place, then two transformer blocks.
 
     After Dosovitskiy et al., "An image is worth 16x16 words" (ICLR 2021, arXiv:2010.11929), and
@@ -44,4 +44,4 @@ def time_frequency_patch_transformer(x, width: int, features: int, dropout: floa
         x = transformer_block(x, dropout, seeds)
     x = attention_pool(layers.LayerNormalization()(x), seeds)
     x = layers.Dropout(dropout, seed=next(seeds))(x)
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)

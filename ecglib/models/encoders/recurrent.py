@@ -7,7 +7,7 @@ from ecglib.models.encoders.cnn import time_front_end
 from ecglib.models.layers import seed_stream
 
 
-def time_cnn_bilstm(x, width: int, features: int, dropout: float, seed: int):
+def time_cnn_bilstm(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Convolutions over time, then an LSTM in each direction.
 
     Input (n_windows, n_samples, n_leads); the LSTMs see n_samples / 16 steps. Each direction
@@ -17,10 +17,10 @@ def time_cnn_bilstm(x, width: int, features: int, dropout: float, seed: int):
     seeds = seed_stream(seed)
     x = both_directions(time_front_end(x, width, seeds), width, seeds)
     x = layers.Dropout(dropout, seed=next(seeds))(x)
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)
 
 
-def time_frequency_crnn(x, width: int, features: int, dropout: float, seed: int):
+def time_frequency_crnn(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Convolutions over time and frequency, then an LSTM over the frames in each direction.
 
     After Zihlmann, Perekrestenko and Tschannen, "Convolutional recurrent neural networks for
@@ -38,4 +38,4 @@ def time_frequency_crnn(x, width: int, features: int, dropout: float, seed: int)
     n_frames, n_bins, channels = x.shape[1:]
     x = layers.Reshape((n_frames, n_bins * channels))(x)
     x = layers.Dropout(dropout, seed=next(seeds))(both_directions(x, width, seeds))
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)

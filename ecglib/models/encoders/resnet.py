@@ -28,7 +28,7 @@ def every(x, stride: int):
     return x if stride == 1 else pooling(1, strides=stride, padding="same")(x)
 
 
-def resnet1d(x, width: int, features: int, dropout: float, seed: int):
+def resnet1d(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Three residual blocks over time, then the average and maximum over time.
 
     This is `resnet1d_wang` of Strodthoff et al., "Deep learning for ECG analysis: benchmarks
@@ -44,10 +44,10 @@ def resnet1d(x, width: int, features: int, dropout: float, seed: int):
     for stride in STRIDES:
         x = basic_block(x, 2 * width, (5, 3), stride, seeds)
     x = layers.Dropout(dropout, seed=next(seeds))(average_and_maximum(x))
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)
 
 
-def frequency_resnet1d(x, width: int, features: int, dropout: float, seed: int):
+def frequency_resnet1d(x, width: int, feature_dim: int, dropout: float, seed: int):
     """The blocks of `resnet1d` over frequency; the last one knows which bin it looks at.
 
     No paper has it for spectra: the blocks are those of `resnet1d`, 128 channels at ``width=64``,
@@ -62,10 +62,10 @@ def frequency_resnet1d(x, width: int, features: int, dropout: float, seed: int):
     x = PositionEmbedding(seed=next(seeds))(x)
     x = basic_block(x, 2 * width, (5, 3), STRIDES[-1], seeds)
     x = layers.Dropout(dropout, seed=next(seeds))(average_and_maximum(x))
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)
 
 
-def resnet2d(x, width: int, features: int, dropout: float, seed: int):
+def resnet2d(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Residual blocks over time and frequency; the last ones know which bin they look at.
 
     He et al., "Deep residual learning for image recognition" (CVPR 2016, arXiv:1512.03385): at
@@ -86,4 +86,4 @@ def resnet2d(x, width: int, features: int, dropout: float, seed: int):
     n_frames, n_bins, channels = x.shape[1:]
     x = average_and_maximum(layers.Reshape((n_frames * n_bins, channels))(x))
     x = layers.Dropout(dropout, seed=next(seeds))(x)
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)

@@ -22,7 +22,7 @@ def state_space_block(x, dropout: float, seeds):
     return layers.LayerNormalization()(layers.Add()([x, y]))
 
 
-def time_s4d(x, width: int, features: int, dropout: float, seed: int):
+def time_s4d(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Four state space layers over all samples, in both directions; pooled over time.
 
     This is the model of Mehari and Strodthoff, "Towards quantitative precision for ECG analysis:
@@ -42,4 +42,4 @@ def time_s4d(x, width: int, features: int, dropout: float, seed: int):
     x = layers.AveragePooling1D(POOLED, padding="same")(x)
     x = attention_pool(PositionEmbedding(seed=next(seeds))(x), seeds)
     x = layers.Dropout(dropout, seed=next(seeds))(x)
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)

@@ -6,7 +6,7 @@ from ecglib.models.blocks import dense
 from ecglib.models.layers import RandomConvolutions, seed_stream
 
 
-def random_convolutions(x, width: int, features: int, dropout: float, seed: int):
+def random_convolutions(x, width: int, feature_dim: int, dropout: float, seed: int):
     """Random convolutions that are never trained, and a trained linear layer.
 
     What a trained encoder does not beat, its training did not bring. After ROCKET (Dempster,
@@ -20,4 +20,4 @@ def random_convolutions(x, width: int, features: int, dropout: float, seed: int)
     x = RandomConvolutions(16 * width, seed=next(seeds))(x)
     x = layers.BatchNormalization(momentum=0.9, center=False, scale=False)(x)
     x = layers.Dropout(dropout, seed=next(seeds))(x)
-    return dense(x, features, seeds, activation=None)
+    return dense(x, feature_dim, seeds, activation=None)

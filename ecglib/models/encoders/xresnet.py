@@ -28,7 +28,7 @@ def bottleneck_block(x, filters: int, stride: int, seeds):
 
 
 def xresnet1d(
-    x, width: int, features: int, dropout: float, seed: int, depths: tuple[int, ...] = DEPTHS
+    x, width: int, feature_dim: int, dropout: float, seed: int, depths: tuple[int, ...] = DEPTHS
 ):
     """Bottleneck blocks over time in four stages, then the average and maximum over time.
 
@@ -49,4 +49,4 @@ def xresnet1d(
         for block in range(depth):
             x = bottleneck_block(x, width, 2 if stage > 0 and block == 0 else 1, seeds)
     x = layers.Dropout(dropout, seed=next(seeds))(average_and_maximum(x))
-    return dense(x, features, seeds)
+    return dense(x, feature_dim, seeds)

@@ -88,12 +88,12 @@ def split_into_tokens(branches: Branches, seeds, n_tokens: int = N_TOKENS) -> di
 
     Returns
     -------
-    dict of str to tensor of shape (n_windows, n_tokens, features)
+    dict of str to tensor of shape (n_windows, n_tokens, feature_dim)
     """
-    features = branches.features
+    feature_dim = branches.feature_dim
     return {
-        name: layers.Reshape((n_tokens, features))(
-            dense(vector, n_tokens * features, seeds, activation=None)
+        name: layers.Reshape((n_tokens, feature_dim))(
+            dense(vector, n_tokens * feature_dim, seeds, activation=None)
         )
         for name, vector in branches.keep(branches.encode_each()).items()
     }

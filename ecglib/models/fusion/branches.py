@@ -25,7 +25,7 @@ class Branches:
         representation (`ecglib.experiment.branches`) are given the same.
     encoders : dict[str, Callable]
         Branch -> encoder, see `ecglib.models.encoders`.
-    n_classes, kind, width, features, dropout, seed, branch_dropout
+    n_classes, kind, width, feature_dim, dropout, seed, branch_dropout
         See `ecglib.models.build_model`.
     present : tensor or None
         (n_windows, n_branches), 1 for each branch that is there, 0 for one that is missing; None
@@ -37,17 +37,17 @@ class Branches:
     n_classes: int
     kind: str
     width: int
-    features: int
+    feature_dim: int
     dropout: float
     seed: int
     branch_dropout: float = 0.0
     present: object = None
 
     def encode_each(self) -> dict:
-        """Apply to each view its encoder; return branch -> (n_windows, features)."""
+        """Apply to each view its encoder; return branch -> (n_windows, feature_dim)."""
         return {
             name: encode(
-                name, x, self.encoders[name], self.width, self.features, self.dropout, self.seed
+                name, x, self.encoders[name], self.width, self.feature_dim, self.dropout, self.seed
             )
             for name, x in self.views.items()
         }
@@ -69,7 +69,7 @@ class Branches:
         return head(x, self.n_classes, activation, self.dropout, seeds, name)
 
 
-def encode(name: str, x, encoder: Callable, width, features, dropout, seed):
+def encode(name: str, x, encoder: Callable, width, feature_dim, dropout, seed):
     """Apply one encoder, from the layer "<name>_view" to the layer "<name>_features".
 
     The seed depends on the name and not on the other branches: a branch starts with the same
@@ -78,7 +78,7 @@ def encode(name: str, x, encoder: Callable, width, features, dropout, seed):
     branch_seed = next(seed_stream(seed, f"{name}_encoder"))
     # In float32, as it comes: some encoders want it so also where the rest is in float16.
     x = layers.Identity(name=f"{name}_view", dtype="float32")(x)
-    x = encoder(x, width=width, features=features, dropout=dropout, seed=branch_seed)
+    x = encoder(x, width=width, feature_dim=feature_dim, dropout=dropout, seed=branch_seed)
     return layers.Identity(name=f"{name}_features")(x)
 
 

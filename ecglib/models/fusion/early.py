@@ -44,5 +44,5 @@ def early_concat(branches: Branches):
     x = layers.Concatenate()(list(on_grid.values()))
     of_axis = "frequency" if first == "frequency" else "time"
     encoder = branches.encoders.get(of_axis, ENCODERS["time"]["cnn"])
-    values = (branches.width, branches.features, branches.dropout, branches.seed)
+    values = (branches.width, branches.feature_dim, branches.dropout, branches.seed)
     return branches.classify(encode("fused", x, encoder, *values), OUTPUT)

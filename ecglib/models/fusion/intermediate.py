@@ -23,16 +23,16 @@ def intermediate_gated(branches: Branches):
 
     This is the gated multimodal unit for more than two modalities of Arevalo et al., "Gated
     multimodal units for information fusion" (2017, arXiv:1702.01992). The gates can be found
-    as the layers "<branch>_gate", (n_windows, features).
+    as the layers "<branch>_gate", (n_windows, feature_dim).
     """
     seeds = seed_stream(branches.seed, "intermediate_gated")
     vectors = branches.keep(branches.encode_each())
     everything = layers.Concatenate()(list(vectors.values()))
-    features = branches.features
+    feature_dim = branches.feature_dim
     gated = []
     for name, vector in vectors.items():
-        value = dense(vector, features, seeds, activation="tanh")
-        gate = dense(everything, features, seeds, activation="sigmoid", name=f"{name}_gate")
+        value = dense(vector, feature_dim, seeds, activation="tanh")
+        gate = dense(everything, feature_dim, seeds, activation="sigmoid", name=f"{name}_gate")
         gated.append(layers.Multiply()([value, gate]))
     return branches.classify(layers.Add()(gated))
 
@@ -45,7 +45,7 @@ def intermediate_film(branches: Branches):
     scale and shift linear in what modulates. There one modality modulates another; here each is
     modulated by all others, so that none is favoured and their order does not matter. Scale and
     shift can be found as the layers "<branch>_scale" and "<branch>_shift",
-    (n_windows, features).
+    (n_windows, feature_dim).
     """
     seeds = seed_stream(branches.seed, "intermediate_film")
     vectors = branches.keep(branches.encode_each())
@@ -54,7 +54,7 @@ def intermediate_film(branches: Branches):
         others = [other for key, other in vectors.items() if key != name]
         others = layers.Concatenate()(others) if len(others) > 1 else others[0]
         scale, shift = (
-            dense(others, branches.features, seeds, activation=None, name=f"{name}_{part}")
+            dense(others, branches.feature_dim, seeds, activation=None, name=f"{name}_{part}")
             for part in ("scale", "shift")
         )
         x = layers.Add()([vector, layers.Multiply()([vector, scale]), shift])
@@ -72,7 +72,7 @@ def intermediate_bilinear(branches: Branches):
     """
     seeds = seed_stream(branches.seed, "intermediate_bilinear")
     vectors = branches.keep(branches.encode_each())
-    product = LowRankProduct(branches.features, RANK, seed=next(seeds))
+    product = LowRankProduct(branches.feature_dim, RANK, seed=next(seeds))
     return branches.classify(product(list(vectors.values())))
 
 
@@ -80,4 +80,4 @@ def _mix(vectors, branches: Branches, seeds):
     """Mix vectors of all branches to one of `features`."""
     x = layers.Concatenate()(list(vectors))
     x = layers.Dropout(branches.dropout, seed=next(seeds))(x)
-    return dense(x, branches.features, seeds)
+    return dense(x, branches.feature_dim, seeds)

@@ -25,7 +25,7 @@ def test_the_labels_of_the_300_records_are_as_published(store):
 
 
 def test_rows_without_a_record_are_listed_not_silently_dropped(store):
-    notes = pd.read_csv(store.path / "notes.csv")
+    notes = pd.read_csv(store.path / "problems.csv")
     assert (notes["kind"] == "no_record").sum() == 8528 - 300
     odd = notes.loc[notes["kind"] == "first_sample", "record"].tolist()
     assert odd == [f"A{int(number):05d}" for number in ODD]
@@ -53,7 +53,7 @@ def test_a_record_is_cropped_to_its_middle_or_padded_and_the_mask_says_so(store)
 
 
 def test_unknown_patients_mark_the_dataset_and_folds_are_balanced(store):
-    assert store.marks == ("patients unknown: leakage cannot be excluded",)
+    assert store.caveats == ("patients unknown: leakage cannot be excluded",)
     selection = store.select("rhythm")
     for part, share in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
         own = selection.y[selection.part == part].sum(axis=0)

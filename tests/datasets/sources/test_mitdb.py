@@ -31,7 +31,7 @@ def test_windows_and_what_was_lost_add_up_to_the_published_counts(mitdb_store):
     for data_set, records in (("DS1", DS1), ("DS2", DS2)):
         kept = classes[windows["record"].isin(records)].value_counts()
         for name, number in PUBLISHED[data_set].items():
-            lost = mitdb_store.summary["left_out"].get(f"{name} beats at an edge, {data_set}", 0)
+            lost = mitdb_store.summary["excluded"].get(f"{name} beats at an edge, {data_set}", 0)
             assert kept.get(name, 0) + lost == number, (data_set, name)
 
 
@@ -118,7 +118,7 @@ def test_simulated_beats_only_train_and_all_else_is_as_without_them(mitdb_store,
     for part in ("validation", "test"):
         rows = [own.select("aami").of(part).rows for own in (simulated_store, mitdb_store)]
         assert np.array_equal(simulated_store.read(rows[0]), mitdb_store.read(rows[1]))
-    assert simulated_store.marks == ("simulated beats in training",)
+    assert simulated_store.caveats == ("simulated beats in training",)
 
 
 def test_simulated_beats_are_of_many_patients_where_real_ones_are_of_few(simulated_store):
@@ -212,5 +212,5 @@ def test_rhythm_parts_keep_patients_whole_and_each_has_every_class(rhythm_store)
     assert (rhythm_store.windows.groupby("patient")["part"].nunique() == 1).all()
     assert rhythm_store.summary["leaks"]["part"]["shared_patients"]["count"] == 0
     assert (rhythm_store.select("rhythm").counts() > 0).all().all()
-    lost = rhythm_store.summary["left_out"]
+    lost = rhythm_store.summary["excluded"]
     assert len(rhythm_store.windows) + lost["windows in which the rhythm changes"] == 44 * 180

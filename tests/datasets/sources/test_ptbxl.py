@@ -66,7 +66,7 @@ def test_superclasses_folds_and_patients_are_as_published(stores, rate):
     parts = dataset.windows["part"].value_counts()
     assert parts.to_dict() == {"train": 353, "validation": 81, "test": 66}
     assert dataset.windows["patient"].nunique() == 466
-    assert dataset.summary["left_out"] == {}
+    assert dataset.summary["excluded"] == {}
     assert dataset.summary["leaks"]["part"]["shared_patients"]["count"] == 0
 
 
@@ -235,7 +235,7 @@ def test_what_is_wrong_is_left_out_and_listed_and_strict_stops(tmp_path):
         source / "ptbxl_database.csv", index=False
     )
     dataset = prepare("ptbxl", tmp_path / "data", source, progress=False)
-    notes = pd.read_csv(dataset.path / "notes.csv", dtype=str).set_index("record")["kind"]
+    notes = pd.read_csv(dataset.path / "problems.csv", dtype=str).set_index("record")["kind"]
     assert notes.to_dict() == {
         "00002": "truncated",
         "00003": "wrong_checksum",
@@ -248,7 +248,7 @@ def test_what_is_wrong_is_left_out_and_listed_and_strict_stops(tmp_path):
         "00013": "unknown_unit",
     }
     assert len(dataset.windows) == 30 - len(notes)
-    assert sum(dataset.summary["left_out"].values()) == len(notes)
+    assert sum(dataset.summary["excluded"].values()) == len(notes)
     with pytest.raises(DatasetError, match=r"Record '00009': ids that stand twice"):
         prepare("ptbxl", tmp_path / "data", source, progress=False, strict=True)
 
@@ -267,6 +267,6 @@ def test_records_can_be_chosen_by_what_the_table_says(tmp_path):
     options = {"where": "validated_by_human and age >= 60"}
     dataset = prepare("ptbxl", tmp_path, folder, progress=False, options=options)
     assert dataset.windows["record"].astype(int).tolist() == chosen.index.tolist()
-    assert list(dataset.summary["left_out"].values()) == [500 - len(chosen)]
+    assert list(dataset.summary["excluded"].values()) == [500 - len(chosen)]
     with pytest.raises(DatasetError, match=r"where='ages > 3' cannot.*columns are"):
         prepare("ptbxl", tmp_path, folder, options={"where": "ages > 3"})

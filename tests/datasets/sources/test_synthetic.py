@@ -196,7 +196,7 @@ def test_left_bundle_branch_block():
 
 def test_first_degree_block_delays_qrs_after_p_and_anterior_fascicular_block_turns_the_axis():
     assert p_to_r_ms(ecg({"av_block": 1.0})) - p_to_r_ms(ecg()) == pytest.approx(130, abs=10)
-    # Lead II is negative in the block, so the R of lead I marks the beat.
+    # Lead II is negative in the block, so the R of lead I caveats the beat.
     x = resample(ecg({"lafb": 1.0}), 10000)[2000:8000]
     r = find_peaks(x[:, LEAD["I"]], height=0.6 * x[:, LEAD["I"]].max(), distance=300)[0][2]
     one, foot = x[r - 60 : r + 60, [LEAD["I"], LEAD["aVF"]]].sum(axis=0)

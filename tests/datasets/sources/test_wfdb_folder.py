@@ -59,14 +59,14 @@ def folder_of(tmp_path, n=40, labels=True):
 
 
 def prepared(folder, tmp_path, strict=False, **options):
-    options = {"labels": "labels.csv", "least_records": 5} | options
+    options = {"labels": "labels.csv", "min_records": 5} | options
     return prepare(
         "wfdb_folder", tmp_path / "data", folder, progress=False, options=options, strict=strict
     )
 
 
 def kinds(dataset):
-    notes = pd.read_csv(dataset.path / "notes.csv", dtype=str)
+    notes = pd.read_csv(dataset.path / "problems.csv", dtype=str)
     return dict(zip(notes["record"], notes["kind"], strict=True))
 
 
@@ -85,7 +85,7 @@ def test_records_labels_patients_and_other_columns_come_together(tmp_path):
     assert np.abs(dataset.read([row])[0] - ecg(11)).max() < 0.002
     assert dataset.signal.sampling_rate_hz == RATE_HZ
     assert dataset.signal.leads == tuple(LEADS)
-    assert dataset.marks == ()
+    assert dataset.caveats == ()
     assert kinds(dataset) == {}
     parts = windows.groupby("patient")["part"].nunique()
     assert (parts == 1).all()
@@ -117,7 +117,7 @@ def test_volts_called_millivolts_and_a_missing_lead_are_left_out_by_name(tmp_pat
     assert "r05" not in set(dataset.windows["record"])
     kept = prepare(
         "wfdb_folder", tmp_path / "kept", folder, progress=False, keep=["not_measured"],
-        options={"labels": "labels.csv", "least_records": 5},
+        options={"labels": "labels.csv", "min_records": 5},
     )  # fmt: skip
     row = kept.windows.index[kept.windows["record"] == "r09"][0]
     found = kept.read([row])[0]
@@ -174,7 +174,7 @@ def test_without_patients_the_dataset_carries_the_mark(tmp_path):
     folder, table = folder_of(tmp_path, labels=False)
     table.drop(columns="patient").to_csv(folder / "labels.csv", index=False)
     dataset = prepared(folder, tmp_path)
-    assert dataset.marks == ("patients unknown: leakage cannot be excluded",)
+    assert dataset.caveats == ("patients unknown: leakage cannot be excluded",)
     table.loc[3, "patient"] = None
     table.to_csv(folder / "labels.csv", index=False)
     with pytest.raises(DatasetError, match=r"1 records have no patient.*'r03'"):
@@ -196,7 +196,7 @@ def test_challenge_headers_need_no_table(tmp_path):
     assert counts == {"AF": 10, "NSR": 20, "RBBB": 20, "SA": 10}
     assert dataset.windows["age"].tolist() == list(range(30, 70))
     assert dataset.windows["sex"].head(2).tolist() == [0, 1]
-    assert dataset.marks == ("patients unknown: leakage cannot be excluded",)
+    assert dataset.caveats == ("patients unknown: leakage cannot be excluded",)
 
 
 def test_segments_of_a_record_are_no_records_of_their_own(tmp_path):
@@ -235,6 +235,6 @@ def test_options_are_checked(tmp_path):
     with pytest.raises(DatasetError, match=r"no \.hea file"):
         prepared(tmp_path / "empty", tmp_path)
     with pytest.raises(DatasetError, match="No label is carried by 50 records"):
-        prepared(folder, tmp_path, least_records=50)
+        prepared(folder, tmp_path, min_records=50)
     with pytest.raises(DatasetError, match="No header has a line '#Dx"):
         prepared(folder, tmp_path, labels="")

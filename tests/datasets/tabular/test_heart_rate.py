@@ -10,7 +10,7 @@ import pytest
 from made import shared_data
 from scipy.signal import resample_poly
 
-from ecglib.datasets.schema import SignalContract, Task
+from ecglib.datasets.schema import SignalSpec, Task
 from ecglib.datasets.sources.arrays import ArraysSource
 from ecglib.datasets.sources.mitdb import BEATS
 from ecglib.datasets.sources.synthetic import SyntheticSource
@@ -36,7 +36,7 @@ def of_store(store):
 
 
 def contract(rate_hz=100.0, n_samples=1000, leads=LEADS):
-    return SignalContract(rate_hz, n_samples, leads)
+    return SignalSpec(rate_hz, n_samples, leads)
 
 
 def ecg(times_s, rate_hz=100.0, length_s=10.0, heights_mv=HEIGHTS_MV, noise_mv=NOISE_MV):
