@@ -8,6 +8,8 @@ TensorFlow 2.21 writes lines to standard error while it is imported, whatever
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 ASKED_FOR = "0"
 
@@ -31,3 +33,6 @@ if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == ASKED_FOR or "keras" in sys.modules
 else:
     with without_stderr():
         import keras  # noqa: F401
+
+# A tensor of the backend, or a symbolic one while a model is built; backends share no base class.
+Tensor = Any
