@@ -1,4 +1,4 @@
-# Two commands do all the set-up on a fresh machine with Python 3.11+ and make:
+# Two commands set everything up on a fresh machine with Python 3.11+ and make:
 #   make benchmark   the main job, on the embedded synthetic data
 #   make test        the tests
 PYTHON ?= python3
@@ -9,24 +9,29 @@ ONLY ?=
 
 BIN := .venv/bin
 BATCH ?= notebooks/batches/$(if $(filter synthetic,$(DATASET)),fusion,fusion_$(DATASET)).yaml
-# uv installs the same lock faster where it is there.
+# uv installs the same lock file faster, if it is installed.
 INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install)
 
-.PHONY: benchmark test test-backends bench tune notebooks lint lock setup
+.PHONY: benchmark test test-fast test-backends bench tune notebooks lint lock setup
 
 benchmark: setup
 	$(BIN)/ecglib batch $(BATCH) --jobs $(JOBS) $(if $(SOURCE),--source "$(SOURCE)")
 
-# A process a core, four at the most, as each takes some GB; a file of tests stays in one.
+# One process per core, at most four because each takes some GB. A test file stays in one process,
+# so that its fixtures are built once.
 test: setup
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-# What knows no backend, also on JAX and PyTorch: several GB, in an environment of their own.
+# Without the tests marked slow: under three minutes on two cores.
+test-fast: setup
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
+
+# The backend-independent tests on JAX and PyTorch: several GB, in a separate environment.
 test-backends: .venv-backends/ready
 	for backend in jax torch; do \
 		echo "== $$backend"; \
 		KERAS_BACKEND=$$backend JAX_ENABLE_X64=1 CUDA_VISIBLE_DEVICES= .venv-backends/bin/python \
-			-m pytest -q tests/representations tests/test_preprocessing.py tests/models || exit 1; \
+			-m pytest -q tests/representations tests/preprocessing tests/models || exit 1; \
 	done
 
 .venv-backends/ready: requirements.lock pyproject.toml
@@ -48,9 +53,10 @@ notebooks: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/nbstripout --verify notebooks/*.ipynb
 
-# Resolves the newest versions again; the lock carries versions and hashes, no addresses.
+# Upgrades every pinned version. The lock file has versions and hashes, no addresses.
 lock: setup
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
