@@ -66,6 +66,15 @@ def check_predictions(y: np.ndarray, p: np.ndarray, kind: str) -> tuple[np.ndarr
     return y, p
 
 
+def check_class_names(classes: Sequence[str], n_classes: int) -> None:
+    """Raise EcgError unless there is one distinct name for each column."""
+    if len(classes) != n_classes or len(set(classes)) != len(classes):
+        raise EcgError(
+            f"{len(classes)} class names ({', '.join(map(str, classes))}) for {n_classes} "
+            "columns; expected one distinct name for each column."
+        )
+
+
 def check_branches(y: np.ndarray, branch_p: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """As `check_predictions`, of the probabilities of several branches.
 
@@ -190,12 +199,7 @@ def scores(
     """
     decisions = decide(p, thresholds, kind)
     y, p = check_predictions(y, p, kind)
-    classes = list(classes)
-    if len(classes) != y.shape[1] or len(set(classes)) != len(classes):
-        raise EcgError(
-            f"{len(classes)} class names ({', '.join(map(str, classes))}) for {y.shape[1]} "
-            "columns; expected one distinct name a column."
-        )
+    check_class_names(classes, n_classes=y.shape[1])
     per_class = {
         name: _class_scores(y[:, k], p[:, k], decisions[:, k]) for k, name in enumerate(classes)
     }
