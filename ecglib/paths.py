@@ -1,6 +1,7 @@
-"""Where stores, runs and searches lie, and how a folder appears whole or not at all."""
+"""Where stores, runs and searches are, and writing files and folders atomically."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -12,31 +13,101 @@ STALE_AFTER_S = 24 * 3600
 
 
 def data_dir(given: str | Path = "") -> Path:
-    """Folder of the stores: `given`, else ``ECGLIB_DATA``, else ``data`` in the checkout."""
-    return _folder(given, "ECGLIB_DATA", "data")
+    """Return the folder of the prepared stores.
+
+    Parameters
+    ----------
+    given : str or Path, default ""
+        The folder that the user named. If empty, the environment variable ``ECGLIB_DATA``, and
+        without it ``data`` in the checkout (or in the working directory, if ecglib is installed).
+
+    Returns
+    -------
+    Path
+        The folder; it need not exist.
+
+    Examples
+    --------
+    >>> data_dir("stores").name
+    'stores'
+    """
+    return _choose_folder(given, "ECGLIB_DATA", "data")
 
 
 def runs_dir(given: str | Path = "") -> Path:
-    """Folder of the runs: `given`, else ``ECGLIB_RUNS``, else ``runs`` in the checkout."""
-    return _folder(given, "ECGLIB_RUNS", "runs")
+    """Return the folder of the runs.
+
+    Parameters
+    ----------
+    given : str or Path, default ""
+        As for `data_dir`, with ``ECGLIB_RUNS`` and ``runs``.
+
+    Returns
+    -------
+    Path
+        The folder; it need not exist.
+
+    Examples
+    --------
+    >>> runs_dir("results").name
+    'results'
+    """
+    return _choose_folder(given, "ECGLIB_RUNS", "runs")
 
 
 def searches_dir(given: str | Path = "") -> Path:
-    """Folder of the searches: as above, ``ECGLIB_SEARCHES`` and ``searches``."""
-    return _folder(given, "ECGLIB_SEARCHES", "searches")
+    """Return the folder of the hyperparameter searches.
+
+    Parameters
+    ----------
+    given : str or Path, default ""
+        As for `data_dir`, with ``ECGLIB_SEARCHES`` and ``searches``.
+
+    Returns
+    -------
+    Path
+        The folder; it need not exist.
+
+    Examples
+    --------
+    >>> searches_dir("tuned").name
+    'tuned'
+    """
+    return _choose_folder(given, "ECGLIB_SEARCHES", "searches")
 
 
 @contextlib.contextmanager
-def unfinished(parent: Path, name: str) -> Iterator[Path]:
-    """Make a folder below `parent` under a temporary name; rename it when it is whole.
+def make_temporary_folder(parent: Path, name: str) -> Iterator[Path]:
+    """Make a folder under a temporary name, to be filled and then renamed by the caller.
 
-    On leaving, what was not renamed is removed. What killed processes left behind is removed once
-    it is a day old: a younger one may still be at work.
+    On exit the folder is removed unless it was renamed. Temporary folders of killed processes are
+    removed once they are a day old; a younger one may still be in use.
+
+    Parameters
+    ----------
+    parent : Path
+        Folder to make it in; it is created if necessary.
+    name : str
+        Beginning of the temporary name.
+
+    Yields
+    ------
+    Path
+        The empty folder.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     with make_temporary_folder(Path(parent), "run") as folder:
+    ...         write_text(folder / "a.txt", "finished")
+    ...         _ = folder.rename(Path(parent) / "run-1")
+    ...     [path.name for path in Path(parent).iterdir()]
+    ['run-1']
     """
     parent.mkdir(parents=True, exist_ok=True)
-    for left in parent.glob(".*.unfinished"):
-        if time.time() - left.stat().st_mtime > STALE_AFTER_S:
-            shutil.rmtree(left, ignore_errors=True)
+    for leftover in parent.glob(".*.unfinished"):
+        if time.time() - leftover.stat().st_mtime > STALE_AFTER_S:
+            shutil.rmtree(leftover, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{name}-", suffix=".unfinished", dir=parent))
     folder.chmod(0o755)  # mkdtemp makes a folder that only its owner may read
     try:
@@ -46,17 +117,61 @@ def unfinished(parent: Path, name: str) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it."""
+    """Write a text file atomically.
+
+    The text goes to a temporary file, which then replaces `path`.
+
+    Parameters
+    ----------
+    path : Path
+        File to write or replace. Its folder is created if necessary.
+    text : str
+        Content of the file, written as UTF-8.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_text(Path(folder) / "a.txt", "one line\\n")
+    ...     (Path(folder) / "a.txt").read_text()
+    'one line\\n'
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _folder(given: str | Path, variable: str, name: str) -> Path:
+def write_json(path: Path, values: object) -> None:
+    """Write a JSON file atomically, indented by one space.
+
+    Parameters
+    ----------
+    path : Path
+        File to write or replace. Its folder is created if necessary.
+    values : object
+        Values that JSON can represent.
+
+    Raises
+    ------
+    TypeError
+        If JSON cannot represent a value.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(Path(folder) / "a.json", {"fold": 1})
+    ...     print((Path(folder) / "a.json").read_text(), end="")
+    {
+     "fold": 1
+    }
+    """
+    write_text(path, json.dumps(values, indent=1) + "\n")
+
+
+def _choose_folder(given: str | Path, variable: str, name: str) -> Path:
     if chosen := given or os.environ.get(variable):
         return Path(chosen)
     checkout = Path(__file__).resolve().parents[1]

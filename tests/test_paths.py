@@ -16,7 +16,7 @@ def test_given_goes_before_the_variable_and_that_before_the_checkout(monkeypatch
 
 
 def test_a_folder_appears_when_it_is_renamed(tmp_path):
-    with paths.unfinished(tmp_path, "x") as folder:
+    with paths.make_temporary_folder(tmp_path, "x") as folder:
         (folder / "file").write_text("all")
         assert not (tmp_path / "whole").exists()
         folder.rename(tmp_path / "whole")
@@ -24,7 +24,7 @@ def test_a_folder_appears_when_it_is_renamed(tmp_path):
 
 
 def break_off(parent):
-    with paths.unfinished(parent, "x") as folder:
+    with paths.make_temporary_folder(parent, "x") as folder:
         (folder / "file").write_text("half")
         raise KeyboardInterrupt
 
@@ -40,6 +40,6 @@ def test_only_old_leftovers_are_removed(tmp_path):
     old.mkdir()
     young.mkdir()
     os.utime(old, (0, 0))
-    with paths.unfinished(tmp_path, "x"):
+    with paths.make_temporary_folder(tmp_path, "x"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == [young.name]

@@ -90,7 +90,7 @@ def _fitted(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
     )
     # Not the best of the history: a late fusion's weights are fitted after the last epoch.
     scorer, fed = trainer.scorer(experiment, dataset, selection, views, model)
-    validation = selection.of("validation")
+    validation = selection.in_split("validation")
     own = trainer.predict(scorer, dataset, validation, fed, experiment.batch_size)
     return {
         "val_auroc": macro_auroc(own.y, own.p),

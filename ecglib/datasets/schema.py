@@ -8,6 +8,8 @@ import numpy as np
 
 from ecglib.datasets.units import STEP_MV, to_steps
 
+TASK_KINDS = ("multi_label", "multi_class")
+
 
 @dataclasses.dataclass(frozen=True)
 class SignalSpec:

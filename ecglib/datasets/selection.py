@@ -27,9 +27,9 @@ class Selection:
     records: np.ndarray
     tabular: np.ndarray
 
-    def of(self, part: str) -> "Selection":
+    def in_split(self, split: str) -> "Selection":
         """The windows of one part, in the order of the window table."""
-        return self.take(self.part == part)
+        return self.take(self.part == split)
 
     def take(self, which) -> "Selection":
         """Some of the windows: `which` is a mask, an index array or a slice."""

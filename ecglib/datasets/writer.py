@@ -76,7 +76,7 @@ def write_store(
             if read_summary(path)["request"] == request:
                 return Dataset(path)
     try:
-        with paths.unfinished(Path(data_dir), source.name) as folder:
+        with paths.make_temporary_folder(Path(data_dir), source.name) as folder:
             return _write(source, request, notes, folder, progress)
     except OSError as error:
         raise DatasetError(

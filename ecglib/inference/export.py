@@ -120,7 +120,7 @@ def export_run(
     graph = one_graph(run)
     inputs, expected, compared_with = _inputs(run, graph, data_dir)
     try:
-        with paths.unfinished(path.parent, "export") as unfinished:
+        with paths.make_temporary_folder(path.parent, "export") as unfinished:
             new = unfinished / "new"
             new.mkdir()
             chosen = [f for f in FILES if f not in excluded and f in (formats or FILES)]

@@ -127,7 +127,7 @@ def _network(experiment, dataset, selection, verbose, representations_in, kept):
     )
     predictor, fed = scorer(experiment, dataset, selection, views, model, representations_in)
     raw = {
-        part: predict(predictor, dataset, selection.of(part), fed, experiment.batch_size)
+        part: predict(predictor, dataset, selection.in_split(part), fed, experiment.batch_size)
         for part in ("validation", "test")
     }
     size = {"parameters": model.count_params(), "width": wide.width}
@@ -141,7 +141,7 @@ def _trees(experiment: Experiment, dataset: Dataset, selection: Selection):
     """
     filters = {"notch_hz": experiment.notch_hz, "denoise": experiment.denoise}
     x, names = trees.features(dataset, selection, experiment.band_hz, **filters)
-    own, kind = selection.of("train"), selection.task.kind
+    own, kind = selection.in_split("train"), selection.task.kind
     fitted = trees.fit_baseline(
         *(experiment.branches["handcrafted"], x[selection.part == "train"], own.y, kind),
         *(experiment.seed, class_balance.weights_of(experiment, own.y)),
@@ -149,12 +149,12 @@ def _trees(experiment: Experiment, dataset: Dataset, selection: Selection):
     p = trees.predict_baseline(fitted, x, len(selection.classes), kind)
     raw = {}
     for part in ("train", "validation", "test"):
-        own = selection.of(part)
+        own = selection.in_split(part)
         own_p = p[selection.part == part]
         raw[part] = runs.Predictions(own.rows, own.records, own.patients, own.y, own_p)
     train = raw.pop("train")
     row = {"epoch": 1, "loss": calibration.log_loss(train.y, train.p, kind)}
-    row |= validation_scores(selection.of("validation"), raw["validation"].p) | {"member": 0}
+    row |= validation_scores(selection.in_split("validation"), raw["validation"].p) | {"member": 0}
     cost = {"parameters": trees.n_nodes(fitted), "multiply_adds": None}
     return trees.recipe_of(fitted, names), cost, pd.DataFrame([row]), raw
 
@@ -254,7 +254,7 @@ def fit(
     """
     experiment = widened(experiment, selection, views)
     keras.utils.set_random_seed(seed)
-    own, validation = selection.of("train"), selection.of("validation")
+    own, validation = selection.in_split("train"), selection.in_split("validation")
     kind = selection.task.kind
     cut = end_to_end.of_crops(dataset.signal, experiment.crop_s)
     with recipe.precision(experiment.precision):

@@ -229,7 +229,7 @@ def _beat_at(dataset: Dataset, selection: Selection) -> int:
 
     The beats beside it stand elsewhere in each window. The training part is looked at.
     """
-    own = selection.of("train")
+    own = selection.in_split("train")
     rows = own.rows[:: -(-len(own.rows) // ALIGNED_WINDOWS)]
     steepness = np.abs(np.diff(dataset.read(rows), axis=1)).mean(axis=(0, 2))
     return int(np.convolve(steepness, np.ones(5), "same").argmax())

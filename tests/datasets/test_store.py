@@ -248,7 +248,7 @@ def test_a_multi_class_task_leaves_out_what_has_no_class(tmp_path):
 
 def test_a_selection_of_a_part_keeps_rows_and_labels_together(small_store):
     selection = small_store.select("letters")
-    own = selection.of("test")
+    own = selection.in_split("test")
     assert set(own.part) == {"test"}
     expected = small_store.windows.iloc[own.rows]
     assert expected["record"].tolist() == own.records.tolist()
@@ -294,7 +294,7 @@ def test_tabular_values_are_those_of_the_rows_asked_for_and_nan_where_missing(tm
     for ask in (dataset.check_tabular, lambda columns: dataset.select("letters", columns)):
         with pytest.raises(DatasetError, match=r"column 'agge'.*'rr_max_s'.*mean 'age'"):
             ask(["age", "agge"])
-    own = dataset.select("letters", ["age"]).of("train")
+    own = dataset.select("letters", ["age"]).in_split("train")
     assert np.array_equal(own.tabular, dataset.read_tabular(own.rows, ["age"]), equal_nan=True)
     assert dataset.select("letters").tabular.shape == (6, 0)
 

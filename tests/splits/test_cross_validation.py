@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from ecglib import runs
 from ecglib.errors import DatasetError, ExperimentError, RunError
-from ecglib.evaluation.report import compare_runs
+from ecglib.batch.comparison import compare_runs
 from ecglib.experiment import Experiment
 from ecglib.splits import merge_patients
 from ecglib.training import trainer, trees
@@ -26,15 +26,15 @@ def test_each_patient_but_those_of_the_test_part_is_predicted_once(small_store):
     parts = small_store.select("letters")
     folds = [small_store.select("letters", (), FOLDS, k) for k in range(1, FOLDS + 1)]
     own = {
-        part: [set(f.of(part).patients) for f in folds] for part in ("train", "validation", "test")
+        part: [set(f.in_split(part).patients) for f in folds] for part in ("train", "validation", "test")
     }
-    everyone = set(parts.patients) - set(parts.of("test").patients)
+    everyone = set(parts.patients) - set(parts.in_split("test").patients)
     assert sorted(p for fold in own["test"] for p in fold) == sorted(everyone)
     for k in range(FOLDS):
         assert own["validation"][k] == own["test"][(k + 1) % FOLDS]
         assert own["train"][k] == everyone - own["test"][k] - own["validation"][k]
         assert set(folds[k].rows) == set(parts.rows[parts.part != "test"])
-    with_class = [fold.of("test").y.sum(axis=0) for fold in folds]
+    with_class = [fold.in_split("test").y.sum(axis=0) for fold in folds]
     assert np.ptp(with_class, axis=0).max() <= 2  # each class is spread evenly
 
 
@@ -72,7 +72,7 @@ def test_patients_who_share_a_signal_or_a_record_count_as_one():
 
 def test_what_is_near_identical_stands_in_one_fold(small_store, monkeypatch):
     plain = small_store.select("letters", (), FOLDS, 1)
-    train, test = plain.of("train"), plain.of("test")
+    train, test = plain.in_split("train"), plain.in_split("test")
     pairs = [(a, b, 0.99) for a, b in zip(train.records[:3], test.records[:3], strict=True)]
     monkeypatch.setitem(small_store.summary, "near_identical_records", pairs)
     assert small_store.leak_report(plain)["near_identical_records"]["count"] == 3
@@ -90,10 +90,10 @@ def test_windows_for_training_only_are_predicted_in_no_fold(small_store, monkeyp
         selection = small_store.select("letters", (), FOLDS, fold)
         elsewhere = selection.take(selection.part != "train")
         assert not (marked["training_only"].iloc[elsewhere.rows] == True).any()  # noqa: E712
-        trained_on = selection.of("train")
+        trained_on = selection.in_split("train")
         assert (marked["training_only"].iloc[trained_on.rows] == True).any()  # noqa: E712
         assert not set(trained_on.patients) & set(elsewhere.patients)
-        predicted += list(selection.of("test").rows)
+        predicted += list(selection.in_split("test").rows)
     rest = small_store.select("letters")
     expected = rest.rows[(rest.part != "test") & (own[rest.rows] != True)]  # noqa: E712
     assert sorted(predicted) == sorted(expected)

@@ -26,7 +26,7 @@ def collected(batches):
 
 def test_every_view_comes_from_its_own_window_with_its_own_label(small_store, views):
     """In shuffled order too: each row equals the view of the window that its label belongs to."""
-    selection = small_store.select("letters").of("train")
+    selection = small_store.select("letters").in_split("train")
     shuffled = input_pipeline.feed(small_store, selection, views, 7, shuffle_seed=1)
     arrays, y = collected(shuffled)
     expected = {k: np.asarray(v) for k, v in views(small_store.read(selection.rows)).items()}
@@ -51,7 +51,7 @@ def test_a_batch_that_is_kept_is_not_written_over(small_store):
 
 
 def test_without_a_seed_the_order_is_that_of_the_selection(small_store, views):
-    selection = small_store.select("letters").of("test")
+    selection = small_store.select("letters").in_split("test")
     arrays, y = collected(input_pipeline.feed(small_store, selection, views, 4))
     assert (y == selection.y).all()
     expected = np.asarray(views(small_store.read(selection.rows))["time"])
@@ -59,7 +59,7 @@ def test_without_a_seed_the_order_is_that_of_the_selection(small_store, views):
 
 
 def test_same_seed_same_order_and_a_new_order_in_each_pass(small_store, views):
-    selection = small_store.select("letters").of("train")
+    selection = small_store.select("letters").in_split("train")
 
     def passes():
         batches = input_pipeline.feed(small_store, selection, views, 8, shuffle_seed=5)
@@ -72,7 +72,7 @@ def test_same_seed_same_order_and_a_new_order_in_each_pass(small_store, views):
 
 
 def test_weights_stay_with_their_windows(small_store, views):
-    selection = small_store.select("letters").of("train")
+    selection = small_store.select("letters").in_split("train")
     weights = 1.0 + selection.y[:, 0]
     batches = input_pipeline.feed(small_store, selection, views, 8, shuffle_seed=0, weights=weights)
     for _, y, w in batches:
@@ -107,7 +107,7 @@ def places(dataset, rows, crops):
 
 
 def test_random_crops_are_pieces_of_each_window_elsewhere_in_each_pass(small_store):
-    selection = small_store.select("letters").of("test")
+    selection = small_store.select("letters").in_split("test")
 
     def fed():
         batches = input_pipeline.feed(small_store, selection, None, 5, shuffle_seed=3, crop=CROP)
@@ -198,7 +198,7 @@ def test_workers_get_different_windows_in_equally_many_batches(small_store, samp
 
 
 def test_all_views_see_the_same_augmented_signal(small_store, views):
-    selection = small_store.select("letters").of("train")
+    selection = small_store.select("letters").in_split("train")
     signal = small_store.signal
 
     def fed(through):
@@ -213,7 +213,7 @@ def test_all_views_see_the_same_augmented_signal(small_store, views):
 
 
 def test_an_augmented_feed_has_the_same_bits_for_the_same_seed(small_store):
-    selection = small_store.select("letters").of("train")
+    selection = small_store.select("letters").in_split("train")
 
     def fed(seed):
         options = {name: {"share": 0.5} for name in ("shift", "gain", "noise", "lead_dropout")}

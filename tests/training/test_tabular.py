@@ -40,7 +40,7 @@ def test_a_model_of_the_age_alone_is_as_good_as_scikit_learns(run, small_store):
     """Class A is old; the age of every seventh record is missing, where only chance is left."""
     own = run.predictions("test")
     selection = small_store.select("letters", ["age"])
-    train, test = selection.of("train"), selection.of("test")
+    train, test = selection.in_split("train"), selection.in_split("test")
     filled = [np.nan_to_num(part.tabular, nan=55) for part in (train, test)]
     peer = LogisticRegression().fit(filled[0], train.y[:, 0]).predict_proba(filled[1])[:, 1]
     expected = roc_auc_score(test.y[:, 0], peer)
@@ -58,7 +58,7 @@ def test_a_missing_value_is_answered_by_what_is_usual(run):
 
 
 def test_scaling_leaves_missing_values_out(run, small_store):
-    age = small_store.select("letters", ["age"]).of("train").tabular
+    age = small_store.select("letters", ["age"]).in_split("train").tabular
     layer = run.load_model().get_layer("tabular_scaling")
     mean, variance = (np.asarray(w) for w in layer.get_weights()[:2])
     assert np.allclose(mean, np.nanmean(age, axis=0), rtol=1e-5)

@@ -43,7 +43,7 @@ def test_a_run_is_a_whole_folder(finished):
 
 def test_predictions_carry_the_records_and_labels_of_their_parts(finished, small_store):
     for part in ("validation", "test"):
-        own, expected = finished.predictions(part), small_store.select("letters").of(part)
+        own, expected = finished.predictions(part), small_store.select("letters").in_split(part)
         assert (own.rows == expected.rows).all()
         assert (own.records == expected.records).all()
         assert (own.patients == expected.patients).all()
@@ -83,7 +83,7 @@ def test_the_scores_are_those_that_scikit_learn_gives(finished):
 
 def test_scaling_is_that_of_the_training_part(finished, small_store):
     """The time branch's mean and variance, against NumPy over the filtered training windows."""
-    selection = small_store.select("letters").of("train")
+    selection = small_store.select("letters").in_split("train")
     views = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
     array = np.asarray(views(small_store.read(selection.rows))["time"], np.float64)
     layer = finished.load_model().get_layer("time_scaling")
@@ -97,7 +97,7 @@ def test_robust_scaling_is_median_and_interquartile_range(small_store, tmp_path)
         made(small_store, scaling="robust", epochs=1, branches={"time": "cnn"}),
         *(small_store, tmp_path),
     )
-    selection = small_store.select("letters").of("train")
+    selection = small_store.select("letters").in_split("train")
     views = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
     array = np.asarray(views(small_store.read(selection.rows))["time"])
     low, median, high = np.percentile(array.reshape(-1, array.shape[-1]), (25, 50, 75), axis=0)
@@ -294,7 +294,7 @@ def test_only_training_batches_are_augmented_cropped_and_drawn(small_store, monk
     views = trainer.views_of(own, small_store)
     model, _ = trainer.fit(own, small_store, selection, views, 0)
     predictor, views = trainer.scorer(own, small_store, selection, views, model)
-    trainer.predict(predictor, small_store, selection.of("test"), views, 16)
+    trainer.predict(predictor, small_store, selection.in_split("test"), views, 16)
     for parts, options in fed:
         assert parts == {"train"} or not any(options.get(name) for name in ("crop", "augment"))
         assert parts == {"train"} or options.get("sampling_weights") is None

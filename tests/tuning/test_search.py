@@ -81,7 +81,7 @@ def real(small_store, tmp_path_factory):
 
 def test_the_test_part_is_not_touched(real, small_store):
     selection = small_store.select("letters")
-    rows = {part: set(selection.of(part).rows) for part in ("train", "validation", "test")}
+    rows = {part: set(selection.in_split(part).rows) for part in ("train", "validation", "test")}
     assert real[1] == rows["train"] | rows["validation"]
     assert not real[1] & rows["test"]
     assert "test" not in trials.without_test(selection).part

@@ -186,7 +186,7 @@ def _read(path: Path, made_by: dict) -> np.ndarray | None:
 def _write(path: Path, made_by: dict, values: np.ndarray) -> None:
     table = pa.table(dict(zip(HEART_RATE, values.T, strict=True)))
     table = table.replace_schema_metadata({"made_by": json.dumps(made_by)})
-    with paths.unfinished(path.parent, path.stem) as folder:
+    with paths.make_temporary_folder(path.parent, path.stem) as folder:
         pq.write_table(table, folder / path.name)
         os.replace(folder / path.name, path)
 

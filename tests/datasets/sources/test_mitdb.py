@@ -50,8 +50,8 @@ def test_the_person_on_both_sides_is_reported_and_the_other_task_is_clean(mitdb_
     assert leak["examples"][0]["records"] == ["201", "202"]
     assert mitdb_store.summary["leaks"]["part_disjoint"]["shared_patients"]["count"] == 0
     disjoint = mitdb_store.select("aami_disjoint")
-    assert "202" not in disjoint.of("test").records
-    assert {"201", "202"} <= set(disjoint.of("train").records)
+    assert "202" not in disjoint.in_split("test").records
+    assert {"201", "202"} <= set(disjoint.in_split("train").records)
 
 
 @pytest.mark.parametrize("record", ["100", "114"])
@@ -116,13 +116,13 @@ def test_simulated_beats_only_train_and_all_else_is_as_without_them(mitdb_store,
     assert windows["training_only"].eq(True).equals(made)
     assert real[same].equals(mitdb_store.windows[same])
     for part in ("validation", "test"):
-        rows = [own.select("aami").of(part).rows for own in (simulated_store, mitdb_store)]
+        rows = [own.select("aami").in_split(part).rows for own in (simulated_store, mitdb_store)]
         assert np.array_equal(simulated_store.read(rows[0]), mitdb_store.read(rows[1]))
     assert simulated_store.caveats == ("simulated beats in training",)
 
 
 def test_simulated_beats_are_of_many_patients_where_real_ones_are_of_few(simulated_store):
-    own = simulated_store.select("aami").of("train")
+    own = simulated_store.select("aami").in_split("train")
     made = np.char.endswith(own.records.astype(str), "_simulated")
     for name, least in (("S", 500), ("F", 50)):
         of_class = own.y[:, simulated_store.select("aami").classes.index(name)] > 0
@@ -147,9 +147,9 @@ def test_no_simulated_beat_is_scored_in_a_fold(simulated_store):
         selection = simulated_store.select("aami", (), 6, fold)
         elsewhere = selection.take(selection.part != "train")
         assert not np.char.endswith(elsewhere.records.astype(str), "_simulated").any()
-        assert np.char.endswith(selection.of("train").records.astype(str), "_simulated").any()
-        assert not set(selection.of("train").patients) & set(elsewhere.patients)
-        scored += list(selection.of("test").records)
+        assert np.char.endswith(selection.in_split("train").records.astype(str), "_simulated").any()
+        assert not set(selection.in_split("train").patients) & set(elsewhere.patients)
+        scored += list(selection.in_split("test").records)
     assert set(scored) == set(DS1)
 
 
