@@ -13,7 +13,7 @@
     widened_best_branch: true        # the other: one model with as many parameters as a fusion
 
 The controls are made of the single branch that scores best on the validation part, and run last.
-There is one widened model for all fusions of about one size (`ecglib.experiment.config.SAME_SIZE`), as
+There is one widened model for all fusions of about one size (`ecglib.experiment.registry.SAME_SIZE_RATIO`), as
 large as the largest of them: one a fusion would double the batch, and ways of joining the same
 branches differ little in size. None is made for fusions about as large as the branch itself.
 

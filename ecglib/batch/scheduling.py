@@ -19,7 +19,8 @@ from ecglib.batch.file import BatchFile
 from ecglib.batch.notebooks import Processes, check_parameters, execute
 from ecglib.datasets.store import Dataset
 from ecglib.errors import BatchError
-from ecglib.experiment.config import SAME_SIZE, Experiment
+from ecglib.experiment.config import Experiment
+from ecglib.experiment.registry import SAME_SIZE_RATIO
 
 WORK = ".work"
 FAILED = "failed"
@@ -148,7 +149,7 @@ def _sizes(grid: list[Job], smallest: int) -> list[int]:
     fusions = [j for j in grid if j.experiment.role == "fusion" and runs.exists(j.path)]
     sizes: list[int] = []
     for size in sorted(map(_parameters, fusions), reverse=True):
-        if size > SAME_SIZE * smallest and (not sizes or sizes[-1] > SAME_SIZE * size):
+        if size > SAME_SIZE_RATIO * smallest and (not sizes or sizes[-1] > SAME_SIZE_RATIO * size):
             sizes.append(size)
     return sizes
 

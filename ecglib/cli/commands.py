@@ -240,7 +240,7 @@ def _compare(options) -> int:
     if not folder.is_dir():
         folder = Path(options.runs_dir) / options.batch
     if options.json:
-        from ecglib.evaluation.report import compare_runs
+        from ecglib.batch.comparison import compare_runs
         from ecglib.runs import find_runs
 
         compared = compare_runs(find_runs(folder), options.metric)
@@ -325,7 +325,7 @@ def _print_predicted(run, predicted, latency: dict) -> None:
 
 
 def _print_comparison(folder: Path, metric: str) -> None:
-    from ecglib.evaluation.report import compare_runs
+    from ecglib.batch.comparison import compare_runs
     from ecglib.runs import find_runs
 
     print("\n" + compare_runs(find_runs(folder), metric).to_text())

@@ -17,8 +17,7 @@ from ecglib.evaluation.metrics import (
     scores,
 )
 from ecglib.evaluation.resampling import macro_mean, resampled_scores
-
-ROLES = ("single", "fusion", "ensemble", "widened", "baseline")
+from ecglib.experiment.registry import ROLES
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -11,16 +11,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecglib.datasets.schema import TASK_KINDS
 from ecglib.errors import EcgError
 
-KINDS = ("multi_label", "multi_class")
 MACRO_METRICS = ("auroc", "auprc", "f1")
 
 
 def check_kind(kind: str) -> None:
     """Raise EcgError unless `kind` is "multi_label" or "multi_class"."""
-    if kind not in KINDS:
-        raise EcgError(f"Unknown kind of task {kind!r}; expected one of {', '.join(KINDS)}.")
+    if kind not in TASK_KINDS:
+        raise EcgError(f"Unknown kind of task {kind!r}; expected one of {', '.join(TASK_KINDS)}.")
 
 
 def check_arrays(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -23,9 +23,9 @@ from ecglib.errors import RunError
 from ecglib.evaluation.contestants import Contestant, by_model, check_metric
 from ecglib.evaluation.metrics import MACRO_METRICS
 from ecglib.evaluation.resampling import interval, n_ignored
-from ecglib.experiment.config import SAME_SIZE
+from ecglib.experiment.registry import SAME_SIZE_RATIO
 
-__all__ = ["Difference", "Gap", "Contestant", "best_single", "differences", "sentence", "table"]
+__all__ = ["Contestant", "Difference", "Gap", "best_single", "differences", "sentence", "table"]
 
 ADDS, ADDS_NOTHING, CANNOT_TELL = "adds", "adds nothing", "cannot tell"
 METRIC_NAMES = {"auroc": "macro AUROC", "auprc": "macro AUPRC", "f1": "macro F1"}
@@ -277,14 +277,14 @@ def _widened(
 
     None where the single branch is that itself.
     """
-    if _times(single, fusion) >= 1 / SAME_SIZE:
+    if _times(single, fusion) >= 1 / SAME_SIZE_RATIO:
         return None
     candidates = [
         seeds
         for seeds in models.values()
         if seeds[0].role == "widened"
         and tuple(seeds[0].branches) == tuple(single[0].branches)
-        and _times(seeds, fusion) >= 1 / SAME_SIZE
+        and _times(seeds, fusion) >= 1 / SAME_SIZE_RATIO
     ]
 
     def distance(seeds):
@@ -319,7 +319,7 @@ def _difference(
     of_more = bool(ensemble) and ensemble[0].ensemble_size > len(fusion[0].branches)
     controls = (
         gap(ensemble, of_more),
-        gap(widened, bool(widened) and _times(widened, fusion) > SAME_SIZE),
+        gap(widened, bool(widened) and _times(widened, fusion) > SAME_SIZE_RATIO),
     )
     doubts = _doubts(fusion[0], single[0], ensemble, against_single, n_resamples)
     verdict = CANNOT_TELL

@@ -5,7 +5,7 @@ is the test part, the next one the validation part and the others the training p
 patient but those of the real test part is predicted once, by a model that never saw them, and the
 real test part is not looked at while models are chosen.
 
-A comparison scores all folds together (`ecglib.evaluation.report`), as a fold of few patients may
+A comparison scores all folds together (`ecglib.batch.comparison`), as a fold of few patients may
 lack a class. The probabilities of several models are then ranked together; each is calibrated.
 """
 

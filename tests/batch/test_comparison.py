@@ -9,7 +9,7 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import f1_score, roc_auc_score
 
-from ecglib.evaluation.report import compare_runs, model_names
+from ecglib.batch.comparison import compare_runs, model_names
 from ecglib.evaluation.summary import with_intervals
 from ecglib.experiment import Experiment
 from ecglib.runs import Predictions
@@ -209,16 +209,3 @@ def test_a_fusion_on_one_view_is_named_in_full_and_leaves_the_others_their_short
     assert names[encoders.model_hash] == "late_average(time:cnn + time:s4d)"
     alone = model_names([encoders])
     assert alone[encoders.model_hash] == "late_average(time:cnn + time:s4d)"
-
-
-def test_scores_that_do_not_exist_are_none_and_the_class_is_named():
-    y = np.zeros((20, 2), np.float32)
-    y[:8, 0] = 1
-    p = np.tile([[0.3, 0.2]], (20, 1))
-    people = np.arange(20)
-    scores = with_intervals(y, p, [0.5, 0.5], "multi_label", ["A", "B"], people, n_resamples=50)
-    json.dumps(scores, allow_nan=False)
-    assert scores["undefined"] == ["B"]
-    assert scores["never_predicted"] == ["A", "B"]
-    assert scores["per_class"]["B"]["auroc"]["estimate"] is None
-    assert scores["per_class"]["A"]["auroc"]["estimate"] == 0.5
