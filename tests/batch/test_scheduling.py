@@ -94,7 +94,7 @@ def test_a_wrong_batch_file_is_refused(tmp_path, changes, message):
 
 
 MAIN_JOBS = [f"fusion{dataset}" for dataset in ("", "_ptbxl", "_cinc2017", "_mitdb")]
-OTHERS = {"views": 24, "branch_training": 16, "encoders_ptbxl": 25, "aami_mitdb": 25}
+OTHERS = {"representations": 24, "branch_training": 16, "encoders_ptbxl": 25, "aami_mitdb": 25}
 OTHERS |= {"aami_mitdb_folds": 24}
 RUNS = dict.fromkeys(MAIN_JOBS, 20) | OTHERS
 
@@ -114,7 +114,7 @@ def test_what_a_batch_file_asks_for_is_known_and_differs(name, runs):
     assert len({one.hash for one in experiments_of(name)}) == runs
 
 
-@pytest.mark.parametrize("name", [*MAIN_JOBS, "views", "aami_mitdb"])
+@pytest.mark.parametrize("name", [*MAIN_JOBS, "representations", "aami_mitdb"])
 def test_the_classical_baseline_stands_beside_the_networks(name):
     all_of_them = experiments_of(name)
     trees = [one.seed for one in all_of_them if one.role == "baseline"]
