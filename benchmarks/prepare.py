@@ -11,7 +11,7 @@ from benchmarks.memory import extra_mb, peaks_mb
 from benchmarks.noise import NoiseSource, real_data
 from ecglib.datasets.duplicates import Signatures
 from ecglib.datasets.sources import mitdb as mitdb_module
-from ecglib.datasets.sources.ptbxl import ptbxl_source
+from ecglib.datasets.sources.ptbxl import open_ptbxl
 from ecglib.datasets.writer import write_store
 
 ROUNDS = 5
@@ -54,12 +54,12 @@ def ptbxl() -> Figure:
     import wfdb
 
     folder = real_data("ptbxl_z100")
-    paths = [f"{folder}/{path}" for path in ptbxl_source(folder).table["path"]]
+    paths = [f"{folder}/{path}" for path in open_ptbxl(folder).table["path"]]
     read = paths[:: len(paths) // RECORDS_READ]
 
     def prepare():
         with tempfile.TemporaryDirectory() as data_dir:
-            write_store(ptbxl_source(folder), data_dir, progress=False)
+            write_store(open_ptbxl(folder), data_dir, progress=False)
 
     def prepare_unsearched():
         with (
@@ -93,8 +93,8 @@ def save() -> Figure:
     """Writing a store of records in memory against np.save of the same samples."""
     n, passes = 1000, 5
     source = NoiseSource(n)
-    records = list(source.records())
-    source.records = lambda: iter(records)
+    records = list(source.read_records())
+    source.read_records = lambda: iter(records)
     steps = np.concatenate([record.steps for record in records])
     with tempfile.TemporaryDirectory() as folder:
 

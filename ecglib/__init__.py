@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with _MOD
     from ecglib.datasets import write_store as write_store
     from ecglib.datasets.schema import Task as Task
     from ecglib.datasets.sources.arrays import ArraysSource as ArraysSource
+    from ecglib.datasets.sources.arrays import Recordings as Recordings
     from ecglib.errors import EcgError as EcgError
     from ecglib.experiment import Experiment as Experiment
     from ecglib.inference import Predictor as Predictor
@@ -50,6 +51,7 @@ _MODULES = {
     "EcgError": "ecglib.errors",
     "Experiment": "ecglib.experiment",
     "Predictor": "ecglib.inference",
+    "Recordings": "ecglib.datasets.sources.arrays",
     "Run": "ecglib.runs",
     "Task": "ecglib.datasets.schema",
     "compare_runs": "ecglib.batch.comparison",

@@ -9,7 +9,7 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 from ecglib.datasets.schema import Task
-from ecglib.datasets.sources.arrays import ArraysSource
+from ecglib.datasets.sources.arrays import ArraysSource, Recordings
 
 RATE_HZ = 100.0
 N_SAMPLES = 400
@@ -52,7 +52,7 @@ def small_source(n_records=96, n_patients=48, seed=0, kind="multi_label", **opti
         }
     )
     task = Task("letters", kind, {"A": ["A"], "B": ["B"]})
-    return ArraysSource("small", signals, names, table, task, RATE_HZ, LEADS, unit="mV", **options)
+    return ArraysSource("small", recordings_in_mv(signals, names), table, task, **options)
 
 
 def short_source(n_records=80, n_patients=40, kind="multi_label"):
@@ -65,4 +65,10 @@ def short_source(n_records=80, n_patients=40, kind="multi_label"):
     labels = [["AB"[(i // 3) % 2]] for i in range(n_records)]
     table = pd.DataFrame({"record": names, "patient": patients, "labels": labels})
     task = Task("letters", kind, {"A": ["A"], "B": ["B"]})
-    return ArraysSource("short", signals, names, table, task, RATE_HZ, LEADS, unit="mV")
+    return ArraysSource("short", recordings_in_mv(signals, names), table, task)
+
+
+def recordings_in_mv(signals, names):
+    return Recordings(
+        signals=signals, names=names, sampling_rate_hz=RATE_HZ, leads=LEADS, unit="mV"
+    )

@@ -2,7 +2,7 @@
 
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ecglib import paths
@@ -28,11 +28,11 @@ _MAKERS = {
     "mitdb": ("mitdb", "MitdbSource", {}, "mitdb"),
     "mitdb_simulated": ("mitdb", "SimulatedMitdbSource", {}, "mitdb"),
     "mitdb_rhythm": ("mitdb", "MitdbRhythmSource", {}, "mitdb"),
-    "ptbxl": ("ptbxl", "ptbxl_source", {"sampling_rate_hz": 100.0}, "ptbxl"),
-    "ptbxl_500hz": ("ptbxl", "ptbxl_source", {"sampling_rate_hz": 500.0}, "ptbxl_500hz"),
-    "cinc2017": ("cinc2017", "cinc2017_source", {}, "cinc2017"),
-    "wfdb_folder": ("wfdb_folder", "wfdb_folder_source", {}, None),
-    "arrays": ("arrays", "arrays_source", {}, None),
+    "ptbxl": ("ptbxl", "open_ptbxl", {"sampling_rate_hz": 100.0}, "ptbxl"),
+    "ptbxl_500hz": ("ptbxl", "open_ptbxl", {"sampling_rate_hz": 500.0}, "ptbxl_500hz"),
+    "cinc2017": ("cinc2017", "open_cinc2017", {}, "cinc2017"),
+    "wfdb_folder": ("wfdb_folder", "open_wfdb_folder", {}, None),
+    "arrays": ("arrays", "open_arrays", {}, None),
 }
 
 
@@ -53,7 +53,7 @@ def open_source(
     source
         folder (``arrays``: file) that holds the data as published.
     options
-        further values for what makes the source, such as `wfdb_folder.wfdb_folder_source`.
+        further values for what makes the source, such as `wfdb_folder.WfdbFolderOptions`.
 
     Raises
     ------
@@ -78,6 +78,9 @@ def open_source(
         source = module.download(Path(data_dir) / "raw" / below, **fixed)
     if not Path(source).exists():
         raise DatasetError(f"The source {source} is not there. Give the path of the data.")
+    options_class = _find_options_class(maker)
+    if options_class is not None:
+        return maker(source, options_class(**options))
     return maker(source, **fixed, **options)
 
 
@@ -154,8 +157,18 @@ def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
     return Dataset(stores[0])
 
 
+def _find_options_class(maker: Callable) -> type | None:
+    """Return the dataclass that holds the options of a source, if it has one."""
+    parameter = inspect.signature(maker).parameters.get("options")
+    return parameter.annotation if parameter is not None else None
+
+
 def _checked_options(name: str, maker, fixed: dict, options: dict, needs_source: bool) -> dict:
-    parameters = list(inspect.signature(maker).parameters.values())[int(needs_source) :]
+    options_class = _find_options_class(maker)
+    if options_class is not None:
+        parameters = list(inspect.signature(options_class).parameters.values())
+    else:
+        parameters = list(inspect.signature(maker).parameters.values())[int(needs_source) :]
     known = [p.name for p in parameters if p.name not in fixed]
     for option in options:
         if option not in known:

@@ -1,14 +1,16 @@
-"""Arrays and a label table that someone already has: NumPy, pandas or Hugging Face."""
+"""Arrays and a label table that are already in memory: NumPy, pandas or Hugging Face."""
 
+import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ecglib.datasets.labels import (
-    as_list,
+    parse_labels,
     assign_parts,
     check_table,
     find_other_columns,
@@ -16,198 +18,342 @@ from ecglib.datasets.labels import (
     read_label_table,
 )
 from ecglib.datasets.schema import Record, SignalSpec, Task
-from ecglib.datasets.units import middle, mv_per
+from ecglib.datasets.units import crop_middle, find_mv_per_unit
 from ecglib.errors import DatasetError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recordings:
+    """Recordings held in arrays.
+
+    Parameters
+    ----------
+    signals : array of shape (n_records, n_samples, n_leads), or sequence of n_records arrays
+        The samples in `unit`, NaN where nothing was measured. The arrays of a sequence have shape
+        (n_samples, n_leads) and may differ in length.
+    names : sequence of str
+        Names of the records, in the order of `signals`.
+    sampling_rate_hz : float
+        Sampling rate in Hz.
+    leads : sequence of str
+        Names of the leads, in order.
+    unit : str
+        Unit of `signals`: mV, uV, V or nV.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> recordings = Recordings(
+    ...     signals=np.zeros((2, 500, 1)),
+    ...     names=["r1", "r2"],
+    ...     sampling_rate_hz=250.0,
+    ...     leads=["II"],
+    ...     unit="mV",
+    ... )
+    >>> len(recordings.names)
+    2
+    """
+
+    signals: np.ndarray | Sequence[np.ndarray]
+    names: Sequence[str]
+    sampling_rate_hz: float
+    leads: Sequence[str]
+    unit: str
 
 
 class ArraysSource:
     """Whole records from arrays, with a label table that names them.
 
-    Of a record that is longer than the window the middle is taken; a shorter one is followed by
-    0 mV, and n_measured says how many samples are its own.
+    Of a record that is longer than the window the middle is taken. A shorter one is padded with
+    0 mV at its end, and the column n_measured holds its number of measured samples.
 
     Parameters
     ----------
-    name
-        name of the dataset, in letters, digits and underscores.
-    signals
-        array of shape (n_records, n_samples, n_leads), or a sequence of n_records arrays of shape
-        (n_samples, n_leads); NaN where nothing was measured.
-    records
-        names of the records, in the order of `signals`.
-    table
-        one row a record with the columns record, patient, labels (list of str, or text in which
-        ``;`` separates them) and, if there is one, fold or part (train, validation, test); the
-        order of its rows does not matter. Other columns are kept, numbers as tabular values.
-    task
-        what is predicted; its labels are looked up in the column labels.
-    sampling_rate_hz
-        sampling rate in Hz.
-    leads
-        names of the leads, in order.
-    unit
-        unit of `signals`: mV, uV, V or nV.
-    window_s
-        length of a window in s; 0 for that of the first record.
-    seed
-        decides the folds by patient when the table has neither fold nor part.
+    name : str
+        Name of the dataset, in letters, digits and underscores.
+    recordings : Recordings
+        The signals, their names, sampling rate, leads and unit.
+    table : DataFrame
+        One row per record with the columns record, patient, labels (list of str, or text separated
+        by ``;``) and, if known, fold or part (train, validation, test). The order of the rows does
+        not matter. Other columns are kept, numbers as tabular values.
+    task : Task
+        What is predicted. Its labels are looked up in the column labels.
+    window_s : float, default 0
+        Length of a window in s; 0 for the length of the first record.
+    seed : int, default 0
+        Seed of the folds by patient, used if the table has neither fold nor part.
 
     Raises
     ------
     DatasetError
-        records and table do not fit together, there is no patient column, or the unit is unknown.
+        If the recordings and the table do not match, there is no patient column, or the unit is not
+        a voltage.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from ecglib.datasets.schema import Task
+    >>> names = ["r1", "r2", "r3"]
+    >>> recordings = Recordings(
+    ...     signals=np.zeros((3, 500, 1)),
+    ...     names=names,
+    ...     sampling_rate_hz=250.0,
+    ...     leads=["II"],
+    ...     unit="mV",
+    ... )
+    >>> table = pd.DataFrame(
+    ...     {"record": names, "patient": ["p1", "p2", "p3"], "labels": [["AF"], [], ["AF"]]}
+    ... )
+    >>> source = ArraysSource("mine", recordings, table, Task("af", "multi_label", {"AF": ["AF"]}))
+    >>> source.signal.n_samples
+    500
     """
 
     synthetic = False
     citation = ""
-    caveats = ()
+    caveats: tuple[str, ...] = ()
 
     def __init__(
         self,
         name: str,
-        signals: np.ndarray | Sequence[np.ndarray],
-        records: Sequence[str],
+        recordings: Recordings,
         table: pd.DataFrame,
         task: Task,
-        sampling_rate_hz: float,
-        leads: Sequence[str],
-        *,
-        unit: str,
         window_s: float = 0.0,
         seed: int = 0,
     ):
-        self.name = name
-        self.description = f"{len(records)} records from arrays."
-        self._signals, self._factor = signals, mv_per(unit)
+        signals, names = recordings.signals, [str(record) for record in recordings.names]
         shape = np.shape(signals) if isinstance(signals, np.ndarray) else (len(signals),)
-        if len(signals) != len(records) or len(shape) == 2:
+        if len(signals) != len(names) or len(shape) == 2:
             raise DatasetError(
-                f"signals has shape {shape}, expected ({len(records)}, n_samples, {len(leads)}): "
-                f"one entry for each of the {len(records)} record names."
+                f"signals has shape {shape}, expected ({len(names)}, n_samples, "
+                f"{len(recordings.leads)}): one entry for each of the {len(names)} record names."
             )
-        table = _aligned(table, [str(r) for r in records])
-        table, self.tabular, columns = find_other_columns(assign_parts(table, task, seed))
-        self.columns = columns
-        n_samples = round(window_s * sampling_rate_hz) or len(signals[0])
-        self.signal = SignalSpec(sampling_rate_hz, n_samples, tuple(leads))
-        self.tasks, self._table = {task.name: task}, table
+        rate_hz = recordings.sampling_rate_hz
+        n_samples = round(window_s * rate_hz) or len(signals[0])
+        table = assign_parts(_align_rows(table, names), task, seed)
+        self.name = name
+        self.description = f"{len(names)} records from arrays."
+        self._table, self.tabular, self.columns = find_other_columns(table)
+        self.signal = SignalSpec(rate_hz, n_samples, tuple(recordings.leads))
+        self.tasks = {task.name: task}
+        self._signals = signals
+        self._mv_per_unit = find_mv_per_unit(recordings.unit)
 
-    @classmethod
-    def of_table(cls, name: str, table, task: Task, *, signal: str = "signal", **contract):
-        """From a table that holds the signals too: a pandas DataFrame or a Hugging Face dataset.
-
-        Parameters
-        ----------
-        name, task, contract
-            as above.
-        table
-            as above, with one more column: the signal of each record.
-        signal
-            name of that column; each entry has shape (n_samples, n_leads).
-        """
-        table = table.to_pandas() if hasattr(table, "to_pandas") else table
-        if missing := {signal, "record"} - set(table.columns):
-            raise DatasetError(
-                f"The table lacks the columns {sorted(missing)}; it has {list(table.columns)}. "
-                f"Rename them, or name the column of the signals: signal='...'."
-            )
-        # Nested lists, as Hugging Face keeps arrays, become arrays of arrays in pandas.
-        signals = [np.stack([np.asarray(sample, float) for sample in own]) for own in table[signal]]
-        rest = table.drop(columns=signal)
-        return cls(name, signals, list(table["record"]), rest, task, **contract)
-
-    def request(self) -> dict:
-        """Samples and table, as one hash."""
+    def to_request(self) -> dict:
+        """Hash the samples and the table."""
         content = hashlib.blake2b(digest_size=16)
         for signal in self._signals:
-            content.update(np.ascontiguousarray(signal))
+            content.update(np.ascontiguousarray(signal).data)
         content.update(self._table.to_json(orient="records").encode())
-        return {"content": content.hexdigest(), "mv_per_unit": self._factor,
-                "tasks": list(self.tasks)}  # fmt: skip
+        return {
+            "content": content.hexdigest(),
+            "mv_per_unit": self._mv_per_unit,
+            "tasks": list(self.tasks),
+        }
 
-    def n_records(self) -> int:
-        """Records in the arrays."""
+    def count_records(self) -> int:
+        """Count the records."""
         return len(self._signals)
 
-    def records(self) -> Iterator[Record]:
+    def read_records(self) -> Iterator[Record]:
         """Yield the records in the order of the arrays."""
-        n = self.signal.n_samples
+        n_samples = self.signal.n_samples
         rows = self._table.drop(columns="record").to_dict("records")
         for name, signal, row in zip(self._table["record"], self._signals, rows, strict=True):
-            signal_mv = middle(np.asarray(signal, np.float64) * self._factor, n)
-            window = {"start": 0, "length": n, "n_measured": len(signal_mv)}
+            signal_mv = crop_middle(np.asarray(signal, np.float64) * self._mv_per_unit, n_samples)
+            window = {"start": 0, "length": n_samples, "n_measured": len(signal_mv)}
             yield Record.from_mv(name, signal_mv, [row | window])
 
-    def excluded(self) -> dict[str, int]:
-        """Nothing is left out."""
+    def count_excluded(self) -> dict[str, int]:
+        """Return an empty dict: no record is excluded."""
         return {}
 
 
-def arrays_source(
-    file: str | Path,
-    labels: str | Path,
+def extract_recordings(
+    table: Any,
+    *,
     sampling_rate_hz: float,
     leads: Sequence[str],
     unit: str,
-    name: str = "",
-    kind: str = "multi_label",
-    min_records: int = 10,
-) -> ArraysSource:
-    """A dataset from a ``.npy`` file and a label table whose rows are in the order of the array.
+    signal_column: str = "signal",
+) -> tuple[Recordings, pd.DataFrame]:
+    """Take the signals out of a table that holds them in a column.
 
     Parameters
     ----------
-    file
-        array of shape (n_records, n_samples, n_leads).
-    labels
-        label table (CSV or Parquet) with record, patient, labels and, if known, fold or part.
-    sampling_rate_hz, leads, unit
-        see `ArraysSource`.
-    name
-        name of the dataset; empty for that of the file.
-    kind
-        ``"multi_label"`` or ``"multi_class"``.
-    min_records
-        a label that fewer records carry is no class.
+    table : DataFrame or Hugging Face dataset
+        One row per record with the columns record, `signal_column` and those that `ArraysSource`
+        asks for. Each signal has shape (n_samples, n_leads).
+    sampling_rate_hz : float
+        Sampling rate in Hz.
+    leads : sequence of str
+        Names of the leads, in order.
+    unit : str
+        Unit of the signals: mV, uV, V or nV.
+    signal_column : str, default "signal"
+        Name of the column of the signals.
+
+    Returns
+    -------
+    recordings : Recordings
+        The signals.
+    table : DataFrame
+        The table without the column of the signals.
 
     Raises
     ------
     DatasetError
-        a file cannot be read, or see `ArraysSource`.
+        If the table lacks the column record or `signal_column`.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> table = pd.DataFrame({"record": ["r1"], "ecg": [np.zeros((500, 1))], "labels": ["AF"]})
+    >>> recordings, labels = extract_recordings(
+    ...     table, sampling_rate_hz=250.0, leads=["II"], unit="mV", signal_column="ecg"
+    ... )
+    >>> list(labels)
+    ['record', 'labels']
+    """
+    frame = table.to_pandas() if hasattr(table, "to_pandas") else table
+    if missing := {signal_column, "record"} - set(frame.columns):
+        raise DatasetError(
+            f"The table lacks the columns {sorted(missing)}; it has {list(frame.columns)}. "
+            f"Rename them, or name the column of the signals: signal_column='...'."
+        )
+    # Nested lists, as Hugging Face keeps arrays, become arrays of arrays in pandas.
+    signals = [
+        np.stack([np.asarray(sample, float) for sample in samples])
+        for samples in frame[signal_column]
+    ]
+    recordings = Recordings(
+        signals=signals,
+        names=list(frame["record"]),
+        sampling_rate_hz=sampling_rate_hz,
+        leads=leads,
+        unit=unit,
+    )
+    return recordings, frame.drop(columns=signal_column)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArraysOptions:
+    """Settings of `open_arrays`, given on the command line as ``--set NAME=VALUE``.
+
+    Parameters
+    ----------
+    labels : str or Path
+        Label table (CSV or Parquet) with the columns record, patient, labels and, if known, fold or
+        part. Its rows are in the order of the array.
+    sampling_rate_hz : float
+        Sampling rate in Hz.
+    leads : sequence of str
+        Names of the leads, in order.
+    unit : str
+        Unit of the samples: mV, uV, V or nV.
+    name : str, default ""
+        Name of the dataset; empty for the name of the file.
+    kind : str, default "multi_label"
+        ``"multi_label"`` or ``"multi_class"``.
+    min_records : int, default 10
+        Labels that fewer records carry are not classes.
+
+    Examples
+    --------
+    >>> options = ArraysOptions(
+    ...     labels="labels.csv", sampling_rate_hz=250.0, leads=["I", "II"], unit="uV"
+    ... )
+    >>> options.kind
+    'multi_label'
+    """
+
+    labels: str | Path
+    sampling_rate_hz: float
+    leads: Sequence[str]
+    unit: str
+    name: str = ""
+    kind: str = "multi_label"
+    min_records: int = 10
+
+
+def open_arrays(file: str | Path, options: ArraysOptions) -> ArraysSource:
+    """Open a ``.npy`` file and its label table as a source.
+
+    Parameters
+    ----------
+    file : str or Path
+        File with an array of shape (n_records, n_samples, n_leads).
+    options : ArraysOptions
+        Label table, sampling rate, leads and unit of the array.
+
+    Returns
+    -------
+    ArraysSource
+        The source. The array is memory-mapped.
+
+    Raises
+    ------
+    DatasetError
+        If a file cannot be read, a row of the table cannot be used, or as for `ArraysSource`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np, pandas as pd
+    >>> table = pd.DataFrame({"record": range(30), "patient": range(30), "labels": "AF"})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/mine.npy", np.zeros((30, 500, 1)))
+    ...     table.to_csv(f"{folder}/labels.csv", index=False)
+    ...     options = ArraysOptions(
+    ...         labels=f"{folder}/labels.csv", sampling_rate_hz=250.0, leads=["II"], unit="mV"
+    ...     )
+    ...     source = open_arrays(f"{folder}/mine.npy", options)
+    >>> source.name, source.count_records()
+    ('mine', 30)
     """
     try:
         signals = np.load(file, mmap_mode="r")
     except (OSError, ValueError) as error:
         raise DatasetError(f"{file} cannot be read as a .npy file: {error}") from None
-    table = read_label_table(labels)
-    checked, problems = check_table(table)
+    table, problems = check_table(read_label_table(options.labels))
     if problems:
         first = problems[0]
         raise DatasetError(
-            f"{len(problems)} rows of {labels} cannot be used, for example record "
-            f"{first.record!r}: {first.detail} Correct them: an array has no room for rows that "
-            f"are left out."
+            f"{len(problems)} rows of {options.labels} cannot be used, for example record "
+            f"{first.record!r}: {first.detail} Correct them: each record of the array needs its "
+            f"row."
         )
-    task = infer_task(checked, "labels", kind, min_records)
-    name = name or Path(file).stem.replace("-", "_")
-    return ArraysSource(
-        name, signals, list(checked["record"]), checked, task, sampling_rate_hz, leads, unit=unit
+    recordings = Recordings(
+        signals=signals,
+        names=list(table["record"]),
+        sampling_rate_hz=options.sampling_rate_hz,
+        leads=options.leads,
+        unit=options.unit,
     )
+    task = infer_task(table, "labels", options.kind, options.min_records)
+    name = options.name or Path(file).stem.replace("-", "_")
+    return ArraysSource(name, recordings, table, task)
 
 
-def _aligned(table: pd.DataFrame, records: list[str]) -> pd.DataFrame:
-    """The table's rows in the order of the records, or an error that names who is missing."""
+def _align_rows(table: pd.DataFrame, records: list[str]) -> pd.DataFrame:
+    """Bring the rows of a table into the order of the records."""
     if missing := {"record", "patient", "labels"} - set(table.columns):
         raise DatasetError(
             f"The label table lacks the columns {sorted(missing)}; it has {list(table.columns)}. "
             f"Without patients no split can be trusted: give each record its patient."
         )
     table = table.assign(record=table["record"].astype(str), patient=table["patient"].astype(str))
-    for what, names in (("the label table", table["record"]), ("the records", pd.Series(records))):
-        if len(twice := names[names.duplicated()]):
+    names_by_place: Mapping[str, pd.Series] = {
+        "the label table": table["record"],
+        "the records": pd.Series(records),
+    }
+    for place, names in names_by_place.items():
+        if len(repeated := names[names.duplicated()]):
             raise DatasetError(
-                f"{twice.nunique()} ids stand twice in {what}, for example "
-                f"{sorted(set(twice))[:3]}. Each record needs one row."
+                f"{repeated.nunique()} ids occur more than once in {place}, for example "
+                f"{sorted(set(repeated))[:3]}. Each record needs exactly one row."
             )
     unlabelled, unknown = set(records) - set(table["record"]), set(table["record"]) - set(records)
     if unlabelled or unknown:
@@ -216,5 +362,5 @@ def _aligned(table: pd.DataFrame, records: list[str]) -> pd.DataFrame:
             f"row (for example {sorted(unlabelled)[:3]}), {len(unknown)} rows have no record (for "
             f"example {sorted(unknown)[:3]}). Make the ids equal, or drop what has no counterpart."
         )
-    table = table.assign(labels=table["labels"].map(as_list))
+    table = table.assign(labels=table["labels"].map(parse_labels))
     return table.set_index("record").loc[records].reset_index()

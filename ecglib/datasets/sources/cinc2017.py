@@ -22,7 +22,7 @@ REFERENCE = "REFERENCE-v3.csv"
 CLASSES = {"normal": ["N"], "AF": ["A"], "other": ["O"], "noise": ["~"]}
 
 
-def cinc2017_source(folder: str | Path) -> TableSource:
+def open_cinc2017(folder: str | Path) -> TableSource:
     """The training records of the Challenge, or a part of them.
 
     They last 9 to 61 s. A window is 30 s: the middle of a longer record; a shorter one is followed

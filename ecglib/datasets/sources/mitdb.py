@@ -87,7 +87,7 @@ class MitdbRecords:
                 f"out to download it with wfdb."
             )
 
-    def request(self) -> dict:
+    def to_request(self) -> dict:
         """The content of every file that is read, as one hash."""
         content = hashlib.blake2b(digest_size=16)
         for record in DS1 + DS2:
@@ -95,11 +95,11 @@ class MitdbRecords:
                 content.update((self.folder / f"{record}.{ext}").read_bytes())
         return {"version": VERSION, "files": content.hexdigest()}
 
-    def n_records(self) -> int:
+    def count_records(self) -> int:
         """44: all but the paced ones."""
         return len(DS1 + DS2)
 
-    def records(self) -> Iterator[Record | Problem]:
+    def read_records(self) -> Iterator[Record | Problem]:
         """Yield the records of DS1, then of DS2."""
         import wfdb
 
@@ -137,7 +137,7 @@ class MitdbRecords:
         """
         raise NotImplementedError
 
-    def excluded(self) -> dict[str, int]:
+    def count_excluded(self) -> dict[str, int]:
         """Paced records, and the windows that could not be, by kind."""
         return dict(self._lost)
 
@@ -211,9 +211,9 @@ class SimulatedMitdbSource(MitdbSource):
     caveats = ("simulated beats in training",)
     columns = {TRAINING_ONLY: "bool"}  # so that no fold is scored on made beats either
 
-    def n_records(self) -> int:
+    def count_records(self) -> int:
         """44, and one for each training record."""
-        return super().n_records() + sum(part(name) == "train" for name in DS1)
+        return super().count_records() + sum(part(name) == "train" for name in DS1)
 
     def made_of(self, name: str, times_s: np.ndarray, notes, steps: np.ndarray) -> Iterator[Record]:
         """Yield the record, then what is made of it."""
@@ -264,9 +264,9 @@ class MitdbRhythmSource(MitdbRecords):
     tabular = ()
     columns = {}
 
-    def records(self) -> Iterator[Record | Problem]:
+    def read_records(self) -> Iterator[Record | Problem]:
         """Yield the records; their parts are known once all annotations are read."""
-        given = list(super().records())
+        given = list(super().read_records())
         windows = [w for record in given if isinstance(record, Record) for w in record.windows]
         y = np.array([[w["labels"][0] in own for own in RHYTHMS.values()] for w in windows])
         parts = split_by_patient([w["patient"] for w in windows], y, FRACTIONS)

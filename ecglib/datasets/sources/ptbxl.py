@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecglib.datasets.labels import filter_table, text_or_none
+from ecglib.datasets.labels import filter_table, convert_to_text
 from ecglib.datasets.leads import STANDARD_12
 from ecglib.datasets.schema import Problem, SignalSpec, Task
 from ecglib.datasets.sources.download import download as download_files
@@ -28,9 +28,7 @@ QUALITY = ("baseline_drift", "static_noise", "burst_noise", "electrodes_problems
 NEEDED = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold")
 
 
-def ptbxl_source(
-    folder: str | Path, sampling_rate_hz: float = 100.0, where: str = ""
-) -> TableSource:
+def open_ptbxl(folder: str | Path, sampling_rate_hz: float = 100.0, where: str = "") -> TableSource:
     """PTB-XL, or any part of it in its layout.
 
     Version 1.0.1 and 1.0.3 are read alike; 1.0.3 left out 38 records that stood twice, which the
@@ -135,7 +133,7 @@ def labels_of(database: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     if "validated_by_human" in database:
         columns["validated_by_human"] = database["validated_by_human"].astype(bool)
     texts = database.reindex(columns=list(QUALITY))
-    columns |= {name: text_or_none(texts[name]) for name in QUALITY}
+    columns |= {name: convert_to_text(texts[name]) for name in QUALITY}
     return pd.DataFrame(columns, index=database.index), problems
 
 

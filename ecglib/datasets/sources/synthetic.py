@@ -117,19 +117,19 @@ class SyntheticSource:
             )
         }
 
-    def request(self) -> dict:
+    def to_request(self) -> dict:
         """The plain values that decide the content."""
         return {"n_patients": self.n_patients, "seed": self.seed, "version": VERSION}
 
-    def n_records(self) -> int:
+    def count_records(self) -> int:
         """Number of records that `records` yields."""
         return len(self._plan)
 
-    def excluded(self) -> dict[str, int]:
+    def count_excluded(self) -> dict[str, int]:
         """Nothing is left out."""
         return {}
 
-    def records(self) -> Iterator[Record]:
+    def read_records(self) -> Iterator[Record]:
         """Yield the records one at a time, each drawn when it is asked for."""
         planned = zip(self._plan, self._parts, strict=True)
         for number, (visit, part) in enumerate(planned, start=1):

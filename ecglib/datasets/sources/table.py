@@ -9,7 +9,7 @@ import pandas as pd
 
 from ecglib.datasets import leads
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
-from ecglib.datasets.units import middle, resample_steps
+from ecglib.datasets.units import crop_middle, resample_steps
 from ecglib.datasets.wfdb.records import SegmentedRecord, WfdbRecord, read_record
 from ecglib.errors import RecordError
 
@@ -22,7 +22,7 @@ class TableSource:
     """Records of a folder, each with its row of a table; every window is a whole record.
 
     A record with other leads or another rate is brought to the contract: leads are matched by
-    name (`leads.match`), units and gains taken from the header, the rate changed by a polyphase
+    name (`leads.match_leads`), units and gains taken from the header, the rate changed by a polyphase
     filter. Of a record that is longer than the window the middle is taken; a shorter one is
     followed by 0 mV, and n_measured says how many samples are its own.
 
@@ -72,7 +72,7 @@ class TableSource:
         self.tabular, self.caveats, self._problems = tabular, caveats, tuple(problems)
         self.columns, self._excluded = columns or {}, dict(excluded or {})
 
-    def request(self) -> dict:
+    def to_request(self) -> dict:
         """The table, and name, size and time of change of the files beside the records, hashed."""
         content = hashlib.blake2b(digest_size=16)
         for start in range(0, len(self.table), ROWS):
@@ -82,11 +82,11 @@ class TableSource:
             content.update(_stamps(self.folder / folder))
         return {"version": VERSION, "content": content.hexdigest(), "tasks": list(self.tasks)}
 
-    def n_records(self) -> int:
+    def count_records(self) -> int:
         """Rows of the table, also those that cannot be used."""
         return len(self.table) + len(self._problems)
 
-    def records(self) -> Iterator[Record | Problem]:
+    def read_records(self) -> Iterator[Record | Problem]:
         """Yield the records in the order of the table."""
         yield from self._problems
         for row in self._rows():
@@ -98,7 +98,7 @@ class TableSource:
                 there = error.kind != "missing_file" or os.path.exists(header)
                 yield Problem(name, error.kind if there else "no_record", str(error))
 
-    def excluded(self) -> dict[str, int]:
+    def count_excluded(self) -> dict[str, int]:
         """What was left out by definition."""
         return dict(self._excluded)
 
@@ -117,7 +117,7 @@ class TableSource:
         if record.first_sample_differs:
             yield Problem(name, "first_sample", "Length and checksum are as they should be.")
         n = self.signal.n_samples
-        steps = middle(at_rate(record, self.signal), n)
+        steps = crop_middle(at_rate(record, self.signal), n)
         window = row | {"start": 0, "length": n, "n_measured": len(steps)}
         yield Record(name, steps, [window])
 
@@ -130,7 +130,7 @@ def at_rate(record: WfdbRecord | SegmentedRecord, signal: SignalSpec):
     RecordError
         a lead is missing, its unit is none of voltage, or the rate cannot be reached.
     """
-    columns = leads.match(signal.leads, record.leads)
+    columns = leads.match_leads(signal.leads, record.leads)
     if record.sampling_rate_hz == signal.sampling_rate_hz:
         return record.steps(columns)
     return resample_steps(

@@ -26,7 +26,7 @@ from ecglib.errors import DatasetError, RecordError
 SEXES = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}
 
 
-def wfdb_folder_source(
+def open_wfdb_folder(
     folder: str | Path,
     labels: str | Path = "",
     name: str = "",
@@ -174,7 +174,7 @@ def usual_contract(
         )
     # The header of a record of several segments names no leads; those of its segments do.
     names = tuple(names) or _most(
-        leads.in_standard_order(h.leads) for h in headers.values() if h.leads
+        leads.sort_leads(h.leads) for h in headers.values() if h.leads
     )
     rate = float(sampling_rate_hz or _most(h.sampling_rate_hz for h in own))
     lengths = (h.n_samples / h.sampling_rate_hz for h in own if h.n_samples)

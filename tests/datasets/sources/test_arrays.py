@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ecglib.datasets import prepare
 from ecglib.datasets.schema import Task
-from ecglib.datasets.sources.arrays import ArraysSource
+from ecglib.datasets.sources.arrays import ArraysSource, Recordings, extract_recordings
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError
 
@@ -20,17 +22,24 @@ def table(**changes):
     return pd.DataFrame(columns | changes)
 
 
-def source(own_table, records="abcdef"):
-    signals = np.random.default_rng(0).standard_normal((len(records), 50, 2))
-    return ArraysSource(
-        "own", signals, list(records), own_table, TASK, 100.0, ("I", "II"), unit="mV"
+def noise(n_records=6):
+    return np.random.default_rng(0).standard_normal((n_records, 50, 2))
+
+
+def recordings(signals, names="abcdef", unit="mV"):
+    return Recordings(
+        signals=signals, names=list(names), sampling_rate_hz=100.0, leads=("I", "II"), unit=unit
     )
+
+
+def source(labels):
+    return ArraysSource("mine", recordings(noise()), labels, TASK)
 
 
 def test_the_order_of_the_table_does_not_matter(tmp_path):
     straight = write_store(source(table()), tmp_path / "a", progress=False)
-    turned = write_store(source(table().iloc[::-1]), tmp_path / "b", progress=False)
-    assert turned.fingerprint == straight.fingerprint
+    reversed_ = write_store(source(table().iloc[::-1]), tmp_path / "b", progress=False)
+    assert reversed_.fingerprint == straight.fingerprint
 
 
 def test_ids_that_do_not_match_are_named():
@@ -38,8 +47,8 @@ def test_ids_that_do_not_match_are_named():
         source(table(record=list("abcdex")))
 
 
-def test_ids_that_stand_twice_are_named():
-    with pytest.raises(DatasetError, match=r"twice in the label table.*'a'"):
+def test_repeated_ids_are_named():
+    with pytest.raises(DatasetError, match=r"more than once in the label table.*'a'"):
         source(table(record=list("aacdef")))
 
 
@@ -50,26 +59,21 @@ def test_patients_are_required():
 
 def test_the_number_of_records_must_be_that_of_the_array():
     with pytest.raises(DatasetError, match=r"shape \(6, 50, 2\), expected \(3, n_samples, 2\)"):
-        ArraysSource(
-            "own", np.zeros((6, 50, 2)), list("abc"), table(), TASK, 100.0, ("I", "II"), unit="mV"
-        )
+        ArraysSource("mine", recordings(np.zeros((6, 50, 2)), "abc"), table(), TASK)
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("uV", 1000.0), ("V", 0.001)])
 def test_units_are_converted_to_millivolt(tmp_path, unit, factor):
-    signals = np.random.default_rng(0).standard_normal((6, 50, 2))
-    contract = {"sampling_rate_hz": 100.0, "leads": ("I", "II")}
-    own = ArraysSource(
-        "own", signals * factor, list("abcdef"), table(), TASK, **contract, unit=unit
-    )
-    dataset = write_store(own, tmp_path, progress=False)
+    signals = noise()
+    scaled = recordings(signals * factor, unit=unit)
+    dataset = write_store(ArraysSource("mine", scaled, table(), TASK), tmp_path, progress=False)
     assert np.abs(dataset.read(np.arange(6)) - signals).max() < 0.001
     with pytest.raises(DatasetError, match=r"'mmHg' is none of voltage"):
-        ArraysSource("own", signals, list("abcdef"), table(), TASK, **contract, unit="mmHg")
+        ArraysSource("mine", dataclasses.replace(scaled, unit="mmHg"), table(), TASK)
 
 
 class HuggingFaceLike:
-    """What this package looks at of a `datasets.Dataset`."""
+    """What this package uses of a `datasets.Dataset`."""
 
     def __init__(self, frame):
         self._frame = frame
@@ -80,21 +84,24 @@ class HuggingFaceLike:
 
 @pytest.mark.parametrize("kind", [lambda frame: frame, HuggingFaceLike], ids=["pandas", "hf"])
 def test_a_table_may_hold_the_signals_too(tmp_path, kind):
-    signals = np.random.default_rng(0).standard_normal((6, 50, 2))
+    signals = noise()
     # Nested lists come back from Arrow as arrays of arrays.
     nested = [np.array([np.array(sample) for sample in s] + [None], object)[:-1] for s in signals]
     frame = table().assign(ecg=nested)
-    contract = {"sampling_rate_hz": 100.0, "leads": ("I", "II"), "unit": "mV"}
-    own = ArraysSource.of_table("own", kind(frame), TASK, signal="ecg", **contract)
-    dataset = write_store(own, tmp_path, progress=False)
+    options = {"sampling_rate_hz": 100.0, "leads": ("I", "II"), "unit": "mV"}
+
+    extracted, labels = extract_recordings(kind(frame), signal_column="ecg", **options)
+    dataset = write_store(ArraysSource("mine", extracted, labels, TASK), tmp_path, progress=False)
+
     assert np.abs(dataset.read(np.arange(6)) - signals).max() < 0.001
-    with pytest.raises(DatasetError, match=r"lacks the columns \['signal'\].*signal='"):
-        ArraysSource.of_table("own", frame, TASK, **contract)
+    assert "ecg" not in dataset.windows
+    with pytest.raises(DatasetError, match=r"lacks the columns \['signal'\].*signal_column='"):
+        extract_recordings(frame, **options)
 
 
-def test_files_are_prepared_by_name_with_the_contract_required(tmp_path):
+def test_files_are_prepared_by_name_and_need_rate_leads_and_unit(tmp_path):
     rng = np.random.default_rng(0)
-    np.save(tmp_path / "own.npy", rng.standard_normal((60, 50, 2)))
+    np.save(tmp_path / "mine.npy", rng.standard_normal((60, 50, 2)))
     rows = [
         {"record": f"r{i}", "patient": i // 2, "labels": "AB"[i % 2], "age": 50 + i}
         for i in range(60)
@@ -102,10 +109,10 @@ def test_files_are_prepared_by_name_with_the_contract_required(tmp_path):
     pd.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)
     options = {"labels": tmp_path / "labels.csv", "sampling_rate_hz": 100.0, "leads": ["I", "II"]}
     with pytest.raises(DatasetError, match=r"also needs \['unit'\]"):
-        prepare("arrays", tmp_path / "d", tmp_path / "own.npy", options=options)
+        prepare("arrays", tmp_path / "d", tmp_path / "mine.npy", options=options)
     options["unit"] = "mV"
-    dataset = prepare("arrays", tmp_path / "d", tmp_path / "own.npy", False, options=options)
-    assert dataset.name == "own"
+    dataset = prepare("arrays", tmp_path / "d", tmp_path / "mine.npy", False, options=options)
+    assert dataset.name == "mine"
     assert dataset.windows["age"].tolist() == [50.0 + i for i in range(60)]
     assert dataset.select("labels").y.sum(axis=0).tolist() == [30, 30]
     assert (dataset.windows.groupby("patient")["part"].nunique() == 1).all()

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from made import shared_data
 
-from ecglib.datasets.sources.cinc2017 import cinc2017_source
+from ecglib.datasets.sources.cinc2017 import open_cinc2017
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError
 
@@ -13,7 +13,7 @@ ODD = "13 44 47 66 80 97 117 131 150 158 159 186 189 192 206 225".split()
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    source = cinc2017_source(shared_data("cinc2017"))
+    source = open_cinc2017(shared_data("cinc2017"))
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
 
 
@@ -38,7 +38,7 @@ def test_a_record_is_cropped_to_its_middle_or_padded_and_the_mask_says_so(store)
     for row, window in store.windows.iterrows():
         original = scipy.io.loadmat(folder / f"{window['record']}.mat")["val"][0]
         found = store.read_steps([row])[0, :, 0]
-        mask = store.measured([row])[0]
+        mask = store.read_measured_mask([row])[0]
         if len(original) >= 9000:
             start = (len(original) - 9000) // 2
             assert (found == original[start : start + 9000]).all()
@@ -62,7 +62,7 @@ def test_unknown_patients_mark_the_dataset_and_folds_are_balanced(store):
 
 def test_a_folder_without_the_reference_is_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"REFERENCE-v3\.csv is missing"):
-        cinc2017_source(tmp_path)
+        open_cinc2017(tmp_path)
     (tmp_path / "REFERENCE-v3.csv").write_text("A00001,N\nA00002,X\n")
     with pytest.raises(DatasetError, match=r"labels \['X'\]"):
-        cinc2017_source(tmp_path)
+        open_cinc2017(tmp_path)

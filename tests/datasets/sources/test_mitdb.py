@@ -40,7 +40,7 @@ def test_ds2_is_the_test_part_and_validation_patients_are_whole(mitdb_store):
     assert set(windows.loc[windows["part"] == "test", "record"]) == set(DS2)
     assert not set(windows.loc[windows["part"] != "test", "record"]) & set(DS2)
     assert (windows.groupby("record")["part"].nunique() == 1).all()
-    counts = mitdb_store.select("aami").counts()
+    counts = mitdb_store.select("aami").count_windows()
     assert (counts > 0).all().all()
 
 
@@ -211,6 +211,6 @@ def test_a_window_carries_the_rhythm_that_wfdb_reads_throughout_it(rhythm_store)
 def test_rhythm_parts_keep_patients_whole_and_each_has_every_class(rhythm_store):
     assert (rhythm_store.windows.groupby("patient")["part"].nunique() == 1).all()
     assert rhythm_store.summary["leaks"]["part"]["shared_patients"]["count"] == 0
-    assert (rhythm_store.select("rhythm").counts() > 0).all().all()
+    assert (rhythm_store.select("rhythm").count_windows() > 0).all().all()
     lost = rhythm_store.summary["excluded"]
     assert len(rhythm_store.windows) + lost["windows in which the rhythm changes"] == 44 * 180

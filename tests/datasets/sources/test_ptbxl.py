@@ -9,8 +9,8 @@ import pytest
 from made import shared_data
 
 from ecglib.datasets import prepare
-from ecglib.datasets.labels import labels_to_classes
-from ecglib.datasets.sources.ptbxl import labels_of, part, ptbxl_source, tasks
+from ecglib.datasets.labels import encode_labels
+from ecglib.datasets.sources.ptbxl import labels_of, open_ptbxl, part, tasks
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError
 
@@ -32,14 +32,14 @@ def stores(tmp_path_factory):
     """The 500 records at 100 Hz and at 500 Hz."""
     folder, data_dir = shared_data("ptbxl"), tmp_path_factory.mktemp("data")
     return {
-        rate: write_store(ptbxl_source(folder, rate), data_dir, progress=False)
+        rate: write_store(open_ptbxl(folder, rate), data_dir, progress=False)
         for rate in (100.0, 500.0)
     }
 
 
 @pytest.fixture(scope="module")
 def z100(tmp_path_factory):
-    source = ptbxl_source(shared_data("ptbxl_z100"))
+    source = open_ptbxl(shared_data("ptbxl_z100"))
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
 
 
@@ -161,7 +161,7 @@ def test_the_standardised_records_are_counted(z100):
     assert parts.to_dict() == {"train": 1773, "validation": 256, "test": 255}
     assert z100.windows["patient"].nunique() == 2229
     with pytest.raises(DatasetError, match=r"gave no window.*2284"):
-        write_store(ptbxl_source(z100_folder(), 500.0), z100.path.parent, progress=False)
+        write_store(open_ptbxl(z100_folder(), 500.0), z100.path.parent, progress=False)
 
 
 def z100_folder():
@@ -177,7 +177,7 @@ def test_the_full_label_table_has_the_published_counts(statements):
     assert (labels.groupby("patient")["part"].nunique() == 1).all()
     assert (labels["part"] == table["strat_fold"].map(part)).all()
     own = tasks(statements)
-    y = labels_to_classes(labels["labels"], own["superdiagnostic"])
+    y = encode_labels(labels["labels"], own["superdiagnostic"])
     classes = list(own["superdiagnostic"].classes)
     assert dict(zip(classes, y.sum(axis=0), strict=True)) == SUPERCLASSES_ALL
     assert (~y.any(axis=1)).sum() == 411
@@ -191,7 +191,7 @@ def test_every_task_of_the_full_table_counts_its_statements(statements, task):
     database, table = full_table()
     labels, _ = labels_of(database)
     own = tasks(statements)[task]
-    y = labels_to_classes(labels["labels"], own)
+    y = encode_labels(labels["labels"], own)
     exploded = table["statements"].str.split(";").explode()
     for name, means in own.classes.items():
         expected = exploded[exploded.isin(means)].index.nunique()
@@ -255,9 +255,9 @@ def test_what_is_wrong_is_left_out_and_listed_and_strict_stops(tmp_path):
 
 def test_a_folder_that_is_not_ptbxl_is_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"ptbxl_database\.csv is missing"):
-        ptbxl_source(tmp_path)
+        open_ptbxl(tmp_path)
     with pytest.raises(DatasetError, match="at 100 and at 500 Hz"):
-        ptbxl_source(tmp_path, 250.0)
+        open_ptbxl(tmp_path, 250.0)
 
 
 def test_records_can_be_chosen_by_what_the_table_says(tmp_path):

@@ -77,7 +77,7 @@ def qrs_axis_deg(x):
 
 @pytest.fixture(scope="module")
 def records():
-    return list(SyntheticSource(n_patients=400, seed=3).records())
+    return list(SyntheticSource(n_patients=400, seed=3).read_records())
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +319,7 @@ def test_beats_vary_when_asked_to():
 
 def test_records_are_what_the_contract_says(records):
     source = SyntheticSource(n_patients=400, seed=3)
-    assert source.n_records() == len(records)
+    assert source.count_records() == len(records)
     assert len({r.name for r in records}) == len(records)
     assert source.signal.leads == tuple("I II III aVR aVL aVF V1 V2 V3 V4 V5 V6".split())
     for record in records:
@@ -391,7 +391,7 @@ def test_records_of_a_patient_resemble_each_other_but_are_not_the_same(records):
 
 def test_same_seed_same_bits_and_another_seed_others():
     first, again, other = (
-        list(SyntheticSource(n_patients=6, seed=seed).records()) for seed in (1, 1, 2)
+        list(SyntheticSource(n_patients=6, seed=seed).read_records()) for seed in (1, 1, 2)
     )
     for a, b in zip(first, again, strict=True):
         assert a.signal_mv.tobytes() == b.signal_mv.tobytes()
@@ -401,14 +401,14 @@ def test_same_seed_same_bits_and_another_seed_others():
 
 def test_iterating_again_or_in_part_changes_nothing():
     source = SyntheticSource(n_patients=6, seed=1)
-    part = list(itertools.islice(source.records(), 2))
-    whole = list(source.records())
+    part = list(itertools.islice(source.read_records(), 2))
+    whole = list(source.read_records())
     for a, b in zip(part, whole, strict=False):
         assert a.signal_mv.tobytes() == b.signal_mv.tobytes()
 
 
 def test_more_patients_leave_the_earlier_ones_as_they_are():
-    few, many = (list(SyntheticSource(n_patients=n).records()) for n in (10, 14))
+    few, many = (list(SyntheticSource(n_patients=n).read_records()) for n in (10, 14))
     assert len(many) > len(few)
     for a, b in zip(few, many, strict=False):
         assert a.signal_mv.tobytes() == b.signal_mv.tobytes()
@@ -416,7 +416,7 @@ def test_more_patients_leave_the_earlier_ones_as_they_are():
 
 
 def test_the_default_has_about_two_thousand_records():
-    assert SyntheticSource().n_records() == pytest.approx(2000, abs=60)
+    assert SyntheticSource().count_records() == pytest.approx(2000, abs=60)
 
 
 @pytest.mark.parametrize(
@@ -429,4 +429,4 @@ def test_nonsense_is_refused_by_name(given):
 
 
 def test_the_request_decides_the_content():
-    assert SyntheticSource(9, seed=4).request() == {"n_patients": 9, "seed": 4, "version": 2}
+    assert SyntheticSource(9, seed=4).to_request() == {"n_patients": 9, "seed": 4, "version": 2}

@@ -139,7 +139,7 @@ def test_another_rate_is_resampled_and_other_lengths_are_cropped_or_padded(tmp_p
     assert np.abs(found["r06"] - ecg(6, 1200)[100:1100]).max() < 0.002
     assert np.abs(found["r08"][:700] - ecg(8, 700)).max() < 0.002
     assert (found["r08"][700:] == 0).all()
-    assert dataset.measured([rows["r06"], rows["r08"]]).sum(axis=1).tolist() == [1000, 700]
+    assert dataset.read_measured_mask([rows["r06"], rows["r08"]]).sum(axis=1).tolist() == [1000, 700]
 
 
 def test_table_and_folder_that_do_not_fit_are_reported_row_by_row(tmp_path):

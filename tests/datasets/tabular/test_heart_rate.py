@@ -11,7 +11,7 @@ from made import shared_data
 from scipy.signal import resample_poly
 
 from ecglib.datasets.schema import SignalSpec, Task
-from ecglib.datasets.sources.arrays import ArraysSource
+from ecglib.datasets.sources.arrays import ArraysSource, Recordings
 from ecglib.datasets.sources.mitdb import BEATS
 from ecglib.datasets.sources.synthetic import SyntheticSource
 from ecglib.datasets.store import Dataset
@@ -164,7 +164,7 @@ def test_one_missed_beat_hardly_moves_what_is_robust():
 def test_the_heart_rate_of_made_up_patients_is_the_one_they_were_given():
     source = SyntheticSource(n_patients=60)
     found, given = [], []
-    for record, visit in zip(source.records(), source._plan, strict=True):
+    for record, visit in zip(source.read_records(), source._plan, strict=True):
         rhythm = visit.description.rhythm
         if not (rhythm.fibrillation_mv or rhythm.ventricular or rhythm.atrial):
             found.append(of_window(record.signal_mv, source.signal)[0])
@@ -231,10 +231,10 @@ def beats_source(n=12):
     names = [f"r{i}" for i in range(n)]
     parts = (["train", "validation", "test"] * n)[:n]
     table = pd.DataFrame({"record": names, "patient": names, "labels": [["A"]] * n, "part": parts})
-    return ArraysSource(
-        "beats", signals, names, table, Task("a", "multi_label", {"A": ["A"]}), 100.0, LEADS,
-        unit="mV",
-    )  # fmt: skip
+    recordings = Recordings(
+        signals=signals, names=names, sampling_rate_hz=100.0, leads=LEADS, unit="mV"
+    )
+    return ArraysSource("beats", recordings, table, Task("a", "multi_label", {"A": ["A"]}))
 
 
 def test_a_table_holds_every_window_and_is_computed_once(store, monkeypatch):
