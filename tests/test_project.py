@@ -4,7 +4,13 @@ import re
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
+
+import ecglib
+from ecglib.datasets import DESCRIPTIONS
+from ecglib.experiment import registry
+from ecglib.experiment.config import SETTINGS
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -31,3 +37,63 @@ def test_the_lock_pins_and_hashes_every_dependency_and_names_no_address():
 
 def test_no_lambda_layers():
     assert not [p for p in (ROOT / "ecglib").rglob("*.py") if "layers.Lambda" in p.read_text()]
+
+
+TEXTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def heading_anchors(path):
+    """The anchors that GitHub makes of a file's headings."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.name)
+def test_every_link_leads_to_a_file_and_a_heading_that_exist(path):
+    for link in LINK.findall(path.read_text()):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (path.parent / name) if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in heading_anchors(target), link
+
+
+def test_every_reference_page_is_linked_from_the_readme():
+    links = LINK.findall((ROOT / "README.md").read_text())
+    pages = {f"docs/{path.name}" for path in ROOT.glob("docs/*.md")}
+    assert pages <= set(links)
+
+
+def test_the_readme_has_at_most_600_words():
+    assert len((ROOT / "README.md").read_text().split()) <= 600
+
+
+def test_the_settings_page_names_every_setting():
+    text = (ROOT / "docs" / "settings.md").read_text()
+    assert [name for name in SETTINGS if not re.search(rf"`{name}[`:]", text)] == []
+
+
+def test_the_models_page_names_every_encoder_and_fusion():
+    names = {encoder for encoders in registry.ENCODERS.values() for encoder in encoders}
+    names |= set(registry.FUSIONS) | set(registry.ENCODERS)
+    text = (ROOT / "docs" / "models.md").read_text()
+    assert {name for name in names if name not in text} == set()
+
+
+def test_the_batches_page_names_every_batch_file():
+    text = (ROOT / "docs" / "batches.md").read_text()
+    names = {path.name for path in (ROOT / "notebooks" / "batches").glob("*.yaml")}
+    assert {name for name in names if name not in text} == set()
+
+
+def test_the_datasets_page_names_every_dataset():
+    text = (ROOT / "docs" / "datasets.md").read_text()
+    assert {name for name in DESCRIPTIONS if f"`{name}`" not in text} == set()
+
+
+def test_the_citation_has_the_version_and_license_of_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == ecglib.__version__
+    assert citation["license"] == PROJECT["license"]
