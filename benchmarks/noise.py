@@ -32,13 +32,13 @@ class NoiseSource:
         self._n_windows = n_windows
         self.signal = SignalSpec(RATE_HZ, n_samples, LEADS)
 
-    def request(self) -> dict:
+    def to_request(self) -> dict:
         return {"n_records": self._n_records, "n_windows": self._n_windows}
 
-    def n_records(self) -> int:
+    def count_records(self) -> int:
         return self._n_records
 
-    def records(self) -> Iterator[Record]:
+    def read_records(self) -> Iterator[Record]:
         n_samples = self.signal.n_samples
         rng = np.random.default_rng(0)
         for i in range(self._n_records):
@@ -49,7 +49,7 @@ class NoiseSource:
             windows = [{**about, "start": start, "length": n_samples} for start in starts]
             yield Record.from_mv(f"r{i}", signal_mv, windows)
 
-    def excluded(self) -> dict[str, int]:
+    def count_excluded(self) -> dict[str, int]:
         return {}
 
 

@@ -65,7 +65,7 @@ def check_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     twice = table["record"].duplicated(keep=False)
     rows_of = table.loc[twice, "record"].value_counts(sort=False)
     problems = [Problem(r, "duplicate_id", f"{n} rows have this id.") for r, n in rows_of.items()]
-    table = table[~twice].assign(labels=table.loc[~twice, "labels"].map(as_list))
+    table = table[~twice].assign(labels=table.loc[~twice, "labels"].map(parse_labels))
     empty = table["labels"].map(len) == 0
     problems += [
         Problem(record, "empty_label", "The column labels is empty.")
@@ -146,7 +146,7 @@ def assign_parts(table: pd.DataFrame, task: Task, seed: int = 0) -> pd.DataFrame
             raise DatasetError(f"Column {task.part!r} holds {odd}, expected only {PARTS}.")
         return table
     if "fold" not in table:
-        y = labels_to_classes(table["labels"], task)
+        y = encode_labels(table["labels"], task)
         n_folds = min(10, table["patient"].nunique())
         folds = folds_by_patient(table["patient"].to_numpy(), y, n_folds, seed)
         table = table.assign(fold=folds)
@@ -165,17 +165,17 @@ def find_other_columns(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ..
             tabular.append(name)
             table = table.assign(**{name: table[name].astype(float)})
         else:
-            table = table.assign(**{name: text_or_none(table[name])})
+            table = table.assign(**{name: convert_to_text(table[name])})
             columns[name] = "string"
     return table, tuple(tabular), columns
 
 
-def text_or_none(column: pd.Series) -> pd.Series:
+def convert_to_text(column: pd.Series) -> pd.Series:
     """A column as text, None where a value is missing."""
     return column.astype(str).astype(object).where(column.notna(), None)
 
 
-def as_list(labels) -> list[str]:
+def parse_labels(labels) -> list[str]:
     """The labels of a record: a list as it is, text parted at ``;``, ``|`` or ``,``."""
     if isinstance(labels, list | tuple | np.ndarray):
         return [str(label) for label in labels]
@@ -185,7 +185,7 @@ def as_list(labels) -> list[str]:
     return [label.strip() for label in labels.split(separator) if label.strip()]
 
 
-def labels_to_classes(
+def encode_labels(
     labels: pd.Series, task: Task, likelihoods: pd.Series | None = None
 ) -> np.ndarray:
     """Turn lists of labels into a float32 array of shape (n_windows, n_classes) of 0 and 1.

@@ -1,17 +1,17 @@
-"""Names of leads: one spelling for each, and finding them in a record whatever it calls them."""
+"""Names of leads: one spelling for each, and finding leads in a record by name."""
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ecglib.errors import RecordError, did_you_mean
 
 STANDARD_12 = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 MODIFIED_LIMB = {"MLI": "I", "MLII": "II", "MLIII": "III"}
 
-# What may stand before a name: "Lead II", "ECG V1", "MDC_ECG_LEAD_AVR". A minus after a blank is
-# a sign: -aVR is another lead.
-_BEFORE = re.compile(r"\A(?:(?:MDC_ECG_(?:LEAD|ELEC_POTL)|ECG|EKG|LEAD)(?:-|[\s_:.]*))+", re.I)
+# Prefixes such as in "Lead II", "ECG V1" and "MDC_ECG_LEAD_AVR". A minus after a blank is a sign:
+# -aVR is another lead.
+_PREFIX = re.compile(r"\A(?:(?:MDC_ECG_(?:LEAD|ELEC_POTL)|ECG|EKG|LEAD)(?:-|[\s_:.]*))+", re.I)
 _BLANKS = re.compile(r"[\s_]+")
 _LIMB = (("I", 1), ("II", 2), ("III", 3))
 _SPELLINGS = {
@@ -25,75 +25,116 @@ _SPELLINGS = {
 
 
 @functools.lru_cache(maxsize=1024)
-def canonical(name: str | None) -> str:
-    """This package's spelling of a lead's name; a name that is not known only loses its blanks.
+def canonicalize(name: str | None) -> str:
+    """Return this package's spelling of the name of a lead.
 
+    Parameters
+    ----------
+    name : str or None
+        Name of a lead. Case, blanks, a dot at the end, a D before a limb lead (DII, D2) and
+        prefixes ("Lead II", "ECG II", "MDC_ECG_LEAD_II") make no difference.
+
+    Returns
+    -------
+    str
+        The canonical name; an unknown name only loses blanks at its ends; None becomes "".
+
+    Notes
+    -----
     Known are the standard twelve, written as in `STANDARD_12`; V7 to V9 and the right-sided V1R to
     V9R; the modified limb leads MLI, MLII and MLIII, which are not I, II and III; Frank's X, Y and
-    Z (also vx, vy, vz); and ECG, one lead that nobody named. Capitals, blanks, a dot at the end, a
-    D before a limb lead (DII, D2) and words before the name ("Lead II", "ECG II",
-    "MDC_ECG_LEAD_II") make no difference.
+    Z (also vx, vy, vz); and ECG, a single lead without a name.
+
+    Examples
+    --------
+    >>> [canonicalize(name) for name in ("Lead avr", "D2", "PLETH ")]
+    ['aVR', 'II', 'PLETH']
     """
     given = (name or "").strip()
-    keys = (_BLANKS.sub("", text).rstrip(".").upper() for text in (given, _BEFORE.sub("", given)))
+    keys = (_BLANKS.sub("", text).rstrip(".").upper() for text in (given, _PREFIX.sub("", given)))
     return next((_SPELLINGS[key] for key in keys if key in _SPELLINGS), given)
 
 
-def in_standard_order(found: Sequence[str]) -> tuple[str, ...]:
-    """The names of `found` in this package's spelling: the standard leads first, in their order.
+def sort_leads(found: Sequence[str]) -> tuple[str, ...]:
+    """Sort leads: the standard twelve first, in their order, then the others as given.
 
-    The others follow in the order given. `match` finds each of them in `found`.
+    Parameters
+    ----------
+    found : sequence of str
+        Names of the leads of a record.
+
+    Returns
+    -------
+    tuple of str
+        The canonical names; `match_leads` finds each of them in `found`.
+
+    Examples
+    --------
+    >>> sort_leads(["RESP", "AVF", "avl", "I"])
+    ('I', 'aVL', 'aVF', 'RESP')
     """
-    names = [canonical(name) for name in found]
+    names = [canonicalize(name) for name in found]
     others = [name for name in names if name not in STANDARD_12]
     return (*sorted((n for n in names if n in STANDARD_12), key=STANDARD_12.index), *others)
 
 
-def match(wanted: Sequence[str], found: Sequence[str]) -> tuple[int, ...]:
-    """The columns of a record that hold the leads that are wanted, in their order.
+def match_leads(wanted: Sequence[str], found: Sequence[str]) -> tuple[int, ...]:
+    """Find the columns of a record that hold the wanted leads.
 
-    The very name is preferred to another spelling of it (`canonical`), and that to a modified limb
-    lead: MLII serves for II where there is no II, and II for MLII. No column is given twice.
+    An exact match is preferred to another spelling of the name (`canonicalize`), and that to a
+    modified limb lead: MLII serves for II where there is no II, and II for MLII. No column is used
+    twice.
 
     Parameters
     ----------
-    wanted
-        names of leads.
-    found
-        the name of each column.
+    wanted : sequence of str
+        Names of the leads to find.
+    found : sequence of str
+        Name of each column of the record.
+
+    Returns
+    -------
+    tuple of int
+        The column of each wanted lead.
 
     Raises
     ------
     RecordError
-        a lead is in no column (``missing_lead``) or in more than one (``ambiguous_lead``).
+        If a lead is in no column (``missing_lead``) or in several (``ambiguous_lead``).
+
+    Examples
+    --------
+    >>> match_leads(["I", "II"], ["V5", "lead I", "MLII"])
+    (1, 2)
     """
-    return _match(tuple(wanted), tuple(found))
+    return _match_leads(tuple(wanted), tuple(found))
 
 
 @functools.lru_cache(maxsize=4096)
-def _match(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[int, ...]:
+def _match_leads(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[int, ...]:
     columns: dict[int, int] = {}  # place in `wanted`: column
-    for spelling in (_as_given, canonical, _limb):
-        names = [spelling(name) for name in found]
+    spellings: tuple[Callable[[str | None], str], ...] = (_as_given, canonicalize, _to_limb_lead)
+    for spell in spellings:
+        names = [spell(name) for name in found]
         for place, lead in enumerate(wanted):
             if place in columns:
                 continue
-            fitting = [
+            candidates = [
                 column
                 for column, name in enumerate(names)
-                if name == spelling(lead) and column not in columns.values()
+                if name == spell(lead) and column not in columns.values()
             ]
-            if len(fitting) > 1:
+            if len(candidates) > 1:
                 raise RecordError(
                     "ambiguous_lead",
-                    f"Lead {lead!r} is wanted, and {len(fitting)} columns may be it: "
-                    f"{[found[c] for c in fitting]} of {list(found)}. Name the column that is "
-                    f"meant by its very name, or rename the other.",
+                    f"{len(candidates)} columns match lead {lead!r}: "
+                    f"{[found[c] for c in candidates]} of {list(found)}. Ask for one of them by "
+                    f"its exact name, or rename the others.",
                 )
-            if fitting:
-                columns[place] = fitting[0]
+            if candidates:
+                columns[place] = candidates[0]
     if missing := [lead for place, lead in enumerate(wanted) if place not in columns]:
-        raise RecordError("missing_lead", _what_is_missing(missing, wanted, found))
+        raise RecordError("missing_lead", _describe_missing(missing, wanted, found))
     return tuple(columns[place] for place in range(len(wanted)))
 
 
@@ -101,20 +142,23 @@ def _as_given(name: str | None) -> str:
     return name or ""
 
 
-def _limb(name: str | None) -> str:
-    return MODIFIED_LIMB.get(canonical(name), canonical(name))
+def _to_limb_lead(name: str | None) -> str:
+    return MODIFIED_LIMB.get(canonicalize(name), canonicalize(name))
 
 
-def _what_is_missing(missing: list[str], wanted: Sequence[str], found: Sequence[str | None]) -> str:
-    strange = [name for name in found if name and not _is_known(name)]
-    # A name that is known is no misspelling of another one that is.
-    hints = (did_you_mean(m, strange if _is_known(m) else filter(None, found)) for m in missing)
+def _describe_missing(
+    missing: Sequence[str], wanted: Sequence[str], found: Sequence[str | None]
+) -> str:
+    """Say which leads are missing, with a near name that is not itself a known lead."""
+    named = [name for name in found if name]
+    unknown = [name for name in named if not _is_known(name)]
+    hints = (did_you_mean(lead, unknown if _is_known(lead) else named) for lead in missing)
     return (
-        f"Leads {missing} are wanted (of {list(wanted)}), the record has {list(found)}."
+        f"Leads {missing} (of {list(wanted)}) are missing; the record has {list(found)}."
         f"{next(filter(None, hints), '')} Leave the record out, ask for leads that it has, or "
         f"rename its columns."
     )
 
 
 def _is_known(name: str) -> bool:
-    return canonical(name) in _SPELLINGS.values()
+    return canonicalize(name) in _SPELLINGS.values()

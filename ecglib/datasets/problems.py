@@ -69,7 +69,7 @@ class ProblemLog:
         self._counts = Counter()
         self._file = None
 
-    def request(self) -> dict:
+    def to_request(self) -> dict:
         """The rules that decide the content of a store."""
         return {"excluded": sorted(self._excludes - set(UNUSABLE))}
 

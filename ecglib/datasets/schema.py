@@ -143,14 +143,14 @@ class Source(Protocol):
     columns: Mapping[str, str]
     caveats: tuple[str, ...]
 
-    def request(self) -> dict:
+    def to_request(self) -> dict:
         """The plain values that decide the content of the store."""
 
-    def n_records(self) -> int:
+    def count_records(self) -> int:
         """How many records `records` will yield, for the progress bar."""
 
-    def records(self) -> Iterator[Record | Problem]:
+    def read_records(self) -> Iterator[Record | Problem]:
         """Yield the records one at a time, and what is wrong with those that cannot be given."""
 
-    def excluded(self) -> dict[str, int]:
+    def count_excluded(self) -> dict[str, int]:
         """What is no part of the dataset by its definition, known once `records` is exhausted."""

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ecglib.datasets.labels import labels_to_classes
+from ecglib.datasets.labels import encode_labels
 from ecglib.datasets.schema import SignalSpec, Task
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.tabular import heart_rate
@@ -201,7 +201,7 @@ class Dataset:
             the dataset has no such task or column, or fewer patients than folds.
         """
         task = self.task(task_name)
-        y = labels_to_classes(self.windows["labels"], task, self.windows.get("likelihoods"))
+        y = encode_labels(self.windows["labels"], task, self.windows.get("likelihoods"))
         keep = np.isin(self.windows[task.part].to_numpy(), PARTS)
         if task.kind == "multi_class":
             keep &= y.sum(axis=1) == 1

@@ -1,4 +1,7 @@
-"""What is done to a whole recording while a dataset is prepared: units, steps, resampling."""
+"""Units, resampling and rounding of whole recordings.
+
+A store holds int16 samples in steps of 0.001 mV; `INVALID` is a sample that was not measured.
+"""
 
 import math
 from fractions import Fraction
@@ -7,109 +10,191 @@ import numpy as np
 
 from ecglib.errors import DatasetError, RecordError
 
-LARGEST_FACTOR = 1000
 STEP_MV = 0.001
-PIECE = 1 << 13  # samples a lead, few enough to stay in the cache of the processor
 INVALID = np.iinfo(np.int16).min  # a sample that was not measured, as in WFDB's format 16
-MV_PER = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
+MV_PER_UNIT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
+MAX_FACTOR = 1000  # of the whole numbers in a resampling ratio
+PIECE = 1 << 13  # samples per lead that are rounded together: they stay in the processor's cache
 
 
-def mv_per(unit: str) -> float:
-    """Millivolts in one unit (mV, uV, µV, V, nV; capitals do not matter).
+def find_mv_per_unit(unit: str) -> float:
+    """Return the number of millivolts in one unit.
+
+    Parameters
+    ----------
+    unit : str
+        mV, uV, µV, V or nV, in upper or lower case.
+
+    Returns
+    -------
+    float
+        Factor from samples in `unit` to mV.
 
     Raises
     ------
     DatasetError
-        the unit is none of voltage.
+        If the unit is not a voltage.
+
+    Examples
+    --------
+    >>> find_mv_per_unit("uV")
+    0.001
     """
-    if unit.lower() not in MV_PER:
+    if unit.lower() not in MV_PER_UNIT:
         raise DatasetError(
-            f"Unit {unit!r} is none of voltage; expected mV, uV, V or nV. Correct the unit, or "
-            f"leave that lead out."
+            f"Unit {unit!r} is not a voltage; expected mV, uV, V or nV. Correct the unit, or "
+            f"leave the lead out."
         )
-    return MV_PER[unit.lower()]
+    return MV_PER_UNIT[unit.lower()]
 
 
 def to_steps(signal_mv: np.ndarray) -> np.ndarray:
     """Round a signal in mV to int16 steps of 0.001 mV.
 
-    What is beyond 32.767 mV is clipped; NaN and infinite samples become `INVALID`.
+    Parameters
+    ----------
+    signal_mv : array of shape (n_samples, ...)
+        In mV. Values beyond 32.767 mV are clipped.
+
+    Returns
+    -------
+    int16 array of the same shape
+        In 0.001 mV; `INVALID` where `signal_mv` is NaN or infinite.
+
+    Examples
+    --------
+    >>> to_steps(np.array([0.5, -1.0004, 40.0, np.nan])).tolist()
+    [500, -1000, 32767, -32768]
     """
     signal_mv = np.asarray(signal_mv)
     steps = np.empty(signal_mv.shape, np.int16)
-    limit = np.iinfo(np.int16).max
+    max_step = np.iinfo(np.int16).max
     for start in range(0, len(signal_mv), PIECE):
         piece = np.divide(signal_mv[start : start + PIECE], STEP_MV, dtype=np.float64)
         np.rint(piece, out=piece)
         known = np.isfinite(piece)
-        np.clip(piece, -limit, limit, out=piece)
+        np.clip(piece, -max_step, max_step, out=piece)
         if not known.all():
             piece[~known] = INVALID
         steps[start : start + PIECE] = piece
     return steps
 
 
-def middle(signal: np.ndarray, n_samples: int) -> np.ndarray:
-    """The middle `n_samples` of a longer recording; a shorter one as it is."""
+def crop_middle(signal: np.ndarray, n_samples: int) -> np.ndarray:
+    """Crop a recording to the samples in its middle.
+
+    Parameters
+    ----------
+    signal : array of shape (n_samples_of_recording, ...)
+        The recording.
+    n_samples : int
+        Number of samples to keep.
+
+    Returns
+    -------
+    array of shape (n_samples, ...)
+        A view. A recording that is not longer is returned whole.
+
+    Examples
+    --------
+    >>> crop_middle(np.arange(6), 2).tolist()
+    [2, 3]
+    """
     start = max(0, (len(signal) - n_samples) // 2)
     return signal[start : start + n_samples]
 
 
 def resample(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
-    """Resample a recording with a polyphase filter that lets no aliases through.
+    """Resample a recording with an anti-aliasing polyphase filter.
 
     Parameters
     ----------
     signal_mv : array of shape (n_samples, n_leads) or (n_samples,)
         In mV. A NaN makes the samples around it, or the whole lead, NaN.
-    from_hz, to_hz : float
-        Sampling rate that the recording has and that it is to have, in Hz.
+    from_hz : float
+        Sampling rate of the recording, in Hz.
+    to_hz : float
+        Sampling rate of the result, in Hz.
 
     Returns
     -------
-    array of shape (ceil(n_samples * to_hz / from_hz), n_leads), float64
-        In mV; sample 0 is at the same time as before.
+    float64 array of shape (ceil(n_samples * to_hz / from_hz), n_leads) or without leads
+        In mV; the first sample is at the same time as before.
 
     Raises
     ------
     DatasetError
-        If a rate is not above 0, or if the two are not in the ratio of whole numbers up to 1000.
+        If a rate is not above 0, the ratio of the rates is not one of whole numbers up to 1000, or
+        the signal has another shape or no sample.
+
+    Notes
+    -----
+    `scipy.signal.resample_poly` with ``padtype="line"``, so that a recording that does not start
+    and end at 0 mV keeps its ends.
+
+    Examples
+    --------
+    >>> resample(np.ones((500, 2)), from_hz=500, to_hz=100).shape
+    (100, 2)
     """
     signal = np.asarray(signal_mv, dtype=np.float64)
     for name, rate in (("from_hz", from_hz), ("to_hz", to_hz)):
         if not math.isfinite(rate) or rate <= 0:
-            raise DatasetError(f"{name} must be a sampling rate above 0 Hz. Received: {rate!r}.")
+            raise DatasetError(f"{name}={rate!r}, expected a sampling rate above 0 Hz.")
     if signal.ndim not in (1, 2) or len(signal) == 0:
         raise DatasetError(
-            "resample takes a recording of shape (n_samples, n_leads) with at least one sample. "
-            f"Received shape: {signal.shape}."
+            f"signal_mv has shape {signal.shape}, expected (n_samples, n_leads) with at least one "
+            f"sample."
         )
     exact = to_hz / from_hz
-    ratio = Fraction(exact).limit_denominator(LARGEST_FACTOR)
+    ratio = Fraction(exact).limit_denominator(MAX_FACTOR)
     # Rates from a header are rounded; 1e-9 moves a sample by less than a microsecond in 15 minutes.
-    if ratio.numerator > LARGEST_FACTOR or not math.isclose(ratio, exact, rel_tol=1e-9):
+    if ratio.numerator > MAX_FACTOR or not math.isclose(ratio, exact, rel_tol=1e-9):
         raise DatasetError(
             f"{from_hz:.10g} Hz cannot be resampled to {to_hz:.10g} Hz: their ratio is not one of "
-            f"whole numbers up to {LARGEST_FACTOR}. Check both rates, or choose a working rate "
-            f"that is simpler, such as {_nearby_rate(from_hz, to_hz):.10g} Hz."
+            f"whole numbers up to {MAX_FACTOR}. Check both rates, or choose a simpler working "
+            f"rate, such as {_find_nearby_rate(from_hz, to_hz):.10g} Hz."
         )
     if ratio == 1:
         return signal.copy()
     from scipy.signal import resample_poly  # takes half a second to import
 
-    # padtype "line": a recording that does not start and end at 0 mV keeps its ends.
     # Lead by lead in memory, which is a fifth faster.
     leads = np.ascontiguousarray(signal.T)
-    return resample_poly(leads, ratio.numerator, ratio.denominator, axis=-1, padtype="line").T
+    resampled: np.ndarray = resample_poly(
+        leads, ratio.numerator, ratio.denominator, axis=-1, padtype="line"
+    )
+    return resampled.T
 
 
 def resample_steps(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
-    """As `resample`, to steps of 0.001 mV; what was not measured (NaN) stays so, and only that.
+    """Resample a recording and round it to steps of 0.001 mV; gaps stay as long as they are.
+
+    Parameters
+    ----------
+    signal_mv : array of shape (n_samples, n_leads)
+        In mV, NaN where nothing was measured.
+    from_hz : float
+        Sampling rate of the recording, in Hz.
+    to_hz : float
+        Sampling rate of the result, in Hz.
+
+    Returns
+    -------
+    int16 array of shape (ceil(n_samples * to_hz / from_hz), n_leads)
+        In 0.001 mV, `INVALID` where nothing was measured.
 
     Raises
     ------
     RecordError
-        see `resample`.
+        If the rates or the shape do not suit `resample`.
+
+    Examples
+    --------
+    >>> signal_mv = np.ones((10, 1))
+    >>> signal_mv[4:6] = np.nan
+    >>> resample_steps(signal_mv, from_hz=200, to_hz=100)[:, 0].tolist()
+    [1000, 1000, -32768, 1000, 1000]
     """
     missing = ~np.isfinite(signal_mv)
     known = fill_gaps(signal_mv) if missing.any() else signal_mv
@@ -124,9 +209,23 @@ def resample_steps(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.nd
 
 
 def fill_gaps(signal: np.ndarray) -> np.ndarray:
-    """A copy in which what was not measured (NaN) lies on a line between its neighbours.
+    """Fill what was not measured (NaN) by linear interpolation.
 
-    A lead of which nothing was measured becomes 0. `signal` has shape (n_samples, n_leads).
+    Parameters
+    ----------
+    signal : array of shape (n_samples, n_leads)
+        The recording; it is not changed.
+
+    Returns
+    -------
+    float64 array of shape (n_samples, n_leads)
+        The recording without gaps. A gap at an end takes the nearest value, a lead of which
+        nothing was measured becomes 0.
+
+    Examples
+    --------
+    >>> fill_gaps(np.array([[1.0], [np.nan], [3.0]]))[:, 0].tolist()
+    [1.0, 2.0, 3.0]
     """
     filled = np.array(signal, np.float64)
     for lead in filled.T:
@@ -139,9 +238,9 @@ def fill_gaps(signal: np.ndarray) -> np.ndarray:
     return filled
 
 
-def _nearby_rate(from_hz: float, to_hz: float) -> float:
-    """Give a rate near ``to_hz`` that ``from_hz`` can be resampled to."""
+def _find_nearby_rate(from_hz: float, to_hz: float) -> float:
+    """Find a rate near `to_hz` that a recording at `from_hz` can be resampled to."""
     ratio = Fraction(to_hz / from_hz).limit_denominator(100)
-    if 0 < ratio.numerator <= LARGEST_FACTOR:
+    if 0 < ratio.numerator <= MAX_FACTOR:
         return from_hz * ratio.numerator / ratio.denominator
     return from_hz

@@ -70,7 +70,7 @@ def write_store(
         be millivolt, or `strict`.
     """
     notes = ProblemLog(keep, exclude, strict)
-    request = {"format": FORMAT, "name": source.name, **notes.request(), **source.request()}
+    request = {"format": FORMAT, "name": source.name, **notes.to_request(), **source.to_request()}
     if not strict:
         for path in find_stores(data_dir, source.name):
             if read_summary(path)["request"] == request:
@@ -91,13 +91,13 @@ def _write(
     with (
         _Writer(source, notes, folder) as writer,
         tqdm(
-            total=source.n_records(),
+            total=source.count_records(),
             desc=f"prepare {source.name}",
             unit="record",
             disable=not progress,
         ) as bar,
     ):
-        for given in source.records():
+        for given in source.read_records():
             writer.take(given)
             bar.update(isinstance(given, Record) or notes.excludes(given.kind))
     summary = writer.summary() | {"request": request} | _reports(source, writer, progress)
@@ -155,7 +155,7 @@ class _Writer:
         self.quality.check_unit()
         source = self.source
         if not self.n_windows:
-            why = source.excluded() | self.notes.counts(excluded=True)
+            why = source.count_excluded() | self.notes.counts(excluded=True)
             raise DatasetError(
                 f"Source {source.name!r} gave no window: {why} were left out. See KINDS in "
                 f"ecglib.datasets.problems; prepare with strict to stop at the first of them."
@@ -308,7 +308,7 @@ def _reports(source: Source, writer: _Writer, progress: bool) -> dict:
     shutil.rmtree(writer.folder / SIGNATURES)
     excluded, kept = (writer.notes.counts(excluded=own) for own in (True, False))
     return {
-        "excluded": source.excluded() | {KINDS[kind]: n for kind, n in excluded.items()},
+        "excluded": source.count_excluded() | {KINDS[kind]: n for kind, n in excluded.items()},
         "kept": {KINDS[kind]: n for kind, n in kept.items()},
         "near_identical_records": near,
         "leaks": {c: leak_report(windows, c, near) for c in parts},

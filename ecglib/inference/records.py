@@ -18,7 +18,7 @@ from ecglib.datasets.schema import Problem, SignalSpec
 from ecglib.datasets.sources.table import at_rate
 from ecglib.datasets.sources.wfdb_folder import read_headers
 from ecglib.datasets.tabular.heart_rate import HEART_RATE, of_window
-from ecglib.datasets.units import STEP_MV, mv_per, to_steps
+from ecglib.datasets.units import STEP_MV, find_mv_per_unit, to_steps
 from ecglib.datasets.wfdb.records import read_record
 from ecglib.errors import DatasetError, RecordError, did_you_mean
 
@@ -118,7 +118,7 @@ class Columns:
             a unit is none of voltage.
         """
         try:
-            factors = [mv_per(self.units[column]) for column in columns]
+            factors = [find_mv_per_unit(self.units[column]) for column in columns]
         except DatasetError as error:
             raise RecordError("unknown_unit", str(error)) from None
         pairs = zip(factors, columns, strict=True)
@@ -333,7 +333,7 @@ def _edf(path: Path, signal: SignalSpec, given: Given) -> Columns:
             "not_measured", f"{path} is an EDF+D file, with gaps in time. Export it without gaps."
         )
     # An EDF file may hold other signals at other rates; only the leads that are wanted count.
-    columns = leads.match(signal.leads, [own.label for own in file.signals])
+    columns = leads.match_leads(signal.leads, [own.label for own in file.signals])
     chosen = [file.signals[column] for column in columns]
     rates_hz = sorted({own.sampling_frequency for own in chosen})
     if len(rates_hz) > 1:

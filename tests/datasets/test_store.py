@@ -8,7 +8,7 @@ import pytest
 from made import LEADS, N_SAMPLES, small_source
 
 from ecglib.datasets import find_stores, open_dataset, prepare
-from ecglib.datasets.labels import labels_to_classes
+from ecglib.datasets.labels import encode_labels
 from ecglib.datasets.schema import Record, Task
 from ecglib.datasets.sources.mitdb import MitdbSource
 from ecglib.datasets.store import Dataset
@@ -20,7 +20,7 @@ from ecglib.errors import DatasetError, ExperimentError
 def test_samples_come_back_to_half_a_microvolt(tmp_path):
     source = small_source(n_records=6, n_patients=6)
     dataset = write_store(source, tmp_path, progress=False)
-    original = np.stack([record.signal_mv for record in source.records()])
+    original = np.stack([record.signal_mv for record in source.read_records()])
     found = dataset.read(np.arange(6))
     assert found.shape == (6, N_SAMPLES, len(LEADS))
     assert found.dtype == np.float32
@@ -35,7 +35,7 @@ def test_windows_may_overlap_and_are_read_in_the_order_asked(tmp_path):
         {"patient": "p", "start": s, "length": N_SAMPLES, "labels": ["A"], "part": "train"}
         for s in (0, 10, 600)
     ]
-    source.records = lambda: iter([Record.from_mv("x", long, windows)])
+    source.read_records = lambda: iter([Record.from_mv("x", long, windows)])
     dataset = write_store(source, tmp_path, progress=False)
     found = dataset.read(np.array([2, 0, 1]))
     assert np.allclose(found[:, 0, 0], [0.6, 0.0, 0.01], atol=1e-6)
@@ -67,12 +67,12 @@ def test_the_fingerprint_is_of_the_values_not_of_how_a_source_holds_them(tmp_pat
         [(int, float, np.nan), (np.int64, np.float64, -np.nan), (np.int32, int, np.nan)]
     ):
         source = small_source()
-        records = list(source.records())
+        records = list(source.read_records())
         for record in records:
             for window in record.windows:
                 window["start"], window["age"] = whole(window["start"]), real(40)
         records[7].windows[0]["age"] = nan
-        source.records = lambda records=records: iter(records)
+        source.read_records = lambda records=records: iter(records)
         found.add(write_store(source, tmp_path / str(place), progress=False).fingerprint)
     assert len(found) == 1
     records[7].windows[0]["age"] = 41
@@ -87,7 +87,7 @@ def test_a_preparation_that_breaks_off_leaves_nothing(tmp_path):
         yield from list(whole())[:3]
         raise KeyboardInterrupt
 
-    source.records = breaks
+    source.read_records = breaks
     with pytest.raises(KeyboardInterrupt):
         write_store(source, tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []
@@ -175,7 +175,7 @@ def test_only_the_windows_of_a_long_record_that_hold_a_gap_are_left_out(tmp_path
         {"patient": "p", "start": k * N_SAMPLES, "length": N_SAMPLES, "labels": ["A"], "part": part}
         for k, part in enumerate(("train", "validation", "test"))
     ]
-    source.records = lambda: iter([Record.from_mv("x", long, windows)])
+    source.read_records = lambda: iter([Record.from_mv("x", long, windows)])
     dataset = write_store(source, tmp_path, progress=False)
     assert dataset.windows["part"].tolist() == ["train", "test"]
     assert np.abs(dataset.read([1])[0] - long[2 * N_SAMPLES :]).max() < 0.001
@@ -204,9 +204,9 @@ def test_blocks_of_any_size_give_the_same_store(tmp_path, monkeypatch):
 
 def test_two_records_of_one_name_are_refused(tmp_path):
     source = small_source()
-    records = list(source.records())
+    records = list(source.read_records())
     records[5].name = records[60].name
-    source.records = lambda: iter(records)
+    source.read_records = lambda: iter(records)
     with pytest.raises(DatasetError, match="96 records with 95 names"):
         write_store(source, tmp_path, progress=False)
 
@@ -216,7 +216,7 @@ def test_a_short_record_is_followed_by_zeros_and_the_mask_says_so(tmp_path):
     signals = [signal[: 300 + 20 * i] for i, signal in enumerate(source._signals)]
     source._signals = signals
     dataset = write_store(source, tmp_path, progress=False)
-    found, mask = dataset.read(np.arange(6)), dataset.measured(np.arange(6))
+    found, mask = dataset.read(np.arange(6)), dataset.read_measured_mask(np.arange(6))
     assert mask.sum(axis=1).tolist() == [300, 320, 340, 360, 380, 400]
     for signal, own, measured in zip(signals, found, mask, strict=True):
         assert np.abs(own[measured] - signal).max() < 0.001
@@ -233,7 +233,7 @@ def test_wrong_lead_counts_are_refused_by_name(tmp_path):
 def test_labels_become_classes_by_the_task():
     task = Task("t", "multi_label", {"MI": ["IMI", "AMI"], "NORM": ["NORM"]})
     labels = pd.Series([["IMI", "AMI"], ["NORM", "SR"], ["SR"], []])
-    assert labels_to_classes(labels, task).tolist() == [[1, 0], [0, 1], [0, 0], [0, 0]]
+    assert encode_labels(labels, task).tolist() == [[1, 0], [0, 1], [0, 0], [0, 0]]
 
 
 def test_a_multi_class_task_leaves_out_what_has_no_class(tmp_path):
@@ -253,7 +253,7 @@ def test_a_selection_of_a_part_keeps_rows_and_labels_together(small_store):
     expected = small_store.windows.iloc[own.rows]
     assert expected["record"].tolist() == own.records.tolist()
     assert [("A" in labels) for labels in expected["labels"]] == own.y[:, 0].astype(bool).tolist()
-    assert selection.counts().loc["A", "test"] == own.y[:, 0].sum()
+    assert selection.count_windows().loc["A", "test"] == own.y[:, 0].sum()
 
 
 def test_unknown_tasks_and_names_are_refused_with_the_choices(small_store, tmp_path):

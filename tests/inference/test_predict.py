@@ -9,7 +9,7 @@ from scipy.signal import resample_poly
 
 from ecglib import plots
 from ecglib.cli.commands import main
-from ecglib.datasets.units import middle
+from ecglib.datasets.units import crop_middle
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, RunError
 from ecglib.experiment import Experiment
@@ -130,7 +130,7 @@ def test_of_a_longer_record_the_middle_or_what_was_asked_for_is_taken(predictor,
     long = np.concatenate([steps[0], steps[1], steps[2]])[:-1]
     path = write_wfdb(tmp_path, "long", long, "uV")
     own = window(predictor.predict_records([path], keep_signal=True).windows)
-    assert np.array_equal(own.steps[:, ORDER], middle(long, N_SAMPLES))
+    assert np.array_equal(own.steps[:, ORDER], crop_middle(long, N_SAMPLES))
     assert own.start_s == pytest.approx((len(long) - N_SAMPLES) // 2 / RATE_HZ)
     given = Given(starts_s=(4.0, 0.0, 8.0))
     predicted = predictor.predict_records([path], given, keep_signal=True)

@@ -75,9 +75,9 @@ def test_what_is_near_identical_stands_in_one_fold(small_store, monkeypatch):
     train, test = plain.in_split("train"), plain.in_split("test")
     pairs = [(a, b, 0.99) for a, b in zip(train.records[:3], test.records[:3], strict=True)]
     monkeypatch.setitem(small_store.summary, "near_identical_records", pairs)
-    assert small_store.leak_report(plain)["near_identical_records"]["count"] == 3
+    assert small_store.report_leaks(plain)["near_identical_records"]["count"] == 3
     for fold in range(1, FOLDS + 1):
-        found = small_store.leak_report(small_store.select("letters", (), FOLDS, fold))
+        found = small_store.report_leaks(small_store.select("letters", (), FOLDS, fold))
         assert {kind: own["count"] for kind, own in found.items()} == dict.fromkeys(found, 0)
 
 

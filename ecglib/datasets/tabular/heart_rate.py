@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
 from ecglib import paths
-from ecglib.datasets.leads import canonical
+from ecglib.datasets.leads import canonicalize
 from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.units import resample
 
@@ -211,7 +211,7 @@ def _clearest(signal_mv: np.ndarray, signal: SignalSpec) -> int | None:
     if clear.max() < BEATS:
         return None
     least, middle = clear.min(axis=0), np.median(clear, axis=0)
-    names = [canonical(name) for name in signal.leads]
+    names = [canonicalize(name) for name in signal.leads]
     for lead in (names.index(name) for name in FIRST_CHOICE if name in names):
         if least[lead] >= CLEAR:
             return lead

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ecglib.datasets.units import INVALID, MV_PER, STEP_MV, mv_per, to_steps
+from ecglib.datasets.units import INVALID, MV_PER_UNIT, STEP_MV, find_mv_per_unit, to_steps
 from ecglib.datasets.wfdb.headers import GAP, Header, Layout, Segment, read_header
 from ecglib.datasets.wfdb.samples import NOT_MEASURED, PIECE, beside, read_samples
 from ecglib.errors import DatasetError, RecordError
@@ -109,7 +109,7 @@ class WfdbRecord:
             return _scales(self.header.layout, tuple(columns))
         except DatasetError as error:
             units = [self.header.layout.codings[column].unit.lower() for column in columns]
-            column = next(c for c, unit in zip(columns, units, strict=True) if unit not in MV_PER)
+            column = next(c for c, unit in zip(columns, units, strict=True) if unit not in MV_PER_UNIT)
             raise RecordError(
                 "unknown_unit", f"Lead {self.leads[column]!r} of {self.header.path}: {error}"
             ) from None
@@ -245,7 +245,7 @@ def _scales(layout: Layout, columns: tuple[int, ...]) -> tuple[tuple[int, float,
     One for each column, or one in all where they are equal.
     """
     codings = [layout.codings[column] for column in columns]
-    scales = [(c.baseline, mv_per(c.unit) / c.gain, NOT_MEASURED[c.format]) for c in codings]
+    scales = [(c.baseline, find_mv_per_unit(c.unit) / c.gain, NOT_MEASURED[c.format]) for c in codings]
     return tuple(scales[:1] if len(set(scales)) == 1 else scales)
 
 

@@ -68,7 +68,7 @@ def test_units_are_converted_to_millivolt(tmp_path, unit, factor):
     scaled = recordings(signals * factor, unit=unit)
     dataset = write_store(ArraysSource("mine", scaled, table(), TASK), tmp_path, progress=False)
     assert np.abs(dataset.read(np.arange(6)) - signals).max() < 0.001
-    with pytest.raises(DatasetError, match=r"'mmHg' is none of voltage"):
+    with pytest.raises(DatasetError, match=r"'mmHg' is not a voltage"):
         ArraysSource("mine", dataclasses.replace(scaled, unit="mmHg"), table(), TASK)
 
 
