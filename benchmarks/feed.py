@@ -127,9 +127,14 @@ def views() -> Figure:
 
 def waiting() -> Figure:
     """Share of the training time not spent waiting for data, the worst encoder of a signal view."""
-    from ecglib.models import ENCODERS
+    from ecglib.experiment.registry import REPRESENTATIONS, TABULAR
 
-    branches = [(r, e) for r, own in ENCODERS.items() if r != "tabular" for e in own]
+    branches = [
+        (name, encoder)
+        for name, representation in REPRESENTATIONS.items()
+        if name != TABULAR
+        for encoder in representation.encoders
+    ]
     shares, detail = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         dataset = write_store(NoiseSource(N_RECORDS), folder, progress=False)
@@ -153,16 +158,14 @@ def waiting() -> Figure:
 
 def _training_times(dataset: Dataset, representation: str, encoder: str):
     """Of training one branch: shares of waiting, and of what the feed makes a step longer."""
-    import ecglib.pipeline
     import tensorflow as tf
+
+    from ecglib.training.input_pipeline import BatchOptions, make_batches
 
     selection = dataset.select("noise")
     model = _branch(dataset, selection, representation, encoder)
-    batches = iter(
-        ecglib.training.input_pipeline.feed(
-            dataset, selection, None, BATCH, shuffle_seed=0
-        ).repeat()
-    )
+    options = BatchOptions(shuffle_seed=0)
+    batches = iter(make_batches(dataset, selection, None, BATCH, options).repeat())
     for _ in range(STEPS_BEFORE):
         model.train_on_batch(*next(batches))
     one = iter(tf.data.Dataset.from_tensors(next(batches)).repeat())
@@ -199,11 +202,14 @@ def _branch(dataset: Dataset, selection, representation: str, encoder: str):
     from ecglib.representations import build_representations
 
     views = build_representations(dataset.signal, [representation], BAND_HZ)
-    branch = models.build_model(
-        {name: view.shape[1:] for name, view in views.output.items()},
-        **{"branches": {representation: encoder}, "fusion": "none"},
-        **{"n_classes": len(selection.classes), "kind": selection.task.kind},
+    settings = models.ModelSettings(
+        branches={representation: encoder},
+        fusion="none",
+        n_classes=len(selection.classes),
+        kind=selection.task.kind,
     )
+    shapes = {name: view.shape[1:] for name, view in views.output.items()}
+    branch = models.build_model(shapes, settings)
     model = end_to_end.window_graph(dataset.signal, views, branch, {})
     model.compile(keras.optimizers.AdamW(1e-4), "binary_crossentropy", jit_compile=False)
     return model
@@ -247,7 +253,7 @@ def memory_of_feeding(size: int, folder: str, select: bool) -> float:
     With `select` the work begins with the selection of the task's windows, whose labels, parts,
     patients and records are held for each window.
     """
-    import ecglib.pipeline  # noqa: F401  TensorFlow's own memory does not count
+    import ecglib.training.input_pipeline  # noqa: F401  TensorFlow's own memory does not count
 
     from ecglib.datasets.store import find_stores
 
@@ -258,13 +264,13 @@ def memory_of_feeding(size: int, folder: str, select: bool) -> float:
 
 def _fed(dataset: Dataset, representations, band_hz=(0.0, 0.0), n_passes=1, selection=None):
     """A function that feeds all windows, shuffled, pass after pass without a stop as `fit` does."""
-    import ecglib.pipeline
-
     from ecglib.representations import build_representations
+    from ecglib.training.input_pipeline import BatchOptions, make_batches
 
     model = build_representations(dataset.signal, representations, band_hz)
     selection = selection or dataset.select("noise")
-    batches = ecglib.training.input_pipeline.feed(dataset, selection, model, BATCH, shuffle_seed=0)
+    options = BatchOptions(shuffle_seed=0)
+    batches = make_batches(dataset, selection, model, BATCH, options)
     return lambda: _consume(batches.repeat(n_passes))
 
 

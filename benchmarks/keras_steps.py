@@ -24,12 +24,12 @@ def main(representation: str, encoder: str) -> None:
     from ecglib import models
     from ecglib.training import input_pipeline
 
-    input_pipeline.configure(0)
+    input_pipeline.make_deterministic(0)
     model = branch(representation, encoder)
     sides = {"step": training_step(model), "convolutions": convolutions(model), **products()}
     told = {
         "parameters": sum(int(np.prod(w.shape)) for w in model.trainable_weights),
-        "multiply_adds": models.multiply_adds(model),
+        "multiply_adds": models.count_multiply_adds(model),
     }
     serve(sides, **told)
 
@@ -38,11 +38,13 @@ def branch(representation: str, encoder: str):
     """A model of one branch as an experiment with the usual values has it."""
     from ecglib import models
 
-    return models.build_model(
-        {representation: view_shape(representation)},
-        {representation: encoder},
-        **{"fusion": "none", "n_classes": N_CLASSES, "kind": "multi_label"},
+    settings = models.ModelSettings(
+        branches={representation: encoder},
+        fusion="none",
+        n_classes=N_CLASSES,
+        kind="multi_label",
     )
+    return models.build_model({representation: view_shape(representation)}, settings)
 
 
 def view_shape(representation: str) -> tuple[int, ...]:
@@ -60,13 +62,13 @@ def training_step(model):
     """A function that does one step on the same batch over and over."""
     import tensorflow as tf
 
-    from ecglib.experiment import Experiment
-    from ecglib.training import recipe
+    from ecglib.experiment.config import TrainingSettings
+    from ecglib.training.losses import build_loss
+    from ecglib.training.optimizers import compile_model
 
-    # Only the usual values of an experiment count here, not what it names.
-    experiment = Experiment(dataset="noise", fingerprint="", task="noise", branches={"time": "cnn"})
-    loss = recipe.base_loss(experiment, "multi_label")
-    recipe.compile_model(model, loss, experiment, n_steps=10**6)
+    settings = TrainingSettings()
+    loss = build_loss(settings, "multi_label")
+    compile_model(model, loss, settings, n_steps=10**6)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((BATCH, *model.inputs[0].shape[1:]), np.float32)
     y = (rng.random((BATCH, N_CLASSES)) < 0.3).astype(np.float32)

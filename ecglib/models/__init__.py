@@ -1,45 +1,40 @@
-"""The models: encoders, fusions, and the builder that joins them.
+"""The models: encoders, fusions, and the builder that combines them.
 
-All are functional Keras 3 models of built-in and registered layers, for any backend.
+All are functional Keras 3 models of built-in and registered layers, and run on any backend.
 """
 
 import ecglib._keras  # noqa: F401
 
-from ecglib.models.builder import build_model, join_members
-from ecglib.models.cost import multiply_adds
-from ecglib.models.encoders import ENCODERS
-from ecglib.models.fusion import FUSIONS
-from ecglib.models.sizing import width_of_size
-from ecglib.models.use import (
+from ecglib.models.builder import build_ensemble, build_model
+from ecglib.models.cost import count_multiply_adds
+from ecglib.models.fusion.branches import find_branches
+from ecglib.models.fusion.late import set_branch_weights, set_stacking_weights
+from ecglib.models.inputs import check_inputs, find_scaling_axes, set_scaling
+from ecglib.models.losses import (
     AuxiliaryLoss,
     BranchLoss,
-    auxiliary_view,
-    branches_of,
-    check_inputs,
-    scaling_axes,
-    set_scaling,
-    set_stacking,
-    set_weights_of_branches,
-    take_branch,
-    training_view,
+    build_auxiliary_model,
+    build_training_model,
 )
+from ecglib.models.settings import ModelSettings
+from ecglib.models.sizing import find_width
+from ecglib.models.transfer import copy_branch_weights
 
 __all__ = [
-    "ENCODERS",
-    "FUSIONS",
     "AuxiliaryLoss",
     "BranchLoss",
-    "auxiliary_view",
-    "branches_of",
+    "ModelSettings",
+    "build_auxiliary_model",
+    "build_ensemble",
     "build_model",
+    "build_training_model",
     "check_inputs",
-    "join_members",
-    "multiply_adds",
-    "scaling_axes",
+    "copy_branch_weights",
+    "count_multiply_adds",
+    "find_branches",
+    "find_scaling_axes",
+    "find_width",
+    "set_branch_weights",
     "set_scaling",
-    "set_stacking",
-    "set_weights_of_branches",
-    "take_branch",
-    "training_view",
-    "width_of_size",
+    "set_stacking_weights",
 ]

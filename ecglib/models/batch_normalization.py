@@ -1,4 +1,4 @@
-"""Batch normalisation that is fast to train on TensorFlow too."""
+"""Batch normalization that is fast to train on TensorFlow too."""
 
 import keras
 from keras import ops
@@ -6,10 +6,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="ecglib")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """The batch normalisation of Keras, which in training uses TensorFlow's own kernel.
+    """The batch normalization of Keras, which in training uses TensorFlow's own kernel.
 
-    On TensorFlow, Keras 3 puts statistics, normalisation and gradients together from ten passes
-    over the values; the kernel needs a few, which more than halves what normalising costs in a
+    On TensorFlow, Keras 3 puts statistics, normalization and gradients together from ten passes
+    over the values; the kernel needs a few, which more than halves what normalizing costs in a
     training step. The result is the same but for rounding. On another backend, in prediction, in
     float64, and with options that the kernel does not know it is that of Keras.
 

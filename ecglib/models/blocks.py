@@ -9,7 +9,7 @@ from ecglib.models.batch_normalization import BatchNormalization
 
 
 def kernel(seeds: Iterator[int], name: str = "HeUniform") -> keras.Initializer:
-    """Return an initialiser of its own seed, `name` as in `keras.initializers`."""
+    """Return an initializer of its own seed, `name` as in `keras.initializers`."""
     return getattr(keras.initializers, name)(seed=next(seeds))
 
 
@@ -26,7 +26,7 @@ def convolution(x, filters: int, size: int, stride: int | tuple[int, int], seeds
     The padding is such that any length is taken: n steps become ceil(n / stride).
     """
     layer = layers.Conv1D if len(x.shape) == 3 else layers.Conv2D
-    # No bias: the batch normalisation that follows would take it out again.
+    # No bias: the batch normalization that follows would take it out again.
     return layer(
         filters,
         size,
@@ -37,8 +37,8 @@ def convolution(x, filters: int, size: int, stride: int | tuple[int, int], seeds
     )(x)
 
 
-def normalise(x, gamma: str = "ones"):
-    """Normalise each channel over the batch; `gamma` is what its scale starts as."""
+def normalize(x, gamma: str = "ones"):
+    """Normalize each channel over the batch; `gamma` is what its scale starts as."""
     # Keras's momentum of 0.99 needs hundreds of steps before prediction agrees with training.
     return BatchNormalization(momentum=0.9, gamma_initializer=gamma)(x)
 
@@ -46,16 +46,16 @@ def normalise(x, gamma: str = "ones"):
 def convolve_linear(
     x, filters: int, size: int, stride: int, seeds: Iterator[int], gamma: str = "ones"
 ):
-    """Convolve, then normalise: the end of a residual block, or its shortcut."""
-    return normalise(convolution(x, filters, size, stride, seeds), gamma)
+    """Convolve, then normalize: the end of a residual block, or its shortcut."""
+    return normalize(convolution(x, filters, size, stride, seeds), gamma)
 
 
 def convolve(x, filters: int, size: int, stride: int | tuple[int, int], seeds: Iterator[int]):
-    """Convolve over one axis, or two if `x` has two, then normalise and rectify.
+    """Convolve over one axis, or two if `x` has two, then normalize and rectify.
 
     The padding is such that any length is taken: n steps become ceil(n / stride).
     """
-    return layers.Activation("relu")(normalise(convolution(x, filters, size, stride, seeds)))
+    return layers.Activation("relu")(normalize(convolution(x, filters, size, stride, seeds)))
 
 
 def add_shortcut(x, shortcut):
@@ -104,7 +104,7 @@ def attend(x, seeds: Iterator[int], context=None, heads: int = 4):
         use_bias=False,  # a bias of the keys is without effect: the softmax takes it out
     )
     output = attention(x, x if context is None else context)
-    # A seeded initialiser given to the layer is copied, seed and all, to queries, keys and
+    # A seeded initializer given to the layer is copied, seed and all, to queries, keys and
     # values, which would then start equal. So each is filled here from a seed of its own.
     for variable in attention.trainable_variables:
         variable.assign(kernel(seeds, "GlorotUniform")(variable.shape, variable.dtype))

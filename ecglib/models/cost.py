@@ -27,17 +27,17 @@ ELEMENTWISE = (
 )
 
 
-def multiply_adds(model: keras.Model) -> int:
+def count_multiply_adds(model: keras.Model) -> int:
     """Multiply-adds of a forward pass of one window: those of its convolutions and matrix products.
 
     One is two floating-point operations. Convolutions count their padding, as TensorFlow's profiler
-    does. What is done once for each value (normalisation, activation, pooling, gate, bias) is left
+    does. What is done once for each value (normalization, activation, pooling, gate, bias) is left
     out: all operations of a small network are 2 to 10 % more.
 
     Parameters
     ----------
     model : keras.Model
-        A functional model of `build_model`, or one of `join_members`, whose shapes are known but
+        A functional model of `build_model`, or one of `build_ensemble`, whose shapes are known but
         for the number of windows.
 
     Raises
@@ -58,7 +58,7 @@ def _of_call(node) -> int:
     taken = [tuple(x.shape) for x in node.arguments.keras_tensors]
     given = [tuple(x.shape) for x in node.outputs]
     if isinstance(layer, keras.Model):
-        return multiply_adds(layer)
+        return count_multiply_adds(layer)
     for kinds, rule in RULES.items():
         if isinstance(layer, kinds):
             return rule(layer, taken, given)

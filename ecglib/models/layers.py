@@ -13,7 +13,7 @@ from ecglib.errors import ExperimentError
 def seed_stream(seed: int, name: str = "") -> Iterator[int]:
     """Return an endless stream of seeds that depends on `seed` and `name` only.
 
-    Every initialiser and every dropout takes its own seed from such a stream: equal seeds in
+    Every initializer and every dropout takes its own seed from such a stream: equal seeds in
     two layers of one shape would give equal weights.
 
     Parameters
@@ -193,7 +193,7 @@ def _random_kernels(length: int, n_channels: int, n_kernels: int, random) -> np.
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
-class MarkMissing(keras.layers.Layer):
+class MissingIndicator(keras.layers.Layer):
     """Put 0 for each missing value (NaN), and append which values are missing.
 
     After the scaling 0 is the mean of the training windows. In training, values that are there
@@ -241,7 +241,7 @@ class MarkMissing(keras.layers.Layer):
 class WeightedAverage(keras.layers.Layer):
     """Average the branches with weights that are chosen on validation, not by the gradient.
 
-    The weights start equal; `ecglib.models.set_weights_of_branches` sets them. Where a branch is
+    The weights start equal; `ecglib.models.set_branch_weights` sets them. Where a branch is
     missing those of the others are brought to the sum 1, or made equal if they are all 0.
 
     Input shape

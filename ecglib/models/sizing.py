@@ -7,7 +7,7 @@ from ecglib.errors import ExperimentError
 WIDEST = 4096
 
 
-def width_of_size(n_parameters: int, count: Callable[[int], int], least: int) -> int:
+def find_width(n_parameters: int, count: Callable[[int], int], least: int) -> int:
     """Find the width at which the number of parameters is nearest to a given one.
 
     Of two that are equally near the smaller. By doubling and bisection: the number is asked for

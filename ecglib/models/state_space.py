@@ -134,7 +134,7 @@ class StateSpace(keras.layers.Layer):
 
 
 def _values(values):
-    """Return an initialiser that gives these values, each repeated to fill the shape."""
+    """Return an initializer that gives these values, each repeated to fill the shape."""
     return lambda shape, dtype=None: ops.convert_to_tensor(np.full(shape, values), dtype)
 
 

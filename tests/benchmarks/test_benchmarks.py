@@ -207,7 +207,7 @@ def test_without_pytorch_a_twin_is_left_out_and_says_how_to_get_it(tmp_path, mon
 
 
 def test_every_encoder_that_is_trained_has_a_twin():
-    from ecglib.models import ENCODERS
+    from ecglib.experiment.registry import ENCODERS
 
     assert {*training.TWINS["time"], "random"} == set(ENCODERS["time"])
     assert set(training.TWINS["spectrogram"]) == set(ENCODERS["spectrogram"])

@@ -4,8 +4,15 @@ import keras
 import numpy as np
 from backends import BACKEND, weight_gradients
 
-from ecglib.experiment.branches import representations_of
-from ecglib.models import BranchLoss, build_model, scaling_axes, set_scaling, training_view
+from ecglib.experiment.branches import list_representations
+from ecglib.models import (
+    BranchLoss,
+    ModelSettings,
+    build_model,
+    build_training_model,
+    find_scaling_axes,
+    set_scaling,
+)
 
 SHAPES = {
     "time": (128, 2),
@@ -21,9 +28,12 @@ STEPS = 80
 
 def tiny_model(branches: dict, fusion: str, kind: str = "multi_label", **changes) -> keras.Model:
     """Build a small model with the shapes of `SHAPES`."""
-    shapes = {name: SHAPES[name] for name in representations_of(branches)}
-    options = {"width": 8, "feature_dim": 8, "dropout": 0.2, "seed": 1, **changes}
-    return build_model(shapes, branches, fusion, N_CLASSES, kind, **options)
+    shapes = {name: SHAPES[name] for name in list_representations(branches)}
+    sizes = {"width": 8, "feature_dim": 8, "dropout": 0.2, "seed": 1, **changes}
+    settings = ModelSettings(
+        branches=branches, fusion=fusion, n_classes=N_CLASSES, kind=kind, **sizes
+    )
+    return build_model(shapes, settings)
 
 
 def windows(branches, n_windows: int = N_WINDOWS, seed: int = 0) -> dict[str, np.ndarray]:
@@ -34,7 +44,7 @@ def windows(branches, n_windows: int = N_WINDOWS, seed: int = 0) -> dict[str, np
     random = np.random.default_rng(seed)
     batch = {
         name: random.normal(3.0, 0.1, (n_windows, *SHAPES[name])).astype("float32")
-        for name in representations_of(branches)
+        for name in list_representations(branches)
     }
     if "tabular" in batch:
         batch["tabular"][::3, 0] = np.nan
@@ -53,7 +63,7 @@ def scale(model: keras.Model, batch: dict) -> None:
     """Set the scaling of a model from one batch."""
     statistics = {}
     for name, x in batch.items():
-        axes = scaling_axes(name, x.ndim)
+        axes = find_scaling_axes(name, x.ndim)
         statistics[name] = (np.nanmean(x, axis=axes), np.nanvar(x, axis=axes))
     set_scaling(model, statistics)
 
@@ -65,7 +75,7 @@ def compiled(model: keras.Model, kind: str, optimizer) -> keras.Model:
         if kind == "multi_label"
         else keras.losses.CategoricalCrossentropy()
     )
-    fitted, per_branch = training_view(model)
+    fitted, per_branch = build_training_model(model)
     fitted.compile(optimizer, BranchLoss(loss) if per_branch else loss, jit_compile=False)
     return fitted
 

@@ -1,22 +1,21 @@
+import dataclasses
 import random
 
 import keras
 import numpy as np
 import pytest
-from check import SHAPES, probabilities, scale, tiny_model, windows
+from check import probabilities, scale, tiny_model, windows
 
 from ecglib.errors import ExperimentError
-from ecglib.experiment import config
-from ecglib.models import ENCODERS, FUSIONS, branches_of, build_model, set_weights_of_branches
+from ecglib.experiment.registry import REPRESENTATIONS
+from ecglib.models import ModelSettings, build_model, find_branches, set_branch_weights
 
-GOOD = {
-    "inputs": {"time": SHAPES["time"], "frequency": SHAPES["frequency"]},
-    "branches": {"time": "cnn", "frequency": "cnn"},
-    "fusion": "late_average",
-    "n_classes": 3,
-    "kind": "multi_class",
-}
-ONE = {"inputs": {"time": (128, 2)}, "branches": {"time": "cnn"}, "fusion": "none"}
+GOOD = ModelSettings(
+    branches={"time": "cnn", "frequency": "cnn"},
+    fusion="late_average",
+    n_classes=3,
+    kind="multi_class",
+)
 
 
 @pytest.mark.parametrize(
@@ -24,38 +23,39 @@ ONE = {"inputs": {"time": (128, 2)}, "branches": {"time": "cnn"}, "fusion": "non
     [
         ({"fusion": "late_averag"}, "'late_averag'.*Did you mean 'late_average'"),
         ({"fusion": "none"}, "fusion='none' with the branches"),
-        ({**ONE, "fusion": "late_average"}, "use fusion='none'"),
+        ({"branches": {"time": "cnn"}}, "use fusion='none'"),
         ({"branches": {"time": "cnn_lstm", "frequency": "cnn"}}, "Did you mean 'cnn_bilstm'"),
         ({"branches": {"tim": "cnn", "frequency": "cnn"}}, "Did you mean 'time'"),
-        ({"branches": {}, "inputs": {}}, "No branches"),
-        ({"inputs": {"time": (128, 2)}}, r"\['frequency', 'time'\]"),
-        ({**ONE, "inputs": {"time": (128,)}}, r"\(n_samples, n_leads\)"),
-        ({**ONE, "inputs": {"time": (None, 2)}}, r"\(n_samples, n_leads\)"),
-        ({**ONE, "inputs": {"time": (31, 2)}}, "n_samples=31 .* at least 32"),
-        (
-            {
-                "inputs": {"spectrogram": (8, 3, 2)},
-                "branches": {"spectrogram": "cnn2d"},
-                "fusion": "none",
-            },
-            "n_bins=3 .* at least 4",
-        ),
-        ({**ONE, "inputs": {"tabular": (5, 1)}, "branches": {"tabular": "mlp"}}, r"\(n_columns\)"),
+        ({"branches": {"handcrafted": "random_forest"}, "fusion": "none"}, "'handcrafted'"),
+        ({"branches": {}}, "branches={} is empty"),
         ({"kind": "multilabel"}, "Did you mean 'multi_label'"),
-        ({"n_classes": 1}, "n_classes=1, expected at least 2"),
+        ({"n_classes": 1}, "n_classes=1 must be at least 2"),
         ({"width": 0}, "width=0"),
+        ({"feature_dim": 0}, "feature_dim=0"),
         ({"dropout": 1.0}, "dropout=1.0"),
     ],
 )
-def test_what_does_not_fit_is_refused(changes, message):
+def test_settings_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(ExperimentError, match=message):
-        build_model(**{**GOOD, **changes})
+        dataclasses.replace(GOOD, **changes)
 
 
-def test_the_choices_are_those_of_an_experiment():
-    built = {name: tuple(encoders) for name, encoders in ENCODERS.items()}
-    assert built | {"handcrafted": config.BASELINES} == config.ENCODERS
-    assert tuple(FUSIONS) == config.FUSIONS
+@pytest.mark.parametrize(
+    ("branches", "input_shapes", "message"),
+    [
+        ({"time": "cnn"}, {"frequency": (20, 2)}, r"branches, \['time'\]"),
+        ({"time": "cnn"}, {"time": (128, 2), "frequency": (20, 2)}, r"branches, \['time'\]"),
+        ({"time": "cnn"}, {"time": (128,)}, r"\(n_samples, n_leads\)"),
+        ({"time": "cnn"}, {"time": (None, 2)}, r"\(n_samples, n_leads\)"),
+        ({"time": "cnn"}, {"time": (31, 2)}, "n_samples=31 .* at least 32"),
+        ({"spectrogram": "cnn2d"}, {"spectrogram": (8, 3, 2)}, "n_bins=3 .* at least 4"),
+        ({"tabular": "mlp"}, {"tabular": (5, 1)}, r"\(n_columns\)"),
+    ],
+)
+def test_input_shapes_that_do_not_fit_are_refused(branches, input_shapes, message):
+    settings = dataclasses.replace(GOOD, branches=branches, fusion="none")
+    with pytest.raises(ExperimentError, match=message):
+        build_model(input_shapes, settings)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,16 @@ def test_the_choices_are_those_of_an_experiment():
     ],
 )
 def test_every_encoder_takes_the_shortest_view_and_odd_lengths(name, shape):
-    for encoder in ENCODERS[name]:
-        model = build_model({name: shape}, {name: encoder}, "none", 2, "multi_label", 4, 4)
+    for encoder in REPRESENTATIONS[name].encoders:
+        settings = ModelSettings(
+            branches={name: encoder},
+            fusion="none",
+            n_classes=2,
+            kind="multi_label",
+            width=4,
+            feature_dim=4,
+        )
+        model = build_model({name: shape}, settings)
         x = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
         assert np.isfinite(probabilities(model, {name: x})).all()
 
@@ -113,7 +121,7 @@ def test_missing_tabular_values_reach_the_encoder_as_the_mean_and_a_mark():
     np.testing.assert_array_equal(
         (np.abs(missing - present) > 1e-5).any(axis=1), np.isnan(column)
     )  # only the caveat tells them apart
-    caveats = next(layer for layer in model.layers if type(layer).__name__ == "MarkMissing")
+    caveats = next(layer for layer in model.layers if type(layer).__name__ == "MissingIndicator")
     seen = keras.ops.convert_to_numpy(keras.Model(model.inputs, caveats.output)(batch))
     np.testing.assert_allclose(seen[::3, 0], 0)
     np.testing.assert_array_equal(seen[:, 12:], np.isnan(batch["tabular"]))
@@ -135,14 +143,14 @@ def test_two_encoders_on_one_view_share_its_input_and_its_scaling():
     branches = {"frequency": "cnn", "time_2": "cnn_attention", "time": "cnn"}
     model = tiny_model(branches, "late_weighted")
     assert [x.name for x in model.inputs] == ["time", "frequency"]
-    assert branches_of(model) == ["time", "time_2", "frequency"]
+    assert find_branches(model) == ["time", "time_2", "frequency"]
     scalings = [layer.name for layer in model.layers if layer.name.endswith("_scaling")]
     assert sorted(scalings) == ["frequency_scaling", "time_scaling"]
     batch = windows(branches)
     scale(model, batch)
     alone = tiny_model({"time": "cnn"}, "none")
     scale(alone, {"time": batch["time"]})
-    set_weights_of_branches(model, [1, 0, 0])
+    set_branch_weights(model, [1, 0, 0])
     expected = probabilities(alone, {"time": batch["time"]})
     np.testing.assert_allclose(probabilities(model, batch), expected, atol=1e-6)
 
@@ -177,7 +185,7 @@ def test_a_view_that_is_missing_takes_all_its_branches_away(fusion):
 )
 def test_further_branches_of_a_view_are_numbered(branches, message):
     with pytest.raises(ExperimentError, match=message):
-        build_model({"time": (128, 2)}, branches, "late_average", 3, "multi_label")
+        dataclasses.replace(GOOD, branches=branches)
 
 
 def test_building_leaves_other_random_generators_alone():

@@ -8,8 +8,9 @@ import pytest
 from backends import gradient
 from check import SHAPES, compiled, labels, scale, settle, tiny_model, windows
 
+from ecglib.experiment.registry import REPRESENTATIONS
 from ecglib.models.blocks import both_directions
-from ecglib.models.encoders import ENCODERS, inception, resnet, xresnet
+from ecglib.models.encoders import inception, load_encoder, resnet, xresnet
 from ecglib.models.layers import seed_stream
 
 RANDOM = np.random.default_rng(0)
@@ -42,7 +43,7 @@ class TestCounts:
     """Weights of the published sizes, counted from the papers' tables of layers."""
 
     def test_resnet1d_wang(self):
-        model = model_of(ENCODERS["time"]["resnet1d"], (250, 12), width=64)
+        model = model_of(load_encoder("time", "resnet1d"), (250, 12), width=64)
         blocks = 3 * (5 + 3) * 128 * 128
         shortcuts = 2 * 128 * 128
         expected = 7 * 12 * 128 + blocks + shortcuts + n_normalised(*[128] * 9)
@@ -62,7 +63,7 @@ class TestCounts:
         assert n_trainable(model) == stem + n_blocks * block + first + n_head(512)
 
     def test_inception_time(self):
-        model = model_of(ENCODERS["time"]["inception_time"], (250, 12), width=64)
+        model = model_of(load_encoder("time", "inception_time"), (250, 12), width=64)
         kernels = (39 + 19 + 9) * 32 * 32
         modules = sum(2 * n * 32 + kernels + n_normalised(128) for n in (12, *[128] * 5))
         shortcuts = sum(n * 128 + n_normalised(128) for n in (12, 128))
@@ -70,7 +71,7 @@ class TestCounts:
 
     def test_resnet2d_is_three_stages_of_resnet18(self):
         """ResNet-18 has 11,689,512 weights; take off what is left out, put on what is changed."""
-        model = model_of(ENCODERS["spectrogram"]["resnet2d"], (16, 16, 12), width=64)
+        model = model_of(load_encoder("spectrogram", "resnet2d"), (16, 16, 12), width=64)
         fourth = 9 * 512 * (256 + 3 * 512) + 256 * 512 + n_normalised(*[512] * 5)
         classes = 512 * 1000 + 1000
         stem = 9 * 12 * 64 - 49 * 3 * 64
@@ -80,12 +81,12 @@ class TestCounts:
 
     def test_random(self):
         """10,000 kernels and 20,000 features at the width of the docstring."""
-        model = model_of(ENCODERS["time"]["random"], (250, 2), width=625)
+        model = model_of(load_encoder("time", "random"), (250, 2), width=625)
         assert n_trainable(model) == n_head(20_000)
 
     @pytest.mark.parametrize("name", ["time", "frequency", "spectrogram", "tabular"])
     def test_more_width_is_more_weights(self, name):
-        for encoder in ENCODERS[name].values():
+        for encoder in (load_encoder(name, one) for one in REPRESENTATIONS[name].encoders):
             small, large = (model_of(encoder, SHAPES[name], width) for width in (1, 4))
             assert n_trainable(small) < n_trainable(large)
 
@@ -132,7 +133,7 @@ class TestResidual:
 
     def test_inception_has_a_shortcut_around_every_three_modules(self):
         """With every kernel of the modules at 0 the input still arrives, by the shortcuts."""
-        model = model_of(ENCODERS["time"]["inception_time"], SHAPES["time"], width=8)
+        model = model_of(load_encoder("time", "inception_time"), SHAPES["time"], width=8)
         added = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
         around = {layer for own in added for layer in _convolutions_into(own)}
         assert (len(added), len(around)) == (2, 2)
@@ -166,7 +167,7 @@ def _convolutions_into(added) -> list:
 )
 def test_how_far_a_pooled_step_sees(encoder, reach):
     n = 400
-    model = model_of(ENCODERS["time"][encoder], (n, 1), width=4)
+    model = model_of(load_encoder("time", encoder), (n, 1), width=4)
     pooled = next(x for x in model.layers if isinstance(x, keras.layers.GlobalAveragePooling1D))
     steps = keras.Model(model.input, pooled.input)
     for weight in model.trainable_weights:
@@ -242,7 +243,7 @@ def test_random_kernels_stay_as_they_are():
 
 
 def test_random_is_linear_in_what_its_kernels_give():
-    model = model_of(ENCODERS["time"]["random"], SHAPES["time"], width=2)
+    model = model_of(load_encoder("time", "random"), SHAPES["time"], width=2)
     layer = next(x for x in model.layers if type(x).__name__ == "RandomConvolutions")
     head = keras.Model(layer.output, model.output)
     a, b = RANDOM.normal(size=(2, 1, 64)).astype("float32")

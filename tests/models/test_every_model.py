@@ -2,13 +2,13 @@ import pytest
 from check import run_model_check, tiny_model
 
 from ecglib.errors import ExperimentError
-from ecglib.models import ENCODERS, FUSIONS
+from ecglib.experiment.registry import FUSIONS, REPRESENTATIONS
 
 KINDS = ["multi_label", "multi_class"]
 SINGLES = [
     (name, encoder, kind)
-    for name, encoders in ENCODERS.items()
-    for encoder in encoders
+    for name, representation in REPRESENTATIONS.items()
+    for encoder in representation.encoders
     for kind in KINDS
     # The same functions as for the spectrogram, see below: what takes long is checked there.
     if (name, kind) != ("scalogram", "multi_label")
@@ -16,7 +16,7 @@ SINGLES = [
 
 
 def test_a_scalogram_has_the_encoders_of_a_spectrogram():
-    assert ENCODERS["scalogram"] == ENCODERS["spectrogram"]
+    assert REPRESENTATIONS["scalogram"].encoders == REPRESENTATIONS["spectrogram"].encoders
 
 
 @pytest.mark.parametrize(("name", "encoder", "kind"), SINGLES)

@@ -22,14 +22,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
 from ecglib.errors import ExperimentError
+from ecglib.experiment.registry import FUSIONS
 from ecglib.models import (
-    FUSIONS,
     AuxiliaryLoss,
-    auxiliary_view,
+    ModelSettings,
+    build_auxiliary_model,
     build_model,
-    set_stacking,
-    set_weights_of_branches,
-    training_view,
+    build_training_model,
+    set_branch_weights,
+    set_stacking_weights,
 )
 from ecglib.models.fusion.layers import (
     BranchDropout,
@@ -261,11 +262,11 @@ class TestLateLayers:
 class TestStackedModel:
     def test_weights_reach_the_answer(self):
         model, batch = tiny_model(TWO, "late_stacking"), windows(TWO)
-        fitted, per_branch = training_view(model)
+        fitted, per_branch = build_training_model(model)
         assert per_branch
         p = probabilities(fitted, batch).astype("float64")
         weights, bias = RANDOM.normal(size=(2, N_CLASSES)), RANDOM.normal(size=N_CLASSES)
-        set_stacking(model, weights, bias)
+        set_stacking_weights(model, weights, bias)
         expected = expit((logit(p) * weights).sum(axis=1) + bias)
         assert_close(probabilities(model, batch), expected, atol=1e-5)
 
@@ -279,12 +280,12 @@ class TestStackedModel:
         ],
     )
     def test_wrong_weights_are_refused(self, weights, bias):
-        with pytest.raises(ExperimentError, match=r"expected \(2, 3\) and \(3,\).*'frequency'"):
-            set_stacking(tiny_model(TWO, "late_stacking"), weights, bias)
+        with pytest.raises(ExperimentError, match=r"must have \(2, 3\) and \(3,\).*'frequency'"):
+            set_stacking_weights(tiny_model(TWO, "late_stacking"), weights, bias)
 
     def test_other_fusions_are_not_stacked(self):
         with pytest.raises(ExperimentError, match="fusion='late_stacking'"):
-            set_stacking(tiny_model(TWO, "late_weighted"), np.ones((2, 3)), np.zeros(3))
+            set_stacking_weights(tiny_model(TWO, "late_weighted"), np.ones((2, 3)), np.zeros(3))
 
 
 class TestBranchDropout:
@@ -360,11 +361,11 @@ class TestBranchDropout:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"branch_dropout": 1.0}, "branch_dropout=1.0, expected a chance"),
+            ({"branch_dropout": 1.0}, "branch_dropout=1.0 must be at least 0 and below 1"),
             ({"branch_dropout": 0.2, "fusion": "late_average"}, "fusion='late_average'"),
             (
                 {"missing_branches": True, "fusion": "none", "branches": {"time": "cnn"}},
-                "Use False",
+                "Use missing_branches=False",
             ),
         ],
     )
@@ -486,8 +487,8 @@ class TestMissingBranches:
     def test_a_weighted_branch_that_is_missing_leaves_its_weight_to_the_others(self):
         model = tiny_model(THREE, "late_weighted", missing_branches=True)
         whole = windows(THREE)
-        set_weights_of_branches(model, [0.5, 0.125, 0.375])
-        p = probabilities(training_view(model)[0], whole)
+        set_branch_weights(model, [0.5, 0.125, 0.375])
+        p = probabilities(build_training_model(model)[0], whole)
         found = probabilities(model, without(whole, time=slice(None)))
         assert_close(found, 0.25 * p[:, 1] + 0.75 * p[:, 2])
 
@@ -504,7 +505,7 @@ class TestAuxiliary:
         model, batch = tiny_model(TWO, fusion), windows(TWO)
         scale(model, batch)
         before, n_weights = probabilities(model, batch), len(model.weights)
-        fitted = auxiliary_view(model, dropout=0.2, seed=1)
+        fitted = build_auxiliary_model(model, dropout=0.2, seed=1)
         p = probabilities(fitted, batch)
         assert p.shape == (len(before), 1 + 2, N_CLASSES)
         assert_close(p[:, 0], before)
@@ -541,8 +542,8 @@ class TestAuxiliary:
         [(TWO, "early_concat"), (TWO, "late_average"), ({"time": "cnn"}, "none")],
     )
     def test_models_without_joined_features_are_refused(self, branches, fusion):
-        with pytest.raises(ExperimentError, match="expected an intermediate fusion"):
-            auxiliary_view(tiny_model(branches, fusion), 0.2, 0)
+        with pytest.raises(ExperimentError, match="need an intermediate fusion"):
+            build_auxiliary_model(tiny_model(branches, fusion), 0.2, 0)
 
 
 @pytest.mark.parametrize(
@@ -552,7 +553,15 @@ def test_early_fusion_takes_tabular_values(others):
     encoders = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d", "scalogram": "cnn2d"}
     branches = {**{name: encoders[name] for name in others}, "tabular": "mlp"}
     shapes = {**{name: SHAPES[name] for name in others}, "tabular": (5,)}
-    model = build_model(shapes, branches, "early_concat", N_CLASSES, "multi_label", 8, 8)
+    settings = ModelSettings(
+        branches=branches,
+        fusion="early_concat",
+        n_classes=N_CLASSES,
+        kind="multi_label",
+        width=8,
+        feature_dim=8,
+    )
+    model = build_model(shapes, settings)
     batch = {n: RANDOM.normal(size=(6, *shape)).astype("float32") for n, shape in shapes.items()}
     p = probabilities(model, batch)
     assert np.isfinite(p).all()

@@ -8,7 +8,7 @@ from scipy.signal import correlate
 from ecglib.errors import ExperimentError
 from ecglib.models.layers import (
     Interpolate,
-    MarkMissing,
+    MissingIndicator,
     RandomConvolutions,
     WeightedAverage,
     seed_stream,
@@ -50,15 +50,15 @@ def test_weighted_average_starts_as_the_mean_and_is_not_trained():
 def test_missing_values_are_0_and_marked():
     x = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, -2.0]], "float32")
     expected = [[1, 0, 3, 0, 1, 0], [0, 0, -2, 1, 1, 0]]
-    np.testing.assert_array_equal(MarkMissing()(x), expected)
-    np.testing.assert_array_equal(MarkMissing(rate=0.0)(x, training=True), expected)
+    np.testing.assert_array_equal(MissingIndicator()(x), expected)
+    np.testing.assert_array_equal(MissingIndicator(rate=0.0)(x, training=True), expected)
 
 
 def test_in_training_a_share_of_the_values_that_are_there_is_taken_for_missing():
     x = RANDOM.normal(size=(2000, 5)).astype("float32")
     x[:, 0] = np.nan
     first, again, other = (
-        keras.ops.convert_to_numpy(MarkMissing(rate=0.1, seed=seed)(x, training=True))
+        keras.ops.convert_to_numpy(MissingIndicator(rate=0.1, seed=seed)(x, training=True))
         for seed in (1, 1, 2)
     )
     values, caveats = first[:, :5], first[:, 5:]
@@ -72,7 +72,7 @@ def test_in_training_a_share_of_the_values_that_are_there_is_taken_for_missing()
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
 def test_a_rate_that_is_no_share_is_refused(rate):
     with pytest.raises(ExperimentError, match=f"rate={rate}"):
-        MarkMissing(rate=rate)
+        MissingIndicator(rate=rate)
 
 
 @pytest.mark.parametrize("n_steps", [20, 100])

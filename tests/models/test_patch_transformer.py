@@ -2,12 +2,18 @@ import keras
 import numpy as np
 import pytest
 
-from ecglib.models import build_model
+from ecglib.models import ModelSettings, build_model
 
 
 def built(shape: tuple, **options) -> keras.Model:
-    branches = {"spectrogram": "patch_transformer"}
-    return build_model({"spectrogram": shape}, branches, "none", 2, "multi_label", **options)
+    settings = ModelSettings(
+        branches={"spectrogram": "patch_transformer"},
+        fusion="none",
+        n_classes=2,
+        kind="multi_label",
+        **options,
+    )
+    return build_model({"spectrogram": shape}, settings)
 
 
 def layer_of(model: keras.Model, kind: str) -> keras.layers.Layer:

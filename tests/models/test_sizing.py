@@ -3,7 +3,8 @@ import pytest
 from check import tiny_model
 
 from ecglib.errors import ExperimentError
-from ecglib.models import ENCODERS, width_of_size
+from ecglib.experiment.registry import REPRESENTATIONS
+from ecglib.models import find_width
 
 
 @pytest.mark.parametrize("wanted", [100, 101, 1_234, 50_000])
@@ -14,7 +15,7 @@ def test_it_is_the_nearest_of_all_widths(wanted, steps):
     def count(width):
         return 3 * (width // steps) ** 2 + 7 * (width // steps) + 5
 
-    found = width_of_size(wanted, count, 2)
+    found = find_width(wanted, count, 2)
     distances = [abs(count(width) - wanted) for width in range(2, 1000)]
     assert abs(count(found) - wanted) == min(distances)
 
@@ -26,20 +27,20 @@ def test_of_two_equally_near_the_smaller_is_taken_and_few_are_tried():
         tried.append(width)
         return 10 * width
 
-    assert width_of_size(105, count, 1) == 10
+    assert find_width(105, count, 1) == 10
     assert len(tried) < 10
     assert max(tried) < 4 * 11
-    assert width_of_size(100, count, 10) == 10
+    assert find_width(100, count, 10) == 10
 
 
 def test_what_cannot_be_reached_is_refused():
     with pytest.raises(ExperimentError, match=r"has 320 at width=32, the smallest allowed"):
-        width_of_size(300, lambda width: 10 * width, 32)
+        find_width(300, lambda width: 10 * width, 32)
     with pytest.raises(ExperimentError, match=r"has 7 at width=4096.*an encoder that grows"):
-        width_of_size(300, lambda width: 7, 32)
+        find_width(300, lambda width: 7, 32)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS["time"])
+@pytest.mark.parametrize("encoder", REPRESENTATIONS["time"].encoders)
 def test_every_encoder_grows_with_its_width(encoder):
     """By steps so small that the nearest is within the quarter that a comparison lets differ."""
     sizes = [

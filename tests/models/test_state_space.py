@@ -8,7 +8,7 @@ from scipy.linalg import block_diag
 from scipy.signal import cont2discrete, dlsim
 
 from ecglib.errors import ExperimentError
-from ecglib.models import build_model, state_space
+from ecglib.models import ModelSettings, build_model, state_space
 from ecglib.models.state_space import CHUNK, StateSpace
 
 LENGTHS = [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5]
@@ -244,7 +244,10 @@ def test_what_the_first_samples_told_is_known_300_steps_later():
 
 def test_s4d_has_the_size_of_the_published_model():
     """About 2 million: four layers of 512 channels, most of it in their gated units."""
-    model = build_model({"time": (250, 12)}, {"time": "s4d"}, "none", 5, "multi_label", width=256)
+    settings = ModelSettings(
+        branches={"time": "s4d"}, fusion="none", n_classes=5, kind="multi_label", width=256
+    )
+    model = build_model({"time": (250, 12)}, settings)
     a_layer = 512 * (1 + 4 + 4 + 4 * 4 + 1) + 2 * (512 * 512 + 512) + 2 * 512
     places = math.ceil(250 / 16) * 512
     around = 12 * 512 + 512 + places + 512 + (512 * 64 + 64) + (64 * 5 + 5)

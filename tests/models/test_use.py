@@ -17,15 +17,15 @@ from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from ecglib.errors import ExperimentError
+from ecglib.experiment.registry import REPRESENTATIONS
 from ecglib.models import (
-    ENCODERS,
     BranchLoss,
+    build_ensemble,
+    build_training_model,
     check_inputs,
-    join_members,
-    scaling_axes,
+    find_scaling_axes,
+    set_branch_weights,
     set_scaling,
-    set_weights_of_branches,
-    training_view,
 )
 
 RANDOM = np.random.default_rng(0)
@@ -56,7 +56,7 @@ class TestCheckInputs:
         ("batch", "message"),
         [
             ({"time": windows(TWO)["time"]}, r"missing \['spectrogram'\]"),
-            (list(windows(TWO).values()), "A list was given"),
+            (list(windows(TWO).values()), "is a list, but must be a dict"),
             ({**windows(TWO), "time": np.zeros((4, 64, 2))}, r"shape \(64, 2\).*\(128, 2\)"),
             ({**windows(TWO), "time": np.zeros((128, 2))}, r"shape \(2,\).*\(128, 2\)"),
         ],
@@ -69,13 +69,13 @@ class TestCheckInputs:
 class TestScaling:
     @pytest.mark.parametrize("name", SHAPES)
     def test_is_that_of_scikit_learn(self, name):
-        model = tiny_model({name: next(iter(ENCODERS[name]))}, "none")
+        model = tiny_model({name: next(iter(REPRESENTATIONS[name].encoders))}, "none")
         shape = SHAPES[name]
         # Powers of a spectrum: far from 1, and one constant column.
         batch = windows([name])
         batch[name] = (batch[name] - 3) * 1e-4
         batch[name][..., 1] = 0.1
-        axes = scaling_axes(name, len(shape) + 1)
+        axes = find_scaling_axes(name, len(shape) + 1)
         x = batch[name].astype("float64")
         n_kept = shape[-1] if name in ("time", "tabular") else shape[-2] * shape[-1]
         scaler = StandardScaler().fit(x.reshape(-1, n_kept))
@@ -113,8 +113,8 @@ class TestScaling:
     @pytest.mark.parametrize(
         ("scaling", "message"),
         [
-            ({}, r"given for \[\], expected exactly \['time'\]"),
-            ({"time": (np.zeros(3), np.ones(3))}, r"\(3,\).*expected \(2,\)"),
+            ({}, r"is for \[\], but must be for exactly \['time'\]"),
+            ({"time": (np.zeros(3), np.ones(3))}, r"\(3,\).*must have shape \(2,\)"),
             ({"time": (np.zeros(2), np.array([1.0, -1.0]))}, "negative variance"),
             ({"time": (np.array([0.0, np.nan]), np.ones(2))}, "not finite.*column without any"),
         ],
@@ -146,19 +146,19 @@ class TestLateFusion:
 
     def test_weights_decide_the_mixture(self):
         model, batch = tiny_model(TWO, "late_weighted"), windows(TWO)
-        fitted, per_branch = training_view(model)
+        fitted, per_branch = build_training_model(model)
         assert per_branch
         branches = probabilities(fitted, batch)
         assert branches.shape == (N_WINDOWS, 2, N_CLASSES)
         np.testing.assert_allclose(probabilities(model, batch), branches.mean(axis=1), atol=1e-6)
-        set_weights_of_branches(model, [0.25, 0.75])
+        set_branch_weights(model, [0.25, 0.75])
         mixture = 0.25 * branches[:, 0] + 0.75 * branches[:, 1]
         np.testing.assert_allclose(probabilities(model, batch), mixture, atol=1e-6)
 
     def test_branches_stand_in_the_order_of_the_inputs(self):
         model = tiny_model(dict(reversed(TWO.items())), "late_weighted")
         assert [x.name for x in model.inputs] == ["time", "spectrogram"]
-        set_weights_of_branches(model, [1, 0])
+        set_branch_weights(model, [1, 0])
         batch = windows(TWO)
         before = probabilities(model, batch)
         batch["spectrogram"] = batch["spectrogram"][::-1]
@@ -170,14 +170,14 @@ class TestLateFusion:
     def test_wrong_weights_are_refused(self, weights):
         model = tiny_model(TWO, "late_weighted")
         with pytest.raises(ExperimentError, match=r"\['time', 'spectrogram'\] in this order"):
-            set_weights_of_branches(model, weights)
+            set_branch_weights(model, weights)
 
     def test_other_fusions_have_no_weights_and_are_trained_as_they_are(self):
         model = tiny_model(TWO, "late_average")
         with pytest.raises(ExperimentError, match="late_weighted"):
-            set_weights_of_branches(model, [0.5, 0.5])
+            set_branch_weights(model, [0.5, 0.5])
         model = tiny_model(TWO, "intermediate_concat")
-        assert training_view(model) == (model, False)
+        assert build_training_model(model) == (model, False)
 
 
 class TestBranchLoss:
@@ -210,26 +210,26 @@ class TestEnsemble:
         members = [tiny_model(TWO, "late_weighted", seed=seed) for seed in (1, 2, 3)]
         for member in members:
             scale(member, batch)
-        joined = join_members(members)
+        joined = build_ensemble(members)
         mean = np.mean([probabilities(member, batch) for member in members], axis=0)
         np.testing.assert_allclose(probabilities(joined, batch), mean, atol=1e-6)
         assert joined.output_names == ["probabilities"]
         assert joined.count_params() == 3 * members[0].count_params()
         check_inputs(joined, batch)
-        assert training_view(joined) == (joined, False)
+        assert build_training_model(joined) == (joined, False)
         joined.save(tmp_path / "model.keras")
         loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
         np.testing.assert_allclose(probabilities(loaded, batch), mean, atol=1e-6)
         check_inputs(loaded, batch)
 
     def test_scaling_after_joining_is_refused(self):
-        joined = join_members([tiny_model({"time": "cnn"}, "none", seed=s) for s in (1, 2)])
-        with pytest.raises(ExperimentError, match="before they are joined"):
+        joined = build_ensemble([tiny_model({"time": "cnn"}, "none", seed=s) for s in (1, 2)])
+        with pytest.raises(ExperimentError, match="before you build the ensemble"):
             set_scaling(joined, {"time": (np.zeros(2), np.ones(2))})
 
     def test_members_must_be_several_and_alike(self):
         member = tiny_model({"time": "cnn"}, "none")
         with pytest.raises(ExperimentError, match="at least 2"):
-            join_members([member])
-        with pytest.raises(ExperimentError, match="Member 1"):
-            join_members([member, tiny_model({"frequency": "cnn"}, "none")])
+            build_ensemble([member])
+        with pytest.raises(ExperimentError, match="Model 1"):
+            build_ensemble([member, tiny_model({"frequency": "cnn"}, "none")])

@@ -11,8 +11,8 @@ from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, ExperimentError, LeakError, RunError
-from ecglib.experiment.config import FUSIONS, Experiment
-from ecglib.models import ENCODERS
+from ecglib.experiment.config import Experiment
+from ecglib.experiment.registry import FUSIONS, REPRESENTATIONS
 from ecglib.training import input_pipeline, trainer
 from tuning import search as searching
 from tuning import space, trials
@@ -133,7 +133,11 @@ def test_suggestions_are_feasible_and_reach_the_whole_space(small_store, carried
         crops.add(values["crop_s"])
         assert (values["fusion"] == "none") == (len(values["branches"]) == 1)
     assert fusions == {"none", *FUSIONS}
-    assert branches == {(name, own) for name, encoders in ENCODERS.items() for own in encoders}
+    assert branches == {
+        (name, encoder)
+        for name, representation in REPRESENTATIONS.items()
+        for encoder in representation.encoders
+    }
     assert crops == {0.0, 2.5}  # of windows of 4 s
     singles = sum(values["fusion"] == "none" for values in experiments)
     assert 25 < singles < 75  # 5 subsets of 31

@@ -8,7 +8,7 @@ from ecglib.models.blocks import (
     convolution,
     convolve_linear,
     dense,
-    normalise,
+    normalize,
 )
 from ecglib.models.layers import seed_stream
 
@@ -22,7 +22,7 @@ def inception_module(x, filters: int, seeds):
     paths = [convolution(narrow, filters, size, 1, seeds) for size in KERNELS]
     pooled = layers.MaxPooling1D(3, strides=1, padding="same")(x)
     paths.append(convolution(pooled, filters, 1, 1, seeds))
-    return layers.Activation("relu")(normalise(layers.Concatenate()(paths)))
+    return layers.Activation("relu")(normalize(layers.Concatenate()(paths)))
 
 
 def inception_time(x, width: int, feature_dim: int, dropout: float, seed: int):

@@ -12,7 +12,7 @@ POOLED = 16
 
 
 def state_space_block(x, dropout: float, seeds):
-    """Filter over time, mix the channels by a gated unit, add what came in, normalise."""
+    """Filter over time, mix the channels by a gated unit, add what came in, normalize."""
     # Not GELU as in the paper: its error function is unknown to ONNX, and slow on a CPU.
     y = layers.Activation("silu")(StateSpace(N_STATES, seed=next(seeds))(x))
     y = layers.SpatialDropout1D(dropout, seed=next(seeds))(y)
@@ -28,7 +28,7 @@ def time_s4d(x, width: int, feature_dim: int, dropout: float, seed: int):
     This is the model of Mehari and Strodthoff, "Towards quantitative precision for ECG analysis:
     leveraging state space models, self-supervision and patient metadata" (2023), with the
     diagonal layer `StateSpace` in the place of S4: four layers of 8 states a channel and
-    direction, layer normalisation. It has ``2 * width`` channels; theirs has 512, which is
+    direction, layer normalization. It has ``2 * width`` channels; theirs has 512, which is
     ``width=256``, with ``dropout=0.2`` and windows of 2.5 s at 100 Hz. They average over time.
     Here the activation is SiLU, averages over 16 samples are told their place and weighted by
     `attention_pool`, and a hidden layer of `features` stands before the classes.

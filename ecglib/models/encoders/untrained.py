@@ -11,8 +11,8 @@ def random_convolutions(x, width: int, feature_dim: int, dropout: float, seed: i
 
     What a trained encoder does not beat, its training did not bring. After ROCKET (Dempster,
     Petitjean and Webb, 2020, arXiv:1910.13051): ``16 * width`` kernels, theirs 10,000, which is
-    ``width=625``. As there, the features are standardised by the training windows: by a batch
-    normalisation without weights, the only thing here that adapts but for the linear layer.
+    ``width=625``. As there, the features are standardized by the training windows: by a batch
+    normalization without weights, the only thing here that adapts but for the linear layer.
 
     Input (n_windows, n_samples, n_leads).
     """

@@ -19,7 +19,7 @@ def intermediate_attention(branches: Branches):
     Self-attention as in Vaswani et al. (2017, arXiv:1706.03762) over one token a branch, told
     apart by a learned embedding; pooled as in Lee et al. (2019, arXiv:1810.00825).
     """
-    seeds = seed_stream(branches.seed, "intermediate_attention")
+    seeds = seed_stream(branches.settings.seed, "intermediate_attention")
     tokens = list(split_into_tokens(branches, seeds, n_tokens=1).values())
     x = PositionEmbedding(seed=next(seeds), name="branch_embedding")(
         layers.Concatenate(axis=1)(tokens)
@@ -37,13 +37,13 @@ def intermediate_cross_attention(branches: Branches):
     (2021, arXiv:2103.03206), with a single latent; the branches see nothing of each other. Each
     gives `N_TOKENS` tokens, see `split_into_tokens`.
     """
-    seeds = seed_stream(branches.seed, "intermediate_cross_attention")
+    seeds = seed_stream(branches.settings.seed, "intermediate_cross_attention")
     tokens = split_into_tokens(branches, seeds)
     context = layers.LayerNormalization()(layers.Concatenate(axis=1)(list(tokens.values())))
     x = LearnedTokens(1, seed=next(seeds), name="fusion_token")(context)
     for _ in range(N_LAYERS):
         asked = attend(layers.LayerNormalization()(x), seeds, context)
-        x = layers.Add()([x, layers.Dropout(branches.dropout, seed=next(seeds))(asked)])
+        x = layers.Add()([x, layers.Dropout(branches.settings.dropout, seed=next(seeds))(asked)])
         hidden = dense(layers.LayerNormalization()(x), 2 * x.shape[-1], seeds)
         x = layers.Add()([x, dense(hidden, x.shape[-1], seeds, activation=None)])
     return branches.classify(layers.Flatten()(layers.LayerNormalization()(x)))
@@ -59,7 +59,7 @@ def intermediate_bottleneck(branches: Branches):
     head of the average of their features. A branch gives `N_TOKENS` tokens, see
     `split_into_tokens`, and the bottleneck has `N_BOTTLENECKS`.
     """
-    seeds = seed_stream(branches.seed, "intermediate_bottleneck")
+    seeds = seed_stream(branches.settings.seed, "intermediate_bottleneck")
     tokens = split_into_tokens(branches, seeds)
     shared = LearnedTokens(N_BOTTLENECKS, seed=next(seeds), name="bottleneck")(
         next(iter(tokens.values()))
@@ -68,7 +68,7 @@ def intermediate_bottleneck(branches: Branches):
         heard = []
         for name, own in tokens.items():
             x = layers.Concatenate(axis=1)([own, shared])
-            x = transformer_block(x, branches.dropout, seeds)
+            x = transformer_block(x, branches.settings.dropout, seeds)
             tokens[name] = layers.Cropping1D((0, N_BOTTLENECKS))(x)
             heard.append(layers.Cropping1D((N_TOKENS, 0))(x))
         shared = layers.Average()(heard)
@@ -90,10 +90,10 @@ def split_into_tokens(branches: Branches, seeds, n_tokens: int = N_TOKENS) -> di
     -------
     dict of str to tensor of shape (n_windows, n_tokens, feature_dim)
     """
-    feature_dim = branches.feature_dim
+    feature_dim = branches.settings.feature_dim
     return {
         name: layers.Reshape((n_tokens, feature_dim))(
             dense(vector, n_tokens * feature_dim, seeds, activation=None)
         )
-        for name, vector in branches.keep(branches.encode_each()).items()
+        for name, vector in branches.drop(branches.encode_all()).items()
     }

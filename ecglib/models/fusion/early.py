@@ -1,48 +1,71 @@
-"""Early fusion: one encoder looks at all views at once."""
+"""Early fusion: one encoder for all representations."""
+
+from ecglib._keras import Tensor
 
 from keras import layers
 
-from ecglib.models.blocks import dense, normalise
-from ecglib.models.encoders import ENCODERS
-from ecglib.models.fusion.branches import OUTPUT, Branches, encode
+from ecglib.experiment.registry import REPRESENTATIONS
+from ecglib.models.blocks import dense, normalize
+from ecglib.models.encoders.cnn import time_cnn
+from ecglib.models.fusion.branches import Branches
 from ecglib.models.layers import Interpolate, seed_stream
 
-# The axis of the first of these is the one that all are joined over.
-ORDER = ("time", "spectrogram", "scalogram", "frequency", "tabular")
 
+def early_concat(branches: Branches) -> Tensor:
+    """Concatenate the representations as channels over one time axis; one encoder takes them all.
 
-def early_concat(branches: Branches):
-    """Join the views as channels over one time axis; one encoder sees them all.
+    The time axis is that of the first representation in the order time, spectrogram, scalogram; a
+    spectrum and tabular values, which have none, are repeated over it. With only these two the
+    axis is that of the frequencies. Each representation is first projected to `width` channels of
+    unit variance, so that one with many values (a spectrogram has 25 times the channels of a time
+    series) does not dominate the others. The encoder is that of the time branch, or the time `cnn`
+    where there is none; over frequencies, that of the frequency branch.
 
-    The time axis is that of the first view in the order time, spectrogram, scalogram; a spectrum
-    and the tabular values, which have none, are repeated over it. With these two alone the axis
-    is that of the frequencies. Each view is first brought to `width` channels of unit variance,
-    so that a view of many values (a spectrogram has 25 times the channels of a time series) does
-    not drown the others. The encoder is that of the time branch, or the time `cnn` where there
-    is none; over frequencies, that of the frequency branch.
+    Parameters
+    ----------
+    branches : Branches
+        At least two branches, each on a different representation.
+
+    Returns
+    -------
+    tensor of shape (n_windows, n_classes)
+        Probabilities.
+
+    Examples
+    --------
+    >>> from ecglib.models import ModelSettings, build_model
+    >>> settings = ModelSettings(
+    ...     branches={"time": "cnn", "frequency": "mlp"},
+    ...     fusion="early_concat",
+    ...     n_classes=2,
+    ...     kind="multi_label",
+    ... )
+    >>> model = build_model({"time": (250, 2), "frequency": (40, 2)}, settings)
+    >>> model.get_layer("fused_scaled").input.shape
+    (None, 250, 64)
     """
-    views = branches.views
-    seeds = seed_stream(branches.seed, "early_concat")
-    first = next(name for name in ORDER if name in views)
-    n_steps = views[first].shape[1]
+    width = branches.settings.width
+    seeds = seed_stream(branches.settings.seed, "early_concat")
+    first = min(branches.inputs, key=lambda name: REPRESENTATIONS[name].early_fusion_rank)
+    n_steps = branches.inputs[first].shape[1]
 
-    def on_the_grid(name, x):
-        has_frames = name in ("spectrogram", "scalogram")
-        repeated = name in ("frequency", "tabular") and name != first
+    def align(name: str, x: Tensor) -> Tensor:
+        axes = REPRESENTATIONS[name].axes
+        has_frames = "n_frames" in axes
+        is_repeated = name != first and not has_frames and "n_samples" not in axes
         if has_frames:
             x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
-        elif repeated:
+        elif is_repeated:
             x = layers.Flatten()(x)
-        # No bias: the batch normalisation would take it out again.
-        x = dense(x, branches.width, seeds, activation=None, use_bias=False)
-        x = normalise(x)
+        # No bias: the batch normalization would remove it.
+        x = dense(x, width, seeds, activation=None, use_bias=False)
+        x = normalize(x)
         if has_frames and x.shape[1] != n_steps:
             return Interpolate(n_steps)(x)
-        return layers.RepeatVector(n_steps)(x) if repeated else x
+        return layers.RepeatVector(n_steps)(x) if is_repeated else x
 
-    on_grid = branches.keep({name: on_the_grid(name, x) for name, x in views.items()})
-    x = layers.Concatenate()(list(on_grid.values()))
-    of_axis = "frequency" if first == "frequency" else "time"
-    encoder = branches.encoders.get(of_axis, ENCODERS["time"]["cnn"])
-    values = (branches.width, branches.feature_dim, branches.dropout, branches.seed)
-    return branches.classify(encode("fused", x, encoder, *values), OUTPUT)
+    aligned = branches.drop({name: align(name, x) for name, x in branches.inputs.items()})
+    x = layers.Concatenate()(list(aligned.values()))
+    axis = "frequency" if first == "frequency" else "time"
+    encoder = branches.encoders.get(axis, time_cnn)
+    return branches.classify(branches.encode("fused", x, encoder))

@@ -13,8 +13,8 @@ RANK = 4
 
 def intermediate_concat(branches: Branches):
     """Concatenate the branches' features; a dense layer mixes them."""
-    seeds = seed_stream(branches.seed, "intermediate_concat")
-    vectors = branches.keep(branches.encode_each())
+    seeds = seed_stream(branches.settings.seed, "intermediate_concat")
+    vectors = branches.drop(branches.encode_all())
     return branches.classify(_mix(vectors.values(), branches, seeds))
 
 
@@ -25,10 +25,10 @@ def intermediate_gated(branches: Branches):
     multimodal units for information fusion" (2017, arXiv:1702.01992). The gates can be found
     as the layers "<branch>_gate", (n_windows, feature_dim).
     """
-    seeds = seed_stream(branches.seed, "intermediate_gated")
-    vectors = branches.keep(branches.encode_each())
+    seeds = seed_stream(branches.settings.seed, "intermediate_gated")
+    vectors = branches.drop(branches.encode_all())
     everything = layers.Concatenate()(list(vectors.values()))
-    feature_dim = branches.feature_dim
+    feature_dim = branches.settings.feature_dim
     gated = []
     for name, vector in vectors.items():
         value = dense(vector, feature_dim, seeds, activation="tanh")
@@ -47,14 +47,16 @@ def intermediate_film(branches: Branches):
     shift can be found as the layers "<branch>_scale" and "<branch>_shift",
     (n_windows, feature_dim).
     """
-    seeds = seed_stream(branches.seed, "intermediate_film")
-    vectors = branches.keep(branches.encode_each())
+    seeds = seed_stream(branches.settings.seed, "intermediate_film")
+    vectors = branches.drop(branches.encode_all())
     modulated = []
     for name, vector in vectors.items():
         others = [other for key, other in vectors.items() if key != name]
         others = layers.Concatenate()(others) if len(others) > 1 else others[0]
         scale, shift = (
-            dense(others, branches.feature_dim, seeds, activation=None, name=f"{name}_{part}")
+            dense(
+                others, branches.settings.feature_dim, seeds, activation=None, name=f"{name}_{part}"
+            )
             for part in ("scale", "shift")
         )
         x = layers.Add()([vector, layers.Multiply()([vector, scale]), shift])
@@ -70,14 +72,14 @@ def intermediate_bilinear(branches: Branches):
     for three. As each vector is extended by a 1, it also holds the products of fewer branches and
     the features alone; those are what is left where a branch is missing.
     """
-    seeds = seed_stream(branches.seed, "intermediate_bilinear")
-    vectors = branches.keep(branches.encode_each())
-    product = LowRankProduct(branches.feature_dim, RANK, seed=next(seeds))
+    seeds = seed_stream(branches.settings.seed, "intermediate_bilinear")
+    vectors = branches.drop(branches.encode_all())
+    product = LowRankProduct(branches.settings.feature_dim, RANK, seed=next(seeds))
     return branches.classify(product(list(vectors.values())))
 
 
 def _mix(vectors, branches: Branches, seeds):
     """Mix vectors of all branches to one of `features`."""
     x = layers.Concatenate()(list(vectors))
-    x = layers.Dropout(branches.dropout, seed=next(seeds))(x)
-    return dense(x, branches.feature_dim, seeds)
+    x = layers.Dropout(branches.settings.dropout, seed=next(seeds))(x)
+    return dense(x, branches.settings.feature_dim, seeds)

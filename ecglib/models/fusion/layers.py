@@ -233,7 +233,7 @@ class ProductOfExperts(keras.layers.Layer):
 
     This is the product of experts of Hinton, "Training products of experts by minimizing
     contrastive divergence" (Neural Computation 14, 2002), with the root of the logarithmic
-    opinion pool (Heskes, NIPS 1998): the normalised geometric mean. The root leaves the decision
+    opinion pool (Heskes, NIPS 1998): the normalized geometric mean. The root leaves the decision
     as it is and keeps branches that agree from growing surer together than any of them is. Of
     independent classes each is such a product over "yes" and "no": the mean of the logits.
 
@@ -271,7 +271,7 @@ class Stacking(keras.layers.Layer):
     Each class has a weight for each branch, on what that branch says of this class, and a bias:
     the stacking of Wolpert (Neural Networks 5, 1992) in the form that Ting and Witten, "Issues in
     stacked generalization" (JAIR 10, 1999), found best, on log odds. The weights start equal,
-    where this is `ProductOfExperts`; `ecglib.models.set_stacking` sets them. A branch that is
+    where this is `ProductOfExperts`; `ecglib.models.set_stacking_weights` sets them. A branch that is
     missing is taken to say the mean of what the others say.
 
     Parameters
