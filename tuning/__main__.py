@@ -51,11 +51,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _search(options) -> int:
     from ecglib import datasets
-    from ecglib.cli.commands import named_values
+    from ecglib.cli.parser import parse_assignments
     from tuning.search import search
     from tuning.winner import NOTEBOOK
 
-    settings = named_values(options.set)
+    settings = parse_assignments(options.set)
     dataset = datasets.prepare(options.dataset, options.data_dir, options.source)
     result = search(
         *(dataset, options.task, settings),

@@ -24,10 +24,11 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ecglib import paths
-from ecglib.batch.notebooks import check_parameters, notebook_defaults
+from ecglib.batch.notebooks import check_parameters, read_defaults
 from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError, RunError
-from ecglib.experiment import Experiment
+from ecglib.experiment import Experiment, check_experiment
+from ecglib.experiment.config import list_settings
 from tuning import trials, winner
 from tuning.space import crop_lengths, suggest
 from tuning.trials import COMPLETED, FAILED, INFEASIBLE, Trial
@@ -37,30 +38,29 @@ MOST_FAILURES = 3
 # The oracle draws hyperparameter k of trial t from seed + k + t * (number of hyperparameters), so
 # that neighbouring seeds would give nearly the same trials; and 0 would mean a random seed.
 SEED_STEP = 1_000_003
-# What may be set for all trials. Task, epochs and seed are arguments, the rest is searched.
-SETTINGS = (
-    *(
-        "band_hz",
-        "notch_hz",
-        "denoise",
-        "scaling",
-        "representation_options",
-        "crop_hop_s",
-        "crop_aggregation",
-    ),
-    *("steps_per_epoch", "batch_size", "patience", "class_weights", "augment", "sampling"),
-    *(
-        "schedule",
-        "clip_norm",
-        "ema_decay",
-        "loss",
-        "label_smoothing",
-        "mixup",
-        "monitor",
-        "precision",
-    ),
-    "allow_leaks",
-)
+# Given to `search`, or decided by it.
+ARGUMENTS = {"dataset", "fingerprint", "task", "epochs", "seed"}
+CONTROLS = {"ensemble_size", "target_parameters"}
+
+
+def list_search_settings() -> list[str]:
+    """List the settings that can be given to all trials.
+
+    These are the settings of an experiment that are neither arguments of `search`, nor searched,
+    nor made by the controls of a batch, nor options of some fusions only.
+
+    Examples
+    --------
+    >>> "class_weights" in list_search_settings(), "width" in list_search_settings()
+    (True, False)
+    """
+    searched = set(suggest(keras_tuner.HyperParameters()))
+    excluded = ARGUMENTS | CONTROLS | searched
+    return [
+        name
+        for name, setting in list_settings().items()
+        if name not in excluded and not setting.fusion_families
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +146,7 @@ def search(
     task
         what is predicted; empty for the dataset's first task.
     parameters
-        settings of all trials: parameters of ``03_train`` named in `SETTINGS`.
+        settings of all trials: parameters of ``03_train`` named in `list_search_settings`.
     max_trials
         suggestions to try.
     epochs
@@ -172,7 +172,9 @@ def search(
         **{"ensemble_size": 1, **settings, "epochs": epochs, "seed": seed},
     }
     space = keras_tuner.HyperParameters()
-    caveats = Experiment(**fixed, **suggest(space, crop_lengths(dataset.signal))).check(dataset)
+    caveats = check_experiment(
+        Experiment.from_flat(fixed | suggest(space, crop_lengths(dataset.signal))), dataset
+    )
     asked = {"fixed": fixed, "space": space.get_config()["space"]}
     path = paths.searches_dir(folder).resolve() / _name(dataset.name, task, seed, asked)
     oracle = keras_tuner.oracles.RandomSearchOracle(
@@ -259,15 +261,16 @@ def _epochs(bar, number: int, epochs: int) -> keras.callbacks.Callback:
 
 def _settings(given: dict) -> dict:
     """All settings, those given replaced; the others are the notebook's."""
-    if odd := set(given) - set(SETTINGS):
+    allowed = list_search_settings()
+    if odd := set(given) - set(allowed):
         raise ExperimentError(
-            f"{sorted(odd)} cannot be set for all trials; what can: {sorted(SETTINGS)}. Task, "
+            f"{sorted(odd)} cannot be set for all trials; what can: {sorted(allowed)}. Task, "
             f"epochs and seed are arguments of the search, and tuning/space.py says what is "
             f"searched."
         )
     check_parameters(winner.NOTEBOOK, given)
-    defaults = notebook_defaults(winner.NOTEBOOK)
-    return {name: given.get(name, defaults[name]) for name in SETTINGS}
+    defaults = read_defaults(winner.NOTEBOOK)
+    return {name: given.get(name, defaults[name]) for name in allowed}
 
 
 def _name(dataset: str, task: str, seed: int, asked: dict) -> str:

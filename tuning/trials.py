@@ -15,9 +15,10 @@ from ecglib import paths
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError
-from ecglib.experiment import Experiment
-from ecglib.training import input_pipeline, trainer
-from ecglib.training.validation import macro_auroc
+from ecglib.experiment import Experiment, select_windows
+from ecglib.training.input_pipeline import make_deterministic
+from ecglib.training.trainer import Trainer, TrainerOptions
+from ecglib.training.validation import compute_macro_auroc
 
 # Each trial is another model, so TensorFlow has to trace anew and need not warn of it.
 logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
@@ -70,9 +71,9 @@ def carry_out(number: int, values: dict, dataset: Dataset, callbacks: tuple = ()
     made = {"number": number, "experiment": values, "model": "-"}
     started = time.perf_counter()
     try:
-        experiment = Experiment(**values)
-        made["model"] = experiment.model
-        made |= _fitted(experiment, dataset, callbacks) | {"status": COMPLETED}
+        experiment = Experiment.from_flat(values)
+        made["model"] = experiment.model_name
+        made |= _fit(experiment, dataset, callbacks) | {"status": COMPLETED}
     except ExperimentError as error:
         made |= {"status": INFEASIBLE, "error": str(error)}
     except Exception:  # whatever it is, it is shown, and the next trial may do better
@@ -80,26 +81,23 @@ def carry_out(number: int, values: dict, dataset: Dataset, callbacks: tuple = ()
     return Trial(**made, seconds=round(time.perf_counter() - started, 2))
 
 
-def _fitted(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
+def _fit(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
     keras.backend.clear_session()  # or the models of all trials stay in memory
-    input_pipeline.configure(experiment.seed)
-    selection = without_test(trainer.selection_of(experiment, dataset))
-    views = trainer.views_of(experiment, dataset)
-    model, history = trainer.fit(
-        experiment, dataset, selection, views, experiment.seed, callbacks=callbacks
-    )
+    seed = experiment.training.seed
+    make_deterministic(seed)
+    windows = exclude_test(select_windows(experiment, dataset))
+    trainer = Trainer(experiment, dataset, TrainerOptions(callbacks=callbacks), windows)
+    model, history = trainer.fit_model(seed)
     # Not the best of the history: a late fusion's weights are fitted after the last epoch.
-    scorer, fed = trainer.scorer(experiment, dataset, selection, views, model)
-    validation = selection.in_split("validation")
-    own = trainer.predict(scorer, dataset, validation, fed, experiment.batch_size)
+    predictions = trainer.predict(model, "validation")
     return {
-        "val_auroc": macro_auroc(own.y, own.p),
+        "val_auroc": compute_macro_auroc(predictions.y, predictions.p),
         "parameters": model.count_params(),
         "history": history.to_dict("records"),
     }
 
 
-def without_test(selection: Selection) -> Selection:
+def exclude_test(selection: Selection) -> Selection:
     """The windows of the other parts: what is not there cannot be looked at."""
     return selection.take(selection.part != "test")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import yaml
 
 from ecglib import paths
-from ecglib.batch.notebooks import notebook_defaults
+from ecglib.batch.notebooks import read_defaults
 from ecglib.datasets.store import Dataset
 from ecglib.experiment import Experiment
-from ecglib.experiment.branches import representation_of
+from ecglib.experiment.branches import get_representation
 from tuning.trials import COMPLETED, Trial
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
@@ -62,13 +62,13 @@ def batch_values(dataset: Dataset, trials: list[Trial]) -> dict:
     models = [t.experiment for t in (fusion, single) if t]
     if fusion:
         models += [
-            fusion.experiment | {"branches": {representation_of(name): encoder}, "fusion": "none"}
+            fusion.experiment | {"branches": {get_representation(name): encoder}, "fusion": "none"}
             for name, encoder in fusion.experiment["branches"].items()
         ]
     # A comparison tells models apart by name; of two settings of a branch the search's own stays.
     named = {}
     for model in models:
-        named.setdefault(Experiment(**model).model, _final(model))
+        named.setdefault(Experiment.from_flat(model).model_name, _final(model))
     finals = list(named.values())
     common = {
         name: value
@@ -90,13 +90,13 @@ def batch_values(dataset: Dataset, trials: list[Trial]) -> dict:
 
 def _final(experiment: dict) -> dict:
     """The parameters of a trial for ``03_train``, with time to train."""
-    epochs = max(experiment["epochs"], notebook_defaults(NOTEBOOK)["epochs"])
+    epochs = max(experiment["epochs"], read_defaults(NOTEBOOK)["epochs"])
     own = experiment | {"epochs": epochs}
     return {name: value for name, value in own.items() if name not in ("dataset", "fingerprint")}
 
 
 def _role(experiment: dict) -> str:
-    return Experiment(**experiment).role
+    return Experiment.from_flat(experiment).role
 
 
 def _yaml(head: list[str], values: dict) -> str:

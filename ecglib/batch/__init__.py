@@ -1,9 +1,12 @@
-"""Many runs with papermill, and their comparison."""
+"""Carry out many runs with papermill, and compare them."""
 
+from ecglib.batch.comparison import compare_runs
 from ecglib.batch.file import BatchFile
-from ecglib.batch.scheduling import run_batch
+from ecglib.batch.scheduling import BatchReport, run_batch
 
 __all__ = [
     "BatchFile",
+    "BatchReport",
+    "compare_runs",
     "run_batch",
 ]

@@ -9,127 +9,201 @@
         - {branches: {time: cnn}, fusion: none}
         - {branches: {time: cnn, frequency: cnn}, fusion: early_concat}
       seed: [0, 1]                   # ... or a value of the parameter that names the axis
-    ensembles_of_best_branch: [2]    # the one control: members of each ensemble
-    widened_best_branch: true        # the other: one model with as many parameters as a fusion
+    ensembles_of_best_branch: [2]    # first control: the size of each ensemble
+    widened_best_branch: true        # second control: one branch with as many parameters
 
-The controls are made of the single branch that scores best on the validation part, and run last.
-There is one widened model for all fusions of about one size (`ecglib.experiment.registry.SAME_SIZE_RATIO`), as
-large as the largest of them: one a fusion would double the batch, and ways of joining the same
-branches differ little in size. None is made for fusions about as large as the branch itself.
+The controls are made from the single branch that scores best on the validation split
+(`ecglib.batch.controls`), so they run last.
 
-With the parameter ``folds: 5``, or ``--set n_folds=5`` for any batch file, each run is made once for
-each fold of a cross-validation, in which the test part is not looked at
+With the parameter ``n_folds: 5``, or ``--set n_folds=5`` for any batch file, each run is carried
+out once for each fold of a cross-validation, which does not use the test split
 (`ecglib.splits.cross_validation`).
 """
 
 import dataclasses
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Self
 
 import yaml
 
-from ecglib.errors import BatchError
+from ecglib.errors import BatchError, did_you_mean
 
-KEYS = {
-    *("notebook", "compare", "dataset", "parameters", "grid"),
-    *("ensembles_of_best_branch", "widened_best_branch"),
-}
-NEEDED = {"notebook", "compare", "dataset", "grid"}
+REQUIRED_KEYS = ("notebook", "compare", "dataset", "grid")
+OPTIONAL_KEYS = ("parameters", "ensembles_of_best_branch", "widened_best_branch")
+KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BatchFile:
-    """A batch file, read and checked; see the module for its form."""
+    """The checked contents of a batch file; the module describes the format.
+
+    Parameters
+    ----------
+    path : Path
+        The batch file.
+    notebook : Path
+        The notebook that carries out one run.
+    compare : Path
+        The notebook that compares all runs.
+    dataset : str
+        Name of the dataset, or path of a store.
+    parameters : dict of str to object
+        Parameters of all runs.
+    grid : dict of str to list
+        Axis -> its entries, each a dict of parameters or a value of the parameter that names the
+        axis.
+    ensemble_sizes : list of int
+        Sizes of the ensembles of the best single branch.
+    widened_branch : bool
+        Whether the best single branch is also widened to the size of the fusions.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> text = '''
+    ... notebook: train.ipynb
+    ... compare: compare.ipynb
+    ... dataset: synthetic
+    ... grid: {seed: [0, 1]}
+    ... '''
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("train.ipynb", "compare.ipynb"):
+    ...         (Path(folder) / name).touch()
+    ...     path = Path(folder) / "seeds.yaml"
+    ...     _ = path.write_text(text)
+    ...     file = BatchFile.read(path, epochs=3)
+    >>> file.list_parameters()
+    [{'epochs': 3, 'seed': 0}, {'epochs': 3, 'seed': 1}]
+    """
 
     path: Path
     notebook: Path
     compare: Path
     dataset: str
-    parameters: dict
-    grid: dict
-    ensembles: list
-    widened: bool
+    parameters: dict[str, Any]
+    grid: dict[str, list]
+    ensemble_sizes: list[int]
+    widened_branch: bool
 
     @classmethod
-    def read(cls, path: str | Path, **override) -> "BatchFile":
-        """Read a batch file; `override` replaces common parameters.
+    def read(cls, path: str | Path, **override: Any) -> Self:
+        """Read a batch file.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file.
+        **override
+            Parameters of all runs that replace those of the file.
+
+        Returns
+        -------
+        BatchFile
+            Its contents.
 
         Raises
         ------
         BatchError
-            the file is missing, is no YAML mapping or has an unknown key.
+            If the file is missing, is not a YAML mapping, has an unknown key or lacks one, names
+            a notebook that does not exist, or a value has the wrong type.
         """
         path = Path(path)
-        try:
-            values = yaml.safe_load(path.read_text())
-        except (OSError, yaml.YAMLError) as error:
-            raise BatchError(f"The batch file {path} cannot be read: {error}") from None
-        if not isinstance(values, dict):
-            raise BatchError(f"The batch file {path} is no mapping; expected {sorted(KEYS)}.")
-        if unknown := set(values) - KEYS:
-            raise BatchError(
-                f"{path} has the unknown keys {sorted(unknown)}; known: {sorted(KEYS)}."
-            )
-        if missing := NEEDED - set(values):
-            raise BatchError(f"{path} lacks {sorted(missing)}.")
-        parameters = values.get("parameters", {})
-        ensembles = values.get("ensembles_of_best_branch", [])
-        widened = values.get("widened_best_branch", False)
-        _check_types(path, parameters, values["grid"], ensembles, widened)
+        values = _read_mapping(path)
         return cls(
             path=path,
-            notebook=_notebook(path, values["notebook"]),
-            compare=_notebook(path, values["compare"]),
+            notebook=_find_notebook(path, values["notebook"]),
+            compare=_find_notebook(path, values["compare"]),
             dataset=values["dataset"],
-            parameters=parameters | override,
+            parameters=values["parameters"] | override,
             grid=values["grid"],
-            ensembles=ensembles,
-            widened=widened,
+            ensemble_sizes=values["ensembles_of_best_branch"],
+            widened_branch=values["widened_best_branch"],
         )
 
-    def combinations(self) -> list[dict]:
-        """The parameters of each run of the grid; where there are folds, of each fold."""
+    def list_parameters(self) -> list[dict[str, Any]]:
+        """List the parameters of each run of the grid, with folds those of each fold.
+
+        Returns
+        -------
+        list of dict
+            Every combination of one entry of each axis, joined with the parameters of all runs.
+        """
         axes = [
             [entry if isinstance(entry, dict) else {name: entry} for entry in entries]
             for name, entries in self.grid.items()
         ]
-        own = [
-            dict(item for values in (self.parameters, *entries) for item in values.items())
-            for entries in itertools.product(*axes)
-        ]
-        return [of_fold for combination in own for of_fold in _each_fold(combination)]
+        combinations = []
+        for entries in itertools.product(*axes):
+            parameters = dict(self.parameters)
+            for entry in entries:
+                parameters |= entry
+            combinations += _list_folds(parameters)
+        return combinations
 
 
-def _each_fold(parameters: dict) -> list[dict]:
-    """The parameters for each fold, or as they are without folds, or where they name one."""
-    folds = parameters.get("n_folds", 0)
-    if not isinstance(folds, int) or folds < 1 or "fold" in parameters:
-        return [parameters]
-    return [parameters | {"fold": fold} for fold in range(1, folds + 1)]
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """Read and check the file, and fill in what it may leave out."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BatchError(f"The batch file {path} cannot be read: {error}") from None
+    if not isinstance(values, dict):
+        raise BatchError(
+            f"The batch file {path} holds {type(values).__name__}, expected a YAML mapping with "
+            f"the keys {list(KEYS)}."
+        )
+    if unknown := [key for key in values if key not in KEYS]:
+        hint = did_you_mean(unknown[0], KEYS)
+        raise BatchError(
+            f"The batch file {path} has the unknown keys {unknown}; it may have {list(KEYS)}.{hint}"
+        )
+    if missing := [key for key in REQUIRED_KEYS if key not in values]:
+        raise BatchError(f"The batch file {path} lacks the keys {missing}; add them.")
+    values.setdefault("parameters", {})
+    values.setdefault("ensembles_of_best_branch", [])
+    values.setdefault("widened_best_branch", False)
+    _check_types(path, values)
+    return values
 
 
-def _check_types(path: Path, parameters, grid, ensembles, widened) -> None:
+def _check_types(path: Path, values: Mapping[str, Any]) -> None:
+    for key in ("notebook", "compare", "dataset"):
+        if not isinstance(values[key], str):
+            raise BatchError(f"{path}: {key} must be text, found {values[key]!r}.")
+    parameters, grid = values["parameters"], values["grid"]
     if not isinstance(parameters, dict):
         raise BatchError(f"{path}: parameters must map names to values, found {parameters!r}.")
-    lists = isinstance(grid, dict) and all(
-        isinstance(axis, list) and axis for axis in grid.values()
-    )
-    if not grid or not lists:
+    is_mapping = isinstance(grid, dict) and bool(grid)
+    if not is_mapping or not all(isinstance(axis, list) and axis for axis in grid.values()):
         raise BatchError(
-            f"{path}: grid must map each axis to a list of values or of dicts of parameters, as in "
-            f"`seed: [0, 1]`; found {grid!r}."
+            f"{path}: grid must map each axis to a list of values or of dicts of parameters, for "
+            f"example `seed: [0, 1]`; found {grid!r}."
         )
-    if not isinstance(ensembles, list) or not all(isinstance(n, int) and n > 1 for n in ensembles):
+    sizes = values["ensembles_of_best_branch"]
+    if not isinstance(sizes, list) or not all(isinstance(n, int) and n > 1 for n in sizes):
         raise BatchError(
-            f"{path}: ensembles_of_best_branch must list numbers of members above 1, as in [3]; "
-            f"found {ensembles!r}."
+            f"{path}: ensembles_of_best_branch must list ensemble sizes of at least 2, for example "
+            f"[3]; found {sizes!r}."
         )
+    widened = values["widened_best_branch"]
     if not isinstance(widened, bool):
         raise BatchError(f"{path}: widened_best_branch must be true or false, found {widened!r}.")
 
 
-def _notebook(batch_file: Path, given: str) -> Path:
-    path = (batch_file.parent / given).resolve()
+def _list_folds(parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """List the parameters for each fold; just them without folds, or if they name a fold."""
+    n_folds = parameters.get("n_folds", 0)
+    if not isinstance(n_folds, int) or n_folds < 1 or "fold" in parameters:
+        return [parameters]
+    return [parameters | {"fold": fold} for fold in range(1, n_folds + 1)]
+
+
+def _find_notebook(batch_file: Path, name: str) -> Path:
+    path = (batch_file.parent / name).resolve()
     if not path.is_file():
-        raise BatchError(f"{batch_file} names the notebook {given}, but {path} is not there.")
+        raise BatchError(
+            f"The batch file {batch_file} names the notebook {name}, but {path} does not exist."
+        )
     return path

@@ -1,4 +1,4 @@
-"""Notebooks with parameters: checked, which papermill does not, and executed in processes."""
+"""Check the parameters of notebooks, which papermill does not, and execute them in processes."""
 
 import ast
 import contextlib
@@ -8,146 +8,204 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 import yaml
 
 from ecglib.errors import BatchError, did_you_mean
 
-# Jupyter chooses the ports of a kernel before the kernel takes them. Where several start at a time
-# one may find them taken, before a cell was executed (papermill issue 511): it is started again.
-NOT_STARTED, MOST_STARTS = "Kernel died before replying to kernel_info", 3
+# Jupyter chooses the ports of a kernel before the kernel opens them. When several kernels start at
+# once, one may find its ports taken before any cell has run (papermill issue 511); it is started
+# again.
+KERNEL_NOT_STARTED = "Kernel died before replying to kernel_info"
+MAX_STARTS = 3
 
 
-def check_parameters(notebook: Path, parameters: dict) -> dict:
-    """Hold parameters against a notebook, which papermill does not do.
+def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Check parameters against those of a notebook, and fill in its defaults.
 
     Parameters
     ----------
-    notebook
-        the notebook, with a cell tagged ``parameters``.
-    parameters
-        what is to be given to it.
+    notebook : Path
+        The notebook, with one cell tagged ``parameters``.
+    parameters : mapping of str to object
+        Values for some of its parameters.
 
     Returns
     -------
-    The notebook's parameters with their defaults, those given replaced.
+    dict of str to object
+        All parameters of the notebook: the given values, and defaults for the others.
 
     Raises
     ------
     BatchError
-        a name that the notebook does not know, or a value of another type than its
-        default's.
+        If the notebook has no parameter of a name, or a value and its default differ in type (an
+        int is accepted for a float).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> cell = {"metadata": {"tags": ["parameters"]}, "source": "epochs = 20\\nseed = 0"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     notebook = Path(folder) / "train.ipynb"
+    ...     _ = notebook.write_text(json.dumps({"cells": [cell]}))
+    ...     check_parameters(notebook, {"epochs": 5})
+    {'epochs': 5, 'seed': 0}
     """
-    defaults = notebook_defaults(notebook)
+    defaults = read_defaults(notebook)
     for name, value in parameters.items():
         if name not in defaults:
             hint = did_you_mean(name, defaults)
             raise BatchError(
                 f"{notebook.name} has no parameter {name!r}; it has {sorted(defaults)}.{hint}"
             )
-        wanted, given = type(defaults[name]), type(value)
-        if given is not wanted and not (wanted is float and given is int):
+        expected, given = type(defaults[name]), type(value)
+        if given is not expected and not (expected is float and given is int):
             raise BatchError(
                 f"Parameter {name}={value!r} of {notebook.name} is {given.__name__}, expected "
-                f"{wanted.__name__} as in its default {defaults[name]!r}."
+                f"{expected.__name__} as in its default {defaults[name]!r}."
             )
-    return defaults | parameters
+    return defaults | dict(parameters)
 
 
-def notebook_defaults(notebook: Path) -> dict:
-    """The parameters of a notebook with their default values.
+def read_defaults(notebook: Path) -> dict[str, Any]:
+    """Read the parameters of a notebook and their default values.
+
+    Parameters
+    ----------
+    notebook : Path
+        The notebook, with one cell tagged ``parameters``.
+
+    Returns
+    -------
+    dict of str to object
+        Parameter -> default.
 
     Raises
     ------
     BatchError
-        there is no parameters cell, or a default is no plain literal.
+        If the file is not a notebook, the parameters cell is missing, or it holds anything but
+        assignments of literals.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> cell = {"metadata": {"tags": ["parameters"]}, "source": "seed = 0  # of the weights"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     notebook = Path(folder) / "train.ipynb"
+    ...     _ = notebook.write_text(json.dumps({"cells": [cell]}))
+    ...     read_defaults(notebook)
+    {'seed': 0}
     """
-    cells = json.loads(notebook.read_text())["cells"]
-    tagged = [c for c in cells if "parameters" in c["metadata"].get("tags", [])]
-    if len(tagged) != 1:
-        raise BatchError(f"{notebook} has {len(tagged)} cells tagged 'parameters', expected one.")
     defaults = {}
-    for statement in ast.parse("".join(tagged[0]["source"])).body:
-        try:
-            defaults[statement.targets[0].id] = ast.literal_eval(statement.value)
-        except (AttributeError, ValueError):
-            raise BatchError(
-                f"The parameters cell of {notebook} may only hold `name = literal`, found: "
-                f"{ast.unparse(statement)}"
-            ) from None
+    for statement in _parse_parameters_cell(notebook).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=expression):
+                with contextlib.suppress(ValueError, TypeError):
+                    defaults[name] = ast.literal_eval(expression)
+                    continue
+        raise BatchError(
+            f"The parameters cell of {notebook} may only hold `name = literal`, found: "
+            f"{ast.unparse(statement)}"
+        )
     return defaults
 
 
-def execute(
-    notebook: Path, executed: Path, parameters: dict, environment: dict, processes: "Processes"
-) -> tuple[int, str]:
-    """Execute a notebook with papermill, whose kernel may need several starts.
+def _parse_parameters_cell(notebook: Path) -> ast.Module:
+    try:
+        cells = json.loads(notebook.read_text())["cells"]
+        tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BatchError(f"The notebook {notebook} cannot be read: {error!r}") from None
+    if len(tagged) != 1:
+        raise BatchError(f"{notebook} has {len(tagged)} cells tagged 'parameters', expected one.")
+    try:
+        return ast.parse("".join(tagged[0]["source"]))
+    except SyntaxError as error:
+        raise BatchError(f"The parameters cell of {notebook} is not Python: {error}") from None
+
+
+class ProcessResult(NamedTuple):
+    """How a process ended.
 
     Parameters
     ----------
-    notebook
-        the notebook, which stays as it is.
-    executed
-        what is written: the notebook with parameters and outputs.
-    parameters
-        what it is given (`check_parameters`).
-    environment
-        environment variables of the process.
-    processes
-        that it is to be one of.
+    exit_status : int
+        0 on success; negative if a signal ended it.
+    errors : str
+        What it wrote to standard error.
 
-    Returns
-    -------
-    Exit status and standard error.
+    Examples
+    --------
+    >>> ProcessResult(exit_status=0, errors="").exit_status
+    0
     """
-    command = _papermill(notebook, executed, parameters)
-    for _ in range(MOST_STARTS):
-        code, errors = processes.run(command, environment)
-        if code == 0 or NOT_STARTED not in errors:
-            break
-    return code, errors
+
+    exit_status: int
+    errors: str
 
 
-def _papermill(notebook: Path, executed: Path, parameters: dict) -> list[str]:
-    return [
-        *(sys.executable, "-m", "papermill", str(notebook), str(executed)),
-        *("--no-progress-bar", "--log-level", "ERROR", "--kernel", "python3"),
-        *("--parameters_yaml", yaml.safe_dump(parameters)),
-    ]
+class ProcessGroup:
+    """The processes of a batch, as a context; all are ended if it is left by an exception.
 
+    Examples
+    --------
+    >>> with ProcessGroup() as processes:
+    ...     processes.run([sys.executable, "-c", "pass"], dict(os.environ))
+    ProcessResult(exit_status=0, errors='')
+    """
 
-class Processes:
-    """The processes of a batch; all of them end when the batch is interrupted."""
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self._ended = False
 
-    def __init__(self):
-        self._own, self._lock, self._ended = set(), threading.Lock(), False
-
-    def __enter__(self):
-        self._previous = signal.getsignal(signal.SIGTERM)
+    def __enter__(self) -> Self:
+        self._previous_handler = signal.getsignal(signal.SIGTERM)
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         return self
 
-    def __exit__(self, error_type, *_):
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._previous)
+            signal.signal(signal.SIGTERM, self._previous_handler)
         if error_type is not None:
             self.end()
 
     def end(self) -> None:
-        """End every process, and start none any more."""
+        """End every process, and start no more."""
         with self._lock:
             self._ended = True
-            for process in self._own:
+            for process in self._running:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
 
-    def run(self, command: list[str], environment: dict) -> tuple[int, str]:
-        """Exit status and standard error of a command in a process group of its own."""
+    def run(self, command: list[str], environment: dict[str, str]) -> ProcessResult:
+        """Run a command and wait for it; `end` also ends the processes that it started.
+
+        Parameters
+        ----------
+        command : list of str
+            The program and its arguments.
+        environment : dict of str to str
+            Its environment variables.
+
+        Returns
+        -------
+        ProcessResult
+            Exit status and standard error; status 1 if the group has been ended.
+        """
         with self._lock:
             if self._ended:
-                return 1, "interrupted"
+                return ProcessResult(exit_status=1, errors="interrupted")
             process = subprocess.Popen(
                 command,
                 env=environment,
@@ -156,8 +214,56 @@ class Processes:
                 text=True,
                 start_new_session=True,
             )
-            self._own.add(process)
+            self._running.add(process)
         errors = process.communicate()[1]
         with self._lock:
-            self._own.discard(process)
-        return process.returncode, errors
+            self._running.discard(process)
+        return ProcessResult(exit_status=process.returncode, errors=errors)
+
+
+def execute_notebook(
+    notebook: Path,
+    executed: Path,
+    parameters: Mapping[str, Any],
+    environment: dict[str, str],
+    processes: ProcessGroup,
+) -> ProcessResult:
+    """Execute a notebook with papermill; start its kernel again if it did not come up.
+
+    Parameters
+    ----------
+    notebook : Path
+        The notebook; it is not changed.
+    executed : Path
+        Where the notebook with its parameters and outputs is written.
+    parameters : mapping of str to object
+        Its parameters (`check_parameters`).
+    environment : dict of str to str
+        Environment variables of the process.
+    processes : ProcessGroup
+        The group that the process belongs to.
+
+    Returns
+    -------
+    ProcessResult
+        Exit status and standard error of the last start.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        str(notebook),
+        str(executed),
+        "--no-progress-bar",
+        "--log-level",
+        "ERROR",
+        "--kernel",
+        "python3",
+        "--parameters_yaml",
+        yaml.safe_dump(dict(parameters)),
+    ]
+    for _ in range(MAX_STARTS):
+        result = processes.run(command, environment)
+        if result.exit_status == 0 or KERNEL_NOT_STARTED not in result.errors:
+            break
+    return result

@@ -7,25 +7,26 @@ import pytest
 from made import small_source
 
 from ecglib import datasets
-from ecglib.cli.commands import main
+from ecglib.cli.commands import COMMANDS, main
+from ecglib.cli.parser import parse_assignments
 from ecglib.datasets.writer import write_store
 from ecglib.experiment import Experiment
 from ecglib.training import trainer
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path, monkeypatch):
+def temporary_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("ECGLIB_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ECGLIB_RUNS", str(tmp_path / "runs"))
 
 
-def printed_json(capsys):
+def read_printed_json(capsys):
     return json.loads(capsys.readouterr().out)
 
 
-def test_datasets_lists_what_is_known_and_prepared(tmp_path, capsys):
+def test_datasets_lists_known_datasets_and_prepared_stores(tmp_path, capsys):
     assert main(["datasets", "--json"]) == 0
-    listed = printed_json(capsys)
+    listed = read_printed_json(capsys)
     assert set(listed["known"]) == set(datasets.DESCRIPTIONS)
     assert listed["prepared"] == []
     store = write_store(small_source(), tmp_path / "data", progress=False)
@@ -36,7 +37,7 @@ def test_datasets_lists_what_is_known_and_prepared(tmp_path, capsys):
 def test_check_reports_and_fails_on_a_leak(tmp_path, capsys):
     clean = write_store(small_source(), tmp_path / "data", progress=False)
     assert main(["check", str(clean.path), "--json"]) == 0
-    report = printed_json(capsys)
+    report = read_printed_json(capsys)
     assert report["tasks"]["letters"]["leaks"]["shared_patients"]["count"] == 0
     source = small_source(seed=2)
     parts = ["train"] * 48 + ["validation"] * 24 + ["test"] * 24
@@ -62,14 +63,14 @@ def test_compare_reads_the_runs(tmp_path, capsys):
     values = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
     values |= {"width": 4, "feature_dim": 8, "epochs": 1, "batch_size": 16}
     two = {"time": "cnn", "frequency": "cnn"}
-    for own in (
+    for model in (
         {"branches": {"time": "cnn"}},
         {"branches": {"frequency": "cnn"}},
         {"branches": two, "fusion": "late_average"},
     ):
-        trainer.train(Experiment(**values, **own), store, tmp_path / "runs", "b")
+        trainer.train(Experiment(**values, **model), store, tmp_path / "runs", "b")
     assert main(["compare", "b", "--json"]) == 0
-    compared = printed_json(capsys)
+    compared = read_printed_json(capsys)
     assert {m["role"] for m in compared["models"]} == {"single", "fusion"}
     (difference,) = compared["differences"]
     assert difference["verdict"] == "cannot tell"  # there is no ensemble control
@@ -78,8 +79,30 @@ def test_compare_reads_the_runs(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["datasets", "prepare", "check", "batch", "compare", "export", "predict"]
+    ("command", "message"),
+    [
+        (["compare", "b", "--metric", "f2"], "--metric='f2'"),
+        (["batch", "no.yaml", "--set", "epochs"], "--set epochs has no '='"),
+        (
+            ["batch", "no.yaml", "--set", "epochs=[1"],
+            "--set epochs=[1: the value is not valid YAML",
+        ),
+        (["predict", "b/run", "r.csv"], "b/run"),
+    ],
 )
+def test_a_wrong_option_is_named_and_exits_with_2(command, message, capsys):
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ecglib: ")
+    assert message in error
+
+
+def test_assignments_are_parsed_as_yaml():
+    values = parse_assignments(["epochs=30", "band_hz=[0.5, 40.0]", "dataset=a=b", "task="])
+    assert values == {"epochs": 30, "band_hz": [0.5, 40.0], "dataset": "a=b", "task": None}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_needs_no_heavy_import(command):
     code = (
         "import sys; from ecglib.cli.commands import main\n"
@@ -92,14 +115,14 @@ def test_help_needs_no_heavy_import(command):
     assert "--json" in done.stdout
 
 
-def test_prepare_takes_options_says_what_it_left_out_and_strict_stops(tmp_path, capsys):
+def test_prepare_takes_options_reports_what_it_excluded_and_strict_stops(tmp_path, capsys):
     rng = np.random.default_rng(0)
     signals = rng.standard_normal((60, 50, 2))
     signals[7] = np.nan
-    np.save(tmp_path / "own.npy", signals)
+    np.save(tmp_path / "signals.npy", signals)
     rows = [f"r{i},p{i // 2},{'AB'[i % 2]}" for i in range(60)]
     (tmp_path / "labels.csv").write_text("\n".join(["record,patient,labels", *rows]) + "\n")
-    command = ["prepare", "arrays", "--source", str(tmp_path / "own.npy")]
+    command = ["prepare", "arrays", "--source", str(tmp_path / "signals.npy")]
     command += ["--set", f"labels={tmp_path / 'labels.csv'}", "--set", "sampling_rate_hz=100.0"]
     command += ["--set", "leads=[I, II]"]
     assert main(command) == 2
@@ -108,7 +131,7 @@ def test_prepare_takes_options_says_what_it_left_out_and_strict_stops(tmp_path, 
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "59 records" in printed
-    assert "left out: samples that were not measured (NaN): 1" in printed
+    assert "excluded: samples that were not measured (NaN): 1" in printed
     assert "problems.csv" in printed
     assert main([*command, "--strict"]) == 2
     assert "Record 'r7'" in capsys.readouterr().err
@@ -131,5 +154,5 @@ def test_check_shows_people_balance_and_contradicting_duplicates(tmp_path, capsy
     assert "'r000': ['A']" in printed
     assert "The share of a class differs by at most" in printed
     assert main(["check", str(store.path), "--json"]) == 0
-    duplicates = printed_json(capsys)["parts"]["part"]["duplicates"]
+    duplicates = read_printed_json(capsys)["parts"]["part"]["duplicates"]
     assert duplicates["contradicting_labels"]["examples"][0]["contested"] == ["A", "B"]

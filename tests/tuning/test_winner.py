@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from ecglib.batch.file import BatchFile
-from ecglib.batch.notebooks import check_parameters, notebook_defaults
+from ecglib.batch.notebooks import check_parameters, read_defaults
 from ecglib.experiment import Experiment
 from tuning import plots, winner
 from tuning.trials import COMPLETED, FAILED, Trial
@@ -43,7 +43,7 @@ def written(tmp_path, store, trials, caveats=()):
 def jobs(batch, store):
     """The experiments of a batch's grid, checked as `ecglib batch` checks them."""
     made = []
-    for own in batch.combinations():
+    for own in batch.list_parameters():
         values = check_parameters(batch.notebook, own)
         experiment = Experiment.from_parameters(values, store.name, store.fingerprint)
         experiment.check(store)
@@ -58,7 +58,7 @@ def test_a_fusion_that_won_meets_what_it_has_to_beat(tmp_path, small_store, tria
     tuned = trial({"time": "cnn"}, 0.8, width=24)
     others = [trial({"time": "cnn"}, 0.7), trial(branches, 0.85, "late_average")]
     values, batch = written(tmp_path, small_store, [*others, tuned, won])
-    assert (batch.ensembles, batch.widened) == ([2], True)
+    assert (batch.ensemble_sizes, batch.widened_branch) == ([2], True)
     made = jobs(batch, small_store)
     assert {e.seed for e in made} == {5, 6}
     assert {(e.model, e.width, e.learning_rate) for e in made} == {
@@ -75,7 +75,7 @@ def test_a_single_branch_that_won_meets_the_best_fusion(tmp_path, small_store, t
     three = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
     won, fusion = trial({"time": "cnn"}, 0.9, width=8), trial(three, 0.6, "early_concat")
     values, batch = written(tmp_path, small_store, [fusion, won])
-    assert batch.ensembles == [3]
+    assert batch.ensemble_sizes == [3]
     models = {(e.model, e.width) for e in jobs(batch, small_store)}
     singles = {("time:cnn", 8), ("frequency:cnn", 16), ("spectrogram:cnn2d", 16)}
     assert models == {(fusion.model, 16), *singles}
@@ -86,14 +86,14 @@ def test_without_any_fusion_the_batch_has_the_single_branch_only(tmp_path, small
     failed = trial({"time": "cnn", "frequency": "cnn"}, None, "late_average", status=FAILED)
     _, batch = written(tmp_path, small_store, [failed, trial({"time": "cnn"}, 0.9)])
     assert {e.model for e in jobs(batch, small_store)} == {"time:cnn"}
-    assert (batch.ensembles, batch.widened) == ([], False)
+    assert (batch.ensemble_sizes, batch.widened_branch) == ([], False)
 
 
 def test_the_parameters_are_those_of_the_notebook_with_time_to_train(tmp_path, small_store, trial):
     values, batch = written(tmp_path, small_store, [trial({"time": "cnn"}, 0.9)])
     check_parameters(winner.NOTEBOOK, values)
     assert values["dataset"] == str(small_store.path.resolve()) == batch.dataset
-    usual = notebook_defaults(winner.NOTEBOOK)["epochs"]
+    usual = read_defaults(winner.NOTEBOOK)["epochs"]
     assert values["epochs"] == batch.parameters["epochs"] == usual
     longer = trial({"time": "cnn"}, 0.95, epochs=usual + 7)
     assert written(tmp_path, small_store, [longer])[0]["epochs"] == usual + 7

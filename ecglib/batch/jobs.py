@@ -1,0 +1,127 @@
+"""The jobs of a batch: one for each run, with its checked experiment."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ecglib.batch.file import BatchFile
+from ecglib.batch.notebooks import check_parameters
+from ecglib.datasets.store import Dataset
+from ecglib.errors import BatchError
+from ecglib.experiment import Experiment, check_experiment
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run that a batch asks for.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What the run carries out.
+    parameters : dict of str to object
+        The parameters that the batch file gives it.
+    notebook_parameters : dict of str to object
+        All that the notebook is given: also the dataset and the folders.
+    path : Path
+        Folder of the run.
+    """
+
+    experiment: Experiment
+    parameters: dict[str, Any]
+    notebook_parameters: dict[str, Any]
+    path: Path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A batch file, the dataset that it runs on, and the folder that its runs are written to.
+
+    Parameters
+    ----------
+    file : BatchFile
+        The batch file.
+    dataset : Dataset
+        The prepared store.
+    runs_dir : Path
+        Absolute path of the folder of all batches.
+    """
+
+    file: BatchFile
+    dataset: Dataset
+    runs_dir: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the batch: that of its file and that of the store."""
+        return f"{self.file.path.stem}-{self.dataset.path.name}"
+
+    @property
+    def folder(self) -> Path:
+        """Folder of its runs."""
+        return self.runs_dir / self.name
+
+    @property
+    def reserved_parameters(self) -> dict[str, str]:
+        """The parameters that the batch gives to each notebook; its file may not set them."""
+        return {
+            "dataset": str(self.dataset.path.resolve()),
+            "runs_dir": str(self.runs_dir),
+            "batch": self.name,
+        }
+
+    def list_jobs(self) -> list[Job]:
+        """List the checked jobs of the grid.
+
+        Returns
+        -------
+        list of Job
+            Each run once: the baseline of trees ignores what only networks use, such as an axis
+            of learning rates.
+
+        Raises
+        ------
+        EcgError
+            As for `create_job`, or if the grid asks for the run of a network more than once.
+        """
+        return _remove_repetitions(
+            self.create_job(parameters) for parameters in self.file.list_parameters()
+        )
+
+    def create_job(self, parameters: Mapping[str, Any]) -> Job:
+        """Create a job from the parameters of the batch file.
+
+        Raises
+        ------
+        EcgError
+            If a parameter is unknown, reserved or of the wrong type, or the experiment does not
+            fit the dataset.
+        """
+        reserved = self.reserved_parameters
+        if taken := sorted(set(parameters) & set(reserved)):
+            raise BatchError(
+                f"{self.file.path} sets the parameters {taken}, which the batch gives to each run. "
+                f"Remove them from the file."
+            )
+        notebook_parameters = dict(parameters) | reserved
+        values = check_parameters(self.file.notebook, notebook_parameters)
+        experiment = Experiment.from_namespace(values, self.dataset)
+        check_experiment(experiment, self.dataset)
+        return Job(
+            experiment=experiment,
+            parameters=dict(parameters),
+            notebook_parameters=notebook_parameters,
+            path=self.folder / experiment.run_name,
+        )
+
+
+def _remove_repetitions(jobs: Iterable[Job]) -> list[Job]:
+    jobs = list(jobs)
+    names = [job.path.name for job in jobs if job.experiment.role != "baseline"]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise BatchError(
+            f"The grid asks for the same run more than once: {repeated}. Remove the entries that "
+            f"do not differ."
+        )
+    return list({job.path: job for job in jobs}.values())

@@ -1,0 +1,247 @@
+"""The arguments of the command ``ecglib``.
+
+Imports nothing heavy, so that ``--help`` is fast; `ecglib.cli.commands` carries the commands out.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ecglib import paths
+from ecglib.errors import EcgError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of ``ecglib``; the name of the command is parsed into ``command``.
+
+    Returns
+    -------
+    argparse.ArgumentParser
+        One subparser for each command.
+
+    Examples
+    --------
+    >>> options = build_parser().parse_args(["compare", "fusion", "--metric", "f1"])
+    >>> options.command, options.batch, options.metric
+    ('compare', 'fusion', 'f1')
+    """
+    parser = argparse.ArgumentParser(
+        "ecglib", description="A fair referee for multimodal ECG models."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    _add_datasets(commands)
+    _add_prepare(commands)
+    _add_check(commands)
+    _add_batch(commands)
+    _add_compare(commands)
+    _add_export(commands)
+    _add_predict(commands)
+    return parser
+
+
+def parse_assignments(assignments: Sequence[str], option: str = "--set") -> dict[str, Any]:
+    """Parse values of the form ``NAME=VALUE``.
+
+    Parameters
+    ----------
+    assignments : sequence of str
+        The texts, as they were given; each value is YAML.
+    option : str, default "--set"
+        The option that they were given to, for the error.
+
+    Returns
+    -------
+    dict of str to object
+        Name -> value.
+
+    Raises
+    ------
+    EcgError
+        If an assignment has no ``=``, or its value is not valid YAML.
+
+    Examples
+    --------
+    >>> parse_assignments(["epochs=30", "band_hz=[0.5, 40.0]"])
+    {'epochs': 30, 'band_hz': [0.5, 40.0]}
+    """
+    import yaml
+
+    values = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise EcgError(f"{option} {assignment} has no '='; write {option} NAME=VALUE.")
+        try:
+            values[name] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise EcgError(f"{option} {assignment}: the value is not valid YAML: {error}") from None
+    return values
+
+
+def _add_command(commands: Any, name: str, description: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=description, description=description)
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+    return parser
+
+
+def _add_datasets(commands: Any) -> None:
+    parser = _add_command(commands, "datasets", "List the known datasets and the prepared stores.")
+    _add_data_dir(parser)
+
+
+def _add_prepare(commands: Any) -> None:
+    parser = _add_command(
+        commands, "prepare", "Prepare a dataset once; report which records were excluded and why."
+    )
+    parser.add_argument("dataset", help="name of a dataset, see `ecglib datasets`")
+    _add_source(parser)
+    _add_assignments(parser, "an option of the dataset (YAML value); repeatable")
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at the first record that would be excluded"
+    )
+    parser.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="PROBLEM",
+        help="keep records with this problem (the kinds: ecglib.datasets.problems.KINDS)",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PROBLEM",
+        help="exclude records with this problem",
+    )
+    _add_data_dir(parser)
+
+
+def _add_check(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "check",
+        "Report on a store: signals, classes, splits and leaks. Exit status 1 if there is a leak.",
+    )
+    parser.add_argument("dataset", help="name of a dataset, or the folder of a store")
+    parser.add_argument("--task", help="report on this task only")
+    _add_data_dir(parser)
+
+
+def _add_batch(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "batch",
+        "Carry out the missing runs of a batch file, compare all, write a report.",
+    )
+    parser.add_argument("file", help="batch file, for example notebooks/batches/fusion.yaml")
+    parser.add_argument("--dataset", help="use this dataset instead of the batch file's")
+    _add_source(parser)
+    _add_assignments(parser, "replace a parameter of all runs (YAML value); repeatable")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=0,
+        help="number of runs at the same time (default: one per core, at most 4)",
+    )
+    _add_data_dir(parser)
+    _add_runs_dir(parser)
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _add_command(commands, "compare", "Print the comparison of the runs of a batch.")
+    parser.add_argument("batch", help="name of the batch, or its folder")
+    parser.add_argument(
+        "--metric",
+        default="auroc",
+        help="macro score that is compared: auroc, auprc or f1 (default: auroc)",
+    )
+    _add_runs_dir(parser)
+
+
+def _add_export(commands: Any) -> None:
+    parser = _add_command(
+        commands, "export", "Export a run as one model, from millivolts to probabilities."
+    )
+    _add_run(parser)
+    parser.add_argument(
+        "--format",
+        action="append",
+        default=[],
+        help="keras, savedmodel or onnx (default: all that can be written); repeatable",
+    )
+    parser.add_argument(
+        "--to", metavar="DIR", default="", help="folder (default: export in the folder of the run)"
+    )
+    _add_data_dir(parser)
+    _add_runs_dir(parser)
+
+
+def _add_predict(commands: Any) -> None:
+    parser = _add_command(
+        commands, "predict", "Predict probabilities and decisions for records with a run."
+    )
+    _add_run(parser)
+    parser.add_argument(
+        "records", nargs="+", metavar="RECORD", help="WFDB, CSV, EDF or NumPy file, or a folder"
+    )
+    parser.add_argument(
+        "--rate", type=float, default=0.0, help="sampling rate of CSV and NumPy files, in Hz"
+    )
+    parser.add_argument(
+        "--unit", default="", help="mV, uV, V or nV, for files that do not name their unit"
+    )
+    parser.add_argument(
+        "--leads", default="", help="leads of NumPy files, in order, for example I,II,V1"
+    )
+    parser.add_argument(
+        "--start",
+        type=float,
+        action="append",
+        default=[],
+        metavar="SECONDS",
+        help="start of a window in s (default: one window in the middle); repeatable",
+    )
+    parser.add_argument(
+        "--value",
+        action="append",
+        default=[],
+        metavar="NAME=NUMBER",
+        help="a tabular input of the model, for example age=63; repeatable",
+    )
+    parser.add_argument(
+        "--pad", action="store_true", help="pad records that are too short with 0 mV"
+    )
+    parser.add_argument("--csv", metavar="FILE", help="also write the table to this file")
+    _add_runs_dir(parser)
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run", help="the run: its folder, BATCH/RUN, or a part of its name such as the hash"
+    )
+
+
+def _add_source(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--source",
+        help="folder of the data as published (default: the prepared store, else a download)",
+    )
+
+
+def _add_assignments(parser: argparse.ArgumentParser, description: str) -> None:
+    parser.add_argument(
+        "--set", "-s", action="append", default=[], metavar="NAME=VALUE", help=description
+    )
+
+
+def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir", default=paths.data_dir(), type=Path, help="folder of the stores"
+    )
+
+
+def _add_runs_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs-dir", default=paths.runs_dir(), type=Path, help="folder of the runs"
+    )

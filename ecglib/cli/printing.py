@@ -1,0 +1,183 @@
+"""What the commands print: JSON for scripts, text for people."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # importing these for real would cost every command
+    from ecglib.batch.comparison import Comparison
+    from ecglib.batch.scheduling import BatchReport
+    from ecglib.datasets.selection import Selection
+    from ecglib.datasets.store import Dataset
+    from ecglib.inference.export import Exported
+    from ecglib.inference.predict import Predicted
+    from ecglib.runs import Run
+
+MAX_EXAMPLES = 3  # of one kind of leak or duplicate
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print values as JSON.
+
+    Parameters
+    ----------
+    values : dict
+        Plain values.
+
+    Examples
+    --------
+    >>> print_json({"batch": "fusion", "failed": []})
+    {
+     "batch": "fusion",
+     "failed": []
+    }
+    """
+    print(json.dumps(values, indent=1))
+
+
+def summarize_store(dataset: "Dataset") -> dict[str, Any]:
+    """Return what identifies a store, as plain values.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The store.
+
+    Returns
+    -------
+    dict of str to object
+        Its path, name, fingerprint, sizes, signal spec, excluded records and tasks.
+    """
+    keys = ("name", "fingerprint", "synthetic", "n_records", "n_windows", "signal", "excluded")
+    summary = {key: dataset.summary[key] for key in keys}
+    return {"path": str(dataset.path), **summary, "tasks": list(dataset.tasks)}
+
+
+def print_store(dataset: "Dataset") -> None:
+    """Print what a store holds, what was excluded from it and which caveats it has."""
+    summary, signal = dataset.summary, dataset.signal
+    print(f"{dataset.path}: {summary['description']}")
+    print(
+        f"  {summary['n_records']:,} records, {summary['n_windows']:,} windows of "
+        f"{signal.n_samples} samples at {signal.sampling_rate_hz:g} Hz, leads "
+        f"{', '.join(signal.leads)}"
+    )
+    for problem, number in summary["excluded"].items():
+        print(f"  excluded: {problem}: {number:,}")
+    for problem, number in summary["kept"].items():
+        print(f"  flagged: {problem}: {number:,}")
+    if summary["excluded"] or summary["kept"]:
+        print(f"  each record with its problem: {dataset.path / 'problems.csv'}")
+    for caveat in dataset.caveats:
+        print(f"  caveat of every run: {caveat}")
+
+
+def print_splits(column: str, reports: dict[str, Any]) -> None:
+    """Print the patients of each split, and what the splits share.
+
+    Parameters
+    ----------
+    column : str
+        The column of the window table that holds the splits.
+    reports : dict of str to dict
+        The reports "people", "leaks" and "duplicates" on them.
+    """
+    print(f"\nSplits in the column {column!r}")
+    for split, people in reports["people"].items():
+        age, women = people["age"], people["women"]
+        text = f"  {split}: {people['windows']:,} windows, {people['patients']:,} patients"
+        if age:
+            text += f", median age {age['median']:g}"
+        if women:
+            text += f", {women['share']:.0%} women"
+        print(text)
+    shared = {"shared_patients": reports["leaks"]["shared_patients"]}
+    for kind, found in (shared | reports["duplicates"]).items():
+        print(f"  {kind.replace('_', ' ')}: {found['count']}")
+        for example in found["examples"][:MAX_EXAMPLES]:
+            print(f"    {example}")
+
+
+def print_task(selection: "Selection", balance: dict[str, Any]) -> None:
+    """Print the windows of each class in each split of a task.
+
+    Parameters
+    ----------
+    selection : Selection
+        The windows of the task.
+    balance : dict
+        The report on the balance of its classes (`ecglib.splits.report`).
+    """
+    print(f"\nTask {selection.task.name}: {selection.task.description}")
+    print(selection.count_windows().to_string())
+    print(f"  {balance['statement']}")
+
+
+def print_batch(report: "BatchReport") -> None:
+    """Print which runs of a batch were carried out, existed already or failed."""
+    if not report.new and not report.failed:
+        print(f"All {len(report.existing)} runs already exist; nothing to run.")
+    else:
+        print(
+            f"New runs: {len(report.new)}, existing: {len(report.existing)}, "
+            f"failed: {len(report.failed)}"
+        )
+    for name, error in report.failed.items():
+        print(f"  failed: {name}: {error}")
+
+
+def print_comparison(comparison: "Comparison") -> None:
+    """Print the tables and verdicts of a comparison."""
+    print("\n" + comparison.to_text())
+
+
+def print_exported(exported: "Exported", files: dict[str, str], caveats: list[str]) -> None:
+    """Print which files an export wrote and how far each is from the run.
+
+    Parameters
+    ----------
+    exported : Exported
+        What was written.
+    files : dict of str to str
+        Format -> name of its file.
+    caveats : list of str
+        The caveats of the run.
+    """
+    print(f"{exported.path}, compared with {exported.compared_with}:")
+    for name, difference in exported.differences.items():
+        print(f"  {files[name]:<12} largest difference {difference:.1e}")
+    for reason in exported.excluded.values():
+        print(f"  not written: {reason}")
+    for caveat in caveats:
+        print(f"  caveat: {caveat}")
+
+
+def print_predictions(run: "Run", predicted: "Predicted", latency: dict[str, float]) -> None:
+    """Print the decisions and probabilities of each window, and the refused records.
+
+    Parameters
+    ----------
+    run : Run
+        The run that predicted.
+    predicted : Predicted
+        Its predictions.
+    latency : dict of str to float
+        Seconds that one record and its model take; empty if no record could be predicted.
+    """
+    print(f"{run.experiment.model}, task {run.contract['task']} of {run.contract['dataset']}")
+    for caveat in predicted.caveats:
+        print(f"  caveat: {caveat}")
+    for row, window in enumerate(predicted.windows):
+        decisions = ", ".join(predicted.decided(row)) or "none"
+        classes = zip(run.contract["classes"], predicted.p[row], strict=True)
+        probabilities = ", ".join(f"{name} {p:.3f}" for name, p in classes)
+        print(f"{window.record} from {window.start_s:g} s: {decisions}  ({probabilities})")
+        for note in window.notes:
+            print(f"  problem: {note}")
+    for problem in predicted.refused:
+        print(f"refused: {problem.record}: {problem.detail}")
+    if latency:
+        record_ms, model_ms = 1e3 * latency["record_s"], 1e3 * latency["model_s"]
+        print(
+            f"One record takes {record_ms:.1f} ms, {model_ms:.1f} ms of it the model; "
+            f"all: {predicted.records_per_s:,.0f} records per second."
+        )

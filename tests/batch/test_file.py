@@ -1,0 +1,121 @@
+"""Batch files: what is read, what is refused, and what the committed ones ask for."""
+
+from pathlib import Path
+
+import pytest
+
+from ecglib.batch.file import BatchFile
+from ecglib.batch.notebooks import check_parameters
+from ecglib.errors import BatchError
+from ecglib.experiment import Experiment
+
+BATCHES = Path(__file__).parents[2] / "notebooks" / "batches"
+FUSION_BATCHES = ["fusion", "fusion_ptbxl", "fusion_cinc2017", "fusion_mitdb"]
+N_RUNS = {
+    "fusion": 20,
+    "fusion_ptbxl": 20,
+    "fusion_cinc2017": 20,
+    "fusion_mitdb": 20,
+    "representations": 24,
+    "branch_training": 16,
+    "encoders_ptbxl": 25,
+    "aami_mitdb": 25,
+    "aami_mitdb_folds": 24,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gird": {}}, r"unknown keys \['gird'\].*Did you mean 'grid'"),
+        ({"notebook": "no.ipynb"}, r"names the notebook no\.ipynb"),
+        ({"dataset": 3}, "dataset must be text, found 3"),
+        ({"parameters": ["epochs"]}, "parameters must map names to values"),
+        ({"grid": None}, r"grid"),
+        ({"grid": {"seed": 0}}, r"grid must map each axis to a list"),
+        ({"ensembles_of_best_branch": [1]}, r"ensemble sizes of at least 2.*found \[1\]"),
+        ({"widened_best_branch": 2}, "must be true or false, found 2"),
+    ],
+)
+def test_a_wrong_batch_file_is_refused(write_batch_file, tmp_path, changes, message):
+    with pytest.raises(BatchError, match=message):
+        BatchFile.read(write_batch_file(tmp_path, **changes))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a list", "holds list, expected a YAML mapping"),
+        ("grid: [", "cannot be read"),
+        ("grid: {seed: [0]}", r"lacks the keys \['notebook', 'compare', 'dataset'\]"),
+    ],
+)
+def test_a_file_that_is_no_batch_file_is_refused(tmp_path, text, message):
+    path = tmp_path / "small.yaml"
+    path.write_text(text)
+    with pytest.raises(BatchError, match=message):
+        BatchFile.read(path)
+
+
+def test_the_grid_is_every_combination(write_batch_file, tmp_path):
+    models = [{"branches": {"time": "cnn"}}, {"branches": {"frequency": "cnn"}}]
+    grid = {"model": models, "seed": [0, 1], "width": [8]}
+    file = BatchFile.read(write_batch_file(tmp_path, grid=grid), epochs=7)
+    combinations = file.list_parameters()
+    assert len(combinations) == 4
+    assert {(tuple(parameters["branches"]), parameters["seed"]) for parameters in combinations} == {
+        (("time",), 0),
+        (("time",), 1),
+        (("frequency",), 0),
+        (("frequency",), 1),
+    }
+    assert all(
+        parameters["epochs"] == 7 and parameters["width"] == 8 for parameters in combinations
+    )
+
+
+def test_with_folds_each_combination_is_run_once_for_each_fold(
+    write_batch_file, small_batch, tmp_path
+):
+    file = BatchFile.read(write_batch_file(tmp_path), n_folds=3)
+    combinations = file.list_parameters()
+    assert [parameters["fold"] for parameters in combinations] == [1, 2, 3] * 3
+    branches = [parameters["branches"] for parameters in combinations[2:4]]
+    assert branches == [{"time": "cnn"}, {"frequency": "cnn"}]
+
+
+def test_a_batch_file_may_name_the_fold(write_batch_file, small_batch, tmp_path):
+    grid = small_batch["grid"] | {"fold": [2]}
+    file = BatchFile.read(write_batch_file(tmp_path, grid=grid), n_folds=3)
+    assert [parameters["fold"] for parameters in file.list_parameters()] == [2, 2, 2]
+
+
+def read_experiments(name: str) -> list[Experiment]:
+    file = BatchFile.read(BATCHES / f"{name}.yaml")
+    values = [check_parameters(file.notebook, parameters) for parameters in file.list_parameters()]
+    return [Experiment.from_parameters(parameters, "d", "f") for parameters in values]
+
+
+def test_every_committed_batch_file_is_tested_here():
+    assert set(N_RUNS) == {path.stem for path in BATCHES.glob("*.yaml")}
+
+
+@pytest.mark.parametrize(("name", "n_runs"), N_RUNS.items())
+def test_a_committed_batch_file_asks_for_known_and_different_experiments(name, n_runs):
+    assert len({experiment.hash for experiment in read_experiments(name)}) == n_runs
+
+
+@pytest.mark.parametrize("name", [*FUSION_BATCHES, "representations", "aami_mitdb"])
+def test_the_baseline_has_the_same_seeds_as_the_networks(name):
+    experiments = read_experiments(name)
+    seeds_of_trees = [one.seed for one in experiments if one.role == "baseline"]
+    assert seeds_of_trees == sorted({one.seed for one in experiments if one.role != "baseline"})
+
+
+@pytest.mark.parametrize("name", FUSION_BATCHES)
+def test_the_fusion_batch_has_the_same_models_and_controls_for_every_dataset(name):
+    models = [(one.branches, one.fusion, one.seed) for one in read_experiments(name)]
+    expected = [(one.branches, one.fusion, one.seed) for one in read_experiments("fusion")]
+    assert models == expected
+    file = BatchFile.read(BATCHES / f"{name}.yaml")
+    assert (file.ensemble_sizes, file.widened_branch) == ([3], True)
