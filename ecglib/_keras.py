@@ -1,8 +1,8 @@
-"""Imports Keras without TensorFlow's own log; a module that imports Keras imports this first.
+"""Import Keras without TensorFlow's log; a module that imports Keras imports this one first.
 
-TensorFlow 2.21 writes lines to standard error while it is imported, whatever
-``TF_CPP_MIN_LOG_LEVEL`` says, so standard error is closed to it for that time. Set
-``TF_CPP_MIN_LOG_LEVEL=0`` to see them.
+TensorFlow 2.21 writes to standard error while it is imported, whatever ``TF_CPP_MIN_LOG_LEVEL``
+says, so standard error is redirected during the import. Set ``TF_CPP_MIN_LOG_LEVEL=0`` to see the
+log.
 """
 
 import contextlib
@@ -11,27 +11,35 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-ASKED_FOR = "0"
+SHOW_ALL = "0"  # the log level at which TensorFlow shows everything
 
 
 @contextlib.contextmanager
-def without_stderr():
-    """Send what a library writes to file descriptor 2 to nowhere."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+def suppress_stderr() -> Iterator[None]:
+    """Discard what is written to file descriptor 2, also by C++ code, within the block.
+
+    Examples
+    --------
+    >>> with suppress_stderr():
+    ...     n_written = os.write(2, b"not shown")
+    >>> n_written
+    9
+    """
+    stderr = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
 
 
-if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == ASKED_FOR or "keras" in sys.modules:
+if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == SHOW_ALL or "keras" in sys.modules:
     import keras
 else:
-    with without_stderr():
+    with suppress_stderr():
         import keras  # noqa: F401
 
 # A tensor of the backend, or a symbolic one while a model is built; backends share no base class.

@@ -1,15 +1,19 @@
-"""Filters as Keras layers, so that the pipeline and an exported model do the same."""
+"""Filters and denoising as Keras layers, so that training and an exported model do the same."""
 
-from ecglib.preprocessing.filters import LONGEST_MATRIX, BandPass, Notch
-from ecglib.preprocessing.signal_layer import SignalLayer, number, quantiles_over_time
+from ecglib.preprocessing.filters import MAX_MATRIX_SAMPLES, BandPass, Notch
+from ecglib.preprocessing.signal_layer import (
+    SignalLayer,
+    check_number,
+    compute_quantiles_over_time,
+)
 from ecglib.preprocessing.wavelet import WaveletDenoise
 
 __all__ = [
-    "LONGEST_MATRIX",
+    "MAX_MATRIX_SAMPLES",
     "BandPass",
     "Notch",
     "SignalLayer",
     "WaveletDenoise",
-    "number",
-    "quantiles_over_time",
+    "check_number",
+    "compute_quantiles_over_time",
 ]

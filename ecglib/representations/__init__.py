@@ -1,9 +1,9 @@
 """The representations of a window, as Keras layers without weights."""
 
 from ecglib.representations.build import (
-    REPRESENTATION_LAYERS,
     build_representation,
     build_representations,
+    find_representation,
 )
 from ecglib.representations.frequency import FrequencySpectrum
 from ecglib.representations.scalogram import Scalogram
@@ -12,7 +12,6 @@ from ecglib.representations.tabular import TabularValues
 from ecglib.representations.time import TimeSeries
 
 __all__ = [
-    "REPRESENTATION_LAYERS",
     "FrequencySpectrum",
     "Scalogram",
     "Spectrogram",
@@ -20,4 +19,5 @@ __all__ = [
     "TimeSeries",
     "build_representation",
     "build_representations",
+    "find_representation",
 ]

@@ -1,93 +1,124 @@
-"""The views of a window: time series, frequency spectrum, spectrogram, scalogram, and its values.
+"""Build the representations of a window from the values of an experiment.
 
-Each view is a Keras layer without weights that takes windows in mV and knows its output shape,
-its axes in s and Hz and its unit before any data is read. `TabularValues` takes values as well.
+Each representation is a Keras layer without weights. It takes windows in mV, and knows its output
+shape, its axes in s and Hz and its unit before any data is read. `tabular` takes values as well.
 """
 
 from __future__ import annotations
 
 import ecglib._keras  # noqa: F401
 
+import importlib
 import inspect
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 
-from ecglib.errors import ExperimentError
-from ecglib.preprocessing import BandPass, Notch, SignalLayer, WaveletDenoise
-from ecglib.representations.frequency import FrequencySpectrum
-from ecglib.representations.scalogram import Scalogram
-from ecglib.representations.spectrogram import Spectrogram
-from ecglib.representations.tabular import TabularValues
-from ecglib.representations.time import TimeSeries
+from ecglib.errors import ExperimentError, require_one_of
+from ecglib.experiment.registry import REPRESENTATIONS, TABULAR
+from ecglib.preprocessing import BandPass, Notch, WaveletDenoise
 
 if TYPE_CHECKING:
     from ecglib.datasets.schema import SignalSpec
 
-REPRESENTATION_LAYERS = {
-    "time": TimeSeries,
-    "frequency": FrequencySpectrum,
-    "spectrogram": Spectrogram,
-    "scalogram": Scalogram,
-}
+Options = Mapping[str, Any]
 
 
-def build_representation(
-    signal: SignalSpec, representation: str, band_hz: tuple[float, float], options: dict
-) -> SignalLayer:
-    """Give the view layer of one representation.
-
-    It covers the band of the filter unless ``options`` say otherwise, and starts at its first
-    bin where its windows or wavelets are too short for the filter's lower edge.
+def find_representation(name: str) -> type[keras.layers.Layer]:
+    """Find the layer of a representation by its name in an experiment.
 
     Parameters
     ----------
-    signal : SignalSpec
-        Of the windows: ``sampling_rate_hz`` and ``n_samples`` are read.
-    representation : str
-        A key of ``REPRESENTATION_LAYERS``.
-    band_hz : tuple of float
-        Edges of the band-pass filter, in Hz; 0 leaves the band open.
-    options : dict
-        Arguments of the view, such as ``{"window_s": 0.64}``.
+    name : str
+        A key of `ecglib.experiment.registry.REPRESENTATIONS`.
+
+    Returns
+    -------
+    type
+        The layer's class.
 
     Raises
     ------
     ExperimentError
-        If the representation or an option is unknown, or if the view cannot hold.
+        If there is no representation of this name.
+
+    Examples
+    --------
+    >>> find_representation("frequency").__name__
+    'FrequencySpectrum'
     """
-    if representation not in REPRESENTATION_LAYERS:
-        raise ExperimentError(
-            f"Unknown representation {representation!r}. Choose from: {', '.join(REPRESENTATION_LAYERS)}."
-        )
-    view = REPRESENTATION_LAYERS[representation]
-    known = [
-        name
-        for name in inspect.signature(view).parameters
-        if name not in ("sampling_rate", "kwargs")
-    ]
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        raise ExperimentError(
-            f"The representation {representation!r} has no option {unknown[0]!r}. "
-            f"Its options: {', '.join(known) or 'none'}."
-        )
-    settings = dict(options)
+    require_one_of("representation", name, REPRESENTATIONS)
+    module, _, layer = REPRESENTATIONS[name].layer.rpartition(".")
+    return getattr(importlib.import_module(f"ecglib.representations.{module}"), layer)
+
+
+def build_representation(
+    signal: SignalSpec, representation: str, band_hz: tuple[float, float], options: Options
+) -> keras.layers.Layer:
+    """Build the layer of one representation.
+
+    It covers the band of the filter unless the options say otherwise. If its windows or wavelets
+    are too short for the lower edge of the filter, it starts at its first bin.
+
+    Parameters
+    ----------
+    signal : SignalSpec
+        Signal spec of the windows; its sampling rate and samples are read.
+    representation : str
+        A key of `ecglib.experiment.registry.REPRESENTATIONS`.
+    band_hz : tuple of float
+        Edges of the band-pass filter in Hz; 0 leaves the band open.
+    options : mapping
+        Arguments of the layer, such as ``{"window_s": 0.64}``.
+
+    Returns
+    -------
+    keras.layers.Layer
+        Its name is that of the representation.
+
+    Raises
+    ------
+    ExperimentError
+        If the representation or an option is unknown, or if an option does not fit the windows.
+
+    Examples
+    --------
+    >>> from ecglib.datasets.schema import SignalSpec
+    >>> signal = SignalSpec(100.0, 1000, ("I", "II"))
+    >>> layer = build_representation(signal, "frequency", (0.5, 30.0), {"high_hz": 20.0})
+    >>> layer.low_hz, layer.high_hz
+    (0.5, 20.0)
+    """
+    layer_class = find_representation(representation)
+    parameters = inspect.signature(layer_class).parameters
+    known = [name for name in parameters if name not in ("sampling_rate", "kwargs")]
+    for option in options:
+        if option not in known:
+            raise ExperimentError(
+                f"The representation {representation!r} has no option {option!r}. Its options: "
+                f"{', '.join(known)}."
+            )
+    if representation == TABULAR:
+        return layer_class(name=representation, **options)
+    arguments = dict(options)
     if "high_hz" in known:
-        settings.setdefault("high_hz", band_hz[1])
-    if "low_hz" not in settings and "low_hz" in known:
-        settings["low_hz"] = 0.0
-        layer = view(signal.sampling_rate_hz, **settings)
-        if band_hz[0] >= layer.lowest_hz(signal.n_samples) - 1e-9:
-            settings["low_hz"] = band_hz[0]
-    return view(signal.sampling_rate_hz, name=representation, **settings)
+        arguments.setdefault("high_hz", band_hz[1])
+    if "low_hz" in known and "low_hz" not in arguments:
+        arguments["low_hz"] = 0.0
+        min_low_hz = layer_class(signal.sampling_rate_hz, **arguments).find_min_low_hz(
+            signal.n_samples
+        )
+        if band_hz[0] >= min_low_hz - 1e-9:
+            arguments["low_hz"] = band_hz[0]
+    return layer_class(signal.sampling_rate_hz, name=representation, **arguments)
 
 
 def build_representations(
     signal: SignalSpec,
-    representations: list[str],
+    representations: Sequence[str],
     band_hz: tuple[float, float] = (0.5, 40.0),
-    options: dict[str, dict] | None = None,
+    options: Mapping[str, Options] | None = None,
     *,
     notch_hz: float = 0.0,
     denoise: bool = False,
@@ -97,62 +128,66 @@ def build_representations(
     Parameters
     ----------
     signal : SignalSpec
-        Of the windows: ``sampling_rate_hz``, ``n_samples`` and ``leads`` are read.
-    representations : list of str
-        Keys of ``REPRESENTATION_LAYERS`` or "tabular", each once.
-    band_hz : tuple of float
-        Edges in Hz of the band-pass filter that stands before all views; 0 leaves the band open.
-    options : dict of dict
-        Arguments by representation, such as ``{"spectrogram": {"window_s": 0.64}}``; "tabular"
-        needs its ``columns``. Those of a representation that is not asked for are checked and not
-        used.
-    notch_hz : float
-        Frequency of the mains, in Hz, that a notch filter takes out before the band-pass; 0 for
-        no notch.
-    denoise : bool
-        Whether noise is taken off in a wavelet transform after the filters.
+        Signal spec of the windows; its sampling rate, samples and leads are read.
+    representations : sequence of str
+        Keys of `ecglib.experiment.registry.REPRESENTATIONS`, each once.
+    band_hz : tuple of float, default (0.5, 40.0)
+        Edges in Hz of the band-pass filter before all representations; 0 leaves the band open.
+    options : mapping of str to mapping, optional
+        Arguments by representation, such as ``{"spectrogram": {"window_s": 0.64}}``. "tabular"
+        needs its ``columns``. Options of representations that are not used are checked and
+        otherwise ignored.
+    notch_hz : float, default 0.0
+        Mains frequency in Hz that a notch filter removes before the band-pass; 0 for no notch.
+    denoise : bool, default False
+        Whether to apply wavelet denoising after the filters.
 
     Returns
     -------
     keras.Model
-        From an input "signal" of shape (n_windows, n_samples, n_leads) in mV, and with "tabular"
-        a second one, "values", of shape (n_windows, n_columns), to a dict ``{representation:
-        array}``. It has no weights; the layer of each view has the name of its representation,
-        and the axes and the unit of it.
+        From an input "signal" of shape (n_windows, n_samples, n_leads) in mV to a dict
+        ``{representation: array}``. With "tabular" it has a second input, "values", of shape
+        (n_windows, n_columns). The model has no weights. The layer of each representation has the
+        representation's name, and knows its axes and unit.
 
     Raises
     ------
     ExperimentError
-        If a representation or option is unknown or given twice, or if a setting does not fit the
-        sampling rate or the length of the windows.
+        If a representation or option is unknown, if a representation is given twice, or if an
+        option does not fit the sampling rate or the length of the windows.
+
+    Examples
+    --------
+    >>> from ecglib.datasets.schema import SignalSpec
+    >>> signal = SignalSpec(100.0, 1000, ("I", "II"))
+    >>> model = build_representations(signal, ["time", "spectrogram"])
+    >>> {name: output.shape for name, output in model.output.items()}
+    {'time': (None, 1000, 2), 'spectrogram': (None, 59, 25, 2)}
+    >>> model.get_layer("spectrogram").unit
+    'dB re 1 mV²/Hz'
     """
     options = options or {}
     if not representations or len(set(representations)) != len(representations):
         raise ExperimentError(
-            f"Give at least one representation, and each once. Received: {representations}."
+            f"`representations={list(representations)}` must name at least one representation, and "
+            "each once."
         )
     for name in options:
-        if name != "tabular":
-            build_representation(signal, name, band_hz, options[name])
-    if unknown := set(options.get("tabular", {})) - {"columns"}:
-        raise ExperimentError(
-            f"The representation 'tabular' has no option {sorted(unknown)[0]!r}. Its options: "
-            f"columns."
-        )
-    window = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
+        build_representation(signal, name, band_hz, options[name])
+    window = filtered = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
     rate_hz = signal.sampling_rate_hz
-    filtered = Notch(rate_hz, notch_hz, name="notch")(window) if notch_hz else window
+    if notch_hz:
+        filtered = Notch(rate_hz, notch_hz, name="notch")(filtered)
     filtered = BandPass(rate_hz, *band_hz, name="band_pass")(filtered)
     if denoise:
         filtered = WaveletDenoise(rate_hz, name="denoise")(filtered)
-    views = {
-        name: build_representation(signal, name, band_hz, options.get(name, {}))(filtered)
+    layers = {
+        name: build_representation(signal, name, band_hz, options.get(name, {}))
         for name in representations
-        if name != "tabular"
     }
-    if "tabular" not in representations:
-        return keras.Model(window, views, name="views")
-    tabular = TabularValues(options.get("tabular", {}).get("columns", ()), name="tabular")
-    values = keras.Input((len(tabular.columns),), name="values")
-    views["tabular"] = tabular([window, values])
-    return keras.Model([window, values], views, name="views")
+    outputs = {name: layer(filtered) for name, layer in layers.items() if name != TABULAR}
+    if TABULAR not in representations:
+        return keras.Model(window, outputs, name="representations")
+    values = keras.Input((len(layers[TABULAR].columns),), name="values")
+    outputs[TABULAR] = layers[TABULAR]([window, values])
+    return keras.Model([window, values], outputs, name="representations")

@@ -9,16 +9,16 @@ from keras import ops
 from scipy import signal as scipy_signal
 
 from ecglib.errors import ExperimentError
-from ecglib.preprocessing import LONGEST_MATRIX, BandPass, Notch, WaveletDenoise
+from ecglib.preprocessing import MAX_MATRIX_SAMPLES, BandPass, Notch, WaveletDenoise
 
 
-def ecg_like(rate_hz: float, seconds: float, n_leads: int = 3) -> np.ndarray:
-    """Beats on a wandering baseline with an offset, in mV: (n_leads windows, n, 2 leads)."""
+def ecg_like(rate_hz: float, seconds: float, n_windows: int = 3) -> np.ndarray:
+    """Beats on a wandering baseline with an offset, in mV: (n_windows, n_samples, 2)."""
     rng = np.random.default_rng(0)
     n = round(rate_hz * seconds)
     t = np.arange(n) / rate_hz
     windows = []
-    for _ in range(n_leads):
+    for _ in range(n_windows):
         beats = sum(
             a * np.exp(-(((t - 0.2) % 0.83 - at) ** 2) / (2 * width**2))
             for a, at, width in ((0.1, 0.2, 0.03), (1.2, 0.36, 0.012), (-0.3, 0.4, 0.01))
@@ -30,7 +30,7 @@ def ecg_like(rate_hz: float, seconds: float, n_leads: int = 3) -> np.ndarray:
 
 
 def sosfiltfilt(signal, rate_hz, edges, kind, order=3, pad_s=30.0):
-    """SciPy's filter after an odd extension so long that its ends do not show."""
+    """Filter with SciPy after an odd extension that is so long that its ends have no effect."""
     pad = round(pad_s * rate_hz)
     wide = np.pad(signal, ((0, 0), (pad, pad), (0, 0)), mode="reflect", reflect_type="odd")
     sos = scipy_signal.butter(order, edges, kind, fs=rate_hz, output="sos")
@@ -57,11 +57,11 @@ def test_equals_sosfiltfilt_in_float64(rate_hz, seconds, low_hz, high_hz, kind, 
     # 1e-4 mV is a tenth of a step of the store. Matrices are exact; so are, but for the float32 in
     # which Keras on JAX transforms, windows too short for an FFT of another length.
     atol = 1e-6 if seconds < 4 and low_hz == 0.5 else 1e-4
-    atol = 1e-9 if x.shape[1] <= LONGEST_MATRIX else atol
+    atol = 1e-9 if x.shape[1] <= MAX_MATRIX_SAMPLES else atol
     np.testing.assert_allclose(y, sosfiltfilt(x, rate_hz, edges, kind), atol=atol)
 
 
-def test_equals_sosfiltfilt_with_its_own_padding_as_long_as_it_permits():
+def test_equals_sosfiltfilt_with_the_longest_padding_that_it_accepts():
     x = ecg_like(100, 10)  # n_samples - 1 samples on each side
     sos = scipy_signal.butter(3, [0.5, 40], "bandpass", fs=100, output="sos")
     expected = scipy_signal.sosfiltfilt(sos, x, axis=1, padlen=x.shape[1] - 1)
@@ -87,7 +87,7 @@ def test_gain_is_a_half_at_the_edges_and_phase_is_zero():
     np.testing.assert_allclose(y[:, inside, 1], x[:, inside, 1], atol=1e-3)
 
 
-def test_both_edges_open_leaves_the_window_as_it_is():
+def test_with_both_edges_open_the_window_stays_as_it_is():
     x = ecg_like(100, 3).astype(np.float32)
     np.testing.assert_array_equal(np.asarray(BandPass(100, 0, 0)(x)), x)
 
@@ -109,7 +109,7 @@ def test_mixed_precision_policy_does_not_reach_the_filter():
     np.testing.assert_array_equal(y, expected)
 
 
-def test_survives_saving(tmp_path):
+def test_band_pass_survives_saving(tmp_path):
     window = keras.Input((300, 2))
     model = keras.Model(window, BandPass(100, 0.7, 30, order=2)(window))
     model.save(tmp_path / "m.keras")
@@ -126,8 +126,8 @@ def test_survives_saving(tmp_path):
         ((100, 0.5, 50), ["high_hz=50", "Nyquist frequency of 50 Hz", "below 50 Hz"]),
         ((100, 0.5, 60), ["high_hz=60", "more than 120 Hz", "high_hz=0"]),
         ((100, 70, 0), ["low_hz=70", "Nyquist frequency of 50 Hz"]),
-        ((100, 40, 0.5), ["low_hz=40", "high_hz=0.5", "Nyquist frequency is 50 Hz"]),
-        ((100, 5, 5), ["low_hz must be below high_hz"]),
+        ((100, 40, 0.5), ["low_hz=40", "high_hz=0.5", "below the Nyquist frequency of 50 Hz"]),
+        ((100, 5, 5), ["`low_hz=5` must be below `high_hz=5`"]),
         ((100, -1, 40), ["low_hz", "-1"]),
         ((100, float("nan"), 40), ["low_hz", "nan"]),
         ((100, 0.5, "40"), ["high_hz", "'40'"]),
@@ -144,7 +144,7 @@ def test_errors_name_what_was_given_and_the_remedy(arguments, words):
 
 
 @pytest.mark.parametrize("shape", [(None, 2), (None, None, 2), (None, 1, 2), (4, 100, 2, 1)])
-def test_shape_is_checked(shape):
+def test_the_shape_of_the_windows_is_checked(shape):
     with pytest.raises(ExperimentError, match="n_windows, n_samples, n_leads"):
         BandPass(100, 0.5, 40).compute_output_shape(shape)
 
@@ -157,7 +157,7 @@ def test_gain_is_that_of_the_digital_butterworth_filter(low_hz, high_hz, order):
     frequencies = np.linspace(0, 50, 501)
     z, p, k = scipy_signal.butter(order, edges, kind, fs=100, output="zpk")
     _, response = scipy_signal.freqz_zpk(z, p, k, frequencies, fs=100)
-    gain = BandPass(100, low_hz, high_hz, order=order).gain(frequencies)
+    gain = BandPass(100, low_hz, high_hz, order=order).compute_gain(frequencies)
     np.testing.assert_allclose(gain, np.abs(response) ** 2, atol=1e-6)
 
 
@@ -184,7 +184,7 @@ def test_gradients_reach_the_signal_through_the_filter():
 def test_notch_equals_filtfilt_at_every_harmonic(rate_hz, mains_hz, harmonics):
     x = ecg_like(rate_hz, 4)
     layer = Notch(rate_hz, mains_hz, dtype="float64")
-    np.testing.assert_allclose(layer.harmonics_hz(), harmonics)
+    np.testing.assert_allclose(layer.compute_harmonics_hz(), harmonics)
     pad = round(30 * rate_hz)
     wide = np.pad(x, ((0, 0), (pad, pad), (0, 0)), mode="reflect", reflect_type="odd")
     for harmonic in harmonics:
@@ -195,7 +195,7 @@ def test_notch_equals_filtfilt_at_every_harmonic(rate_hz, mains_hz, harmonics):
     np.testing.assert_allclose(in_float32, wide[:, pad:-pad], atol=1e-4)
 
 
-def test_notch_takes_the_mains_out_and_leaves_the_beats():
+def test_notch_removes_the_mains_and_keeps_the_beats():
     rate_hz = 500
     t = np.arange(5000) / rate_hz
     mains = sum(a * np.sin(2 * np.pi * f * t + 1) for f, a in ((50, 0.3), (100, 0.1), (150, 0.2)))
@@ -203,13 +203,14 @@ def test_notch_takes_the_mains_out_and_leaves_the_beats():
     y = np.asarray(Notch(rate_hz, 50, dtype="float64")(x + mains[None, :, None]))
     error = y - np.asarray(Notch(rate_hz, 50, dtype="float64")(x))
     assert np.abs(error[:, 500:-500]).max() < 1e-3
-    # The sharpest wave is 10 ms wide: of its 1.2 mV the notches take a few hundredths.
+    # The sharpest wave is 10 ms wide: the notches remove a few hundredths of its 1.2 mV.
     assert np.abs(y - x)[:, 500:-500].std() < 0.01
     assert abs(y.mean() - x.mean()) < 1e-3
 
 
-def test_notch_has_a_half_at_half_its_width_and_keeps_0_hz():
-    gain = Notch(500, 50, width_hz=3.0).gain(np.array([0.0, 48.5, 50.0, 51.5, 75.0, 100.0, 250.0]))
+def test_notch_has_a_gain_of_a_half_at_half_its_width_and_keeps_0_hz():
+    frequencies_hz = np.array([0.0, 48.5, 50.0, 51.5, 75.0, 100.0, 250.0])
+    gain = Notch(500, 50, width_hz=3.0).compute_gain(frequencies_hz)
     np.testing.assert_allclose(gain, [1, 0.5, 0, 0.5, 1, 0, 1], atol=0.02)
     ramp = np.linspace(-3, 5, 400)[None, :, None]
     np.testing.assert_allclose(np.asarray(Notch(500, 50, dtype="float64")(ramp)), ramp, atol=1e-12)
@@ -218,7 +219,7 @@ def test_notch_has_a_half_at_half_its_width_and_keeps_0_hz():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((100, 50), ["mains_hz=50", "Nyquist frequency of 50 Hz", "Leave the notch out"]),
+        ((100, 50), ["mains_hz=50", "Nyquist frequency of 50 Hz", "Omit the notch"]),
         ((500, 0), ["mains_hz", "at least 1 Hz"]),
         ((500, 50, 0), ["width_hz"]),
         ((500, 50, 50), ["width_hz=50", "mains_hz=50", "1 to 2 Hz"]),
@@ -242,11 +243,11 @@ def test_notch_survives_saving(tmp_path):
     assert loaded.layers[1].width_hz == 1.5
 
 
-def pywavelets_denoised(lead, wavelet, n_levels):
+def denoise_with_pywavelets(lead, wavelet, n_levels):
     coefficients = pywt.wavedec(lead, wavelet, mode="symmetric", level=n_levels)
     threshold = np.median(np.abs(coefficients[-1])) / 0.6745 * np.sqrt(2 * np.log(len(lead)))
-    drawn = [pywt.threshold(detail, threshold, "soft") for detail in coefficients[1:]]
-    return pywt.waverec([coefficients[0], *drawn], wavelet, mode="symmetric")[: len(lead)]
+    denoised = [pywt.threshold(detail, threshold, "soft") for detail in coefficients[1:]]
+    return pywt.waverec([coefficients[0], *denoised], wavelet, mode="symmetric")[: len(lead)]
 
 
 @pytest.mark.parametrize(
@@ -265,7 +266,7 @@ def test_wavelet_denoising_equals_pywavelets(rate_hz, n_samples, low_hz, wavelet
     y = np.asarray(layer(x))
     for window in range(3):
         for lead in range(2):
-            expected = pywavelets_denoised(x[window, :, lead], wavelet, n_levels)
+            expected = denoise_with_pywavelets(x[window, :, lead], wavelet, n_levels)
             np.testing.assert_allclose(y[window, :, lead], expected, atol=1e-8)
     in_float32 = np.asarray(WaveletDenoise(rate_hz, low_hz, wavelet)(x.astype(np.float32)))
     np.testing.assert_allclose(in_float32, y, atol=1e-4)
@@ -273,7 +274,7 @@ def test_wavelet_denoising_equals_pywavelets(rate_hz, n_samples, low_hz, wavelet
     np.testing.assert_allclose(one[0, :, 0], y[1, :, 1], atol=1e-12)
 
 
-def test_wavelet_denoising_halves_the_noise_and_spares_the_beats():
+def test_wavelet_denoising_halves_the_noise_and_keeps_the_beats():
     t = np.arange(5000) / 500
     after_s = (t % 0.83) - 0.4
     clean = (1.2 * np.exp(-(after_s**2) / (2 * 0.015**2)))[None, :, None]
@@ -282,7 +283,7 @@ def test_wavelet_denoising_halves_the_noise_and_spares_the_beats():
     error = denoised - clean
     assert error.std() < 0.025
     assert error[:, abs(after_s) > 0.1].std() < 0.018
-    # A soft threshold lowers what stands out by some deviations of the noise.
+    # A soft threshold lowers peaks by a few standard deviations of the noise.
     assert denoised.max() > 1.05
 
 
@@ -315,7 +316,7 @@ def test_wavelet_denoising_survives_saving(tmp_path):
         ),
         (
             lambda: WaveletDenoise(100, 25).compute_output_shape((None, 9, 2)),
-            ["Give windows of 14"],
+            ["Use windows of 14"],
         ),
     ],
 )

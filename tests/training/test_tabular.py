@@ -87,9 +87,9 @@ def test_batches_hold_the_values_of_their_own_windows(small_store):
 def test_the_view_knows_its_shape_and_columns_before_any_data():
     view = TabularValues(["age", "rr_sd_s"])
     assert view.compute_output_shape([(None, 400, 3), (None, 2)]) == (None, 2)
-    assert view.axes(400) == {"column": ["age", "rr_sd_s"]}
+    assert view.compute_axes(400) == {"column": ["age", "rr_sd_s"]}
     assert TabularValues.from_config(view.get_config()).columns == view.columns
-    with pytest.raises(ExperimentError, match="3 values were given"):
+    with pytest.raises(ExperimentError, match="3 values do not fit"):
         view.compute_output_shape([(None, 400, 3), (None, 3)])
     for columns in ([], ["age", "age"]):
         with pytest.raises(ExperimentError, match="each once"):
