@@ -77,11 +77,11 @@ def test_every_module_at_the_top_has_a_place_in_the_order():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: ".".join(parts_of(path)) or "ecglib")
 def test_a_room_imports_only_from_rooms_before_it(path):
-    own = place(parts_of(path), ROOMS)
+    room = place(parts_of(path), ROOMS)
     for imported in imported_modules(path):
         found = place(imported, ROOMS)
-        if own is not None and found is not None:
-            assert found <= own, f"{path} imports ecglib.{'.'.join(imported)}"
+        if room is not None and found is not None:
+            assert found <= room, f"{path} imports ecglib.{'.'.join(imported)}"
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,11 @@ def test_a_room_imports_only_from_rooms_before_it(path):
     ids=lambda path: ".".join(parts_of(path)),
 )
 def test_within_datasets_too(path):
-    own = place(parts_of(path)[1:], DATASETS)
+    room = place(parts_of(path)[1:], DATASETS)
     for imported in imported_modules(path):
         found = place(imported[1:], DATASETS) if imported[:1] == ["datasets"] else None
-        if own is not None and found is not None:
-            assert found <= own, f"{path} imports ecglib.{'.'.join(imported)}"
+        if room is not None and found is not None:
+            assert found <= room, f"{path} imports ecglib.{'.'.join(imported)}"
 
 
 def test_no_module_takes_part_in_a_circle():
