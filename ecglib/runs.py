@@ -1,9 +1,9 @@
 """A run's folder: writing, reading, finding.
 
 ``runs/<batch>/<run>/`` holds experiment.json, contract.json, model.keras, history.csv,
-predictions.npz and metrics.json; a batch adds the executed notebook. Trees (the classical
-baseline) leave features.json, what was fitted and to what, in place of model.keras. The folder is
-written under a temporary name and renamed, metrics.json last: a folder without it is not a run.
+predictions.npz and metrics.json; a batch adds the executed notebook. A baseline of trees has
+trees.json, its settings and inputs, in place of model.keras. The folder is written under a
+temporary name and renamed, metrics.json last: a folder without it is not a run.
 """
 
 import dataclasses
@@ -11,101 +11,145 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ecglib import __version__, paths
+from ecglib import __version__
 from ecglib.errors import RunError
-from ecglib.experiment import Experiment
+from ecglib.evaluation.predictions import Predictions
+from ecglib.experiment import Contract, Experiment
+from ecglib.paths import make_temporary_folder, write_json
+from ecglib.paths import runs_dir as find_runs_dir
 
+if TYPE_CHECKING:
+    import keras
+
+FORMAT = 3  # of a run's folder; a run of another format is refused
 LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas")
-MODEL, RECIPE = "model.keras", "features.json"
-FILES = ("experiment.json", "contract.json", MODEL, "history.csv", "predictions.npz")
+MODEL, TREES = "model.keras", "trees.json"
+METRICS = "metrics.json"
+FILES = ("experiment.json", "contract.json", "history.csv", "predictions.npz", METRICS)
+SPLITS = ("validation", "test")  # the splits whose predictions a run holds
+ARRAYS = ("rows", "records", "patients", "y", "p")
 
 
-@dataclasses.dataclass(frozen=True)
-class Predictions:
-    """Probabilities of one part.
-
-    `y` and `p` have shape (n_windows, n_classes); `rows` (rows of the window table), `records`
-    and `patients` have shape (n_windows,).
-    """
-
-    rows: np.ndarray
-    records: np.ndarray
-    patients: np.ndarray
-    y: np.ndarray
-    p: np.ndarray
-
-
-class Run:
-    """An experiment that was carried out.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Result:
+    """What training an experiment gave, before it is written.
 
     Parameters
     ----------
-    path
-        the run's folder.
+    model : keras.Model or dict
+        From the representations to uncalibrated probabilities; of trees their settings and inputs,
+        as plain values.
+    history : DataFrame
+        One row for each epoch and model.
+    predictions : dict of str to Predictions
+        Calibrated predictions of the validation and the test split.
+    metrics : dict
+        The cost of the model, and for each split every score with its interval.
+    contract : Contract
+        What a record must be to be given to the model.
+    """
+
+    model: "keras.Model | dict[str, Any]"
+    history: pd.DataFrame
+    predictions: dict[str, Predictions]
+    metrics: dict[str, Any]
+    contract: Contract
+
+
+class Run:
+    """A finished run.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run's folder.
 
     Raises
     ------
     RunError
-        the folder is not a whole run.
+        If a file is missing, or the run has another format.
+
+    Examples
+    --------
+    >>> Run("runs/explore/none")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.RunError: runs/explore/none is not a complete run: ...
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        missing = [f for f in (*FILES, "metrics.json") if not (self.path / f).is_file()]
-        if (self.path / RECIPE).is_file() and MODEL in missing:
-            missing.remove(MODEL)
+        missing = [name for name in FILES if not (self.path / name).is_file()]
+        if not any((self.path / name).is_file() for name in (MODEL, TREES)):
+            missing.append(MODEL)
         if missing:
             raise RunError(
-                f"{self.path} is not a whole run: it lacks {missing}. Remove it and run it again."
+                f"{self.path} is not a complete run: {', '.join(missing)} missing. Remove the "
+                f"folder and run the experiment again."
             )
-        values = self._json("experiment.json")
-        self.experiment = Experiment(**values["experiment"])
-        self.versions = values["versions"]
-        self.contract = self._json("contract.json")
-        self.metrics = self._json("metrics.json")
+        values = self._read_json("experiment.json")
+        if values.get("format") != FORMAT:
+            raise RunError(
+                f"{self.path} has format {values.get('format')}, this version reads format "
+                f"{FORMAT}. Remove the folder and run the experiment again."
+            )
+        self.experiment = Experiment.from_flat(values["experiment"])
+        self.versions: dict[str, str] = values["versions"]
+        self.contract = Contract.from_dict(self._read_json("contract.json"))
+        self.metrics: dict[str, Any] = self._read_json(METRICS)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Run({self.path.name})"
 
     @property
-    def caveats(self) -> list[str]:
-        """What has to be said wherever this run's numbers appear."""
-        return self.contract["caveats"]
+    def caveats(self) -> tuple[str, ...]:
+        """Shown with every number of this run."""
+        return self.contract.caveats
 
     @property
     def history(self) -> pd.DataFrame:
-        """One row an epoch (and member)."""
+        """One row for each epoch and model."""
         return pd.read_csv(self.path / "history.csv")
 
-    def predictions(self, part: str) -> Predictions:
-        """Labels and probabilities of ``"validation"`` or ``"test"``."""
+    def predictions(self, split: str) -> Predictions:
+        """Read the labels and calibrated probabilities of a split.
+
+        Parameters
+        ----------
+        split : {"validation", "test"}
+            The split.
+        """
         with np.load(self.path / "predictions.npz") as arrays:
-            names = [f.name for f in dataclasses.fields(Predictions)]
-            return Predictions(**{name: arrays[f"{part}_{name}"] for name in names})
+            return Predictions(
+                kind=self.contract.kind,
+                classes=self.contract.classes,
+                **{name: arrays[f"{split}_{name}"] for name in ARRAYS},
+            )
 
-    def load_model(self):
-        """The model, from the views to the probabilities, not yet calibrated.
+    def load_model(self) -> "keras.Model":
+        """Load the model, from the representations to uncalibrated probabilities.
 
-        `ecglib.inference.export.one_graph` is the whole: crops, views, this model, calibration.
+        `ecglib.inference.export.build_end_to_end` gives the whole: crops, representations, this
+        model and calibration.
 
         Raises
         ------
         RunError
-            the run is of the classical baseline, whose trees are not kept.
+            If the run is a baseline, whose trees are not saved.
         """
         if self.experiment.role == "baseline":
             raise RunError(
                 f"{self.path.name} has no model to load, export or predict with: fitted trees are "
-                f"not kept, as they would be a pickle, which runs whatever is in it. Its "
-                f"predictions and scores are in the run. Choose the run of a network, or fit the "
-                f"trees again as {RECIPE} says (`ecglib.training.trees`)."
+                f"not saved, because their file would be a pickle, which executes what it holds. "
+                f"Its predictions and scores are in the run. Choose the run of a network, or fit "
+                f"the trees again as {TREES} says (`ecglib.training.trees`)."
             )
         import keras
 
@@ -113,143 +157,186 @@ class Run:
 
         return keras.models.load_model(self.path / MODEL, compile=False)
 
-    def _json(self, name: str) -> dict:
+    def _read_json(self, name: str) -> dict[str, Any]:
         return json.loads((self.path / name).read_text())
 
 
-def run_path(experiment: Experiment, runs_dir: str | Path, batch: str) -> Path:
-    """Where the run of this experiment lies or will lie."""
+def find_run_path(experiment: Experiment, runs_dir: str | Path, batch: str) -> Path:
+    """Return the folder of an experiment's run, which need not exist.
+
+    Examples
+    --------
+    >>> experiment = Experiment.from_flat(
+    ...     {"dataset": "d", "fingerprint": "0", "task": "t", "branches": {"time": "cnn"}}
+    ... )
+    >>> find_run_path(experiment, "runs", "explore").as_posix()
+    'runs/explore/time-cnn_seed0_dafca6d9fd'
+    """
     return Path(runs_dir) / batch / experiment.run_name
 
 
-def exists(path: str | Path) -> bool:
-    """Whether a folder holds a finished run."""
-    return (Path(path) / "metrics.json").is_file()
+def run_exists(path: str | Path) -> bool:
+    """Return whether a folder holds a finished run.
+
+    Examples
+    --------
+    >>> run_exists("runs/explore/none")
+    False
+    """
+    return (Path(path) / METRICS).is_file()
 
 
 def find_runs(batch_dir: str | Path) -> list[Run]:
-    """The finished runs of a batch, by name.
+    """Open the finished runs of a batch, sorted by name.
+
+    Parameters
+    ----------
+    batch_dir : str or Path
+        The batch's folder.
 
     Raises
     ------
     RunError
-        there is none.
+        If there is none.
+
+    Examples
+    --------
+    >>> find_runs("runs/none")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.RunError: No finished run in runs/none. ...
     """
-    runs = [Run(path.parent) for path in sorted(Path(batch_dir).glob("[!.]*/metrics.json"))]
+    runs = [Run(path.parent) for path in sorted(Path(batch_dir).glob(f"[!.]*/{METRICS}"))]
     if not runs:
-        raise RunError(f"No finished run in {batch_dir}. Run `ecglib batch` or 03_train first.")
+        raise RunError(
+            f"No finished run in {batch_dir}. Run `ecglib batch` or the notebook 03_train first."
+        )
     return runs
 
 
-def newest_batch(runs_dir: str | Path) -> Path:
-    """The batch that a run was added to last.
+def find_newest_batch(runs_dir: str | Path) -> Path:
+    """Return the folder of the batch whose last run is the newest.
+
+    Parameters
+    ----------
+    runs_dir : str or Path
+        Folder of all batches.
 
     Raises
     ------
     RunError
-        there is no run at all.
+        If there is no run at all.
+
+    Examples
+    --------
+    >>> find_newest_batch("runs/none")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.RunError: No finished run below runs/none. ...
     """
-    found = sorted(Path(runs_dir).glob("*/[!.]*/metrics.json"), key=lambda p: p.stat().st_mtime)
+    found = sorted(Path(runs_dir).glob(f"*/[!.]*/{METRICS}"), key=_modification_time)
     if not found:
-        raise RunError(f"No finished run below {runs_dir}. Run `ecglib batch` or 03_train first.")
+        raise RunError(
+            f"No finished run below {runs_dir}. Run `ecglib batch` or the notebook 03_train first."
+        )
     return found[-1].parents[1]
 
 
 def open_run(name: str | Path = "", runs_dir: str | Path = "") -> Run:
-    """The run of that name.
+    """Open a run by its name.
 
     Parameters
     ----------
-    name
-        a run's folder, its path below `runs_dir`, or a part of its folder's name that fits one run
-        only, such as the hash at its end; empty for the newest run.
-    runs_dir
-        folder of all batches; empty for the usual one (`ecglib.paths`).
+    name : str or Path, default ""
+        A run's folder, its path below `runs_dir`, or a part of the folder's name that only one run
+        has, such as the hash at its end; empty for the newest run.
+    runs_dir : str or Path, default ""
+        Folder of all batches; empty for the default (`ecglib.paths.runs_dir`).
 
     Raises
     ------
     RunError
-        no run has that name, or several have.
+        If no run or more than one has this name.
+
+    Examples
+    --------
+    >>> open_run("b1946ac92", "runs/none")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.RunError: No run below runs/none has 'b1946ac92' in its name. ...
     """
-    runs_dir = paths.runs_dir(runs_dir)
-    for path in (Path(name), runs_dir / name) if name else ():
-        if exists(path):
+    folder = find_runs_dir(runs_dir)
+    for path in (Path(name), folder / name) if name else ():
+        if run_exists(path):
             return Run(path)
     if not name:
-        metrics = newest_batch(runs_dir).glob("[!.]*/metrics.json")
-        return Run(max(metrics, key=lambda path: path.stat().st_mtime).parent)
-    found = sorted(path.parent for path in runs_dir.glob("*/[!.]*/metrics.json"))
-    fitting = [path for path in found if str(name) in path.name]
-    if len(fitting) != 1:
-        told = [f"{path.parent.name}/{path.name}" for path in fitting or found]
+        newest = find_newest_batch(folder).glob(f"[!.]*/{METRICS}")
+        return Run(max(newest, key=_modification_time).parent)
+    every = sorted(path.parent for path in folder.glob(f"*/[!.]*/{METRICS}"))
+    matching = [path for path in every if str(name) in path.name]
+    if len(matching) != 1:
+        count = f"{len(matching)} runs" if matching else "No run"
+        verb = "have" if matching else "has"
+        examples = [f"{path.parent.name}/{path.name}" for path in matching or every]
         raise RunError(
-            f"{len(fitting) or 'No'} run{'s' * (len(fitting) > 1)} below {runs_dir} with "
-            f"{str(name)!r} in the name; there are {told[:5]}. Give the folder of the one that is "
-            f"meant."
+            f"{count} below {folder} {verb} {str(name)!r} in the name. Give the folder of one run, "
+            f"for example one of {examples[:5]}."
         )
-    return Run(fitting[0])
+    return Run(matching[0])
 
 
-def write_run(
-    path: Path,
-    experiment: Experiment,
-    contract: dict,
-    model,
-    history: pd.DataFrame,
-    predictions: dict[str, Predictions],
-    metrics: dict,
-) -> Run:
-    """Write a run's folder; it appears whole or not at all. A run that exists is kept.
+def write_run(path: Path, experiment: Experiment, result: Result) -> Run:
+    """Write a run's folder atomically. A run that exists is kept.
 
     Parameters
     ----------
-    path
-        where the folder will lie.
-    experiment
-        what was carried out.
-    contract
-        what a record must be to be given to the model, and the run's caveats.
-    model
-        the Keras model, from the views to the probabilities; of trees a dict, their recipe.
-    history
-        one row an epoch.
-    predictions
-        those of the parts validation and test.
-    metrics
-        every score with its interval.
+    path : Path
+        The run's folder.
+    experiment : Experiment
+        What was trained.
+    result : Result
+        What it gave.
+
+    Returns
+    -------
+    Run
+        The run, opened.
+
+    Raises
+    ------
+    RunError
+        If a file cannot be written; nothing is left of the run then.
     """
     try:
-        with paths.unfinished(path.parent, "run") as folder:
-            _write_json(folder / "experiment.json", _experiment(experiment))
-            _write_json(folder / "contract.json", contract)
-            if isinstance(model, dict):
-                _write_json(folder / RECIPE, model)
+        with make_temporary_folder(path.parent, "run") as folder:
+            write_json(folder / "experiment.json", _describe_experiment(experiment))
+            write_json(folder / "contract.json", result.contract.to_dict())
+            if isinstance(result.model, dict):
+                write_json(folder / TREES, result.model)
             else:
-                model.save(folder / MODEL)
-            history.to_csv(folder / "history.csv", index=False)
-            np.savez_compressed(folder / "predictions.npz", **_arrays(predictions))
-            _write_json(folder / "metrics.json", metrics)
-            if not exists(path):
+                result.model.save(folder / MODEL)
+            result.history.to_csv(folder / "history.csv", index=False)
+            np.savez_compressed(folder / "predictions.npz", **_list_arrays(result.predictions))
+            write_json(folder / METRICS, result.metrics)
+            if not run_exists(path):
                 shutil.rmtree(path, ignore_errors=True)
                 folder.rename(path)
     except OSError as error:
         raise RunError(
-            f"Writing the run {path} failed: {error}. Nothing was kept of it; see to the disk "
-            f"(space, rights) and run it again."
+            f"Writing the run {path} failed: {error}. Nothing was written; check the disk (space, "
+            f"permissions) and run it again."
         ) from error
     return Run(path)
 
 
-def _experiment(experiment: Experiment) -> dict:
+def _describe_experiment(experiment: Experiment) -> dict[str, Any]:
+    versions = {"ecg-fusion": __version__, "python": platform.python_version()}
     return {
-        "experiment": experiment.to_dict(),
+        "format": FORMAT,
+        "experiment": experiment.to_flat(),
         "hash": experiment.hash,
-        "model": experiment.model,
-        "versions": {
-            "ecg-fusion": __version__,
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in LIBRARIES},
-        },
+        "model": experiment.model_name,
+        "versions": versions | {name: metadata.version(name) for name in LIBRARIES},
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
@@ -257,13 +344,13 @@ def _experiment(experiment: Experiment) -> dict:
     }
 
 
-def _arrays(predictions: dict[str, Predictions]) -> dict[str, np.ndarray]:
+def _list_arrays(predictions: dict[str, Predictions]) -> dict[str, np.ndarray]:
     return {
-        f"{part}_{field.name}": getattr(own, field.name)
-        for part, own in predictions.items()
-        for field in dataclasses.fields(Predictions)
+        f"{split}_{name}": getattr(one, name)
+        for split, one in predictions.items()
+        for name in ARRAYS
     }
 
 
-def _write_json(path: Path, values: dict | Sequence) -> None:
-    path.write_text(json.dumps(values, indent=1) + "\n")
+def _modification_time(path: Path) -> float:
+    return path.stat().st_mtime

@@ -26,7 +26,7 @@ def scores(trials: list[Trial], caveat: str = "") -> Figure:
     fig, ax = plt.subplots(figsize=(8, 1.3 + 0.32 * len(done)), layout="constrained")
     named = set()
     for at, trial in enumerate(done):
-        role = Experiment(**trial.experiment).role
+        role = Experiment.from_flat(trial.experiment).role
         color, marker = ROLES[role]
         epochs = [epoch["val_auroc"] for epoch in trial.history]
         ax.hlines(at, min(epochs), max(epochs), color=color, lw=2, alpha=0.4)

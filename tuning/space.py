@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from ecglib.datasets.schema import SignalSpec
-from ecglib.experiment import config
-from ecglib.experiment.config import FUSIONS
+from ecglib.experiment.registry import FUSIONS, REPRESENTATIONS
 
 # Of networks: the trees of the classical baseline are not searched.
-ENCODERS = {name: own for name, own in config.ENCODERS.items() if name != "handcrafted"}
+ENCODERS = {name: tuple(one.encoders) for name, one in REPRESENTATIONS.items()}
 SIZES = range(1, len(ENCODERS) + 1)
 SUBSETS = ["+".join(names) for size in SIZES for names in combinations(ENCODERS, size)]
 

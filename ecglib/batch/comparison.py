@@ -1,6 +1,5 @@
 """Compare the runs of a batch: name the models, join folds, and hold every model to the others."""
 
-import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ from ecglib.evaluation.contestants import Contestant
 from ecglib.evaluation.metrics import MACRO_METRICS
 from ecglib.evaluation.report import Comparison
 from ecglib.evaluation.verdict import best_single, differences, table
+from ecglib.runs import ARRAYS
 
 MARGIN = 0.01
 MOST_NAMED = 2  # values that tell models of one name apart
@@ -31,7 +31,7 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
     RunError
         If the runs cannot be compared.
     """
-    if len(folds := {run.experiment.n_folds for run in runs}) > 1:
+    if len(folds := {run.experiment.data.n_folds for run in runs}) > 1:
         raise RunError(
             f"Runs of {sorted(folds)} folds (0: the parts of the dataset) cannot be compared: they "
             f"were trained on other shares of the patients. Compare runs of one kind."
@@ -39,7 +39,7 @@ def compare_runs(runs: Sequence, metric: str = "auroc", margin: float = MARGIN) 
     names = model_names([run.experiment for run in runs])
     trained: dict[tuple, list] = {}
     for run in runs:
-        trained.setdefault((run.experiment.model_hash, run.experiment.seed), []).append(run)
+        trained.setdefault((run.experiment.model_hash, run.experiment.training.seed), []).append(run)
     scored = [contestant_from_runs(own, names[key]) for (key, _), own in trained.items()]
     return Comparison(
         metric=metric,
@@ -62,9 +62,11 @@ def model_names(experiments: Sequence) -> dict[str, str]:
     """
     models = {one.model_hash: one for one in experiments}
     of_views = {key: one for key, one in models.items() if len(one.representations) > 1}
-    joined = Counter(fusion for fusion, _ in {(one.fusion, one.model) for one in of_views.values()})
+    joined = Counter(fusion for fusion, _ in {(one.model.fusion, one.model_name) for one in of_views.values()})
     names = {
-        key: one.fusion if key in of_views and joined[one.fusion] == 1 else one.model
+        key: one.model.fusion
+        if key in of_views and joined[one.model.fusion] == 1
+        else one.model_name
         for key, one in models.items()
     }
     alike = {name: [models[key] for key in names if names[key] == name] for name in names.values()}
@@ -75,7 +77,7 @@ def _apart(one, alike: list) -> str:
     """What tells an experiment from those of the same name."""
     if len(alike) == 1:
         return ""
-    own, values = one.to_dict(), [other.to_dict() for other in alike]
+    own, values = one.to_flat(), [other.to_flat() for other in alike]
     names = [key for key in own if key not in ("seed", "fold")]
     differ = [key for key in names if any(v[key] != own[key] for v in values)]
     if len(differ) <= MOST_NAMED and all(isinstance(own[key], str | int | float) for key in differ):
@@ -92,28 +94,25 @@ def contestant_from_runs(runs: Sequence, name: str) -> Contestant:
         A fold has no run.
     """
     own = runs[0].experiment
-    if missing := set(range(1, own.n_folds + 1)) - {run.experiment.fold for run in runs}:
+    if missing := set(range(1, own.data.n_folds + 1)) - {run.experiment.data.fold for run in runs}:
         raise RunError(
-            f"{name} (seed {own.seed}) lacks the folds {sorted(missing)} of {own.n_folds}: patients "
+            f"{name} (seed {own.training.seed}) lacks the folds {sorted(missing)} of {own.data.n_folds}: patients "
             f"are not all predicted. Run them, or take the model out of the batch."
         )
     tests = [run.predictions("test") for run in runs]
-    limits = [run.contract["thresholds"] for run in runs]
+    limits = [run.contract.thresholds for run in runs]
     limits = [np.tile(limit, (len(test.y), 1)) for limit, test in zip(limits, tests, strict=True)]
-    joined = {
-        column.name: np.concatenate([getattr(test, column.name) for test in tests])
-        for column in dataclasses.fields(tests[0])
-    }
+    joined = {name: np.concatenate([getattr(test, name) for test in tests]) for name in ARRAYS}
     in_order = np.argsort(joined["rows"], kind="stable")
     return Contestant(
         name=name,
         role=own.role,
-        branches=own.named_branches,
-        ensemble_size=own.ensemble_size,
-        seed=own.seed,
+        branches=own.branch_names,
+        ensemble_size=own.model.ensemble_size,
+        seed=own.training.seed,
         parameters=round(np.mean([run.metrics["model"]["parameters"] for run in runs])),
-        kind=runs[0].contract["kind"],
-        classes=tuple(runs[0].contract["classes"]),
+        kind=runs[0].contract.kind,
+        classes=runs[0].contract.classes,
         **{name: values[in_order] for name, values in joined.items()},
         thresholds=np.concatenate(limits)[in_order],
         validation={metric: _validation(runs, metric) for metric in MACRO_METRICS},

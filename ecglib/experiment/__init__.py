@@ -1,7 +1,15 @@
 """Everything that decides a result, as plain values, and its checks before training."""
 
-from ecglib.experiment.config import Experiment
+from ecglib.experiment.config import Experiment, describe_settings
+from ecglib.experiment.contract import Contract, Processing
+from ecglib.experiment.preflight import check_experiment, find_tabular_columns, select_windows
 
 __all__ = [
+    "Contract",
     "Experiment",
+    "Processing",
+    "check_experiment",
+    "describe_settings",
+    "find_tabular_columns",
+    "select_windows",
 ]

@@ -1,563 +1,855 @@
-"""What decides a result, as plain values: validated, hashed, written and read."""
+"""An experiment: everything that decides a result, as plain values in four groups.
+
+A setting is declared once, as a field of its group: its type, its default and its `Setting`, which
+holds the help text and what is accepted. Checks, the hash, the parameter reference and the
+settings of a search are derived from these declarations.
+"""
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, ClassVar, Self, TypeVar
 
-from ecglib.errors import ExperimentError, require_one_of
+from ecglib.datasets.store import Dataset
+from ecglib.errors import ExperimentError, did_you_mean, require_one_of
 from ecglib.experiment.branches import (
     check_branches,
-    in_order,
-    representation_of,
-    representations_of,
+    get_representation,
+    list_representations,
+    sort_branches,
 )
-from ecglib.splits import LEAKS, require_no_leak
+from ecglib.experiment.registry import (
+    AUGMENTATIONS,
+    BRANCH_TRAININGS,
+    CLASS_WEIGHTS,
+    CROP_AGGREGATIONS,
+    ENCODERS,
+    FUSIONS,
+    HANDCRAFTED,
+    LOSSES,
+    MONITORS,
+    NO_FUSION,
+    PRECISIONS,
+    SAMPLINGS,
+    SCALINGS,
+    SCHEDULES,
+)
+from ecglib.splits import LEAKS
 
-# The classical baseline: trees on values that describe a window (`ecglib.training.trees`).
-BASELINES = ("random_forest", "gradient_boosting")
-# What `ecglib.models` builds, and the baseline; a test keeps them in step. They stand here as well
-# so that an experiment can be checked before Keras is imported.
-ENCODERS = {
-    "time": (
-        *("cnn", "cnn_bilstm", "cnn_attention", "cnn_transformer", "resnet1d", "xresnet1d"),
-        *("inception_time", "s4d", "random"),
-    ),
-    "frequency": ("cnn", "cnn_transformer", "mlp", "resnet1d"),
-    "spectrogram": ("cnn2d", "resnet2d", "crnn", "patch_transformer"),
-    "scalogram": ("cnn2d", "resnet2d", "crnn", "patch_transformer"),
-    "tabular": ("mlp",),
-    "handcrafted": BASELINES,
-}
-FUSIONS = (
-    "early_concat",
-    "intermediate_concat",
-    "intermediate_gated",
-    "intermediate_film",
-    "intermediate_bilinear",
-    "intermediate_attention",
-    "intermediate_cross_attention",
-    "intermediate_bottleneck",
-    "late_average",
-    "late_weighted",
-    "late_product",
-    "late_stacking",
-)
-LEAST = {
-    **dict.fromkeys(("ensemble_size", "width", "feature_dim", "epochs", "batch_size"), 1),
-    **dict.fromkeys(
-        ("target_parameters", "steps_per_epoch", "patience", "seed", "weight_decay"), 0
-    ),
-    **dict.fromkeys(
-        ("crop_s", "crop_hop_s", "notch_hz", "branch_dropout", "auxiliary_loss_weight"), 0
-    ),
-    **dict.fromkeys(("label_smoothing", "clip_norm", "ema_decay", "mixup"), 0),
-}
-CLASS_WEIGHTS = ("none", "sqrt", "balanced")
-SAMPLINGS = ("uniform", "balanced")
-AGGREGATIONS = ("mean", "max")
-SCALINGS = ("standard", "robust")
-LOSSES = ("cross_entropy", "focal")
-SCHEDULES = ("cosine", "one_cycle")
-MONITORS = ("auroc", "f1", "none")
-BRANCH_TRAININGS = ("joint", "warm", "frozen")
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-# Models are about equally large if neither has over a quarter more parameters than the other: one
-# widened branch is then the size control of several fusions.
-SAME_SIZE = 1.25
-# In the order in which they are applied: what the heart and the body do, then the electrodes.
-AUGMENTATIONS = ("shift", "gain", "baseline_wander", "noise", "time_mask", "lead_dropout")
-# What decides something for trees; the rest says how a network is built, fed and trained.
-OF_TREES = {
-    *("dataset", "fingerprint", "task", "branches", "fusion", "band_hz", "notch_hz", "denoise"),
-    *("n_folds", "fold", "sampling", "class_weights", "seed", "allow_leaks"),
-}
+Group = TypeVar("Group")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What is known of a setting besides its type and default.
+
+    Parameters
+    ----------
+    help : str
+        What it decides, for the docs.
+    choices : collection of str
+        The accepted values, where they have names; each item of a tuple.
+    minimum, above, below : float, optional
+        Bounds of a number: at least, greater than, less than.
+    used_by_trees : bool
+        Whether it decides something for the baseline of trees, which ignores all others.
+    fusion_families : tuple of str
+        The families of fusions that have this option; empty where it depends on no fusion.
+
+    Examples
+    --------
+    >>> list_settings()["dropout"].below
+    1
+    """
+
+    help: str
+    choices: Collection[str] = ()
+    minimum: float | None = None
+    above: float | None = None
+    below: float | None = None
+    used_by_trees: bool = False
+    fusion_families: tuple[str, ...] = ()
+
+
+def _setting(default: Any, setting: Setting) -> Any:
+    """A dataclass field with this default; a `dict` or `dataclasses.MISSING` as they are meant."""
+    metadata = {"setting": setting}
+    if default is dict:
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _document_settings(group: type[Group]) -> type[Group]:
+    """Append the settings of a group to its docstring, as its parameters."""
+    lines = [group.__doc__ or "", "\n    Parameters\n    ----------\n"]
+    for field in dataclasses.fields(group):  # type: ignore[arg-type]
+        lines.append(f"    {field.name} : {_type_name(field.type)}\n")
+        lines.append(f"        {field.metadata['setting'].help}\n")
+    group.__doc__ = "".join(lines)
+    return group
+
+
+def _type_name(kind: Any) -> str:
+    return kind.__name__ if kind in (bool, int, float, str) else str(kind)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Group:
+    """Checks the values of a group against the declarations of its settings."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _convert(field.name, getattr(self, field.name), field.type)
+            _check_value(field.name, value, field.metadata["setting"])
+            self._set(field.name, value)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Check values that depend on each other; groups that have such override it."""
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+@_document_settings
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSettings(_Group):
+    """What is predicted, and from which windows."""
+
+    dataset: str = _setting(
+        dataclasses.MISSING, Setting(help="Name of the dataset.", used_by_trees=True)
+    )
+    fingerprint: str = _setting(
+        dataclasses.MISSING,
+        Setting(help="Fingerprint of its prepared store.", used_by_trees=True),
+    )
+    task: str = _setting(dataclasses.MISSING, Setting(help="Name of the task.", used_by_trees=True))
+    n_folds: int = _setting(
+        0,
+        Setting(
+            help="Number of folds of a cross-validation over the patients of the training and "
+            "validation splits, at least 3; the test split is not used. 0 for the splits of the "
+            "dataset.",
+            minimum=0,
+            used_by_trees=True,
+        ),
+    )
+    fold: int = _setting(
+        0,
+        Setting(
+            help="The fold that takes the place of the test split, from 1; the next one validates.",
+            minimum=0,
+            used_by_trees=True,
+        ),
+    )
+    allow_leaks: tuple[str, ...] = _setting(
+        (),
+        Setting(
+            help="Kinds of leak that are accepted by name; every number then carries the caveat.",
+            choices=LEAKS,
+            used_by_trees=True,
+        ),
+    )
+
+    def _check_together(self) -> None:
+        if not (self.n_folds == self.fold == 0 or 1 <= self.fold <= self.n_folds >= 3):
+            raise ExperimentError(
+                f"n_folds={self.n_folds} with fold={self.fold}: a cross-validation needs at least "
+                f"3 folds and a fold from 1 to n_folds. Use 0 for both to train on the splits of "
+                f"the dataset."
+            )
+
+
+@_document_settings
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputSettings(_Group):
+    """How a window is filtered, represented, cropped, scaled and augmented."""
+
+    band_hz: tuple[float, float] = _setting(
+        (0.5, 40.0),
+        Setting(
+            help="Band-pass filter before every representation: low and high edge in Hz; 0 leaves "
+            "that side open.",
+            used_by_trees=True,
+        ),
+    )
+    notch_hz: float = _setting(
+        0.0,
+        Setting(
+            help="Mains frequency that a notch filter removes with its harmonics, in Hz: 50 or 60; "
+            "0 for no notch.",
+            minimum=0,
+            used_by_trees=True,
+        ),
+    )
+    denoise: bool = _setting(
+        False,
+        Setting(
+            help="Whether to denoise by soft thresholds in a wavelet transform, after the filters "
+            "(`ecglib.preprocessing.WaveletDenoise`).",
+            used_by_trees=True,
+        ),
+    )
+    scaling: str = _setting(
+        "standard",
+        Setting(
+            help="Statistics of the training split that scale each lead or bin: 'standard' takes "
+            "mean and standard deviation, 'robust' median and interquartile range.",
+            choices=SCALINGS,
+        ),
+    )
+    representation_options: dict[str, dict[str, Any]] = _setting(
+        dict,
+        Setting(
+            help="Options of the representations, for example {'spectrogram': {'window_s': 0.5}}; "
+            "those of a representation without a branch are dropped."
+        ),
+    )
+    crop_s: float = _setting(
+        0.0,
+        Setting(
+            help="Length of the crops that the model sees, in s; 0 for the whole window. It trains "
+            "on one random crop of each window and epoch, and predicts from sliding crops.",
+            minimum=0,
+        ),
+    )
+    crop_hop_s: float = _setting(
+        0.0,
+        Setting(
+            help="Distance between the starts of two sliding crops, in s; 0 for half a crop.",
+            minimum=0,
+        ),
+    )
+    crop_aggregation: str = _setting(
+        "mean",
+        Setting(
+            help="How the probabilities of a window's sliding crops are joined: 'mean' or 'max'. "
+            "The public PTB-XL benchmark (Strodthoff 2021) takes crops of 2.5 s and the maximum; "
+            "the mean does not rise with the number of crops.",
+            choices=CROP_AGGREGATIONS,
+        ),
+    )
+    augment: dict[str, dict[str, Any]] = _setting(
+        dict,
+        Setting(
+            help="Augmentations of the training windows, in mV, before the representations: name "
+            "-> options, for example {'noise': {'snr_db': 20}} "
+            "(`ecglib.preprocessing.augmentation`)."
+        ),
+    )
+
+    def _check_together(self) -> None:
+        for representation, options in self.representation_options.items():
+            require_one_of("a representation in representation_options", representation, ENCODERS)
+            _convert(f"representation_options[{representation!r}]", options, dict)
+        for augmentation, options in self.augment.items():
+            require_one_of("an augmentation in augment", augmentation, AUGMENTATIONS)
+            _convert(f"augment[{augmentation!r}]", options, dict)
+        self._set(
+            "augment", {name: self.augment[name] for name in AUGMENTATIONS if name in self.augment}
+        )
+        if not self.crop_s:  # without crops these decide nothing
+            self._set("crop_hop_s", 0.0)
+            self._set("crop_aggregation", CROP_AGGREGATIONS[0])
+
+
+@_document_settings
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelSettings(_Group):
+    """What the network is made of."""
+
+    branches: dict[str, str] = _setting(
+        dataclasses.MISSING,
+        Setting(
+            help="Representation -> encoder, for example {'time': 'cnn'}. Further encoders on one "
+            "representation are numbered, {'time': 'cnn', 'time_2': 's4d'}. {'handcrafted': "
+            "'random_forest'} or 'gradient_boosting' is the baseline of trees, always alone.",
+            used_by_trees=True,
+        ),
+    )
+    fusion: str = _setting(
+        NO_FUSION,
+        Setting(help="How the branches are joined; 'none' for one branch.", used_by_trees=True),
+    )
+    branch_dropout: float = _setting(
+        0.0,
+        Setting(
+            help="Probability that a branch is dropped from a training window, never all of them.",
+            minimum=0,
+            below=1,
+            fusion_families=("early", "intermediate"),
+        ),
+    )
+    missing_branches: bool = _setting(
+        False,
+        Setting(
+            help="Whether a branch may be missing at prediction: its representation is then NaN.",
+            fusion_families=("early", "intermediate", "late"),
+        ),
+    )
+    ensemble_size: int = _setting(
+        1,
+        Setting(
+            help="Number of equal models with different seeds whose probabilities are averaged: "
+            "the ensemble control that a fusion has to beat.",
+            minimum=1,
+        ),
+    )
+    target_parameters: int = _setting(
+        0,
+        Setting(
+            help="Number of parameters to which a single branch is widened, by the `width` that "
+            "comes nearest: the size control that a fusion has to beat; 0 for `width` as it is.",
+            minimum=0,
+        ),
+    )
+    width: int = _setting(32, Setting(help="Base number of channels of an encoder.", minimum=1))
+    feature_dim: int = _setting(
+        64, Setting(help="Length of the feature vector of a branch.", minimum=1)
+    )
+    dropout: float = _setting(
+        0.2, Setting(help="Dropout rate before the heads.", minimum=0, below=1)
+    )
+
+    def _check_together(self) -> None:
+        _check_model(self.branches, self.fusion)
+        self._set("branches", sort_branches(self.branches))
+        if self.ensemble_size > 1 and len(self.branches) > 1:
+            raise ExperimentError(
+                f"ensemble_size={self.ensemble_size} with {len(self.branches)} branches: the "
+                f"ensemble control repeats a single branch. Use one branch, or ensemble_size=1."
+            )
+        if self.target_parameters and (self.ensemble_size > 1 or len(self.branches) > 1):
+            raise ExperimentError(
+                f"target_parameters={self.target_parameters} with {len(self.branches)} branches "
+                f"and ensemble_size={self.ensemble_size}: the size control is one model of a "
+                f"single branch. Use one branch and ensemble_size=1, or target_parameters=0."
+            )
+
+
+@_document_settings
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingSettings(_Group):
+    """How the model is trained."""
+
+    branch_training: str = _setting(
+        "joint",
+        Setting(
+            help="How the branches get their weights: 'joint' trains them within the fusion. "
+            "Otherwise each is first trained alone; 'warm' then trains the whole fusion from "
+            "there, 'frozen' only what joins the branches.",
+            choices=BRANCH_TRAININGS,
+            fusion_families=("intermediate", "late"),
+        ),
+    )
+    auxiliary_loss_weight: float = _setting(
+        0.0,
+        Setting(
+            help="Weight of a loss of each branch beside that of the fusion; 0 for none.",
+            minimum=0,
+            fusion_families=("intermediate",),
+        ),
+    )
+    epochs: int = _setting(
+        20, Setting(help="Maximum number of passes over the training split.", minimum=1)
+    )
+    steps_per_epoch: int = _setting(
+        0, Setting(help="Batches in an epoch; 0 for the whole training split.", minimum=0)
+    )
+    batch_size: int = _setting(64, Setting(help="Windows in a batch.", minimum=1))
+    learning_rate: float = _setting(3e-3, Setting(help="Maximum learning rate of AdamW.", above=0))
+    schedule: str = _setting(
+        "cosine",
+        Setting(
+            help="'cosine' decays from `learning_rate` to 0; 'one_cycle' rises to it in the first "
+            "quarter of the steps, then decays (`ecglib.training.optimizers.OneCycle`).",
+            choices=SCHEDULES,
+        ),
+    )
+    weight_decay: float = _setting(1e-2, Setting(help="Weight decay of AdamW.", minimum=0))
+    clip_norm: float = _setting(
+        0.0,
+        Setting(help="Maximum norm of the gradient over all weights; 0 for no limit.", minimum=0),
+    )
+    ema_decay: float = _setting(
+        0.0,
+        Setting(
+            help="Decay of the exponential moving average of the weights that is validated and "
+            "saved (`ecglib.training.optimizers.AveragingAdamW`); 0 for the weights themselves.",
+            minimum=0,
+            below=1,
+        ),
+    )
+    loss: str = _setting(
+        "cross_entropy",
+        Setting(
+            help="'cross_entropy', or 'focal' (Lin et al. 2017, gamma 2, no alpha), which gives "
+            "less weight to easy windows.",
+            choices=LOSSES,
+        ),
+    )
+    label_smoothing: float = _setting(
+        0.0,
+        Setting(
+            help="Fraction of each label that is spread evenly over the classes (multi-label: over "
+            "yes and no).",
+            minimum=0,
+            below=1,
+        ),
+    )
+    mixup: float = _setting(
+        0.0,
+        Setting(
+            help="Alpha of the Beta distribution of the weights with which pairs of training "
+            "windows, in mV, and their labels are mixed (`ecglib.training.mixup`); 0 for no mixup.",
+            minimum=0,
+        ),
+    )
+    sampling: str = _setting(
+        "uniform",
+        Setting(
+            help="'uniform' shows each training window once an epoch; 'balanced' draws as many, "
+            "each in inverse proportion to the frequency of its rarest class. Trees see every "
+            "window once, weighted accordingly.",
+            choices=SAMPLINGS,
+            used_by_trees=True,
+        ),
+    )
+    class_weights: str = _setting(
+        "none",
+        Setting(
+            help="Weights of the windows of a multi-class task in the loss: 'none', 'balanced' "
+            "(inverse class frequency) or 'sqrt' (its square root).",
+            choices=CLASS_WEIGHTS,
+            used_by_trees=True,
+        ),
+    )
+    monitor: str = _setting(
+        "auroc",
+        Setting(
+            help="Validation score that chooses the epoch: macro 'auroc', macro 'f1' with "
+            "thresholds fitted there, or 'none': all epochs are trained and the last is used.",
+            choices=MONITORS,
+        ),
+    )
+    patience: int = _setting(
+        5,
+        Setting(
+            help="Epochs without a better score before training stops; unused without `monitor`.",
+            minimum=0,
+        ),
+    )
+    precision: str = _setting(
+        "float32",
+        Setting(
+            help="'float32', or 'mixed_float16' or 'mixed_bfloat16' on a device that computes "
+            "faster with them; the weights stay float32.",
+            choices=PRECISIONS,
+        ),
+    )
+    seed: int = _setting(
+        0,
+        Setting(
+            help="Seed of weights, dropout and order; of an ensemble, of its first model.",
+            minimum=0,
+            used_by_trees=True,
+        ),
+    )
+
+    def _check_together(self) -> None:
+        if self.sampling == "balanced" and self.class_weights != "none":
+            raise ExperimentError(
+                f"sampling='balanced' with class_weights={self.class_weights!r} corrects for rare "
+                f"classes twice. Use one of them."
+            )
+        if self.monitor == "none":  # it then decides nothing
+            self._set("patience", type(self).patience)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """Everything that decides a result. Two equal experiments give the same run.
+    """Everything that decides a result. Equal experiments give the same run.
+
+    Files, notebooks and searches hold the settings flat, in one mapping, as their names are unique
+    across the groups: see `from_flat` and `to_flat`. Settings that decide nothing are set to their
+    defaults, so that experiments that compute the same are equal: options of representations
+    without a branch, and for trees everything that only a network uses.
 
     Parameters
     ----------
-    dataset
-        name of the dataset.
-    fingerprint
-        fingerprint of its prepared store.
-    task
-        name of the task.
-    n_folds
-        more than 0: cross-validation. The patients of the training and validation parts are dealt
-        to that many folds, from 3, and the test part is not looked at
-        (`ecglib.splits.cross_validation`).
-    fold
-        which of them takes the place of the test part, from 1.
-    branches
-        representation -> encoder, for example ``{"time": "cnn"}``; further encoders on the same
-        view are numbered, ``{"time": "cnn", "time_2": "s4d"}``: the same information seen by
-        other encoders, a control of what a further view adds. ``{"handcrafted": "random_forest"}``
-        or ``"gradient_boosting"`` is the classical baseline, always alone. What only a network
-        has (width, epochs, crops, augmentations, ...) decides nothing for it and is set to its
-        default, so that it may stand beside networks in a batch.
-    fusion
-        how the branches are joined; ``"none"`` for a single branch.
-    branch_dropout
-        chance that a whole branch is dropped from a training window, never all of them; of early
-        and intermediate fusions.
-    missing_branches
-        whether a branch may be missing at prediction: its view is then NaN throughout.
-    branch_training
-        how the branches of an intermediate or late fusion come by their weights: ``"joint"``
-        trains them within the fusion. Otherwise each is first trained by itself, by the same
-        recipe; ``"warm"`` then trains the fusion from there, ``"frozen"`` only what joins them.
-    auxiliary_loss_weight
-        weight of a loss of each branch by itself, beside that of an intermediate fusion; 0 for
-        none.
-    ensemble_size
-        this many equal models with other seeds, their probabilities averaged: the
-        ensemble control that a fusion has to beat.
-    target_parameters
-        this many parameters: a single branch is built with the `width`, at least the one given,
-        that brings it nearest (`ecglib.training.trainer.widened`), the size control that a fusion has to
-        beat; 0 for `width` as it is.
-    band_hz
-        band-pass of every view, low and high edge in Hz; 0 leaves that side open.
-    notch_hz
-        frequency of the mains that is taken out with its harmonics, in Hz: 50 or 60; 0 for none.
-    denoise
-        soft thresholds in a wavelet transform, after the filters
-        (`ecglib.preprocessing.WaveletDenoise`).
-    scaling
-        by what each lead or bin of a view is scaled, from the training part: ``"standard"`` takes
-        mean and deviation, ``"robust"`` median and interquartile range, which outliers do not
-        move.
-    representation_options
-        settings of the views, for example ``{"spectrogram": {"window_s": 0.5}}``;
-        those of a view that no branch looks at are dropped.
-    crop_s
-        length of the crops that the model looks at, in s; 0 for the whole window. It is trained
-        on one random crop of each window and pass, and predicts from sliding crops.
-    crop_hop_s
-        from the start of a sliding crop to the start of the next, in s; 0 for half a crop.
-    crop_aggregation
-        ``"mean"`` or ``"max"`` of the probabilities of a window's sliding crops. The public
-        PTB-XL benchmark (Strodthoff 2021) takes crops of 2.5 s and the maximum; the mean does
-        not rise with the number of crops. Without crops this and `crop_hop_s` decide nothing
-        and are set to their defaults.
-    augment
-        what is done to the training windows, in mV, before the views: augmentation -> options,
-        for example ``{"noise": {"snr_db": 20}}`` (`ecglib.preprocessing.augmentation`).
-    sampling
-        ``"uniform"`` shows each training window once a pass; ``"balanced"`` draws as many, each
-        window as likely as its rarest class is rare. Trees look at every window, and weigh each
-        as often as it would be drawn.
-    width
-        base number of channels of every encoder.
-    feature_dim
-        length of a branch's feature vector.
-    dropout
-        dropout rate before the heads.
-    epochs
-        most passes over the training part.
-    steps_per_epoch
-        batches in an epoch, 0 for all of the training part.
-    batch_size
-        windows in a batch.
-    learning_rate
-        the highest learning rate of AdamW.
-    schedule
-        ``"cosine"`` falls from `learning_rate` to 0; ``"one_cycle"`` rises to it in the first
-        quarter, then falls (`ecglib.training.recipe.OneCycle`).
-    weight_decay
-        weight decay of AdamW.
-    clip_norm
-        gradients whose norm, over all weights, is larger are shortened to it; 0 for none.
-    ema_decay
-        decay of the moving average of the weights that is validated, kept and saved
-        (`ecglib.training.recipe.AveragingAdamW`); 0 for the weights themselves.
-    loss
-        ``"cross_entropy"`` or ``"focal"`` (Lin et al. 2017, gamma 2, no alpha), which counts
-        windows less that are easy.
-    label_smoothing
-        share of each label that is dealt evenly to the classes (multi-label: to yes and no).
-    mixup
-        alpha of the Beta distribution from which the shares are drawn that blend pairs of
-        training windows, in mV, and their labels (`ecglib.training.recipe.mix`); 0 for none.
-    monitor
-        the validation score that chooses the epoch: macro ``"auroc"``, macro ``"f1"`` with
-        thresholds fitted there, or ``"none"``: all epochs are done and the last one counts.
-    patience
-        epochs without a better score before training stops; without `monitor` it decides nothing
-        and is set to its default.
-    precision
-        ``"float32"``, or what the models compute in on a device that is faster at it:
-        ``"mixed_float16"`` or ``"mixed_bfloat16"``, the weights in float32.
-    class_weights
-        ``"none"``, ``"sqrt"`` or ``"balanced"`` (inverse frequency), multi-class.
-    seed
-        seed of weights, dropout and order; with `members`, of the first member.
-    allow_leaks
-        kinds of leak that this experiment accepts by name (`ecglib.splits.patients.LEAKS`).
+    data : DataSettings
+        What is predicted, and from which windows.
+    inputs : InputSettings
+        How a window is filtered, represented, cropped, scaled and augmented.
+    model : ModelSettings
+        What the network is made of.
+    training : TrainingSettings
+        How it is trained.
 
     Raises
     ------
     ExperimentError
-        a value is of the wrong type, out of range or unknown.
+        If a value has the wrong type, is out of range or unknown, or if settings contradict each
+        other.
+
+    Examples
+    --------
+    >>> experiment = Experiment.from_flat(
+    ...     {
+    ...         "dataset": "synthetic",
+    ...         "fingerprint": "0123",
+    ...         "task": "superdiagnostic",
+    ...         "branches": {"time": "cnn", "frequency": "mlp"},
+    ...         "fusion": "late_average",
+    ...         "seed": 3,
+    ...     }
+    ... )
+    >>> experiment.model_name
+    'late_average(time:cnn + frequency:mlp)'
+    >>> experiment.training.seed
+    3
+    >>> experiment.replace(seed=4).model_hash == experiment.model_hash
+    True
     """
 
-    dataset: str
-    fingerprint: str
-    task: str
-    branches: dict[str, str]
-    n_folds: int = 0
-    fold: int = 0
-    fusion: str = "none"
-    branch_dropout: float = 0.0
-    missing_branches: bool = False
-    branch_training: str = "joint"
-    auxiliary_loss_weight: float = 0.0
-    ensemble_size: int = 1
-    target_parameters: int = 0
-    band_hz: tuple[float, float] = (0.5, 40.0)
-    notch_hz: float = 0.0
-    denoise: bool = False
-    scaling: str = "standard"
-    representation_options: dict[str, dict] = dataclasses.field(default_factory=dict)
-    crop_s: float = 0.0
-    crop_hop_s: float = 0.0
-    crop_aggregation: str = "mean"
-    augment: dict[str, dict] = dataclasses.field(default_factory=dict)
-    sampling: str = "uniform"
-    width: int = 32
-    feature_dim: int = 64
-    dropout: float = 0.2
-    epochs: int = 20
-    steps_per_epoch: int = 0
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    schedule: str = "cosine"
-    weight_decay: float = 1e-2
-    clip_norm: float = 0.0
-    ema_decay: float = 0.0
-    loss: str = "cross_entropy"
-    label_smoothing: float = 0.0
-    mixup: float = 0.0
-    monitor: str = "auroc"
-    patience: int = 5
-    precision: str = "float32"
-    class_weights: str = "none"
-    seed: int = 0
-    allow_leaks: tuple[str, ...] = ()
+    data: DataSettings
+    inputs: InputSettings
+    model: ModelSettings
+    training: TrainingSettings
 
-    def __post_init__(self):
-        # Lists come from JSON, YAML and papermill; equal experiments must have equal values.
-        for name in ("band_hz", "allow_leaks"):
-            self._set(name, tuple(_typed(name, getattr(self, name), list | tuple)))
-        for field in dataclasses.fields(self):
-            if field.type in (bool, int, float, str):
-                self._set(field.name, _typed(field.name, getattr(self, field.name), field.type))
-        _check_branches(self.branches, self.fusion)
-        self._set("branches", in_order(self.branches, ENCODERS))
-        for representation in _typed("representation_options", self.representation_options, dict):
-            require_one_of("a representation in representation_options", representation, ENCODERS)
-        # Settings of a view that no branch looks at decide nothing.
-        used = {
-            n: own for n, own in self.representation_options.items() if n in self.representations
-        }
-        self._set("representation_options", used)
-        for augmentation, options in _typed("augment", self.augment, dict).items():
-            require_one_of("an augmentation in augment", augmentation, AUGMENTATIONS)
-            _typed(f"augment[{augmentation!r}]", options, dict)
-        self._set("augment", {n: self.augment[n] for n in AUGMENTATIONS if n in self.augment})
-        self._check_numbers()
-        self._set("band_hz", tuple(float(edge) for edge in self.band_hz))
-        require_one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
-        require_one_of("scaling", self.scaling, SCALINGS)
-        require_one_of("sampling", self.sampling, SAMPLINGS)
-        require_one_of("crop_aggregation", self.crop_aggregation, AGGREGATIONS)
-        require_one_of("schedule", self.schedule, SCHEDULES)
-        require_one_of("loss", self.loss, LOSSES)
-        require_one_of("monitor", self.monitor, MONITORS)
-        require_one_of("precision", self.precision, PRECISIONS)
-        require_one_of("branch_training", self.branch_training, BRANCH_TRAININGS)
-        if self.sampling == "balanced" and self.class_weights != "none":
-            raise ExperimentError(
-                f"sampling='balanced' with class_weights={self.class_weights!r} corrects for rare "
-                f"classes twice; use one of them."
-            )
-        if not self.crop_s:
-            self._set("crop_hop_s", 0.0)
-            self._set("crop_aggregation", AGGREGATIONS[0])
-        if self.monitor == "none":
-            self._set("patience", type(self).patience)
-        for leak in self.allow_leaks:
-            require_one_of("allow_leaks", leak, LEAKS)
-        if "handcrafted" in self.branches:
-            self._forget_the_network()
+    GROUPS: ClassVar[Mapping[str, type[_Group]]] = {
+        "data": DataSettings,
+        "inputs": InputSettings,
+        "model": ModelSettings,
+        "training": TrainingSettings,
+    }
 
-    def _forget_the_network(self) -> None:
-        """Set what decides nothing for trees to its default, after it was checked."""
-        if self.ensemble_size > 1 or self.target_parameters or self.representation_options:
-            raise ExperimentError(
-                f"ensemble_size={self.ensemble_size}, target_parameters={self.target_parameters} and representation_options="
-                f"{self.representation_options} with the classical baseline {self.branches!r}: trees are an "
-                f"ensemble already, cannot be widened, and their features have no settings. Leave "
-                f"all three out."
-            )
-        for field in dataclasses.fields(self):
-            if field.name not in OF_TREES:
-                made = field.default is dataclasses.MISSING
-                self._set(field.name, field.default_factory() if made else field.default)
-
-    def _set(self, name: str, value) -> None:
-        object.__setattr__(self, name, value)
-
-    def _check_numbers(self) -> None:
-        for name, least in LEAST.items():
-            if getattr(self, name) < least:
-                raise ExperimentError(f"{name}={getattr(self, name)}, expected at least {least}.")
-        for name in ("dropout", "branch_dropout", "label_smoothing", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                given = getattr(self, name)
-                raise ExperimentError(f"{name}={given}, expected at least 0 and below 1.")
+    def __post_init__(self) -> None:
         self._check_fusion_options()
-        if not (self.n_folds == self.fold == 0 or 1 <= self.fold <= self.n_folds >= 3):
-            raise ExperimentError(
-                f"n_folds={self.n_folds} with fold={self.fold}, expected at least three folds and one "
-                f"of their numbers from 1, or both 0 for the parts of the dataset."
-            )
-        if self.learning_rate <= 0:
-            raise ExperimentError(f"learning_rate={self.learning_rate}, expected above 0.")
-        if len(self.band_hz) != 2:
-            raise ExperimentError(f"band_hz={self.band_hz}, expected a low and a high edge in Hz.")
-        if self.ensemble_size > 1 and len(self.branches) > 1:
-            raise ExperimentError(
-                f"ensemble_size={self.ensemble_size} with {len(self.branches)} branches; the ensemble control "
-                f"repeats a single branch."
-            )
-        if self.target_parameters and (self.ensemble_size > 1 or len(self.branches) > 1):
-            raise ExperimentError(
-                f"target_parameters={self.target_parameters} with {len(self.branches)} branches and "
-                f"ensemble_size={self.ensemble_size}; the size control is one model of a single branch."
-            )
-
-    def _check_fusion_options(self) -> None:
-        """What each option of a fusion needs."""
-        needed = {
-            "branch_dropout": ("early", "intermediate"),
-            "missing_branches": ("early", "intermediate", "late"),
-            "branch_training": ("intermediate", "late"),
-            "auxiliary_loss_weight": ("intermediate",),
+        # Options of a representation without a branch decide nothing.
+        used = {
+            name: options
+            for name, options in self.inputs.representation_options.items()
+            if name in self.representations
         }
-        for name, families in needed.items():
-            changed = getattr(self, name) != getattr(type(self), name)
-            if changed and not self.fusion.startswith(families):
-                raise ExperimentError(
-                    f"{name}={getattr(self, name)} with fusion={self.fusion!r}; it is an option of "
-                    f"{', '.join(families)} fusions. Leave it out, or choose one of those."
-                )
+        if HANDCRAFTED in self.model.branches:
+            self._reset_network_settings()
+        elif used != self.inputs.representation_options:
+            self._set("inputs", dataclasses.replace(self.inputs, representation_options=used))
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping, dataset: str, fingerprint: str) -> "Experiment":
-        """The experiment that a notebook's parameters describe; other parameters are ignored."""
-        own = {f.name for f in dataclasses.fields(cls)} - {"dataset", "fingerprint"}
-        values = {name: value for name, value in parameters.items() if name in own}
-        return cls(dataset=dataset, fingerprint=fingerprint, **values)
-
-    def check(self, dataset) -> list[str]:
-        """Refuse to be carried out on a dataset that does not fit, before anything is trained.
+    def from_flat(cls, values: Mapping[str, Any], dataset: Dataset | None = None) -> Self:
+        """Create an experiment from one mapping of all settings.
 
         Parameters
         ----------
-        dataset
-            the opened store (`ecglib.datasets.store.Dataset`).
-
-        Returns
-        -------
-        The caveats that the run will carry: the dataset's (synthetic data, patients unknown) and
-        the allowed leaks.
+        values : mapping of str to object
+            Setting -> value; settings with a default may be left out.
+        dataset : Dataset, optional
+            Gives `dataset` and `fingerprint` in place of the values.
 
         Raises
         ------
         ExperimentError
-            another dataset, a filter above Nyquist, crops that do not fit the windows, class
-            weights for a multi-label task, a class without positives in training, or an empty
-            part.
-        DatasetError
-            no such task, or no such tabular column.
-        LeakError
-            a leak that the experiment does not allow by name.
+            If a name is unknown or a needed setting is missing, or as for `Experiment`.
         """
-        if self.fingerprint != dataset.fingerprint:
-            raise ExperimentError(
-                f"The experiment is for {self.dataset}-{self.fingerprint}, the store given is "
-                f"{dataset.name}-{dataset.fingerprint}. Open that store, or make a new experiment."
-            )
-        _check_filters(self.band_hz, self.notch_hz, dataset.signal.sampling_rate_hz)
-        if self.crop_s:
-            _check_crops(self.crop_s, self.crop_hop_s, dataset.signal)
-        dataset.check_tabular(self.tabular_columns(dataset))
-        selection = dataset.select(self.task, (), self.n_folds, self.fold)
-        if selection.task.kind == "multi_label" and self.class_weights != "none":
-            raise ExperimentError(
-                f"class_weights={self.class_weights!r} with the multi-label task {self.task!r}; "
-                f"use 'none'."
-            )
-        counts = selection.counts()
-        if empty := [part for part in counts if not (selection.part == part).any()]:
-            raise ExperimentError(
-                f"The parts {empty} of task {self.task!r} hold no window. Choose another split."
-            )
-        if absent := list(counts.index[counts["train"] == 0]):
-            raise ExperimentError(
-                f"No window of the training part shows {absent} (task {self.task!r}), so they "
-                f"cannot be learned. Choose a task without them or another split."
-            )
-        where = f"dataset {dataset.name!r}, task {self.task!r}"
-        if self.n_folds:
-            caveats = [
-                *dataset.caveats,
-                f"cross-validation in {self.n_folds} folds, the test part was not looked at",
-            ]
-            report = dataset.leak_report(selection)
-        else:
-            caveats, report = list(dataset.caveats), dataset.summary["leaks"][selection.task.part]
-        return caveats + require_no_leak(report, self.allow_leaks, where)
-
-    def tabular_columns(self, dataset) -> tuple[str, ...]:
-        """The tabular values that the model looks at; none without a tabular branch.
-
-        Those of ``representation_options["tabular"]["columns"]``, or the dataset's usual ones.
-        """
-        if "tabular" not in self.representations:
-            return ()
-        return tuple(
-            self.representation_options.get("tabular", {}).get("columns", dataset.default_tabular)
+        if dataset is not None:
+            values = {**values, "dataset": dataset.name, "fingerprint": dataset.fingerprint}
+        fields = list_fields()
+        for name in values:
+            if name not in fields:
+                hint = did_you_mean(name, fields)
+                raise ExperimentError(
+                    f"Unknown setting {name!r}. An experiment has {list(fields)}.{hint}"
+                )
+        missing = [n for n, field in fields.items() if _is_required(field) and n not in values]
+        if missing:
+            raise ExperimentError(f"The settings {missing} are missing. Give each of them a value.")
+        return cls(
+            **{
+                group: settings(**{n: values[n] for n in _field_names(settings) if n in values})
+                for group, settings in cls.GROUPS.items()
+            }  # type: ignore[arg-type]
         )
 
-    def to_dict(self) -> dict:
-        """The values, as JSON holds them."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+    @classmethod
+    def from_namespace(cls, namespace: Mapping[str, Any], dataset: Dataset) -> Self:
+        """Create the experiment that the parameters of a notebook describe.
+
+        Parameters
+        ----------
+        namespace : mapping of str to object
+            The parameters, or ``globals()`` of the notebook; names that are no settings are
+            ignored.
+        dataset : Dataset
+            The prepared store.
+
+        Raises
+        ------
+        ExperimentError
+            As for `from_flat`.
+        """
+        values = {name: namespace[name] for name in list_fields() if name in namespace}
+        return cls.from_flat(values, dataset)
+
+    def to_flat(self) -> dict[str, Any]:
+        """Return all settings as one mapping, with the values that JSON holds."""
+        values: dict[str, Any] = {}
+        for group in self.GROUPS:
+            values |= dataclasses.asdict(getattr(self, group))
+        return json.loads(json.dumps(values))
+
+    def replace(self, **changes: Any) -> Self:
+        """Return the experiment with other values of some settings.
+
+        Raises
+        ------
+        ExperimentError
+            As for `from_flat`.
+        """
+        return self.from_flat(self.to_flat() | changes)
 
     @property
     def hash(self) -> str:
         """Ten hexadecimal digits that differ as soon as a value differs."""
-        return _hash(self.to_dict())
+        return _hash(self.to_flat())
 
     @property
     def model_hash(self) -> str:
-        """As `hash`, seed and fold left out: equal for the runs of one model."""
-        return _hash(self.to_dict() | {"seed": None, "fold": None})
+        """The hash without seed and fold: equal for the runs of one model."""
+        return _hash(self.to_flat() | {"seed": None, "fold": None})
 
     @property
     def representations(self) -> list[str]:
-        """The views that the model looks at, each once."""
-        return representations_of(self.branches)
+        """The representations that the branches take, each once."""
+        return list_representations(self.model.branches)
 
     @property
-    def named_branches(self) -> tuple[str, ...]:
-        """Each branch as its view and encoder, ``("time:cnn", "time:s4d")``."""
-        return tuple(f"{representation_of(b)}:{own}" for b, own in self.branches.items())
+    def branch_names(self) -> tuple[str, ...]:
+        """Each branch as its representation and encoder, ``("time:cnn", "time:s4d")``."""
+        return tuple(
+            f"{get_representation(branch)}:{encoder}"
+            for branch, encoder in self.model.branches.items()
+        )
 
     @property
-    def model(self) -> str:
+    def model_name(self) -> str:
         """Readable name of the model, for example ``intermediate_gated(time:cnn + ...)``."""
-        branches = " + ".join(self.named_branches)
-        name = branches if len(self.branches) == 1 else f"{self.fusion}({branches})"
-        name += f" widened to about {self.target_parameters:,}" if self.target_parameters else ""
-        return name if self.ensemble_size == 1 else f"{self.ensemble_size} x {name}"
+        model = self.model
+        name = " + ".join(self.branch_names)
+        if len(model.branches) > 1:
+            name = f"{model.fusion}({name})"
+        if model.target_parameters:
+            name += f" widened to about {model.target_parameters:,}"
+        return name if model.ensemble_size == 1 else f"{model.ensemble_size} x {name}"
 
     @property
     def role(self) -> str:
         """``"baseline"`` (trees), ``"ensemble"``, ``"widened"``, ``"single"`` or ``"fusion"``."""
-        if "handcrafted" in self.branches:
+        if HANDCRAFTED in self.model.branches:
             return "baseline"
-        if self.ensemble_size > 1:
+        if self.model.ensemble_size > 1:
             return "ensemble"
-        if self.target_parameters:
+        if self.model.target_parameters:
             return "widened"
-        return "single" if len(self.branches) == 1 else "fusion"
+        return "single" if len(self.model.branches) == 1 else "fusion"
 
     @property
     def run_name(self) -> str:
         """Name of the run's folder: readable words, then the hash."""
-        branches = "+".join(name.replace(":", "-") for name in self.named_branches)
-        words = [branches] if len(self.branches) == 1 else [self.fusion, branches]
-        if self.ensemble_size > 1:
-            words.insert(0, f"{self.ensemble_size}x")
-        if self.target_parameters:
-            words.insert(0, f"widened{self.target_parameters}")
-        if self.n_folds:
-            words.append(f"fold{self.fold}of{self.n_folds}")
-        return "_".join([*words, f"seed{self.seed}", self.hash])
+        model, data = self.model, self.data
+        words = ["+".join(name.replace(":", "-") for name in self.branch_names)]
+        if len(model.branches) > 1:
+            words.insert(0, model.fusion)
+        if model.ensemble_size > 1:
+            words.insert(0, f"{model.ensemble_size}x")
+        if model.target_parameters:
+            words.insert(0, f"widened{model.target_parameters}")
+        if data.n_folds:
+            words.append(f"fold{data.fold}of{data.n_folds}")
+        return "_".join([*words, f"seed{self.training.seed}", self.hash])
+
+    def _check_fusion_options(self) -> None:
+        for settings in (self.model, self.training):
+            for field in dataclasses.fields(settings):
+                families = field.metadata["setting"].fusion_families
+                value = getattr(settings, field.name)
+                fits = self.model.fusion.startswith(families) if families else True
+                if value != field.default and not fits:
+                    raise ExperimentError(
+                        f"{field.name}={value} with fusion={self.model.fusion!r}: it is an option "
+                        f"of {', '.join(families)} fusions. Leave it out, or choose one of those."
+                    )
+
+    def _reset_network_settings(self) -> None:
+        """Set what decides nothing for trees to its default, after it was checked."""
+        model, options = self.model, self.inputs.representation_options
+        if model.ensemble_size > 1 or model.target_parameters or options:
+            raise ExperimentError(
+                f"ensemble_size={model.ensemble_size}, target_parameters="
+                f"{model.target_parameters} and representation_options={options} with the baseline "
+                f"{model.branches!r}: trees are an ensemble already, cannot be widened, and their "
+                f"inputs have no options. Leave all three out."
+            )
+        for group, settings in self.GROUPS.items():
+            current = getattr(self, group)
+            kept = {
+                field.name: getattr(current, field.name)
+                for field in dataclasses.fields(settings)
+                if field.metadata["setting"].used_by_trees
+            }
+            self._set(group, settings(**kept))
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
 
-def _hash(values: dict) -> str:
+def _field_names(group: type[_Group]) -> list[str]:
+    return [field.name for field in dataclasses.fields(group)]
+
+
+def list_fields() -> dict[str, dataclasses.Field]:
+    """List the fields of all settings by name, in the order of the groups.
+
+    Examples
+    --------
+    >>> list_fields()["epochs"].default
+    20
+    """
+    return {
+        field.name: field
+        for group in Experiment.GROUPS.values()
+        for field in dataclasses.fields(group)
+    }
+
+
+def list_settings() -> dict[str, Setting]:
+    """List the declarations of all settings by name, in the order of the groups.
+
+    Examples
+    --------
+    >>> list_settings()["monitor"].choices
+    ('auroc', 'f1', 'none')
+    """
+    return {name: field.metadata["setting"] for name, field in list_fields().items()}
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING
+
+
+def describe_settings() -> str:
+    """Return the reference of all settings as a Markdown table, from their declarations.
+
+    Examples
+    --------
+    >>> print(describe_settings().splitlines()[0])
+    | setting | group | type | default | accepted | what it decides |
+    """
+    lines = [
+        "| setting | group | type | default | accepted | what it decides |",
+        "|---|---|---|---|---|---|",
+    ]
+    for group, settings in Experiment.GROUPS.items():
+        for field in dataclasses.fields(settings):
+            setting = field.metadata["setting"]
+            default = "needed" if _is_required(field) else f"`{_default(field)!r}`"
+            cells = [
+                f"`{field.name}`",
+                group,
+                f"`{_type_name(field.type)}`",
+                default,
+                _describe_accepted(setting),
+                setting.help,
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(field: dataclasses.Field) -> Any:
+    if field.default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
+def _describe_accepted(setting: Setting) -> str:
+    accepted = [", ".join(f"`{choice}`" for choice in setting.choices)] if setting.choices else []
+    if setting.minimum is not None:
+        accepted.append(f"at least {setting.minimum:g}")
+    if setting.above is not None:
+        accepted.append(f"above {setting.above:g}")
+    if setting.below is not None:
+        accepted.append(f"below {setting.below:g}")
+    if setting.fusion_families:
+        accepted.append(f"{', '.join(setting.fusion_families)} fusions")
+    return "; ".join(accepted)
+
+
+def _hash(values: dict[str, Any]) -> str:
     text = json.dumps(values, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
 
 
-def _typed(name: str, value, wanted):
-    """The value as the wanted type; whole numbers may stand for floats, nothing else converts."""
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+def _convert(name: str, value: Any, kind: Any) -> Any:
+    """Return the value as the type of its field.
+
+    Lists come from JSON, YAML and papermill and become tuples; whole numbers may stand for floats;
+    nothing else is converted.
+    """
+    origin = getattr(kind, "__origin__", kind)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise ExperimentError(_wrong_type(name, value, "a list"))
+        if name == "band_hz":
+            return _convert_band(value)
+        return tuple(value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
-        wanted = getattr(wanted, "__name__", str(wanted))
-        raise ExperimentError(f"{name}={value!r} is {type(value).__name__}, expected {wanted}.")
+    if not isinstance(value, origin) or (isinstance(value, bool) and kind is not bool):
+        raise ExperimentError(_wrong_type(name, value, origin.__name__))
     return value
 
 
-def _check_filters(band_hz: tuple[float, float], notch_hz: float, rate_hz: float) -> None:
-    low, high = band_hz
-    nyquist = rate_hz / 2
-    if not (0 <= low < nyquist and (high == 0 or low < high < nyquist)):
-        raise ExperimentError(
-            f"band_hz={band_hz} at {rate_hz:g} Hz: expected low < high, both below {nyquist:g} Hz "
-            f"(Nyquist), or 0 for an open side. Lower the edge, or prepare the dataset at a higher "
-            f"rate."
-        )
-    if notch_hz >= nyquist:
-        raise ExperimentError(
-            f"notch_hz={notch_hz:g} at {rate_hz:g} Hz: expected below {nyquist:g} Hz (Nyquist). "
-            f"Use 0: mains of that frequency cannot be in these windows."
-        )
+def _convert_band(value: list | tuple) -> tuple[float, ...]:
+    if len(value) != 2:
+        raise ExperimentError(f"band_hz={tuple(value)} must be a low and a high edge in Hz.")
+    return tuple(_convert("band_hz", edge, float) for edge in value)
 
 
-def _check_crops(crop_s: float, hop_s: float, signal) -> None:
-    window_s = signal.n_samples / signal.sampling_rate_hz
-    sample_s = 1 / signal.sampling_rate_hz
-    if signal.around_beats:
-        raise ExperimentError(
-            f"crop_s={crop_s:g} with windows around a beat: a crop elsewhere would show another "
-            f"beat than the labelled one. Use crop_s=0."
-        )
-    if crop_s > window_s:
-        raise ExperimentError(
-            f"crop_s={crop_s:g} is longer than the windows of {window_s:g} s. Give a crop of at "
-            f"most {window_s:g} s, or 0 for the whole window."
-        )
-    for name, given_s in (("crop_s", crop_s), ("crop_hop_s", hop_s)):
-        if given_s and given_s < sample_s:
-            raise ExperimentError(
-                f"{name}={given_s:g} s is less than a sample, {sample_s:g} s. Give a length in s."
-            )
+def _wrong_type(name: str, value: Any, accepted: str) -> str:
+    return f"{name}={value!r} is {type(value).__name__}, expected {accepted}."
 
 
-def _check_branches(branches: dict, fusion: str) -> None:
-    if not isinstance(branches, dict) or not branches:
+def _check_value(name: str, value: Any, setting: Setting) -> None:
+    if setting.choices:
+        for item in value if isinstance(value, tuple) else (value,):
+            require_one_of(name, item, setting.choices)
+    bounds: list[tuple[float | None, Callable[[float, float], bool], str]] = [
+        (setting.minimum, lambda x, bound: x >= bound, "at least"),
+        (setting.above, lambda x, bound: x > bound, "above"),
+        (setting.below, lambda x, bound: x < bound, "below"),
+    ]
+    accepted = [f"{word} {bound:g}" for bound, _, word in bounds if bound is not None]
+    if not all(fits(value, bound) for bound, fits, _ in bounds if bound is not None):
+        raise ExperimentError(f"{name}={value} must be {' and '.join(accepted)}.")
+
+
+def _check_model(branches: dict[str, str], fusion: str) -> None:
+    if not branches:
         raise ExperimentError(
-            f"branches={branches!r}, expected representation: encoder, as in {{'time': 'cnn'}}."
+            "branches={} is empty; give representation: encoder, as in {'time': 'cnn'}."
         )
-    check_branches(branches, fusion, ENCODERS)
-    if len(branches) > 1 and "handcrafted" in branches:
+    check_branches(branches, fusion)
+    if len(branches) > 1 and HANDCRAFTED in branches:
         raise ExperimentError(
-            f"branches={branches}: the classical baseline {branches['handcrafted']!r} cannot be fused "
-            f"with a network. Give it an experiment of its own, fusion='none'."
+            f"branches={branches}: the baseline {branches[HANDCRAFTED]!r} cannot be fused with a "
+            f"network. Give it an experiment of its own, with fusion='none'."
         )
-    if len(branches) == 1 and fusion != "none":
+    if len(branches) == 1 and fusion != NO_FUSION:
         raise ExperimentError(f"fusion={fusion!r} with one branch; use fusion='none'.")
     if len(branches) > 1:
-        if fusion == "none":
+        if fusion == NO_FUSION:
             raise ExperimentError(
                 f"fusion='none' with {len(branches)} branches; choose one of {list(FUSIONS)}."
             )

@@ -119,8 +119,7 @@ REPRESENTATIONS: Mapping[str, Representation] = MappingProxyType(
 
 # The encoders of each representation, and the baselines in their place for handcrafted inputs.
 ENCODERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {name: tuple(one.encoders) for name, one in REPRESENTATIONS.items()}
-    | {HANDCRAFTED: BASELINES}
+    {name: tuple(one.encoders) for name, one in REPRESENTATIONS.items()} | {HANDCRAFTED: BASELINES}
 )
 
 # Places below `ecglib.models.fusion`. The family is the word before the first underscore.

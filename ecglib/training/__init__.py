@@ -1,1 +1,7 @@
 """From an experiment to a finished run."""
+
+from ecglib.training.runner import train
+from ecglib.training.trainer import Trainer, TrainerOptions
+from ecglib.training.tree_trainer import TreeTrainer
+
+__all__ = ["Trainer", "TrainerOptions", "TreeTrainer", "train"]

@@ -1,16 +1,20 @@
-"""tf.data: windows -> ``{representation: array}``, labels.
+"""The tf.data input pipeline: windows -> ``{representation: array}``, labels.
 
-Every view is computed from the same window in the same element, so that views cannot drift apart.
-Only row numbers are shuffled, anew in each pass; a batch is one gather from the memory-mapped
-int16 samples, which become float32 mV, all in the graph. So memory does not grow with the samples.
+Every representation is computed from the same window in the same element, so they cannot get out of
+step. Only row numbers are shuffled, in a new order each epoch; a batch is one gather from the
+memory-mapped int16 samples, which become float32 mV, all in the graph. So memory does not grow with
+the number of samples.
 """
 
 import ecglib._keras  # noqa: F401
+from ecglib._keras import Tensor
 
 import ctypes
+import dataclasses
 import itertools
 import os
 import warnings
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -22,16 +26,79 @@ from ecglib.datasets.units import STEP_MV
 from ecglib.errors import ExperimentError
 
 THREADS_VARIABLE = "ECGLIB_THREADS"
-AHEAD = 2  # batches that are ready before they are asked for
-AT_ONCE = min(os.cpu_count() or 1, 4)  # batches that are made at a time
+N_PREFETCHED = 2  # batches that are ready before they are needed
+N_PARALLEL = min(os.cpu_count() or 1, 4)  # batches that are prepared at a time
 
 
-def configure(seed: int) -> None:
-    """Make what follows repeatable: seeds, deterministic operations, a fixed thread count.
+class Shard(NamedTuple):
+    """Which of several workers gets these windows; each gets as many others in every epoch.
 
-    The environment variable ``ECGLIB_THREADS`` bounds the threads of a process, so that several
-    runs share a machine. Set after TensorFlow's first operation it changes nothing, and a warning
-    says so.
+    Parameters
+    ----------
+    index : int
+        Number of this worker, from 0.
+    count : int
+        Number of all workers.
+    """
+
+    index: int
+    count: int
+
+
+WHOLE = Shard(0, 1)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class BatchOptions:
+    """How windows are drawn, cropped, weighted and augmented.
+
+    Parameters
+    ----------
+    shuffle_seed : int, optional
+        Decides the order of the windows, which is new in each epoch; None for the order of the
+        selection.
+    weights : array of shape (n_windows,), optional
+        Weight of each window in the loss.
+    crop : int, default 0
+        Samples of one random crop of each window, at another place in each epoch, within what was
+        measured where that is longer; 0 for the whole window.
+    sampling_weights : array of shape (n_windows,), optional
+        Probability with which each window is drawn. As many are drawn as there are windows, some
+        more than once and others not in this epoch.
+    augment : keras.Model, optional
+        From mV to mV, called with ``training=True`` before the representations.
+    shard : Shard, default (0, 1)
+        The part of the windows that this worker gets; fewer than `count` windows are left out.
+
+    Examples
+    --------
+    >>> BatchOptions(shuffle_seed=3).crop
+    0
+    """
+
+    shuffle_seed: int | None = None
+    weights: np.ndarray | None = None
+    crop: int = 0
+    sampling_weights: np.ndarray | None = None
+    augment: keras.Model | None = None
+    shard: Shard = WHOLE
+
+
+def make_deterministic(seed: int) -> None:
+    """Make what follows repeatable: seeds, deterministic operations, a fixed number of threads.
+
+    The environment variable ``ECGLIB_THREADS`` limits the threads of a process, so that several
+    runs share a machine. Set after the first operation of TensorFlow it has no effect, and a
+    warning says so.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of Python, NumPy and the backend.
+
+    Examples
+    --------
+    >>> make_deterministic(0)
     """
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
@@ -41,19 +108,33 @@ def configure(seed: int) -> None:
             tf.config.threading.set_inter_op_parallelism_threads(threads)
         except RuntimeError:
             warnings.warn(
-                f"{THREADS_VARIABLE}={threads} comes too late: TensorFlow already runs with other "
-                f"threads. To bound them, start Python anew with it.",
+                f"{THREADS_VARIABLE}={threads} has no effect: TensorFlow already runs with another "
+                f"number of threads. Set it before Python starts.",
                 stacklevel=2,
             )
 
 
-def accelerators(kind: str = "GPU") -> tf.distribute.Strategy:
-    """All devices of a kind that TensorFlow sees; ``.scope()`` makes models train on all of them.
+def find_strategy(kind: str = "GPU") -> tf.distribute.Strategy:
+    """Find the strategy that trains on all devices of a kind that TensorFlow sees.
 
-    Each batch is dealt among them and their gradients are added up, so that one step of the
-    training stays one step. Statistics of a batch (batch normalisation) are those of each device's
-    share. With one device, or none, nothing is changed. ``CUDA_VISIBLE_DEVICES`` bounds what is
-    seen.
+    Each batch is divided among the devices and their gradients are added, so that one step of the
+    training stays one step. Statistics of a batch (batch normalization) are those of each device's
+    part. With one device, or none, nothing changes. ``CUDA_VISIBLE_DEVICES`` limits what is seen.
+
+    Parameters
+    ----------
+    kind : str, default "GPU"
+        Kind of the devices.
+
+    Returns
+    -------
+    tf.distribute.Strategy
+        Models built in its ``scope()`` train on all devices.
+
+    Examples
+    --------
+    >>> find_strategy("no such device").num_replicas_in_sync
+    1
     """
     devices = [device.name for device in tf.config.list_logical_devices(kind)]
     if len(devices) < 2:
@@ -61,113 +142,112 @@ def accelerators(kind: str = "GPU") -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices)
 
 
-def feed(
+def make_batches(
     dataset: Dataset,
     selection: Selection,
-    views: keras.Model | None,
+    representations: keras.Model | None,
     batch_size: int,
-    shuffle_seed: int | None = None,
-    weights: np.ndarray | None = None,
-    *,
-    crop: int = 0,
-    sampling_weights: np.ndarray | None = None,
-    augment: keras.Model | None = None,
-    shard: tuple[int, int] = (0, 1),
+    options: BatchOptions | None = None,
 ) -> tf.data.Dataset:
-    """Batches of ``({representation: array}, y)`` or ``(..., y, weight)``.
+    """Make batches of ``({representation: array}, y)`` or ``(..., y, weight)``.
 
-    With tabular values (`Selection.tabular`) the views are given these too; without views the
-    batches then hold ``{"signal": windows, "tabular": values}``.
+    With tabular values (`Selection.tabular`) the model of the representations is given these too;
+    without it the batches then hold ``{"signal": windows, "tabular": values}``.
 
     Parameters
     ----------
-    dataset
-        the opened store.
-    selection
-        the windows to feed.
-    views
-        model from windows (or crops) in mV, (n_windows, n_samples, n_leads), and the tabular
-        values, to the views; without it the batches hold the windows in mV themselves.
-    batch_size
-        windows in a batch; the last batch may be smaller.
-    shuffle_seed
-        order of the windows, new in each pass; without it the order of `selection`.
-    weights
-        array of shape (n_windows,), weight of each window in the loss.
-    crop
-        samples of one random crop of each window, elsewhere in each pass, within what was
-        measured where that is longer; 0 for the whole window.
-    sampling_weights
-        array of shape (n_windows,), how likely each window is drawn: as many as there are, one
-        drawn more than once and another not in this pass.
-    augment
-        model from mV to mV, called with ``training=True`` before the views.
-    shard
-        ``(index, count)`` of this worker and of all, from 0: in each pass the workers get
-        different windows, all the same number; fewer than `count` windows are left out.
+    dataset : Dataset
+        The prepared store.
+    selection : Selection
+        The windows.
+    representations : keras.Model or None
+        From windows (or crops) in mV, (n_windows, n_samples, n_leads), and the tabular values, to
+        the representations; None for batches of the windows in mV themselves.
+    batch_size : int
+        Windows in a batch; the last batch may be smaller.
+    options : BatchOptions, optional
+        How windows are drawn, cropped, weighted and augmented; by default whole windows in the
+        order of the selection.
+
+    Returns
+    -------
+    tf.data.Dataset
+        One epoch; iterate again for the next.
 
     Raises
     ------
     ExperimentError
-        the windows are too few for the workers, the views do not take these windows, or a crop or
-        sampling_weights without `shuffle_seed`.
+        If there are fewer windows than workers, if the representations take other windows, or if
+        crops or sampling weights have no `shuffle_seed`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     windows = dataset.select("superdiagnostic").in_split("train")
+    ...     x, y = next(iter(make_batches(dataset, windows, None, batch_size=4)))
+    >>> tuple(x.shape), tuple(y.shape)
+    ((4, 1000, 12), (4, 5))
     """
-    n_samples = crop or dataset.signal.n_samples
-    _check_feed(
-        selection, views, n_samples, shard, shuffle_seed, crop or sampling_weights is not None
-    )
-    passes = _Passes(dataset, selection.rows, shuffle_seed, crop, sampling_weights, shard)
-    gather = _Gather(dataset, selection, weights, crop)
-    tabular = selection.tabular.shape[1] > 0
+    options = options or BatchOptions()
+    n_samples = options.crop or dataset.signal.n_samples
+    _check_options(selection, options)
+    _check_representations(selection, representations, n_samples)
+    order = _EpochOrder(dataset, selection.rows, options)
+    gather = _Gather(dataset, selection, options)
+    has_tabular = selection.tabular.shape[1] > 0
 
-    def view(signal_mv, *rest):
-        if not tabular:
-            return signal_mv if views is None else views(signal_mv), *rest
-        values, *rest = rest
-        if views is None:
-            return {"signal": signal_mv, "tabular": values}, *rest
-        return views([signal_mv, values]), *rest
+    def represent(signal_mv: Tensor, *rest: Tensor) -> tuple:
+        if not has_tabular:
+            return signal_mv if representations is None else representations(signal_mv), *rest
+        values, *others = rest
+        if representations is None:
+            return {"signal": signal_mv, "tabular": values}, *others
+        return representations([signal_mv, values]), *others
 
-    batches = passes.batches(batch_size)
-    at_once = {"num_parallel_calls": AT_ONCE, "deterministic": True}
+    batches = order.make_batches(batch_size)
+    parallel: dict[str, Any] = {"num_parallel_calls": N_PARALLEL, "deterministic": True}
+    augment = options.augment
     if augment is None:
-        batches = batches.map(lambda *place: view(*gather(*place)), **at_once)
+        batches = batches.map(lambda *place: represent(*gather(*place)), **parallel)
     else:
-        batches = batches.map(gather, **at_once)
+        batches = batches.map(gather, **parallel)
         # One after the other, as each draws where the one before stopped.
         batches = batches.map(lambda x, *rest: (augment(x, training=True), *rest))
-        batches = batches.map(view, **at_once)
-    options = tf.data.Options()
-    options.autotune.enabled = False  # there is nothing to tune, and tuning costs a tenth
+        batches = batches.map(represent, **parallel)
+    tf_options = tf.data.Options()
+    tf_options.autotune.enabled = False  # there is nothing to tune, and tuning costs a tenth
     # Rewriting the graph would copy the samples into it.
-    options.experimental_optimization.apply_default_optimizations = False
-    n_batches = -(-passes.n_windows // batch_size)
+    tf_options.experimental_optimization.apply_default_optimizations = False
+    n_batches = -(-order.n_windows // batch_size)
     batches = batches.apply(tf.data.experimental.assert_cardinality(n_batches))
-    return batches.prefetch(AHEAD).with_options(options)
+    return batches.prefetch(N_PREFETCHED).with_options(tf_options)
 
 
 class _Gather:
-    """One batch: windows or crops in mV, then the arrays that go with each window.
+    """Gathers one batch: windows or crops in mV, then the arrays that go with each window.
 
     All in the graph: handing a batch over from Python takes longer than gathering it.
     """
 
-    def __init__(self, dataset, selection, weights, crop: int):
-        n_samples = crop or dataset.signal.n_samples
+    def __init__(self, dataset: Dataset, selection: Selection, options: BatchOptions):
+        n_samples = options.crop or dataset.signal.n_samples
         starts = dataset.starts[selection.rows]
         # Whole windows one after another are copied whole, others sample by sample.
-        block = 1 if crop else int(np.gcd.reduce(starts, initial=n_samples))
+        block = 1 if options.crop else int(np.gcd.reduce(starts, initial=n_samples))
         index = tf.int32 if len(dataset.steps) < 2**31 else tf.int64
         arrays = [selection.tabular] if selection.tabular.shape[1] else []
-        arrays += [selection.y, *([] if weights is None else [weights])]
+        arrays += [selection.y, *([] if options.weights is None else [options.weights])]
         with tf.device("CPU"):
-            self.blocks = _mapped(dataset.steps, block)
+            self.blocks = _map_samples(dataset.steps, block)
             self.starts = tf.constant(starts // block, index)
             self.span = tf.range(n_samples // block, dtype=index)
             self.arrays = [tf.constant(array, tf.float32) for array in arrays]
         self.shape = (None, n_samples, len(dataset.signal.leads))
 
-    def __call__(self, which, offsets):
+    def __call__(self, which: Tensor, offsets: Tensor) -> tuple:
         """Tensors of a batch, from the places in the selection and the offsets in samples."""
         starts = tf.gather(self.starts, which) + tf.cast(offsets, self.span.dtype)
         steps = tf.gather_nd(self.blocks, (starts[:, None] + self.span)[..., None])
@@ -175,10 +255,10 @@ class _Gather:
         return tf.cast(steps, tf.float32) * STEP_MV, *(tf.gather(x, which) for x in self.arrays)
 
 
-def _mapped(steps: np.memmap, block: int):
+def _map_samples(steps: np.ndarray, block: int) -> Tensor:
     """The samples of a store as tensor of shape (n_blocks, block, n_leads), mapped, not copied."""
     # DLPack takes over memory that may be written to. This may not, and nothing does.
-    memory = (ctypes.c_int16 * steps.size).from_address(steps.ctypes.data)
+    memory: Any = (ctypes.c_int16 * steps.size).from_address(steps.ctypes.data)
     memory.owner = steps  # the mapping lasts as long as the tensor
     n_blocks, n_leads = len(steps) // block, steps.shape[1]
     values = np.frombuffer(memory, np.int16, n_blocks * block * n_leads)
@@ -186,40 +266,41 @@ def _mapped(steps: np.memmap, block: int):
     return tf.reshape(tensor, (n_blocks, block, n_leads))
 
 
-class _Passes:
-    """Which windows, and from where on, in each pass: a function of seed and pass number only."""
+class _EpochOrder:
+    """Which windows, and from where, in each epoch: a function of seed and epoch number only."""
 
-    def __init__(self, dataset, rows, seed, crop, sampling_weights, shard):
-        self.seed, self.sampling_weights, (self.index, self.count) = seed, sampling_weights, shard
-        self.n_all, self.n_windows = len(rows), len(rows) // shard[1]
-        self.spare = None
-        if crop:
+    def __init__(self, dataset: Dataset, rows: np.ndarray, options: BatchOptions):
+        self.seed, self.sampling_weights = options.shuffle_seed, options.sampling_weights
+        self.shard = options.shard
+        self.n_all, self.n_windows = len(rows), len(rows) // options.shard.count
+        self.spare: np.ndarray | None = None  # samples by which a crop can start later
+        if options.crop:
             n_measured = dataset.windows["n_measured"].to_numpy()[rows]
-            last = np.minimum(n_measured, dataset.signal.n_samples) - crop
+            last = np.minimum(n_measured, dataset.signal.n_samples) - options.crop
             self.spare = np.maximum(last, 0)
         self.numbers = itertools.count()
 
-    def batches(self, batch_size: int) -> tf.data.Dataset:
-        """Of each batch of the pass that begins, what `_Gather` takes."""
+    def make_batches(self, batch_size: int) -> tf.data.Dataset:
+        """For each batch of the epoch that begins, what `_Gather` takes."""
 
-        def begin(_):
+        def begin(_: Tensor) -> tuple[Tensor, Tensor]:
             which, offsets = tf.numpy_function(self.next, [], [tf.int32, tf.int32])
             return tf.ensure_shape(which, [None]), tf.ensure_shape(offsets, [None])
 
         return tf.data.Dataset.range(1).map(begin).unbatch().batch(batch_size)
 
     def next(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places in the selection and offsets in samples of the next pass, each (n_windows,)."""
+        """Places in the selection and offsets in samples of the next epoch, each (n_windows,)."""
         return self._order(next(self.numbers))
 
     def _order(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         which = np.arange(self.n_all, dtype=np.int32)
         if self.seed is not None:
-            np.random.default_rng([self.seed, number]).shuffle(which)  # for all workers the same
-        which = which[self.index :: self.count][: self.n_windows]
+            np.random.default_rng([self.seed, number]).shuffle(which)  # the same for all workers
+        which = which[self.shard.index :: self.shard.count][: self.n_windows]
         if self.seed is None:
             return which, np.zeros_like(which)
-        rng = np.random.default_rng([self.seed, number, 1 + self.index])
+        rng = np.random.default_rng([self.seed, number, 1 + self.shard.index])
         if self.sampling_weights is not None:
             sums = np.cumsum(self.sampling_weights[which])
             drawn = np.searchsorted(sums, rng.random(len(which)) * sums[-1], side="right")
@@ -229,28 +310,37 @@ class _Passes:
         return which, rng.integers(0, self.spare[which] + 1, dtype=np.int32)
 
 
-def _check_feed(selection, views, n_samples: int, shard, seed, draws: bool) -> None:
-    index, count = shard
+def _check_options(selection: Selection, options: BatchOptions) -> None:
+    index, count = options.shard
     if not 0 <= index < count:
         raise ExperimentError(
-            f"shard={shard}, expected (index, count) with an index from 0 to count - 1."
+            f"shard={tuple(options.shard)} must be (index, count) with an index from 0 to "
+            f"count - 1."
         )
     if len(selection.rows) < count:
         raise ExperimentError(
-            f"{len(selection.rows)} windows cannot be dealt to {count} workers. Use fewer workers."
+            f"{len(selection.rows)} windows are too few for {count} workers. Use fewer workers."
         )
-    if draws and seed is None:
-        raise ExperimentError("Random crops and sampling_weights need a shuffle_seed; give one.")
-    if views is None:
+    draws = options.crop or options.sampling_weights is not None
+    if draws and options.shuffle_seed is None:
+        raise ExperimentError(
+            "Random crops and sampling weights need a shuffle_seed: give a whole number."
+        )
+
+
+def _check_representations(
+    selection: Selection, representations: keras.Model | None, n_samples: int
+) -> None:
+    if representations is None:
         return
-    taken = views.inputs[0].shape[1]
-    if taken != n_samples:
+    expected = representations.inputs[0].shape[1]
+    if expected != n_samples:
         raise ExperimentError(
-            f"The views take windows of {taken} samples, {n_samples} would be fed. Build the views "
-            f"for the windows, or for the crops, that are fed."
+            f"The representations take windows of {expected} samples, but these have {n_samples}. "
+            f"Build the representations for these windows, or for the crops."
         )
-    if len(views.inputs) > 1 and not selection.tabular.shape[1]:
+    if len(representations.inputs) > 1 and not selection.tabular.shape[1]:
         raise ExperimentError(
-            "The views take tabular values, and none were selected. Select the windows with them: "
-            "`Dataset.select(task, columns)`."
+            "The representations take tabular values, but none were selected. Select the windows "
+            "with them: `Dataset.select(task, columns)`."
         )

@@ -1,21 +1,43 @@
-"""By what the views are scaled: statistics of the training part, one batch of views at a time."""
+"""The statistics by which representations are scaled, one batch at a time."""
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from ecglib.models import scaling_axes
-from ecglib.representations.time import NORMAL_RANGE
+from ecglib.models import find_scaling_axes
+from ecglib.representations.time import NORMAL_IQR
+
+Statistics = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def means_and_variances(batches: Iterable[dict]) -> dict:
-    """Of each view, without missing values, as `models.set_scaling` takes them."""
-    sums, squares, counts = {}, {}, {}
+def compute_means_and_variances(batches: Iterable[Mapping[str, np.ndarray]]) -> Statistics:
+    """Compute mean and variance of each representation, without missing values.
+
+    Parameters
+    ----------
+    batches : iterable of dict of str to array
+        Representation -> array, batch by batch.
+
+    Returns
+    -------
+    dict of str to (array, array)
+        As `ecglib.models.set_scaling` takes them.
+
+    Examples
+    --------
+    >>> batches = [{"tabular": np.array([[1.0], [np.nan]])}, {"tabular": np.array([[3.0]])}]
+    >>> mean, variance = compute_means_and_variances(batches)["tabular"]
+    >>> mean.tolist(), variance.tolist()
+    ([2.0], [1.0])
+    """
+    sums: dict[str, np.ndarray] = {}
+    squares: dict[str, np.ndarray] = {}
+    counts: dict[str, np.ndarray] = {}
     for arrays in batches:
-        for name, array in arrays.items():
-            array = np.asarray(array, np.float64)
-            axes = scaling_axes(name, array.ndim)
+        for name, values in arrays.items():
+            array = np.asarray(values, np.float64)
+            axes = find_scaling_axes(name, array.ndim)
             sums[name] = sums.get(name, 0) + np.nansum(array, axis=axes)
             squares[name] = squares.get(name, 0) + np.nansum(np.square(array), axis=axes)
             counts[name] = counts.get(name, 0) + np.sum(~np.isnan(array), axis=axes)
@@ -27,18 +49,37 @@ def means_and_variances(batches: Iterable[dict]) -> dict:
     return scaling
 
 
-def medians_and_ranges(batches: Iterable[dict]) -> dict:
-    """As `means_and_variances`: the median, and the square of what would be the deviation of a
-    normal distribution with this interquartile range."""
+def compute_medians_and_spreads(batches: Iterable[Mapping[str, np.ndarray]]) -> Statistics:
+    """Compute the median and the squared spread of each representation, without missing values.
+
+    The spread is the standard deviation of a normal distribution with this interquartile range.
+
+    Parameters
+    ----------
+    batches : iterable of dict of str to array
+        Representation -> array, batch by batch; all are held in memory.
+
+    Returns
+    -------
+    dict of str to (array, array)
+        As `ecglib.models.set_scaling` takes them.
+
+    Examples
+    --------
+    >>> batches = [{"tabular": np.array([[1.0], [2.0], [3.0]])}]
+    >>> median, squared_spread = compute_medians_and_spreads(batches)["tabular"]
+    >>> median.tolist(), (1.349 * np.sqrt(squared_spread)).round(2).tolist()
+    ([2.0], [1.0])
+    """
     parts = collections.defaultdict(list)
     for arrays in batches:
-        for name, array in arrays.items():
-            parts[name].append(array)
+        for name, values in arrays.items():
+            parts[name].append(values)
     scaling = {}
-    for name, own in parts.items():
-        array = np.concatenate(own)
+    for name, pieces in parts.items():
+        array = np.concatenate(pieces)
         low, median, high = np.nan_to_num(
-            np.nanpercentile(array, (25, 50, 75), axis=scaling_axes(name, array.ndim))
+            np.nanpercentile(array, (25, 50, 75), axis=find_scaling_axes(name, array.ndim))
         )
-        scaling[name] = median, np.square((high - low) / NORMAL_RANGE)
+        scaling[name] = median, np.square((high - low) / NORMAL_IQR)
     return scaling

@@ -10,31 +10,48 @@ from sklearn.metrics import f1_score, log_loss, roc_auc_score
 from ecglib import models, runs
 from ecglib.errors import ExperimentError, LeakError, RunError
 from ecglib.evaluation.calibration import Calibration, fit_calibration
-from ecglib.experiment import Experiment
+from ecglib.experiment import Experiment, Processing
+from ecglib.models.end_to_end import build_processing
 from ecglib.representations import build_representations
-from ecglib.training import class_balance, input_pipeline, trainer, validation
+from ecglib.training import Trainer, TrainerOptions, runner, train, trainer
+from ecglib.training.class_balance import compute_class_weights
+from ecglib.training.trainer import ENSEMBLE_SEED_STEP
+from ecglib.training.validation import compute_macro_f1
 
 THREE = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
 
 
-def made(store, **changes):
+def create(store, **changes):
     values = {
-        **{"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"},
-        **{"branches": {"frequency": "cnn"}, "width": 4, "feature_dim": 8, "epochs": 2},
-        **{"batch_size": 16},
+        "task": "letters",
+        "branches": {"frequency": "cnn"},
+        "width": 4,
+        "feature_dim": 8,
+        "epochs": 2,
+        "batch_size": 16,
     }
-    return Experiment(**(values | changes))
+    return Experiment.from_flat(values | changes, store)
+
+
+def create_calibration(contract):
+    return Calibration(contract.kind, contract.calibration_scale, contract.calibration_bias)
+
+
+def represent(experiment, store, windows):
+    """The representations of windows in mV, as the experiment's model takes them."""
+    processing = Processing.from_experiment(experiment, store)
+    return dict(build_processing(store.signal, processing)(windows))
 
 
 @pytest.fixture(scope="module")
 def finished(small_store, tmp_path_factory):
-    experiment = made(small_store, branches=THREE, fusion="late_weighted")
-    return trainer.train(experiment, small_store, tmp_path_factory.mktemp("runs"), "b")
+    experiment = create(small_store, branches=THREE, fusion="late_weighted")
+    return train(experiment, small_store, tmp_path_factory.mktemp("runs"), "b")
 
 
 def test_a_run_is_a_whole_folder(finished):
     names = {path.name for path in finished.path.iterdir()}
-    assert names == {*runs.FILES, "metrics.json"}
+    assert names == {*runs.FILES, runs.MODEL}
     assert finished.path.name == finished.experiment.run_name
     assert list(finished.path.parent.iterdir()) == [finished.path]
     assert list(finished.history["epoch"]) == [1, 2]
@@ -43,40 +60,48 @@ def test_a_run_is_a_whole_folder(finished):
 
 def test_predictions_carry_the_records_and_labels_of_their_parts(finished, small_store):
     for part in ("validation", "test"):
-        own, expected = finished.predictions(part), small_store.select("letters").in_split(part)
-        assert (own.rows == expected.rows).all()
-        assert (own.records == expected.records).all()
-        assert (own.patients == expected.patients).all()
-        assert (own.y == expected.y).all()
+        predictions = finished.predictions(part)
+        expected = small_store.select("letters").in_split(part)
+        assert predictions.classes == tuple(expected.classes)
+        assert (predictions.rows == expected.rows).all()
+        assert (predictions.records == expected.records).all()
+        assert (predictions.patients == expected.patients).all()
+        assert (predictions.y == expected.y).all()
 
 
 def test_the_saved_model_calibrated_gives_the_stored_probabilities(finished, small_store):
-    contract = finished.contract
-    names, options = contract["representations"], contract["representation_options"]
-    views = build_representations(small_store.signal, names, contract["band_hz"], options)
-    own = finished.predictions("test")
-    p = finished.load_model().predict(dict(views(small_store.read(own.rows))), verbose=0)
-    assert np.abs(p - own.p).max() > 1e-3
-    calibrate = Calibration(contract["kind"], **contract["calibration"])
-    assert np.allclose(calibrate(p), own.p, atol=1e-5)
+    processing = finished.contract.processing
+    representations = build_representations(
+        small_store.signal,
+        list(processing.representations),
+        processing.band_hz,
+        processing.representation_options,
+    )
+    test = finished.predictions("test")
+    inputs = dict(representations(small_store.read(test.rows)))
+    p = finished.load_model().predict(inputs, verbose=0)
+    assert np.abs(p - test.p).max() > 1e-3
+    calibrate = create_calibration(finished.contract)
+    assert np.allclose(calibrate(p), test.p, atol=1e-5)
 
 
 def test_the_calibration_is_that_of_the_validation_part(finished):
     """What is calibrated once needs no more: a second fit finds scale 1 and bias 0."""
-    own = finished.predictions("validation")
-    again = fit_calibration(own.y, own.p, finished.contract["kind"])
-    assert np.allclose(again(own.p), own.p, atol=0.02)
-    for part in ("validation", "test"):
-        own, told = finished.predictions(part), finished.metrics[part]["calibration"]
-        expected = np.mean([log_loss(own.y[:, k], own.p[:, k]) for k in range(own.y.shape[1])])
-        assert told["log_loss"]["calibrated"] == pytest.approx(expected, rel=1e-4)
-    told = finished.metrics["validation"]["calibration"]["log_loss"]
-    assert told["calibrated"] < told["raw"]
+    validation = finished.predictions("validation")
+    again = fit_calibration(validation.y, validation.p, finished.contract.kind)
+    assert np.allclose(again(validation.p), validation.p, atol=0.02)
+    for split in ("validation", "test"):
+        y, p = finished.predictions(split).y, finished.predictions(split).p
+        expected = np.mean([log_loss(y[:, k], p[:, k]) for k in range(y.shape[1])])
+        scores = finished.metrics[split]["calibration"]["log_loss"]
+        assert scores["calibrated"] == pytest.approx(expected, rel=1e-4)
+    scores = finished.metrics["validation"]["calibration"]["log_loss"]
+    assert scores["calibrated"] < scores["raw"]
 
 
 def test_the_scores_are_those_that_scikit_learn_gives(finished):
-    own, macro = finished.predictions("test"), finished.metrics["test"]["macro"]
-    expected = roc_auc_score(own.y, own.p, average="macro")
+    test, macro = finished.predictions("test"), finished.metrics["test"]["macro"]
+    expected = roc_auc_score(test.y, test.p, average="macro")
     assert macro["auroc"]["estimate"] == pytest.approx(expected)
     assert macro["auroc"]["low"] <= expected <= macro["auroc"]["high"]
 
@@ -84,8 +109,8 @@ def test_the_scores_are_those_that_scikit_learn_gives(finished):
 def test_scaling_is_that_of_the_training_part(finished, small_store):
     """The time branch's mean and variance, against NumPy over the filtered training windows."""
     selection = small_store.select("letters").in_split("train")
-    views = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
-    array = np.asarray(views(small_store.read(selection.rows))["time"], np.float64)
+    representations = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
+    array = np.asarray(representations(small_store.read(selection.rows))["time"], np.float64)
     layer = finished.load_model().get_layer("time_scaling")
     mean, variance = (np.asarray(w) for w in layer.get_weights()[:2])
     assert np.allclose(mean, array.mean(axis=(0, 1)), atol=1e-5)
@@ -93,13 +118,11 @@ def test_scaling_is_that_of_the_training_part(finished, small_store):
 
 
 def test_robust_scaling_is_median_and_interquartile_range(small_store, tmp_path):
-    run = trainer.train(
-        made(small_store, scaling="robust", epochs=1, branches={"time": "cnn"}),
-        *(small_store, tmp_path),
-    )
+    experiment = create(small_store, scaling="robust", epochs=1, branches={"time": "cnn"})
+    run = train(experiment, small_store, tmp_path)
     selection = small_store.select("letters").in_split("train")
-    views = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
-    array = np.asarray(views(small_store.read(selection.rows))["time"])
+    representations = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
+    array = np.asarray(representations(small_store.read(selection.rows))["time"])
     low, median, high = np.percentile(array.reshape(-1, array.shape[-1]), (25, 50, 75), axis=0)
     layer = run.load_model().get_layer("time_scaling")
     centre, spread = (np.asarray(w) for w in layer.get_weights()[:2])
@@ -109,101 +132,104 @@ def test_robust_scaling_is_median_and_interquartile_range(small_store, tmp_path)
 
 
 def test_a_run_that_exists_is_not_run_again(finished, small_store, monkeypatch):
-    monkeypatch.setattr(trainer, "fit", None)
-    again = trainer.train(
+    monkeypatch.setattr(runner, "Trainer", None)
+    again = train(
         finished.experiment, small_store, finished.path.parents[1], finished.path.parent.name
     )
     assert again.path == finished.path
 
 
-def test_two_encoders_on_one_view_are_fed_it_once(small_store, tmp_path):
+def test_two_encoders_on_one_representation_share_its_input(small_store, tmp_path):
     branches = {"time": "cnn", "time_2": "cnn_attention"}
-    own = made(
+    experiment = create(
         small_store, branches=branches, fusion="intermediate_gated", auxiliary_loss_weight=0.3
     )
-    run = trainer.train(own, small_store, tmp_path)
-    assert run.contract["representations"] == ["time"]
-    assert run.experiment == own
+    run = train(experiment, small_store, tmp_path)
+    assert run.contract.processing.representations == ("time",)
+    assert run.experiment == experiment
     model = run.load_model()
     assert [x.name for x in model.inputs] == ["time"]
-    assert models.branches_of(model) == ["time", "time_2"]
-    alone = trainer.train(made(small_store, branches={"time": "cnn"}), small_store, tmp_path)
+    assert models.find_branches(model) == ["time", "time_2"]
+    alone = train(create(small_store, branches={"time": "cnn"}), small_store, tmp_path)
     scaling, expected = (m.get_layer("time_scaling") for m in (model, alone.load_model()))
     for one, other in zip(scaling.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_a_widened_branch_is_that_of_the_width_nearest_in_size(small_store, tmp_path):
-    run = trainer.train(made(small_store, target_parameters=20_000), small_store, tmp_path)
+    run = train(create(small_store, target_parameters=20_000), small_store, tmp_path)
     size = run.metrics["model"]
-    assert run.experiment.width == 4 < size["width"]
-    same = trainer.train(made(small_store, width=size["width"]), small_store, tmp_path)
+    assert run.experiment.model.width == 4 < size["width"]
+    same = train(create(small_store, width=size["width"]), small_store, tmp_path)
     np.testing.assert_array_equal(run.predictions("test").p, same.predictions("test").p)
     assert size["parameters"] == same.metrics["model"]["parameters"]
     assert same.metrics["model"]["width"] == size["width"]
-    selection, views = (
-        small_store.select("letters"),
-        trainer.views_of(same.experiment, small_store),
-    )
     for step in (-1, 1):
-        own = made(small_store, width=size["width"] + step)
-        other = trainer._built(own, selection, views, 0).count_params()
-        assert abs(other - 20_000) >= abs(size["parameters"] - 20_000)
+        other = Trainer(create(small_store, width=size["width"] + step), small_store)
+        n_parameters = other.build_model(seed=0).count_params()
+        assert abs(n_parameters - 20_000) >= abs(size["parameters"] - 20_000)
 
 
 def test_a_branch_is_not_narrowed(small_store, tmp_path):
     with pytest.raises(ExperimentError, match="at width=4, the smallest allowed"):
-        trainer.train(made(small_store, target_parameters=10), small_store, tmp_path)
+        train(create(small_store, target_parameters=10), small_store, tmp_path)
 
 
 def test_same_experiment_same_bits_and_another_seed_other_ones(small_store, tmp_path):
     def p(folder, seed):
-        experiment = made(small_store, branches={"time": "cnn_bilstm"}, seed=seed)
-        return trainer.train(experiment, small_store, tmp_path / folder).predictions("test").p
+        experiment = create(small_store, branches={"time": "cnn_bilstm"}, seed=seed)
+        return train(experiment, small_store, tmp_path / folder).predictions("test").p
 
     first = p("a", 3)
     assert np.array_equal(first, p("b", 3))
     assert not np.array_equal(first, p("c", 4))
 
 
-def test_an_ensemble_is_the_mean_of_its_members(small_store, tmp_path):
-    joined = trainer.train(made(small_store, ensemble_size=2), small_store, tmp_path)
-    seeds = (0, trainer.MEMBER_SEED_STEP)
-    members = [trainer.train(made(small_store, seed=s), small_store, tmp_path) for s in seeds]
-    views, rows = trainer.views_of(joined.experiment, small_store), joined.predictions("test").rows
-    signal_mv = views(small_store.read(rows))
-    mean = np.mean([m.load_model().predict(signal_mv, verbose=0) for m in members], axis=0)
-    assert np.allclose(joined.load_model().predict(signal_mv, verbose=0), mean, atol=1e-5)
+def test_an_ensemble_is_the_mean_of_its_models(small_store, tmp_path):
+    joined = train(create(small_store, ensemble_size=2), small_store, tmp_path)
+    seeds = (0, ENSEMBLE_SEED_STEP)
+    single = [train(create(small_store, seed=seed), small_store, tmp_path) for seed in seeds]
+    windows = small_store.read(joined.predictions("test").rows)
+    inputs = represent(joined.experiment, small_store, windows)
+    mean = np.mean([run.load_model().predict(inputs, verbose=0) for run in single], axis=0)
+    assert np.allclose(joined.load_model().predict(inputs, verbose=0), mean, atol=1e-5)
     assert set(joined.history["member"]) == {0, 1}
 
 
-def test_the_test_part_is_not_looked_at_while_fitting(small_store, tmp_path, monkeypatch):
-    selection = small_store.select("letters")
-    fed, feed = [], input_pipeline.feed
+@pytest.fixture
+def watched_batches(monkeypatch):
+    """The splits and options of all batches that a trainer makes."""
+    made, make_batches = [], trainer.make_batches
 
-    def watched(dataset, own, *rest, **options):
-        fed.append(set(own.part))
-        return feed(dataset, own, *rest, **options)
+    def watch(dataset, selection, representations, batch_size, options=None):
+        made.append((set(selection.part), options))
+        return make_batches(dataset, selection, representations, batch_size, options)
 
-    monkeypatch.setattr(input_pipeline, "feed", watched)
-    views = build_representations(small_store.signal, ["frequency"], (0.5, 40.0), {})
-    trainer.fit(made(small_store, epochs=1), small_store, selection, views, 0)
-    assert set().union(*fed) == {"train", "validation"}
+    monkeypatch.setattr(trainer, "make_batches", watch)
+    return made
+
+
+def test_the_test_split_is_not_used_while_fitting(small_store, watched_batches):
+    Trainer(create(small_store, epochs=1), small_store).fit_model(seed=0)
+    assert set().union(*(splits for splits, _ in watched_batches)) == {"train", "validation"}
 
 
 def test_multi_class_with_weights_learns_an_easy_task(small_class_store, tmp_path):
-    own = made(small_class_store, class_weights="sqrt", epochs=15, width=8, learning_rate=0.01)
-    run = trainer.train(own, small_class_store, tmp_path)
+    experiment = create(
+        small_class_store, class_weights="sqrt", epochs=15, width=8, learning_rate=0.01
+    )
+    run = train(experiment, small_class_store, tmp_path)
     assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
     assert np.allclose(run.predictions("test").p.sum(axis=1), 1, atol=1e-5)
-    assert run.contract["thresholds"] == [1.0, 1.0]
+    assert run.contract.thresholds == (1.0, 1.0)
 
 
 def test_validation_scores_of_the_history_are_those_of_the_kept_epoch(small_class_store, tmp_path):
-    run = trainer.train(made(small_class_store, epochs=4), small_class_store, tmp_path)
-    own = run.predictions("validation")
+    run = train(create(small_class_store, epochs=4), small_class_store, tmp_path)
+    validation = run.predictions("validation")
     best = run.history.loc[run.history["val_auroc"].idxmax()]
-    assert best["val_auroc"] == pytest.approx(roc_auc_score(own.y, own.p), abs=1e-6)
+    expected = roc_auc_score(validation.y, validation.p)
+    assert best["val_auroc"] == pytest.approx(expected, abs=1e-6)
     raw = run.metrics["validation"]["calibration"]["log_loss"]["raw"]
     assert best["val_loss"] == pytest.approx(raw, abs=1e-5)
 
@@ -211,20 +237,20 @@ def test_validation_scores_of_the_history_are_those_of_the_kept_epoch(small_clas
 def test_class_weights_have_mean_one_and_the_stated_ratios():
     y = np.repeat(np.eye(2), [90, 10], axis=0)
     for rule, ratio in (("balanced", 9.0), ("sqrt", 3.0)):
-        weights = class_balance.class_weights(y, rule)
+        weights = compute_class_weights(y, rule)
         assert weights.mean() == pytest.approx(1)
         assert weights[-1] / weights[0] == pytest.approx(ratio)
-    assert class_balance.class_weights(y, "none") is None
+    assert compute_class_weights(y, "none") is None
 
 
-def test_training_refuses_a_leak_and_carries_its_mark(small_store, tmp_path, monkeypatch):
+def test_training_refuses_a_leak_and_carries_its_caveat(small_store, tmp_path, monkeypatch):
     leaks = json.loads(json.dumps(small_store.summary["leaks"]))
     leaks["part"]["shared_patients"] = {"count": 2, "examples": []}
     monkeypatch.setitem(small_store.summary, "leaks", leaks)
     with pytest.raises(LeakError, match="shared_patients"):
-        trainer.train(made(small_store), small_store, tmp_path)
-    own = made(small_store, epochs=1, allow_leaks=["shared_patients"])
-    assert trainer.train(own, small_store, tmp_path).caveats == ["leak: 2 shared patients"]
+        train(create(small_store), small_store, tmp_path)
+    allowed = create(small_store, epochs=1, allow_leaks=["shared_patients"])
+    assert train(allowed, small_store, tmp_path).caveats == ("leak: 2 shared patients",)
 
 
 def test_a_folder_without_metrics_is_not_a_run(finished, tmp_path):
@@ -232,7 +258,7 @@ def test_a_folder_without_metrics_is_not_a_run(finished, tmp_path):
     broken.mkdir(parents=True)
     for name in runs.FILES[:-1]:
         (broken / name).write_bytes((finished.path / name).read_bytes())
-    with pytest.raises(RunError, match=r"lacks \['predictions\.npz', 'metrics\.json'\]"):
+    with pytest.raises(RunError, match=r"metrics\.json, model\.keras missing"):
         runs.Run(broken)
     with pytest.raises(RunError, match="No finished run"):
         runs.find_runs(broken.parent)
@@ -244,8 +270,15 @@ def test_a_full_disk_leaves_no_half_run(small_store, finished, tmp_path, monkeyp
 
     monkeypatch.setattr(np, "savez_compressed", full)
     path = tmp_path / "b" / "run"
+    result = runs.Result(
+        model=finished.load_model(),
+        history=pd.DataFrame(),
+        predictions={},
+        metrics={},
+        contract=finished.contract,
+    )
     with pytest.raises(RunError, match="No space left"):
-        runs.write_run(path, finished.experiment, {}, finished.load_model(), pd.DataFrame(), {}, {})
+        runs.write_run(path, finished.experiment, result)
     assert list(path.parent.iterdir()) == []
 
 
@@ -260,10 +293,12 @@ CROPPED = {"crop_s": 1.5, "augment": {"noise": {"snr_db": 10}, "shift": {}, "gai
     ],
     ids=["whole windows", "augmented crops"],
 )
-def test_where_the_views_are_computed_does_not_change_the_result(changes, small_store, tmp_path):
-    own = made(small_store, **changes)
-    first = trainer.train(own, small_store, tmp_path / "a")
-    second = trainer.train(own, small_store, tmp_path / "b", representations_in="pipeline")
+def test_where_the_representations_are_computed_does_not_change_the_result(
+    changes, small_store, tmp_path
+):
+    experiment = create(small_store, **changes)
+    first = train(experiment, small_store, tmp_path / "a")
+    second = train(experiment, small_store, tmp_path / "b", representations_in="pipeline")
     assert first.path.name == second.path.name
     assert np.allclose(first.history, second.history, atol=1e-4)
     for part in ("validation", "test"):
@@ -272,8 +307,8 @@ def test_where_the_views_are_computed_does_not_change_the_result(changes, small_
 
 def test_crops_and_augmentation_have_the_same_bits_for_the_same_seed(small_store, tmp_path):
     def p(folder, **changes):
-        own = made(small_store, **CROPPED | {"sampling": "balanced"} | changes)
-        return trainer.train(own, small_store, tmp_path / folder).predictions("test").p
+        experiment = create(small_store, **CROPPED | {"sampling": "balanced"} | changes)
+        return train(experiment, small_store, tmp_path / folder).predictions("test").p
 
     first = p("a")
     assert np.array_equal(first, p("b"))
@@ -281,32 +316,22 @@ def test_crops_and_augmentation_have_the_same_bits_for_the_same_seed(small_store
     assert not np.array_equal(first, p("d", sampling="uniform"))
 
 
-def test_only_training_batches_are_augmented_cropped_and_drawn(small_store, monkeypatch):
-    fed, feed = [], input_pipeline.feed
-
-    def watched(dataset, own, *rest, **options):
-        fed.append((set(own.part), options))
-        return feed(dataset, own, *rest, **options)
-
-    monkeypatch.setattr(input_pipeline, "feed", watched)
-    own = made(small_store, epochs=1, sampling="balanced", **CROPPED)
-    selection = small_store.select("letters")
-    views = trainer.views_of(own, small_store)
-    model, _ = trainer.fit(own, small_store, selection, views, 0)
-    predictor, views = trainer.scorer(own, small_store, selection, views, model)
-    trainer.predict(predictor, small_store, selection.in_split("test"), views, 16)
-    for parts, options in fed:
-        assert parts == {"train"} or not any(options.get(name) for name in ("crop", "augment"))
-        assert parts == {"train"} or options.get("sampling_weights") is None
-    assert {"validation"} in [parts for parts, _ in fed]
-    (whole,) = [options for parts, options in fed if options.get("augment")]
-    assert whole["crop"] == 150
-    assert len(whole["sampling_weights"]) == (selection.part == "train").sum()
+def test_only_training_batches_are_augmented_cropped_and_drawn(small_store, watched_batches):
+    experiment = create(small_store, epochs=1, sampling="balanced", **CROPPED)
+    fitting = Trainer(experiment, small_store)
+    fitting.predict(fitting.fit_model(seed=0).model, "test")
+    others = [options for splits, options in watched_batches if splits != {"train"}]
+    assert others == [None] * len(others)  # whole windows in their order
+    assert {"validation"} in [splits for splits, _ in watched_batches]
+    drawn = [options for _, options in watched_batches if options and options.augment]
+    assert [options.crop for options in drawn] == [150]
+    n_train = (fitting.selection.part == "train").sum()
+    assert len(drawn[0].sampling_weights) == n_train
 
 
 def test_crops_learn_an_easy_task(small_class_store, tmp_path):
-    own = made(small_class_store, epochs=15, width=8, learning_rate=0.01, crop_s=2.0)
-    run = trainer.train(own, small_class_store, tmp_path)
+    experiment = create(small_class_store, epochs=15, width=8, learning_rate=0.01, crop_s=2.0)
+    run = train(experiment, small_class_store, tmp_path)
     assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
     assert (
         len(run.predictions("test").p) == (small_class_store.select("letters").part == "test").sum()
@@ -314,41 +339,51 @@ def test_crops_learn_an_easy_task(small_class_store, tmp_path):
 
 
 EVERYTHING = {
-    **{"schedule": "one_cycle", "clip_norm": 1.0, "ema_decay": 0.8, "loss": "focal", "mixup": 0.2},
-    **{"label_smoothing": 0.05, "monitor": "f1"},
+    "schedule": "one_cycle",
+    "clip_norm": 1.0,
+    "ema_decay": 0.8,
+    "loss": "focal",
+    "mixup": 0.2,
+    "label_smoothing": 0.05,
+    "monitor": "f1",
 }
 
 
-def test_every_choice_of_the_recipe_at_once_learns_an_easy_task(small_class_store, tmp_path):
-    own = made(
+def test_every_training_option_at_once_learns_an_easy_task(small_class_store, tmp_path):
+    experiment = create(
         small_class_store,
-        **{"epochs": 15, "width": 8, "learning_rate": 0.03, "class_weights": "sqrt"},
+        epochs=15,
+        width=8,
+        learning_rate=0.03,
+        class_weights="sqrt",
         **EVERYTHING,
     )
-    run = trainer.train(own, small_class_store, tmp_path / "a")
+    run = train(experiment, small_class_store, tmp_path / "a")
     assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
-    again = trainer.train(own, small_class_store, tmp_path / "b")
+    again = train(experiment, small_class_store, tmp_path / "b")
     assert np.array_equal(run.predictions("test").p, again.predictions("test").p)
 
 
-def test_a_blend_is_the_same_wherever_the_views_are_computed(small_store, tmp_path):
-    branches = {"time": "cnn", "frequency": "cnn", "tabular": "mlp"}
-    own = made(
+def test_mixup_is_the_same_wherever_the_representations_are_computed(small_store, tmp_path):
+    experiment = create(
         small_store,
-        **{"branches": branches, "representation_options": {"tabular": {"columns": ["age"]}}},
-        **{"fusion": "intermediate_concat", "mixup": 0.4, "augment": {"gain": {}}},
+        branches={"time": "cnn", "frequency": "cnn", "tabular": "mlp"},
+        representation_options={"tabular": {"columns": ["age"]}},
+        fusion="intermediate_concat",
+        mixup=0.4,
+        augment={"gain": {}},
     )
-    first = trainer.train(own, small_store, tmp_path / "a")
-    second = trainer.train(own, small_store, tmp_path / "b", representations_in="pipeline")
+    first = train(experiment, small_store, tmp_path / "a")
+    second = train(experiment, small_store, tmp_path / "b", representations_in="pipeline")
     assert np.allclose(first.history, second.history, atol=1e-4)
     assert np.allclose(first.predictions("test").p, second.predictions("test").p, atol=1e-4)
-    plain = trainer.train(made(small_store, **own.to_dict() | {"mixup": 0}), small_store, tmp_path)
+    plain = train(experiment.replace(mixup=0), small_store, tmp_path)
     assert not np.allclose(plain.history["loss"], first.history["loss"], atol=1e-3)
 
 
 @pytest.mark.parametrize("monitor", ["auroc", "f1"])
-def test_the_monitored_score_of_what_is_kept_is_the_best_one(monitor, small_store, tmp_path):
-    """With averaged weights too, statistics of batch normalisation among them."""
+def test_the_monitored_score_of_the_saved_weights_is_the_best_one(monitor, small_store, tmp_path):
+    """With averaged weights too, statistics of batch normalization among them."""
     changes = {
         "monitor": monitor,
         "ema_decay": 0.8,
@@ -356,26 +391,26 @@ def test_the_monitored_score_of_what_is_kept_is_the_best_one(monitor, small_stor
         "patience": 2,
         "learning_rate": 0.03,
     }
-    run = trainer.train(made(small_store, **changes), small_store, tmp_path)
+    run = train(create(small_store, **changes), small_store, tmp_path)
     best = run.history.loc[run.history[f"val_{monitor}"].idxmax()]
     raw = run.metrics["validation"]["calibration"]["log_loss"]["raw"]
     assert best["val_loss"] == pytest.approx(raw, abs=1e-5)
     found = run.metrics["validation"]["macro"][monitor]["estimate"]
     assert best[f"val_{monitor}"] == pytest.approx(found, abs=1e-6)
-    calibrate = Calibration(run.contract["kind"], **run.contract["calibration"])
-    own, views = run.predictions("test"), trainer.views_of(run.experiment, small_store)
-    p = run.load_model().predict(dict(views(small_store.read(own.rows))), verbose=0)
-    assert np.allclose(calibrate(p), own.p, atol=1e-5)
+    calibrate, test = create_calibration(run.contract), run.predictions("test")
+    inputs = represent(run.experiment, small_store, small_store.read(test.rows))
+    p = run.load_model().predict(inputs, verbose=0)
+    assert np.allclose(calibrate(p), test.p, atol=1e-5)
 
 
-def test_without_a_monitor_all_epochs_are_done_and_the_last_one_counts(small_store, tmp_path):
-    own = made(small_store, monitor="none", epochs=9, learning_rate=0.1)
-    run = trainer.train(own, small_store, tmp_path)
+def test_without_a_monitor_all_epochs_are_trained_and_the_last_is_used(small_store, tmp_path):
+    experiment = create(small_store, monitor="none", epochs=9, learning_rate=0.1)
+    run = train(experiment, small_store, tmp_path)
     assert list(run.history["epoch"]) == list(range(1, 10))
     raw = run.metrics["validation"]["calibration"]["log_loss"]["raw"]
     assert run.history["val_loss"].iloc[-1] == pytest.approx(raw, abs=1e-5)
-    stopped = trainer.train(
-        made(small_store, patience=0, epochs=9, learning_rate=0.1), small_store, tmp_path
+    stopped = train(
+        create(small_store, patience=0, epochs=9, learning_rate=0.1), small_store, tmp_path
     )
     assert len(stopped.history) < 9
 
@@ -385,20 +420,23 @@ def test_macro_f1_leaves_out_classes_without_both_outcomes():
     y, p = (rng.random((60, 4)) < 0.4).astype(np.float32), rng.random((60, 4))
     y[:, 3] = 0
     best = [max(f1_score(y[:, k], p[:, k] >= cut) for cut in p[:, k]) for k in range(3)]
-    assert validation.macro_f1(y, p, "multi_label") == pytest.approx(np.mean(best))
+    assert compute_macro_f1(y, p, "multi_label") == pytest.approx(np.mean(best))
     y = np.eye(4)[rng.integers(0, 3, 60)]
     expected = f1_score(y.argmax(1), p.argmax(1), labels=[0, 1, 2], average="macro")
-    assert validation.macro_f1(y, p, "multi_class") == pytest.approx(expected)
+    assert compute_macro_f1(y, p, "multi_class") == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_models_compute_in_the_precision_and_nothing_else_does(precision, small_store, tmp_path):
-    own = made(
+    experiment = create(
         small_store,
-        **{"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "intermediate_gated"},
-        **{"auxiliary_loss_weight": 0.3, "precision": precision, "ema_decay": 0.5},
+        branches={"time": "cnn", "frequency": "cnn"},
+        fusion="intermediate_gated",
+        auxiliary_loss_weight=0.3,
+        precision=precision,
+        ema_decay=0.5,
     )
-    run = trainer.train(own, small_store, tmp_path)
+    run = train(experiment, small_store, tmp_path)
     assert keras.config.dtype_policy().name == "float32"
     model = run.load_model()
     computed = {layer.compute_dtype for layer in model.layers}
@@ -427,39 +465,41 @@ def watch_epochs(monkeypatch, kill_at=0):
     return seen
 
 
-def train_anew(experiment, store, folder):
-    """As a new process does: Keras counts names on, and with them prediction rounds otherwise."""
+def train_as_new_process(experiment, store, folder):
+    """Train as a new process does: Keras keeps counting names, which changes the rounding."""
     keras.backend.clear_session()
-    return trainer.train(experiment, store, folder)
+    return train(experiment, store, folder)
 
 
 RESUMED = {
     "crops, noise, dropout": CROPPED | {"sampling": "balanced", "patience": 2},
-    "averages, blends": EVERYTHING | {"branches": {"time": "cnn"}, "augment": {"gain": {}}},
+    "averages, mixup": EVERYTHING | {"branches": {"time": "cnn"}, "augment": {"gain": {}}},
     "late fusion": {"branches": THREE, "fusion": "late_weighted", "branch_dropout": 0.0},
     "branch dropout": {
-        **{"branches": THREE, "fusion": "intermediate_gated"},
-        **{"branch_dropout": 0.3, "auxiliary_loss_weight": 0.3},
+        "branches": THREE,
+        "fusion": "intermediate_gated",
+        "branch_dropout": 0.3,
+        "auxiliary_loss_weight": 0.3,
     },
-    "last epoch, part of a pass": {"monitor": "none", "steps_per_epoch": 2},
+    "last epoch, part of the windows": {"monitor": "none", "steps_per_epoch": 2},
     "float16": {"precision": "mixed_float16"},
 }
 
 
 @pytest.mark.parametrize("name", RESUMED)
-def test_training_that_was_killed_goes_on_with_the_same_bits(
+def test_training_that_was_killed_resumes_with_the_same_bits(
     name, small_store, tmp_path, monkeypatch
 ):
-    own = made(small_store, epochs=5, learning_rate=0.02, **RESUMED[name])
-    whole = train_anew(own, small_store, tmp_path / "whole")
+    experiment = create(small_store, epochs=5, learning_rate=0.02, **RESUMED[name])
+    whole = train_as_new_process(experiment, small_store, tmp_path / "whole")
     watch_epochs(monkeypatch, kill_at=3)
     with pytest.raises(Killed):
-        train_anew(own, small_store, tmp_path / "killed")
+        train_as_new_process(experiment, small_store, tmp_path / "killed")
     (left,) = (tmp_path / "killed" / "explore").iterdir()
     assert left.name.startswith(".")
     monkeypatch.undo()
     seen = watch_epochs(monkeypatch)
-    again = train_anew(own, small_store, tmp_path / "killed")
+    again = train_as_new_process(experiment, small_store, tmp_path / "killed")
     assert seen == list(range(3, len(whole.history) + 1))
     assert again.history.equals(whole.history)
     for part in ("validation", "test"):
@@ -470,83 +510,92 @@ def test_training_that_was_killed_goes_on_with_the_same_bits(
 def test_what_was_trained_when_the_process_was_killed_is_not_trained_again(
     small_store, tmp_path, monkeypatch
 ):
-    """Killed while the run is written: both members are done, one of them by early stopping."""
-    own = made(small_store, ensemble_size=2, epochs=6, patience=1, learning_rate=0.1)
-    whole = train_anew(own, small_store, tmp_path / "whole")
+    """Killed while the run is written: both models are done, one of them by early stopping."""
+    experiment = create(small_store, ensemble_size=2, epochs=6, patience=1, learning_rate=0.1)
+    whole = train_as_new_process(experiment, small_store, tmp_path / "whole")
     assert len(whole.history) < 12
 
     def kill(*_, **__):
         raise Killed
 
-    monkeypatch.setattr(runs, "write_run", kill)
+    monkeypatch.setattr(runner, "write_run", kill)
     with pytest.raises(Killed):
-        train_anew(own, small_store, tmp_path / "killed")
+        train_as_new_process(experiment, small_store, tmp_path / "killed")
     monkeypatch.undo()
     seen = watch_epochs(monkeypatch)
-    again = train_anew(own, small_store, tmp_path / "killed")
+    again = train_as_new_process(experiment, small_store, tmp_path / "killed")
     assert seen == []
     assert again.history.equals(whole.history)
     assert np.array_equal(again.predictions("test").p, whole.predictions("test").p)
 
 
 def test_classes_that_are_never_predicted_are_named(small_class_store, tmp_path, monkeypatch):
-    own = made(small_class_store, epochs=1)
-
-    def one_class(y, p, kind, classes):
+    def always_first(y, p, kind, classes):
         return np.array([1e-9, 1.0])  # the first class is always taken
 
-    monkeypatch.setattr(trainer.thresholds, "fit_thresholds", one_class)
-    monkeypatch.setattr(validation, "macro_f1", lambda *_: 0.0)
-    with pytest.warns(UserWarning, match="of the test part was given B: their F1 is 0"):
-        run = trainer.train(own, small_class_store, tmp_path)
+    monkeypatch.setattr(runner, "fit_thresholds", always_first)
+    with pytest.warns(UserWarning, match="of the test split was predicted as B: their F1 is 0"):
+        run = train(create(small_class_store, epochs=1), small_class_store, tmp_path)
     assert run.metrics["test"]["never_predicted"] == ["B"]
 
 
 LEARNED = {"branches": {"time": "cnn", "frequency": "mlp"}, "epochs": 3, "learning_rate": 0.01}
 
 
-def alone(store, name, encoder, seed):
-    own = made(store, **LEARNED | {"branches": {name: encoder}, "seed": seed})
-    selection, views = trainer.selection_of(own, store), trainer.views_of(own, store)
-    return trainer.fit(own, store, selection, views, seed)[0], views
+def fit_alone(store, branch, encoder, seed):
+    experiment = create(store, **LEARNED | {"branches": {branch: encoder}, "seed": seed})
+    return experiment, Trainer(experiment, store).fit_model(seed).model
 
 
-def test_a_late_fusion_of_frozen_branches_joins_what_each_answers_alone(small_store, tmp_path):
-    own = made(small_store, **LEARNED, fusion="late_average", branch_training="frozen")
-    run = trainer.train(own, small_store, tmp_path)
+def test_a_late_fusion_of_frozen_branches_joins_what_each_predicts_alone(small_store, tmp_path):
+    fusion = create(small_store, **LEARNED, fusion="late_average", branch_training="frozen")
+    run = train(fusion, small_store, tmp_path)
     windows = small_store.read(run.predictions("test").rows)
     p = []
-    for seed, (name, encoder) in enumerate(own.branches.items()):
-        model, views = alone(small_store, name, encoder, seed)
-        p.append(model.predict(dict(views(windows)), verbose=0))
-    calibrate = Calibration(run.contract["kind"], **run.contract["calibration"])
+    for seed, (branch, encoder) in enumerate(fusion.model.branches.items()):
+        experiment, model = fit_alone(small_store, branch, encoder, seed)
+        p.append(model.predict(represent(experiment, small_store, windows), verbose=0))
+    calibrate = create_calibration(run.contract)
     assert np.allclose(calibrate(np.mean(p, axis=0)), run.predictions("test").p, atol=1e-5)
     assert len(run.history) == 1
 
 
-@pytest.mark.parametrize("how", ["warm", "frozen"])
-def test_a_fusion_starts_from_branches_that_were_trained_alone(how, small_store, tmp_path):
-    options = {"missing_branches": True, "branch_dropout": 0.1}
-    own = made(small_store, **LEARNED, **options, fusion="intermediate_gated", branch_training=how)
-    run = trainer.train(own, small_store, tmp_path)
-    parts = []
-    for model in (run.load_model(), alone(small_store, "time", "cnn", 0)[0]):
-        ends = [model.get_layer(f"time_{end}").output for end in ("view", "features")]
-        parts.append(keras.Model(*ends).get_weights())
-    same = [np.array_equal(*pair) for pair in zip(*parts, strict=True)]
-    assert all(same) if how == "frozen" else not any(same)
+def get_encoder_weights(model):
+    scaled, features = (model.get_layer(f"time_{end}").output for end in ("scaled", "features"))
+    return keras.Model(scaled, features).get_weights()
+
+
+@pytest.mark.parametrize("branch_training", ["warm", "frozen"])
+def test_a_fusion_starts_from_branches_that_were_trained_alone(
+    branch_training, small_store, tmp_path
+):
+    experiment = create(
+        small_store,
+        **LEARNED,
+        missing_branches=True,
+        branch_dropout=0.1,
+        fusion="intermediate_gated",
+        branch_training=branch_training,
+    )
+    run = train(experiment, small_store, tmp_path)
+    fused = get_encoder_weights(run.load_model())
+    alone = get_encoder_weights(fit_alone(small_store, "time", "cnn", 0)[1])
+    same = [np.array_equal(one, other) for one, other in zip(fused, alone, strict=True)]
+    assert all(same) if branch_training == "frozen" else not any(same)
 
 
 def test_a_branch_takes_no_weights_of_another_encoder(small_store):
-    models_of = {}
-    for branches, fusion in (
-        ({"time": "cnn", "frequency": "mlp"}, "late_average"),
-        ({"time": "cnn"}, "none"),
-    ):
-        own = made(small_store, branches=branches, fusion=fusion)
-        views = trainer.views_of(own, small_store)
-        models_of[fusion] = trainer._built(own, trainer.selection_of(own, small_store), views, 0)
+    branches = {"time": "cnn", "frequency": "mlp"}
+    fusion = create(small_store, branches=branches, fusion="late_average")
+    fused = Trainer(fusion, small_store).build_model(seed=0)
+    single = create(small_store, branches={"time": "cnn"})
+    alone = Trainer(single, small_store).build_model(seed=0)
     with pytest.raises(ExperimentError, match="same encoder"):
-        models.take_branch(models_of["late_average"], "frequency", models_of["none"])
+        models.copy_branch_weights(fused, "frequency", alone)
     with pytest.raises(ExperimentError, match="no branch 'spectrogram'"):
-        models.take_branch(models_of["late_average"], "spectrogram", models_of["none"])
+        models.copy_branch_weights(fused, "spectrogram", alone)
+
+
+def test_an_unknown_place_of_the_representations_is_refused():
+    with pytest.raises(ExperimentError, match="Did you mean 'pipeline'"):
+        TrainerOptions(representations_in="pipelin")

@@ -10,9 +10,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ecglib import runs
+from ecglib.batch.comparison import compare_runs
 from ecglib.errors import RunError
 from ecglib.evaluation.calibration import Calibration
-from ecglib.batch.comparison import compare_runs
 from ecglib.experiment.config import BASELINES, Experiment
 from ecglib.inference.export import export_run
 from ecglib.inference.predict import Predictor

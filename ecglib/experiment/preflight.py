@@ -1,0 +1,200 @@
+"""Holds an experiment against a dataset before anything is trained."""
+
+from ecglib.datasets.schema import SignalSpec
+from ecglib.datasets.selection import Selection
+from ecglib.datasets.store import Dataset
+from ecglib.errors import ExperimentError
+from ecglib.experiment.config import Experiment, InputSettings
+from ecglib.experiment.registry import TABULAR
+from ecglib.splits import check_leaks
+
+
+def check_experiment(experiment: Experiment, dataset: Dataset) -> tuple[str, ...]:
+    """Refuse an experiment that does not fit a dataset.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What is to be trained.
+    dataset : Dataset
+        The prepared store.
+
+    Returns
+    -------
+    tuple of str
+        The caveats that the run will carry: those of the dataset (synthetic data, patients
+        unknown), cross-validation and the leaks that the experiment allows.
+
+    Raises
+    ------
+    ExperimentError
+        If the experiment names another store, a filter edge is above the Nyquist frequency, crops
+        do not fit the windows, a multi-label task has class weights, a class has no positive
+        training window, or a split is empty.
+    DatasetError
+        If the dataset has no such task or no such tabular column.
+    LeakError
+        If the splits leak in a way that the experiment does not allow by name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     experiment = Experiment.from_flat(
+    ...         {"task": "superdiagnostic", "branches": {"time": "cnn"}}, dataset
+    ...     )
+    ...     check_experiment(experiment, dataset)
+    ('synthetic data',)
+    """
+    data, inputs = experiment.data, experiment.inputs
+    if data.fingerprint != dataset.fingerprint:
+        raise ExperimentError(
+            f"The experiment is for the store {data.dataset}-{data.fingerprint}, not for "
+            f"{dataset.name}-{dataset.fingerprint}. Open that store, or create the experiment for "
+            f"this one."
+        )
+    _check_filters(inputs, dataset.signal.sampling_rate_hz)
+    if inputs.crop_s:
+        _check_crops(inputs, dataset.signal)
+    selection = select_windows(experiment, dataset)
+    _check_classes(experiment, selection)
+    caveats = list(dataset.caveats)
+    if data.n_folds:
+        caveats.append(f"cross-validation in {data.n_folds} folds, the test split was not used")
+        report = dataset.report_leaks(selection)
+    else:
+        report = dataset.summary["leaks"][selection.task.part]
+    where = f"dataset {dataset.name!r}, task {data.task!r}"
+    return (*caveats, *check_leaks(report, data.allow_leaks, where))
+
+
+def find_tabular_columns(experiment: Experiment, dataset: Dataset) -> tuple[str, ...]:
+    """Return the tabular values that the model takes; none without a tabular branch.
+
+    They are ``representation_options["tabular"]["columns"]``, or the default columns of the
+    dataset.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    dataset : Dataset
+        The prepared store.
+
+    Returns
+    -------
+    tuple of str
+        Names of columns of the window table.
+
+    Examples
+    --------
+    >>> experiment = Experiment.from_flat(
+    ...     {
+    ...         "dataset": "synthetic",
+    ...         "fingerprint": "0123",
+    ...         "task": "superdiagnostic",
+    ...         "branches": {"tabular": "mlp"},
+    ...         "representation_options": {"tabular": {"columns": ["age"]}},
+    ...     }
+    ... )
+    >>> find_tabular_columns(experiment, dataset=None)
+    ('age',)
+    """
+    if TABULAR not in experiment.representations:
+        return ()
+    options = experiment.inputs.representation_options.get(TABULAR, {})
+    return tuple(options["columns"] if "columns" in options else dataset.default_tabular)
+
+
+def select_windows(experiment: Experiment, dataset: Dataset) -> Selection:
+    """Select the windows of an experiment's task, with the tabular values that its model takes.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The experiment.
+    dataset : Dataset
+        The prepared store.
+
+    Returns
+    -------
+    Selection
+        The windows of all splits, or of the splits of one fold.
+
+    Raises
+    ------
+    DatasetError
+        If the dataset has no such task or no such tabular column.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     experiment = Experiment.from_flat(
+    ...         {"task": "superdiagnostic", "branches": {"time": "cnn"}}, dataset
+    ...     )
+    ...     select_windows(experiment, dataset).classes
+    ['NORM', 'MI', 'STTC', 'CD', 'HYP']
+    """
+    data = experiment.data
+    columns = find_tabular_columns(experiment, dataset)
+    return dataset.select(data.task, columns, data.n_folds, data.fold)
+
+
+def _check_classes(experiment: Experiment, selection: Selection) -> None:
+    task, class_weights = selection.task, experiment.training.class_weights
+    if task.kind == "multi_label" and class_weights != "none":
+        raise ExperimentError(
+            f"class_weights={class_weights!r} with the multi-label task {task.name!r}: a window "
+            f"can have several classes. Use class_weights='none', or sampling='balanced'."
+        )
+    counts = selection.count_windows()
+    if empty := [part for part in counts if not (selection.part == part).any()]:
+        raise ExperimentError(
+            f"The splits {empty} of task {task.name!r} have no window. Choose another split."
+        )
+    if absent := list(counts.index[counts["train"] == 0]):
+        raise ExperimentError(
+            f"No training window has the classes {absent} of task {task.name!r}, so they cannot be "
+            f"learned. Choose a task without them, or another split."
+        )
+
+
+def _check_filters(inputs: InputSettings, rate_hz: float) -> None:
+    low, high = inputs.band_hz
+    nyquist_hz = rate_hz / 2
+    if not (0 <= low < nyquist_hz and (high == 0 or low < high < nyquist_hz)):
+        raise ExperimentError(
+            f"band_hz={inputs.band_hz} at {rate_hz:g} Hz: expected low < high, both below "
+            f"{nyquist_hz:g} Hz (Nyquist), or 0 for an open side. Lower the edge, or prepare the "
+            f"dataset at a higher rate."
+        )
+    if inputs.notch_hz >= nyquist_hz:
+        raise ExperimentError(
+            f"notch_hz={inputs.notch_hz:g} at {rate_hz:g} Hz: expected below {nyquist_hz:g} Hz "
+            f"(Nyquist). Use notch_hz=0: these windows cannot contain that frequency."
+        )
+
+
+def _check_crops(inputs: InputSettings, signal: SignalSpec) -> None:
+    window_s = signal.n_samples / signal.sampling_rate_hz
+    sample_s = 1 / signal.sampling_rate_hz
+    if signal.around_beats:
+        raise ExperimentError(
+            f"crop_s={inputs.crop_s:g} with windows around a beat: a crop elsewhere would show "
+            f"another beat than the labelled one. Use crop_s=0."
+        )
+    if inputs.crop_s > window_s:
+        raise ExperimentError(
+            f"crop_s={inputs.crop_s:g} is longer than the windows of {window_s:g} s. Use at most "
+            f"{window_s:g}, or 0 for the whole window."
+        )
+    for name, given_s in (("crop_s", inputs.crop_s), ("crop_hop_s", inputs.crop_hop_s)):
+        if given_s and given_s < sample_s:
+            raise ExperimentError(
+                f"{name}={given_s:g} is shorter than a sample, {sample_s:g} s. Give a length in s."
+            )

@@ -1,0 +1,246 @@
+"""Callbacks: averaged weights, validation scores, early stopping, checkpoints."""
+
+import ecglib._keras  # noqa: F401
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ecglib.datasets.selection import Selection
+from ecglib.errors import RunError
+from ecglib.experiment.config import TrainingSettings
+from ecglib.training.optimizers import AveragingAdamW
+from ecglib.training.validation import score_validation
+
+MONITORED_SCORES = {"auroc": "val_auroc", "f1": "val_f1"}
+STOPPING_STATE = ("wait", "best", "best_epoch", "stopped_epoch")
+
+
+class UseAverages(keras.callbacks.Callback):
+    """Give the model the averaged weights between two epochs, and its current ones within an epoch.
+
+    So what is validated, kept as best and saved is the same. `keras.callbacks.SwapEMAWeights` is
+    not used: it swaps by adding and subtracting, which rounds the weights.
+
+    Parameters
+    ----------
+    optimizer : AveragingAdamW
+        Holds the averages.
+
+    Examples
+    --------
+    >>> UseAverages(AveragingAdamW()).current
+    []
+    """
+
+    def __init__(self, optimizer: AveragingAdamW):
+        super().__init__()
+        self.optimizer = optimizer
+        self.current: list[np.ndarray] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Continue with the current weights."""
+        for weight, value in zip(self.optimizer.averaged, self.current, strict=bool(self.current)):
+            weight.assign(value)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Store the current weights and put the averages in their place."""
+        self.current = _copy_values(self.optimizer.averaged)
+        for weight, average in zip(self.optimizer.averaged, self.optimizer.averages, strict=True):
+            weight.assign(average)
+
+
+class ValidationScore(keras.callbacks.Callback):
+    """Add ``val_loss``, ``val_auroc`` and ``val_f1`` of what will predict, after each epoch.
+
+    A late fusion is fitted through its branches; its scores are those of the fused prediction.
+
+    Parameters
+    ----------
+    predictor : keras.Model
+        Predicts the probabilities of whole windows.
+    batches : tf.data.Dataset
+        The windows of the validation split, for the predictor.
+    validation : Selection
+        The same windows with their labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ValidationScore(predictor=None, batches=None, validation=None).validation is None
+    True
+    """
+
+    def __init__(self, predictor: keras.Model, batches: Any, validation: Selection):
+        super().__init__()
+        self.predictor, self.batches, self.validation = predictor, batches, validation
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Score the validation split."""
+        p = self.predictor.predict(self.batches, verbose=0)
+        if logs is not None:
+            logs.update(score_validation(self.validation.y, p, self.validation.task.kind))
+
+
+def build_early_stopping(settings: TrainingSettings) -> keras.callbacks.EarlyStopping | None:
+    """Build what keeps the weights of the best epoch and stops.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        Gives `monitor` and `patience`.
+
+    Returns
+    -------
+    keras.callbacks.EarlyStopping or None
+        None where the last epoch is used.
+
+    Examples
+    --------
+    >>> build_early_stopping(TrainingSettings(monitor="f1")).monitor
+    'val_f1'
+    """
+    if settings.monitor == "none":
+        return None
+    return keras.callbacks.EarlyStopping(
+        MONITORED_SCORES[settings.monitor],
+        mode="max",
+        patience=settings.patience,
+        restore_best_weights=True,
+    )
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Write after each epoch everything that the next one depends on, and resume from it.
+
+    `keras.callbacks.BackupAndRestore` keeps weights, optimizer and epoch, but neither the seeds of
+    dropout, nor the history, nor the state of early stopping, whose best weights it forgets. Here
+    training that was killed continues with the same bits, if the batches continue as well: by
+    `n_done` epochs.
+
+    A file that does not fit the model is ignored, and training starts from the beginning.
+
+    Parameters
+    ----------
+    path : Path or None
+        The file; None for no checkpoints.
+    model : keras.Model
+        The compiled model.
+    n_epochs : int
+        All epochs of the training.
+    stopping : keras.callbacks.EarlyStopping, optional
+        Comes before this callback.
+    averages : UseAverages, optional
+        Comes before this callback.
+
+    Raises
+    ------
+    RunError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> Checkpoint(None, model, n_epochs=5).n_done
+    0
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        model: keras.Model,
+        n_epochs: int,
+        stopping: keras.callbacks.EarlyStopping | None = None,
+        averages: UseAverages | None = None,
+    ):
+        super().__init__()
+        self.path, self.stopping, self.averages = path, stopping, averages
+        self.variables = [*model.variables, *model.optimizer.variables]
+        self.rows: list[dict[str, float]] = []
+        self.found = self._read()
+        self.n_done = 0
+        if self.found:
+            self.rows = self.found["state"]["rows"]
+            self.n_done = n_epochs if self.found["state"]["stopped"] else len(self.rows)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Restore what was found."""
+        if not self.found:
+            return
+        for variable, value in zip(self.variables, self.found["variables"], strict=True):
+            variable.assign(value)
+        if self.averages:
+            self.averages.current = self.found["current"]
+        if self.stopping:
+            for name, value in self.found["state"]["stopping"].items():
+                setattr(self.stopping, name, value)
+            self.stopping.best_weights = self.found["best"]
+        names = self.rows[0]
+        self.model.history.history = {name: [row[name] for row in self.rows] for name in names}
+        self.found = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the state atomically."""
+        self.rows.append({name: float(value) for name, value in (logs or {}).items()})
+        if not self.path:
+            return
+        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                np.savez(file, **self._state())
+            os.replace(partial, self.path)
+        except OSError as error:
+            raise RunError(
+                f"Writing the checkpoint {self.path} failed: {error}. Check the disk (space, "
+                f"permissions) and run it again; it resumes from the last checkpoint."
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _state(self) -> dict[str, Any]:
+        names = STOPPING_STATE if self.stopping else ()
+        state = {
+            "rows": self.rows,
+            "stopped": bool(self.model.stop_training),
+            "stopping": {name: getattr(self.stopping, name) for name in names},
+        }
+        lists = {
+            "variables": _copy_values(self.variables),
+            "best": self.stopping.best_weights if self.stopping else [],
+            "current": self.averages.current if self.averages else [],
+        }
+        numbered = {
+            f"{name}-{i}": array for name, arrays in lists.items() for i, array in enumerate(arrays)
+        }
+        return {"state": json.dumps(state), **numbered}
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self.path:
+            return None
+        try:
+            with np.load(self.path) as arrays:
+                state = json.loads(str(arrays["state"]))
+                names = ("variables", "best", "current")
+                found = {name: _list_numbered(arrays, name) for name in names}
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile):  # none, or of another version
+            return None
+        shapes = [tuple(variable.shape) for variable in self.variables]
+        fits = [value.shape for value in found["variables"]] == shapes and state["rows"]
+        return {**found, "state": state} if fits else None
+
+
+def _copy_values(variables: list[keras.Variable]) -> list[np.ndarray]:
+    """Copy the values: what Keras returns may share its memory with the variable."""
+    return [np.array(variable.numpy()) for variable in variables]
+
+
+def _list_numbered(arrays: Any, name: str) -> list[np.ndarray]:
+    n = sum(key.startswith(f"{name}-") for key in arrays)
+    return [arrays[f"{name}-{i}"] for i in range(n)]

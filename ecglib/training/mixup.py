@@ -1,0 +1,63 @@
+"""Mixup: pairs of training windows and their labels, mixed with the same weights."""
+
+import ecglib._keras  # noqa: F401
+from ecglib._keras import Tensor
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def build_mixup(alpha: float, seed: int) -> Callable[..., Any]:
+    """Build the function that mixes the windows of a batch in pairs, and their labels.
+
+    Each window is mixed with the one before it in the (shuffled) batch, with a weight of its own
+    drawn from Beta(`alpha`, `alpha`). It is applied to windows in mV: the filters are linear, the
+    representations are not, and so all representations show the same mixture. A tabular value that
+    one of the two lacks is missing in the mixture.
+
+    Parameters
+    ----------
+    alpha : float
+        Parameter of the Beta distribution, above 0.
+    seed : int
+        Decides the weights.
+
+    Returns
+    -------
+    callable
+        For ``tf.data.Dataset.map``, from and to ``(x, y)`` or ``(x, y, weight)``. It draws where
+        it stopped, so it must not be called in parallel. A mixture of weighted windows has the
+        cross-entropy that the two would have: weight times label is what is mixed.
+
+    Notes
+    -----
+    Zhang et al., "mixup: beyond empirical risk minimization" (2018, arXiv:1710.09412).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mix = build_mixup(alpha=0.2, seed=0)
+    >>> x, y = mix(np.ones((2, 4, 1), "float32"), np.eye(2, dtype="float32"))
+    >>> np.asarray(x).mean().item(), np.asarray(y).sum(axis=1).tolist()
+    (1.0, [1.0, 1.0])
+    """
+    seeds = keras.random.SeedGenerator(seed)
+
+    def mix(x: Any, y: Tensor, *weight: Tensor) -> tuple:
+        first = keras.random.beta((ops.shape(y)[0],), alpha, alpha, seed=seeds)
+        first = ops.where(ops.isnan(first), 1.0, first)  # 0 / 0, where alpha is nearly 0
+
+        def blend(values: Tensor) -> Tensor:
+            factor = ops.reshape(first, (-1, *[1] * (len(values.shape) - 1)))
+            return factor * values + (1 - factor) * ops.roll(values, 1, axis=0)
+
+        x = {name: blend(values) for name, values in x.items()} if isinstance(x, dict) else blend(x)
+        if not weight:
+            return x, blend(y)
+        mixed = blend(weight[0])
+        return x, blend(weight[0][:, None] * y) / mixed[:, None], mixed
+
+    return mix

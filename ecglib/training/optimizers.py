@@ -1,0 +1,201 @@
+"""Optimizer, learning-rate schedule and precision, as an experiment chooses them."""
+
+import ecglib._keras  # noqa: F401
+from ecglib._keras import Tensor
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from ecglib.experiment.config import TrainingSettings
+
+RISING_FRACTION = 0.25  # of a one-cycle schedule
+FIRST_RATIO, LAST_RATIO = 1 / 25, 1e-5  # learning rates of a one-cycle schedule, to its maximum
+
+
+@keras.saving.register_keras_serializable(package="ecglib")
+class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
+    """Raise the learning rate in the first quarter of the steps, then lower it.
+
+    Both follow half a cosine, from a 25th of the maximum, to a 100000th of it.
+
+    Parameters
+    ----------
+    max_learning_rate : float
+        The maximum.
+    n_steps : int
+        All steps of the training.
+    name : str, default "one_cycle"
+        Name of the schedule.
+
+    Notes
+    -----
+    Smith and Topin, "Super-convergence" (2018, arXiv:1708.07120), in the form of the fastai
+    library, with which the public PTB-XL benchmark (Strodthoff 2021) trains. The momentum is not
+    changed.
+
+    Examples
+    --------
+    >>> schedule = OneCycle(max_learning_rate=1.0, n_steps=100)
+    >>> [round(float(schedule(step)), 3) for step in (0, 25, 100)]
+    [0.04, 1.0, 0.0]
+    """
+
+    def __init__(self, max_learning_rate: float, n_steps: int, name: str = "one_cycle"):
+        super().__init__()
+        self.max_learning_rate, self.n_steps, self.name = max_learning_rate, n_steps, name
+
+    def __call__(self, step: Tensor) -> Tensor:
+        done = ops.minimum(ops.cast(step, "float32") / self.n_steps, 1.0)
+        rising = done < RISING_FRACTION
+        fraction = ops.where(
+            rising, done / RISING_FRACTION, (done - RISING_FRACTION) / (1 - RISING_FRACTION)
+        )
+        start, end = ops.where(rising, FIRST_RATIO, 1.0), ops.where(rising, 1.0, LAST_RATIO)
+        return self.max_learning_rate * (
+            end + (start - end) * (1 + ops.cos(math.pi * fraction)) / 2
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "max_learning_rate": self.max_learning_rate,
+            "n_steps": self.n_steps,
+            "name": self.name,
+        }
+
+
+@keras.saving.register_keras_serializable(package="ecglib")
+class AveragingAdamW(keras.optimizers.AdamW):
+    """AdamW that keeps an exponential moving average of all weights of a model.
+
+    The ``use_ema`` of Keras leaves out the statistics of batch normalization, which then belong to
+    other weights than the averaged ones, and starts from the initial random weights. Here the
+    statistics are averaged too, and in step t the decay is at most (1 + t) / (10 + t), so that the
+    initial weights are soon forgotten.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `keras.optimizers.AdamW`.
+    ema_decay : float, default 0.99
+        What is left of the average after a step.
+
+    Examples
+    --------
+    >>> optimizer = AveragingAdamW(learning_rate=0.1, ema_decay=0.9)
+    >>> weight = keras.Variable([1.0])
+    >>> optimizer.build([weight])
+    >>> optimizer.track([weight])
+    >>> optimizer.apply([ops.array([1.0])], [weight])
+    >>> bool(weight[0] < optimizer.averages[0][0] < 1.0)
+    True
+    """
+
+    def __init__(self, *args: Any, ema_decay: float = 0.99, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.ema_decay = ema_decay
+        self.averaged: list[keras.Variable] = []
+        self.averages: list[keras.Variable] = []
+
+    def track(self, weights: Sequence[keras.Variable]) -> None:
+        """Average these weights from now on."""
+        self.averaged = [w for w in weights if w.dtype == "float32"]
+        self.averages = [self.add_variable_from_reference(w, name="average") for w in self.averaged]
+        for average, weight in zip(self.averages, self.averaged, strict=True):
+            average.assign(weight)
+
+    def apply(
+        self, grads: Sequence[Tensor], trainable_variables: Sequence[keras.Variable] | None = None
+    ) -> None:
+        """Do one step, and update the averages after it."""
+        super().apply(grads, trainable_variables)
+        step = ops.cast(self.iterations, "float32")
+        decay = ops.minimum(self.ema_decay, (1 + step) / (10 + step))
+        for average, weight in zip(self.averages, self.averaged, strict=True):
+            average.assign(average + (1 - decay) * (weight - average))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "ema_decay": self.ema_decay}
+
+
+def compile_model(
+    model: keras.Model, loss: keras.losses.Loss, settings: TrainingSettings, n_steps: int
+) -> keras.optimizers.Optimizer:
+    """Compile a model to be fitted in a number of steps.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The model to fit.
+    loss : keras.losses.Loss
+        Its loss.
+    settings : TrainingSettings
+        Learning rate, schedule, weight decay, clipping, averaging and precision.
+    n_steps : int
+        All steps of the training.
+
+    Returns
+    -------
+    keras.optimizers.Optimizer
+        The optimizer that updates the weights, without the loss scaling of float16.
+
+    Examples
+    --------
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> loss = keras.losses.MeanSquaredError()
+    >>> type(compile_model(model, loss, TrainingSettings(ema_decay=0.9), n_steps=10)).__name__
+    'AveragingAdamW'
+    """
+    options = {
+        "learning_rate": _build_schedule(settings, n_steps),
+        "weight_decay": settings.weight_decay,
+        "global_clipnorm": settings.clip_norm or None,
+    }
+    if settings.ema_decay:
+        optimizer = AveragingAdamW(**options, ema_decay=settings.ema_decay)
+    else:
+        optimizer = keras.optimizers.AdamW(**options)
+    outer = optimizer
+    if settings.precision == "mixed_float16":  # small gradients would be 0
+        outer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(outer, loss, jit_compile=False, auto_scale_loss=False)
+    # Variables that the first step would create inside its graph cost a second tracing.
+    outer.build(model.trainable_variables)
+    if settings.ema_decay:
+        optimizer.track(model.weights)
+    return optimizer
+
+
+@contextlib.contextmanager
+def use_precision(name: str) -> Iterator[None]:
+    """Build layers that compute in a precision (a dtype policy of Keras).
+
+    Parameters
+    ----------
+    name : str
+        A name of `ecglib.experiment.registry.PRECISIONS`.
+
+    Examples
+    --------
+    >>> with use_precision("mixed_bfloat16"):
+    ...     keras.layers.Dense(1).compute_dtype
+    'bfloat16'
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _build_schedule(
+    settings: TrainingSettings, n_steps: int
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    if settings.schedule == "one_cycle":
+        return OneCycle(settings.learning_rate, n_steps)
+    return keras.optimizers.schedules.CosineDecay(settings.learning_rate, n_steps)

@@ -1,0 +1,145 @@
+"""Trains an experiment, calibrates and scores it, and writes the run."""
+
+import ecglib._keras  # noqa: F401
+
+import shutil
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ecglib.datasets.store import Dataset
+from ecglib.evaluation.calibration import fit_calibration
+from ecglib.evaluation.summary import score_calibration, score_with_intervals
+from ecglib.evaluation.thresholds import fit_thresholds
+from ecglib.experiment import Contract, Experiment, Processing, check_experiment
+from ecglib.paths import runs_dir as find_runs_dir
+from ecglib.runs import Result, Run, find_run_path, run_exists, write_run
+from ecglib.training.input_pipeline import make_deterministic
+from ecglib.training.trainer import Fitted, Trainer, TrainerOptions
+from ecglib.training.tree_trainer import TreeTrainer
+
+
+def train(
+    experiment: Experiment,
+    dataset: Dataset,
+    runs_dir: str | Path = "",
+    batch: str = "explore",
+    verbose: int = 0,
+    representations_in: str = "model",
+) -> Run:
+    """Train an experiment and write its run; a run that exists is opened instead.
+
+    The scaling comes from the training split; early stopping, late-fusion weights, calibration and
+    thresholds from the validation split; the test split is only scored.
+
+    Training that was killed resumes after its last finished epoch, with the same bits: a hidden
+    folder beside the run holds the checkpoints until the run is finished. The batches of the
+    epochs before are made once more, so that the input pipeline continues as well.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        What to train.
+    dataset : Dataset
+        The prepared store that the experiment names.
+    runs_dir : str or Path, default ""
+        Folder of all batches; empty for the default (`ecglib.paths.runs_dir`).
+    batch : str, default "explore"
+        Name of the batch.
+    verbose : int, default 0
+        0 is silent, 1 shows a bar for each epoch, 2 a line.
+    representations_in : {"model", "pipeline"}
+        Where the representations are computed (`ecglib.training.trainer.TrainerOptions`).
+
+    Returns
+    -------
+    Run
+        The finished run.
+
+    Raises
+    ------
+    EcgError
+        If the experiment does not fit the dataset (`ecglib.experiment.check_experiment`), or a file
+        cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     settings = {"task": "superdiagnostic", "branches": {"frequency": "mlp"}, "epochs": 1}
+    ...     run = train(Experiment.from_flat(settings, dataset), dataset, folder)
+    ...     (run.path.parent.name, run.metrics["test"]["n_windows"] > 0, run.caveats)
+    ('explore', True, ('synthetic data',))
+    """
+    path = find_run_path(experiment, find_runs_dir(runs_dir), batch)
+    if run_exists(path):
+        return Run(path)
+    caveats = check_experiment(experiment, dataset)
+    started = time.perf_counter()
+    make_deterministic(experiment.training.seed)
+    checkpoint_dir = path.with_name(f".{path.name}.checkpoint")
+    if experiment.role == "baseline":
+        fitted = TreeTrainer(experiment, dataset).fit()
+    else:
+        options = TrainerOptions(
+            verbose=verbose,
+            representations_in=representations_in,
+            checkpoint_dir=checkpoint_dir,
+        )
+        fitted = Trainer(experiment, dataset, options).fit()
+    result = _evaluate(fitted, experiment, dataset, caveats)
+    result.metrics["model"]["seconds"] = time.perf_counter() - started
+    run = write_run(path, experiment, result)
+    shutil.rmtree(checkpoint_dir, ignore_errors=True)
+    _warn_of_never_predicted(run.metrics)
+    return run
+
+
+def _evaluate(
+    fitted: Fitted, experiment: Experiment, dataset: Dataset, caveats: tuple[str, ...]
+) -> Result:
+    """Calibrate and choose thresholds on the validation split, and score both splits."""
+    raw, kind = fitted.predictions, fitted.predictions["validation"].kind
+    calibrate = fit_calibration(raw["validation"].y, raw["validation"].p, kind)
+    predictions = {split: one.replace_probabilities(calibrate(one.p)) for split, one in raw.items()}
+    validation = predictions["validation"]
+    thresholds = fit_thresholds(validation.y, validation.p, kind, validation.classes)
+    metrics: dict[str, Any] = {"model": dict(fitted.cost)}
+    for split, one in predictions.items():
+        scores = score_with_intervals(one, thresholds)
+        metrics[split] = scores | score_calibration(raw[split], one)
+    contract = Contract(
+        dataset=dataset.name,
+        fingerprint=dataset.fingerprint,
+        task=experiment.data.task,
+        kind=kind,
+        classes=validation.classes,
+        part_column=dataset.task(experiment.data.task).part,
+        signal=dataset.signal,
+        processing=Processing.from_experiment(experiment, dataset),
+        calibration_scale=tuple(calibrate.scale),
+        calibration_bias=tuple(calibrate.bias),
+        thresholds=tuple(float(threshold) for threshold in thresholds),
+        caveats=caveats,
+    )
+    return Result(
+        model=fitted.model,
+        history=fitted.history,
+        predictions=predictions,
+        metrics=metrics,
+        contract=contract,
+    )
+
+
+def _warn_of_never_predicted(metrics: dict[str, Any]) -> None:
+    for split in ("validation", "test"):
+        if names := metrics[split]["never_predicted"]:
+            warnings.warn(
+                f"No window of the {split} split was predicted as {', '.join(names)}: their F1 is "
+                f"0 and they have no precision. Look at their counts and curves; class_weights, "
+                f"sampling='balanced' or loss='focal' may help.",
+                stacklevel=3,
+            )
