@@ -1,217 +1,300 @@
-"""A model's predictions on the test part, as a comparison needs them."""
+"""A model's predictions on the test split, as a comparison needs them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ecglib.errors import RunError
-from ecglib.evaluation.metrics import (
-    MACRO_METRICS,
-    check_arrays,
-    check_kind,
-    check_one_hot,
-    decide,
-    scores,
-)
-from ecglib.evaluation.resampling import macro_mean, resampled_scores
+from ecglib.evaluation.metrics import MACRO_METRICS, compute_scores, decide
+from ecglib.evaluation.predictions import Predictions
+from ecglib.evaluation.resampling import average_over_classes, resample_scores
 from ecglib.experiment.registry import ROLES
+
+_ROLE_NEEDS = {
+    "fusion": "several branches and ensemble_size=1",
+    "ensemble": "one branch and ensemble_size of 2 or more",
+}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Contestant:
-    """One model, trained with one seed and applied to the test part.
+    """One model, trained with one seed and applied to the test split.
 
-    In a cross-validation the test part is all folds, each predicted by a model of its own.
-
-    Resamples are kept with the object, so the arrays must not be changed afterwards.
+    In a cross-validation the test split is all folds, each predicted by the model that was not
+    trained on it. Resampled scores are stored in the object, so the arrays must not be changed.
 
     Parameters
     ----------
-    name : the model without its seed, e.g. "time:cnn" or "intermediate_gated".
-    role : "single" (one branch), "fusion" (several branches), "ensemble" (one branch trained
-        several times, the control for what a fusion gains by mere averaging), "widened" (one
-        branch with more channels, the control for what it gains by mere parameters) or "baseline"
-        (trees, which decide nothing about a fusion, and which every network has to beat).
-    branches : names of the branches. A single model has one, e.g. ("time:cnn",); a control has
-        the one branch it repeats or widens, named as in its single model; a fusion has two or
-        more.
-    members : number of models an ensemble averages; one for the other roles.
-    seed : seed of the training.
-    parameters : number of weights of the model, over all members; of trees, of their nodes.
-    kind, classes : the task, "multi_label" or "multi_class", and its classes in column order.
-    y, p : arrays (n_windows, n_classes), labels and probabilities of the test part.
-    thresholds : (n_classes,), fitted on the validation part; or one row a window.
-    patients, records, rows : arrays (n_windows,), the patient, the record and the row in the
-        dataset's window table of each test window.
-    validation : {"auroc", "auprc", "f1"}, the macro scores on the validation part.
-    caveats : what must be said wherever the numbers appear, e.g. ("synthetic data",).
+    name : str
+        Name of the model without its seed, e.g. "time:cnn" or "intermediate_gated".
+    role : str
+        "single" (one branch), "fusion" (several branches), "ensemble" (one branch trained several
+        times, the control for what a fusion gains by averaging), "widened" (one branch with more
+        channels, the control for what a fusion gains by more parameters) or "baseline" (trees,
+        which every network should beat and which are no control of a fusion).
+    branches : tuple of str
+        Names of the branches: one, e.g. ("time:cnn",), for all but a fusion. A control has the
+        branch that it repeats or widens.
+    seed : int
+        Seed of the training.
+    predictions : Predictions
+        Labels and probabilities of the test split.
+    thresholds : array of shape (n_classes,) or (n_windows, n_classes)
+        Decision thresholds, fitted on the validation split.
+    validation_scores : mapping of str to float
+        Macro scores on the validation split by metric ("auroc", "auprc", "f1").
+    parameters : int
+        Number of weights of the model, over all models of an ensemble; of trees, of their nodes.
+    ensemble_size : int, default 1
+        Number of models that an ensemble averages.
+    caveats : tuple of str, default ()
+        Shown with every number, e.g. ("synthetic data",).
 
     Raises
     ------
-    EcgError, RunError
-        If the values do not fit together.
+    RunError
+        If the role is unknown or does not fit `branches` and `ensemble_size`.
+
+    Examples
+    --------
+    >>> contestant = Contestant(
+    ...     name="time:cnn",
+    ...     role="single",
+    ...     branches=("time:cnn",),
+    ...     seed=0,
+    ...     predictions=Predictions(
+    ...         kind="multi_label",
+    ...         classes=("AF",),
+    ...         rows=np.arange(4),
+    ...         records=np.array(["r1", "r2", "r3", "r4"]),
+    ...         patients=np.array(["p1", "p2", "p3", "p4"]),
+    ...         y=np.array([[0], [0], [1], [1]]),
+    ...         p=np.array([[0.1], [0.6], [0.4], [0.9]]),
+    ...     ),
+    ...     thresholds=np.array([0.5]),
+    ...     validation_scores={"auroc": 0.8, "auprc": 0.8, "f1": 0.7},
+    ...     parameters=1000,
+    ... )
+    >>> contestant.compute_scores()["macro"]["auroc"]
+    0.75
+    >>> contestant.resample("f1", n_resamples=100, seed=0).shape
+    (100, 1)
     """
 
     name: str
     role: str
     branches: tuple[str, ...]
     seed: int
-    kind: str
-    classes: tuple[str, ...]
-    y: np.ndarray
-    p: np.ndarray
+    predictions: Predictions
     thresholds: np.ndarray
-    patients: np.ndarray
-    records: np.ndarray
-    rows: np.ndarray
-    validation: dict[str, float]
+    validation_scores: Mapping[str, float]
     parameters: int
     ensemble_size: int = 1
     caveats: tuple[str, ...] = ()
-    _resampled: dict = field(default_factory=dict, init=False, repr=False)
+    _resampled: dict[tuple[int, int], dict[str, np.ndarray]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
-        check_kind(self.kind)
-        y, _ = check_arrays(self.y, self.p)
-        check_one_hot(y, self.kind)
-        for name in ("patients", "records", "rows"):
-            if np.shape(getattr(self, name)) != (len(y),):
-                raise RunError(
-                    f"{self.name}: {name} has shape {np.shape(getattr(self, name))}; expected "
-                    f"({len(y)},), one a test window."
-                )
-        self._check_role()
-
-    def _check_role(self) -> None:
-        expected = {
-            "single": (
-                len(self.branches) == 1 and self.ensemble_size == 1,
-                "one branch, one member",
-            ),
-            "fusion": (
-                len(self.branches) > 1 and self.ensemble_size == 1,
-                "several branches, one member",
-            ),
-            "ensemble": (
-                len(self.branches) == 1 and self.ensemble_size > 1,
-                "one branch and several members",
-            ),
-            "widened": (
-                len(self.branches) == 1 and self.ensemble_size == 1,
-                "one branch, one member",
-            ),
-            "baseline": (
-                len(self.branches) == 1 and self.ensemble_size == 1,
-                "one branch, one member",
-            ),
-        }
-        if self.role not in expected:
-            raise RunError(f"{self.name}: role is {self.role!r}; expected {', '.join(ROLES)}.")
-        fits, what = expected[self.role]
-        if not fits:
+        if self.role not in ROLES:
             raise RunError(
-                f"{self.name}: branches {self.branches} and {self.ensemble_size} members do not make a "
-                f"{self.role}; expected {what}."
+                f"{self.name}: role is {self.role!r}; expected one of {', '.join(ROLES)}."
+            )
+        fits_role = (len(self.branches) > 1) == (self.role == "fusion") and (
+            self.ensemble_size > 1
+        ) == (self.role == "ensemble")
+        if not fits_role:
+            needs = _ROLE_NEEDS.get(self.role, "one branch and ensemble_size=1")
+            raise RunError(
+                f"{self.name}: branches={self.branches} and ensemble_size={self.ensemble_size} do "
+                f"not fit the role {self.role!r}; expected {needs}."
             )
 
-    def decisions(self) -> np.ndarray:
-        """Decisions on the test part: bool (n_windows, n_classes)."""
-        return decide(self.p, self.thresholds, self.kind)
+    def decide(self) -> np.ndarray:
+        """Return the decisions on the test split.
 
-    def scores(self) -> dict:
-        """Scores on the test part, see `ecglib.evaluation.metrics.scores`."""
-        return scores(self.y, self.p, self.thresholds, self.kind, self.classes)
+        Returns
+        -------
+        bool array of shape (n_windows, n_classes)
+            Which classes are predicted, see `ecglib.evaluation.metrics.decide`.
+        """
+        return decide(self.predictions.p, self.thresholds, self.predictions.kind)
 
-    def resampled(self, metric: str, n_resamples: int, seed: int) -> np.ndarray:
-        """Score of each class in each patient resample: (n_resamples, n_classes), or nan."""
+    def compute_scores(self) -> dict[str, Any]:
+        """Return the scores on the test split.
+
+        Returns
+        -------
+        dict
+            As `ecglib.evaluation.metrics.compute_scores` returns it.
+        """
+        predictions = self.predictions
+        return compute_scores(
+            predictions.y,
+            predictions.p,
+            self.thresholds,
+            predictions.kind,
+            predictions.classes,
+        )
+
+    def resample(self, metric: str, n_resamples: int, seed: int) -> np.ndarray:
+        """Return the score of each class in each patient resample.
+
+        Parameters
+        ----------
+        metric : {"auroc", "auprc", "f1"}
+            The score.
+        n_resamples : int
+            Number of patient resamples.
+        seed : int
+            Seed of the resamples.
+
+        Returns
+        -------
+        array of shape (n_resamples, n_classes)
+            Scores, or nan where one does not exist.
+        """
         key = (n_resamples, seed)
         if key not in self._resampled:
-            self._resampled[key] = resampled_scores(
-                self.y, self.p, self.decisions(), self.patients, n_resamples, seed
+            self._resampled[key] = resample_scores(
+                self.predictions.y,
+                self.predictions.p,
+                self.decide(),
+                self.predictions.patients,
+                n_resamples=n_resamples,
+                seed=seed,
             )
         return self._resampled[key][metric]
 
-    def resampled_macro(self, metric: str, n_resamples: int, seed: int) -> np.ndarray:
-        """Macro score in each patient resample: (n_resamples,), nan where it does not exist."""
-        return macro_mean(self.resampled(metric, n_resamples, seed), self.y)
+    def resample_macro(self, metric: str, n_resamples: int, seed: int) -> np.ndarray:
+        """Return the macro score in each patient resample.
+
+        Parameters
+        ----------
+        metric, n_resamples, seed
+            As in `resample`.
+
+        Returns
+        -------
+        array of shape (n_resamples,)
+            Scores, or nan where one does not exist.
+        """
+        return average_over_classes(self.resample(metric, n_resamples, seed), self.predictions.y)
 
 
 def check_metric(metric: str) -> None:
-    """Raise RunError unless models can be compared by `metric`."""
-    if metric not in MACRO_METRICS:
-        raise RunError(f"Unknown metric {metric!r}; expected one of {', '.join(MACRO_METRICS)}.")
+    """Refuse a metric that models cannot be compared by.
 
-
-def by_model(scored: Iterable[Contestant]) -> dict[str, list[Contestant]]:
-    """{model name: its seeds}, after checking that everything can be compared.
+    Parameters
+    ----------
+    metric : str
+        Name of the metric.
 
     Raises
     ------
     RunError
-        If there is nothing to compare, or if two models differ in their task, in their test
-        windows or in the order of these, or if one name stands for several models.
+        If `metric` is none of "auroc", "auprc" and "f1".
+
+    Examples
+    --------
+    >>> check_metric("auroc")
     """
-    scored = list(scored)
-    if not scored:
-        raise RunError("Nothing to compare: no scored models were given.")
+    if metric not in MACRO_METRICS:
+        raise RunError(f"Unknown metric {metric!r}; expected one of {', '.join(MACRO_METRICS)}.")
+
+
+def group_by_model(contestants: Iterable[Contestant]) -> dict[str, list[Contestant]]:
+    """Group contestants by model, after checking that they can be compared.
+
+    Parameters
+    ----------
+    contestants : iterable of Contestant
+        Models, each with one or more seeds.
+
+    Returns
+    -------
+    dict of str to list of Contestant
+        Name of each model -> its seeds.
+
+    Raises
+    ------
+    RunError
+        If there are no contestants, if two differ in their task, in their test windows or in the
+        order of these, or if one name stands for several models.
+
+    Examples
+    --------
+    >>> group_by_model([])
+    Traceback (most recent call last):
+    ecglib.errors.RunError: There are no models to compare. Give at least one.
+    """
+    contestants = list(contestants)
+    if not contestants:
+        raise RunError("There are no models to compare. Give at least one.")
     models: dict[str, list[Contestant]] = {}
-    for one in scored:
-        _check_same_test(scored[0], one)
-        seeds = models.setdefault(one.name, [])
+    for contestant in contestants:
+        _check_same_test_split(contestants[0], contestant)
+        seeds = models.setdefault(contestant.name, [])
         if seeds:
-            _check_same_model(seeds, one)
-        seeds.append(one)
+            _check_same_model(seeds, contestant)
+        seeds.append(contestant)
     return models
 
 
-def _check_same_test(a: Contestant, b: Contestant) -> None:
+def _check_same_test_split(a: Contestant, b: Contestant) -> None:
     if a is b:
         return
-    who = f"{a.name} (seed {a.seed}) and {b.name} (seed {b.seed}) cannot be compared: "
-    for what in ("kind", "classes"):
-        if _plain(getattr(a, what)) != _plain(getattr(b, what)):
+    pair = f"{a.name} (seed {a.seed}) and {b.name} (seed {b.seed}) cannot be compared:"
+    for name in ("kind", "classes"):
+        a_value, b_value = getattr(a.predictions, name), getattr(b.predictions, name)
+        if a_value != b_value:
             raise RunError(
-                f"{who}their {what} differ: {getattr(a, what)} and {getattr(b, what)}. "
-                "Compare runs of one task."
+                f"{pair} their {name} differ: {a_value} and {b_value}. Compare runs of one task."
             )
-    if len(a.y) != len(b.y):
+    n_a, n_b = a.predictions.n_windows, b.predictions.n_windows
+    if n_a != n_b:
         raise RunError(
-            f"{who}they have {len(a.y)} and {len(b.y)} test windows. Compare runs of one "
-            "prepared dataset with one split."
+            f"{pair} they have {n_a} and {n_b} test windows. Compare runs of one prepared dataset "
+            "with one split."
         )
-    for what in ("records", "rows", "patients", "y"):
-        _check_same_column(np.asarray(getattr(a, what)), np.asarray(getattr(b, what)), what, who)
+    for name in ("records", "rows", "patients", "y"):
+        difference = _describe_difference(
+            np.asarray(getattr(a.predictions, name)),
+            np.asarray(getattr(b.predictions, name)),
+            "labels" if name == "y" else name,
+        )
+        if difference:
+            raise RunError(
+                f"{pair} the {difference}. Compare runs of one prepared dataset with one split."
+            )
 
 
-def _check_same_column(a: np.ndarray, b: np.ndarray, what: str, who: str) -> None:
+def _describe_difference(a: np.ndarray, b: np.ndarray, label: str) -> str:
+    """Describe how two columns of the test windows differ; empty if they are equal."""
     if np.array_equal(a, b):
-        return
+        return ""
     if a.ndim == 1 and np.array_equal(np.sort(a), np.sort(b)):
-        raise RunError(f"{who}the {what} of their test windows are in another order.")
-    label = {"y": "labels"}.get(what, what)
+        return f"{label} of their test windows are in another order"
     first = int(np.flatnonzero((a != b).reshape(len(a), -1).any(axis=1))[0])
-    raise RunError(
-        f"{who}the {label} of their test windows differ, first in window {first}: "
-        f"{a[first]} and {b[first]}. Compare runs of one prepared dataset with one split."
+    return (
+        f"{label} of their test windows differ, first in window {first}: {a[first]} and {b[first]}"
     )
 
 
 def _check_same_model(seeds: Sequence[Contestant], new: Contestant) -> None:
-    if new.seed in [one.seed for one in seeds]:
-        raise RunError(f"{new.name} is given twice with seed {new.seed}; leave one out.")
-    # Of trees each seed has its own number of nodes.
-    size = () if new.role == "baseline" else ("parameters",)
-    for what in ("role", "branches", "ensemble_size", *size):
-        old_value, new_value = _plain(getattr(seeds[0], what)), _plain(getattr(new, what))
+    if new.seed in [contestant.seed for contestant in seeds]:
+        raise RunError(f"{new.name} is given twice with seed {new.seed}. Remove one of the two.")
+    names = ["role", "branches", "ensemble_size"]
+    if new.role != "baseline":  # trees have another number of nodes for each seed
+        names.append("parameters")
+    for name in names:
+        old_value, new_value = getattr(seeds[0], name), getattr(new, name)
         if old_value != new_value:
             raise RunError(
-                f"Two models are called {new.name}: their {what} differ, {old_value} (seed "
-                f"{seeds[0].seed}) and {new_value} (seed {new.seed}). Give them two names."
+                f"Two models are called {new.name}: their {name} differ, {old_value} (seed "
+                f"{seeds[0].seed}) and {new_value} (seed {new.seed}). Give them different names."
             )
-
-
-def _plain(value: object) -> object:
-    return tuple(value) if isinstance(value, (list, tuple)) else value

@@ -2,7 +2,7 @@
 
 Windows of one patient resemble each other, so patients, not windows, are drawn with
 replacement (cluster bootstrap: Field and Welsh, J. R. Stat. Soc. B 69, 2007). A resample is the
-number of times each patient was drawn, and every window of that patient weighs so much: AUROC
+number of times each patient was drawn, used as the weight of every window of that patient: AUROC
 and AUPRC are computed from cumulative weights along scores that are sorted once, which is exact,
 ties included, and needs no copy of the windows.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 from ecglib.errors import EcgError
@@ -25,36 +26,46 @@ RESAMPLES_AT_ONCE = 16
 CELLS_AT_ONCE = 3_000_000
 
 
-def patient_multiplicities(patients: np.ndarray, n_resamples: int, seed: int) -> np.ndarray:
-    """How often each patient is drawn in each resample.
+def draw_patient_counts(patients: ArrayLike, n_resamples: int, seed: int) -> np.ndarray:
+    """Draw how often each patient is in each resample.
 
     As many patients are drawn as there are, with replacement. Only the set of patients and the
     seed matter, not the windows or their order: models scored on the same patients with the
-    same seed are resampled alike, which is what pairs their differences.
+    same seed get the same resamples, so their differences are paired.
 
     Parameters
     ----------
-    patients : array (n_windows,), the patient of each window.
-    n_resamples : number of resamples, at least one.
-    seed : seed of the draws.
+    patients : array of shape (n_windows,)
+        Patient of each window.
+    n_resamples : int
+        Number of resamples, at least one.
+    seed : int
+        Seed of the draws.
 
     Returns
     -------
-    int32 array (n_resamples, n_patients), patients in the order of ``np.unique(patients)``.
+    int32 array of shape (n_resamples, n_patients)
+        Patients in the order of ``np.unique(patients)``.
 
     Raises
     ------
     EcgError
-        If there are fewer than two patients or no resamples are asked for.
+        If there are fewer than two patients, or if `n_resamples` is below one.
+
+    Examples
+    --------
+    >>> counts = draw_patient_counts(["a", "a", "b", "c"], n_resamples=2, seed=0)
+    >>> counts.sum(axis=1).tolist()
+    [3, 3]
     """
     n_patients = len(np.unique(np.asarray(patients)))
     if n_patients < 2:
         raise EcgError(
             f"{n_patients} patients cannot be resampled; expected at least two. Give the patient "
-            "of each window, and score a part that has several."
+            "of each window, and score a split that has several."
         )
     if n_resamples < 1:
-        raise EcgError(f"{n_resamples} resamples asked for; expected at least one.")
+        raise EcgError(f"`n_resamples` is {n_resamples}; expected at least one, e.g. 1000.")
     rng = np.random.default_rng(seed)
     counts = np.empty((n_resamples, n_patients), dtype=np.int32)
     for row in counts:
@@ -62,110 +73,170 @@ def patient_multiplicities(patients: np.ndarray, n_resamples: int, seed: int) ->
     return counts
 
 
-def resampled_scores(
-    y: np.ndarray,
-    p: np.ndarray,
-    decisions: np.ndarray,
-    patients: np.ndarray,
+def resample_scores(
+    y: ArrayLike,
+    p: ArrayLike,
+    decisions: ArrayLike,
+    patients: ArrayLike,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> dict[str, np.ndarray]:
-    """AUROC, AUPRC (average precision) and F1 of each class in each resample.
+    """Compute AUROC, AUPRC (average precision) and F1 of each class in each resample.
 
     Parameters
     ----------
-    y : array (n_windows, n_classes) of 0 and 1.
-    p : array (n_windows, n_classes), probabilities.
-    decisions : array (n_windows, n_classes) of 0 and 1, as `decide` returns them.
-    patients : array (n_windows,), the patient of each window.
-    n_resamples, seed : see `patient_multiplicities`.
+    y : array of shape (n_windows, n_classes)
+        Labels, 0 or 1.
+    p : array of shape (n_windows, n_classes)
+        Probabilities.
+    decisions : array of shape (n_windows, n_classes)
+        0 and 1, as `decide` returns them.
+    patients : array of shape (n_windows,)
+        Patient of each window.
+    n_resamples : int, default 1000
+        Number of resamples.
+    seed : int, default 0
+        Seed of the draws, see `draw_patient_counts`.
 
     Returns
     -------
-    {"auroc", "auprc", "f1"}: float64 array (n_resamples, n_classes); nan where the class lacks
-    positive or negative windows in the resample.
+    dict of str to float64 array of shape (n_resamples, n_classes)
+        By metric ("auroc", "auprc", "f1"); nan where the class lacks positive or negative windows
+        in the resample.
 
     Raises
     ------
     EcgError
         If the arrays do not fit together or cannot be resampled.
+
+    Examples
+    --------
+    >>> y = np.array([[0], [1], [0], [1]])
+    >>> p = np.array([[0.1], [0.9], [0.2], [0.8]])
+    >>> scores = resample_scores(y, p, p > 0.5, ["a", "a", "b", "b"], n_resamples=3)
+    >>> scores["auroc"].tolist()
+    [[1.0], [1.0], [1.0]]
     """
     y, p = check_arrays(y, p)
     decisions, patients = np.asarray(decisions), np.asarray(patients)
     if decisions.shape != y.shape or not np.isin(decisions, (0, 1)).all():
         raise EcgError(
             f"Decisions have shape {decisions.shape} for labels of shape {y.shape}; expected the "
-            "same shape with 0 and 1 only. Make them with decide."
+            "same shape with 0 and 1 only, as decide returns them."
         )
     if patients.shape != (len(y),):
-        raise EcgError(f"Patients have shape {patients.shape}; expected ({len(y)},).")
-    multiplicities = patient_multiplicities(patients, n_resamples, seed)
-    n_patients = multiplicities.shape[1]
+        raise EcgError(
+            f"Patients have shape {patients.shape}; expected ({len(y)},), one for each window."
+        )
+    drawn = draw_patient_counts(patients, n_resamples, seed)
+    n_patients = drawn.shape[1]
     patient = np.unique(patients, return_inverse=True)[1]
-    rankings = [_ranking(y[:, k], p[:, k], patient, n_patients) for k in range(y.shape[1])]
-    counts = _patient_counts(y, decisions == 1, patient, n_patients)
+    rankings = [_rank_windows(y[:, k], p[:, k], patient, n_patients) for k in range(y.shape[1])]
+    counts = _count_outcomes(y, decisions == 1, patient, n_patients)
 
     result = {metric: np.full((n_resamples, y.shape[1]), np.nan) for metric in MACRO_METRICS}
     n_rows = max(n_patients, *(ranking.positives.shape[0] for ranking in rankings))
     step = max(1, min(RESAMPLES_AT_ONCE, CELLS_AT_ONCE // n_rows))
     for start in range(0, n_resamples, step):
-        part = slice(start, start + step)
-        weights = np.ascontiguousarray(multiplicities[part].T, dtype=np.float64)
+        chunk = slice(start, start + step)
+        weights = np.ascontiguousarray(drawn[chunk].T, dtype=np.float64)
         for k, ranking in enumerate(rankings):
             n_positive, n_negative, n_hit, n_predicted = counts[k] @ weights
             scored = (n_positive > 0) & (n_negative > 0)
             with np.errstate(divide="ignore", invalid="ignore"):
-                auroc, auprc = _weighted_areas(ranking, weights, n_positive, n_negative)
+                auroc, auprc = _compute_areas(ranking, weights, n_positive, n_negative)
                 f1 = 2 * n_hit / (n_positive + n_predicted)
             for metric, values in zip(MACRO_METRICS, (auroc, auprc, f1), strict=True):
-                result[metric][part, k] = np.where(scored, values, np.nan)
+                result[metric][chunk, k] = np.where(scored, values, np.nan)
     return result
 
 
-def macro_mean(values: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Mean over the classes of each resample.
+def average_over_classes(values: np.ndarray, y: ArrayLike) -> np.ndarray:
+    """Average the scores of the classes in each resample.
 
-    The classes are those that have both outcomes in `y`, the whole part. A resample that lacks
+    The classes are those that have both outcomes in `y`, the whole split. A resample that lacks
     an outcome of one of them is nan: a mean over fewer classes would be another quantity.
 
     Parameters
     ----------
-    values : array (n_resamples, n_classes), one entry of `resampled_scores`.
-    y : array (n_windows, n_classes) of 0 and 1, the labels before resampling.
+    values : array of shape (n_resamples, n_classes)
+        Resampled scores of one metric, from `resample_scores`.
+    y : array of shape (n_windows, n_classes)
+        Labels before resampling, 0 or 1.
 
     Returns
     -------
-    array (n_resamples,), all nan if no class can be scored.
+    array of shape (n_resamples,)
+        Macro scores; all nan if no class can be scored.
+
+    Examples
+    --------
+    >>> values = np.array([[0.8, 0.6], [0.9, np.nan]])
+    >>> average_over_classes(values, [[0, 1], [1, 0]]).tolist()
+    [0.7, nan]
     """
     defined = has_both_outcomes(y)
     return values[:, defined].mean(axis=1) if defined.any() else np.full(len(values), np.nan)
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of resampled values (n_resamples,); nan values are left out.
+def compute_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """Compute the percentile interval of resampled values.
+
+    Parameters
+    ----------
+    values : array of shape (n_resamples,)
+        Resampled values; nan is ignored.
+    level : float, default 0.95
+        Fraction of the values inside the interval.
+
+    Returns
+    -------
+    low, high : float
+        Ends of the interval; nan without values.
 
     Raises
     ------
     EcgError
         If `level` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> compute_interval([0.0, 1.0, 2.0, 3.0, 4.0, np.nan], level=0.5)
+    (1.0, 3.0)
     """
     if not 0 < level < 1:
-        raise EcgError(f"The level of an interval is {level}; expected e.g. 0.95 for 95 %.")
-    values = np.asarray(values, dtype=np.float64)
-    values = values[~np.isnan(values)]
-    if not len(values):
+        raise EcgError(f"`level` is {level}; expected between 0 and 1, e.g. 0.95 for 95 %.")
+    scored = np.asarray(values, dtype=np.float64)
+    scored = scored[~np.isnan(scored)]
+    if not len(scored):
         return float("nan"), float("nan")
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(scored, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
-def n_ignored(values: np.ndarray) -> int:
-    """How many resamples could not be scored, and are missing from the `interval`."""
+def count_unscored(values: ArrayLike) -> int:
+    """Count the resamples without a score, which `compute_interval` ignores.
+
+    Parameters
+    ----------
+    values : array of shape (n_resamples,)
+        Resampled values.
+
+    Returns
+    -------
+    int
+        Number of nan values.
+
+    Examples
+    --------
+    >>> count_unscored([0.5, np.nan])
+    1
+    """
     return int(np.isnan(values).sum())
 
 
 class _Ranking(NamedTuple):
-    """One class's windows from the highest score to the lowest, counted by level and patient.
+    """Windows of one class from the highest score to the lowest, counted by level and patient.
 
     A level is a distinct score that at least one positive window has; negative windows with
     scores between two levels count with the lower one, those below the last level nowhere.
@@ -177,7 +248,7 @@ class _Ranking(NamedTuple):
     tied_negatives: sparse.csr_array  # (n_tied, n_patients), those negative windows
 
 
-def _ranking(y: np.ndarray, p: np.ndarray, patient: np.ndarray, n_patients: int) -> _Ranking:
+def _rank_windows(y: np.ndarray, p: np.ndarray, patient: np.ndarray, n_patients: int) -> _Ranking:
     order = np.argsort(-p, kind="stable")
     y, p, patient = y[order], p[order], patient[order]
     distinct = np.concatenate([[0], np.cumsum(p[1:] != p[:-1])])
@@ -202,10 +273,10 @@ def _ranking(y: np.ndarray, p: np.ndarray, patient: np.ndarray, n_patients: int)
     )
 
 
-def _patient_counts(
+def _count_outcomes(
     y: np.ndarray, decided: np.ndarray, patient: np.ndarray, n_patients: int
 ) -> np.ndarray:
-    """Positive, negative, hit and predicted windows: (n_classes, 4, n_patients)."""
+    """Count positive, negative, hit and predicted windows: (n_classes, 4, n_patients)."""
     return np.array(
         [
             [
@@ -217,13 +288,11 @@ def _patient_counts(
     )
 
 
-def _weighted_areas(
+def _compute_areas(
     ranking: _Ranking, weights: np.ndarray, n_positive: np.ndarray, n_negative: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """AUROC and average precision for patient weights (n_patients, n_resamples).
-
-    All counts are whole numbers in float64, hence exact.
-    """
+    """Compute AUROC and average precision for patient weights (n_patients, n_resamples)."""
+    # All counts are whole numbers in float64, hence exact.
     positives = ranking.positives @ weights
     hits = np.cumsum(positives, axis=0)
     false_alarms = ranking.negatives @ weights

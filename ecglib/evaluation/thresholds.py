@@ -1,6 +1,6 @@
-"""What is fitted on the validation part after training: thresholds and late-fusion weights.
+"""Decision thresholds and late-fusion weights, fitted on the validation split after training.
 
-Neither may ever see the test part.
+Neither may see the test split.
 """
 
 from __future__ import annotations
@@ -9,42 +9,54 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ecglib.errors import EcgError
-from ecglib.evaluation.metrics import check_branches, check_predictions
+from ecglib.evaluation.metrics import check_branch_predictions, check_predictions
 
 DEFAULT_THRESHOLD = 0.5
-# A probability of exactly zero for what then happened would make the log loss infinite.
-SMALLEST_PROBABILITY = 1e-12
-LARGEST_EXCESS_LOSS = 1e-4
+# A probability of exactly zero for the observed outcome would make the log loss infinite.
+MIN_OUTCOME_PROBABILITY = 1e-12
+# Weights of branches are accepted if their log loss is at most this above the minimum.
+MAX_EXCESS_LOSS = 1e-4
 
 
 def fit_thresholds(
-    y: np.ndarray, p: np.ndarray, kind: str, classes: Sequence[str] | None = None
+    y: ArrayLike, p: ArrayLike, kind: str, classes: Sequence[str] | None = None
 ) -> np.ndarray:
-    """Thresholds for `decide`, from the validation part.
-
-    ``multi_label``: for each class the threshold with the largest F1, found exactly by trying
-    every cut between neighbouring scores; it lies halfway between the two scores it separates
-    (zero takes the place of the score below the lowest). Among cuts of equal F1 the highest
-    wins. A class without positive windows gets 0.5 and a warning that names it.
-    ``multi_class``: ones, which is the plain argmax.
+    """Choose the decision threshold of each class that maximizes its F1 score.
 
     Parameters
     ----------
-    y : array (n_windows, n_classes) of 0 and 1.
-    p : array (n_windows, n_classes), probabilities.
-    kind : "multi_label" or "multi_class".
-    classes : names for the warning; the columns are numbered where they are not given.
+    y : array of shape (n_windows, n_classes)
+        Labels, 0 or 1, of the validation split.
+    p : array of shape (n_windows, n_classes)
+        Probabilities.
+    kind : {"multi_label", "multi_class"}
+        Kind of the task. Multi-class tasks get ones, the plain argmax of `decide`.
+    classes : sequence of str, optional
+        Names for the warning; by default the columns are numbered.
 
     Returns
     -------
-    float64 array (n_classes,)
+    float64 array of shape (n_classes,)
+        Thresholds for `decide`; 0.5, with a warning, for a class without positive windows.
 
     Raises
     ------
     EcgError
-        If the arrays or the kind cannot be used.
+        If the arrays or the kind are invalid.
+
+    Notes
+    -----
+    The optimum is exact: every cut between neighbouring scores is tried. The threshold lies halfway
+    between the two scores it separates (zero takes the place of the score below the lowest). Among
+    cuts of equal F1 the highest wins.
+
+    Examples
+    --------
+    >>> fit_thresholds([[0], [0], [1]], [[0.1], [0.4], [0.6]], "multi_label").tolist()
+    [0.5]
     """
     y, p = check_predictions(y, p, kind)
     n_classes = y.shape[1]
@@ -52,16 +64,16 @@ def fit_thresholds(
         return np.ones(n_classes)
     without = np.flatnonzero(~y.any(axis=0))
     if len(without):
-        names = [str(classes[k]) if classes is not None else f"column {k}" for k in without]
+        names = [str(classes[int(k)]) if classes is not None else f"column {k}" for k in without]
         warnings.warn(
-            f"No positive window to fit a threshold on for {', '.join(names)}: "
+            f"No positive window to fit a threshold for {', '.join(names)}: "
             f"{DEFAULT_THRESHOLD} is used.",
             stacklevel=2,
         )
-    return np.array([_best_f1_threshold(y[:, k], p[:, k]) for k in range(n_classes)])
+    return np.array([_find_best_f1_threshold(y[:, k], p[:, k]) for k in range(n_classes)])
 
 
-def _best_f1_threshold(y: np.ndarray, p: np.ndarray) -> float:
+def _find_best_f1_threshold(y: np.ndarray, p: np.ndarray) -> float:
     if not y.any():
         return DEFAULT_THRESHOLD
     order = np.argsort(-p, kind="stable")
@@ -76,38 +88,52 @@ def _best_f1_threshold(y: np.ndarray, p: np.ndarray) -> float:
     return float(middle if middle > refused else accepted)
 
 
-def fit_weights(y: np.ndarray, branch_p: np.ndarray, kind: str) -> np.ndarray:
-    """Weights of the branches in a late fusion, from the validation part.
-
-    The fused probability is ``sum(weight[b] * p[b])`` with weights that are not negative and sum
-    to one. In both kinds of task the probability of what was observed is then a mixture with
-    these weights, so the log loss is convex in them and the minimum found is the global one.
-    With the loss gradient ``g`` the loss exceeds its minimum by at most ``max(-g) - 1``, which
-    is what the result is checked with.
+def fit_weights(y: ArrayLike, branch_p: ArrayLike, kind: str) -> np.ndarray:
+    """Fit the weights of the branches in a late fusion by minimizing the log loss.
 
     Parameters
     ----------
-    y : array (n_windows, n_classes) of 0 and 1.
-    branch_p : array (n_windows, n_branches, n_classes), probabilities.
-    kind : "multi_label" or "multi_class".
+    y : array of shape (n_windows, n_classes)
+        Labels, 0 or 1, of the validation split.
+    branch_p : array of shape (n_windows, n_branches, n_classes)
+        Probabilities of each branch.
+    kind : {"multi_label", "multi_class"}
+        Kind of the task.
 
     Returns
     -------
-    float64 array (n_branches,)
+    float64 array of shape (n_branches,)
+        Weights that are not negative and sum to one.
 
     Raises
     ------
     EcgError
-        If the arrays or the kind cannot be used, or if no minimum is found.
+        If the arrays or the kind are invalid, or if no minimum is found.
+
+    Notes
+    -----
+    The fused probability is ``sum(weight[b] * p[b])``. In both kinds of task the probability of the
+    observed outcome is then a mixture with these weights, so the log loss is convex in them and the
+    minimum found is the global one. With the loss gradient ``g`` the loss exceeds its minimum by at
+    most ``max(-g) - 1``, which the result is checked with.
+
+    Examples
+    --------
+    A branch that is right, and one that is wrong:
+
+    >>> y = np.array([[0], [1], [1]])
+    >>> branch_p = np.stack([np.where(y, 0.8, 0.2), np.where(y, 0.3, 0.7)], axis=1)
+    >>> fit_weights(y, branch_p, "multi_label").round(3).tolist()
+    [1.0, 0.0]
     """
     from scipy.optimize import minimize
 
-    observed = _observed_probability(y, branch_p, kind)
+    observed = _compute_outcome_probability(y, branch_p, kind)
     n_branches = observed.shape[1]
 
     def loss_and_gradient(weights: np.ndarray) -> tuple[float, np.ndarray]:
         # SLSQP may try a point just outside the bounds.
-        mixture = np.maximum(observed @ weights, SMALLEST_PROBABILITY)
+        mixture = np.maximum(observed @ weights, MIN_OUTCOME_PROBABILITY)
         return -np.log(mixture).mean(), -(1 / mixture) @ observed / len(observed)
 
     found = minimize(
@@ -122,21 +148,21 @@ def fit_weights(y: np.ndarray, branch_p: np.ndarray, kind: str) -> np.ndarray:
     weights = np.clip(found.x, 0, 1)
     weights /= weights.sum()
     excess = (-loss_and_gradient(weights)[1]).max() - 1
-    if not excess <= LARGEST_EXCESS_LOSS:
+    if not excess <= MAX_EXCESS_LOSS:
         raise EcgError(
             f"No fusion weights found: the log loss of {weights.round(4).tolist()} may be "
-            f"{excess:.2g} above its minimum ({found.message}). Look at the probabilities of "
-            "the branches, or fuse with equal weights."
+            f"{excess:.2g} above its minimum ({found.message}). Check the probabilities of "
+            "the branches, or fuse with equal weights (late_average)."
         )
     return weights
 
 
-def _observed_probability(y: np.ndarray, branch_p: np.ndarray, kind: str) -> np.ndarray:
-    """What each branch gave to what was then observed: (n_observations, n_branches)."""
-    labels, branch_p = check_branches(y, branch_p, kind)
+def _compute_outcome_probability(y: ArrayLike, branch_p: ArrayLike, kind: str) -> np.ndarray:
+    """Return each branch's probability of the outcome: (n_outcomes, n_branches)."""
+    labels, branch_p = check_branch_predictions(y, branch_p, kind)
     if kind == "multi_class":
         observed = (branch_p * labels[:, None, :]).sum(axis=2)
     else:
         observed = np.where(labels[:, None, :], branch_p, 1 - branch_p)
         observed = np.moveaxis(observed, 1, 2).reshape(-1, branch_p.shape[1])
-    return np.maximum(observed, SMALLEST_PROBABILITY)
+    return np.maximum(observed, MIN_OUTCOME_PROBABILITY)

@@ -2,20 +2,21 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss as log_loss_of_sklearn
+from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
+from ecglib.datasets.schema import TASK_KINDS
 from ecglib.errors import EcgError
 from ecglib.evaluation.calibration import (
-    calibration_error,
-    evidence,
+    compute_calibration_error,
+    compute_log_loss,
+    compute_logits,
     fit_calibration,
-    log_loss,
 )
 
 
-def multi_label(n=4000, scale=(0.4, 2.0), bias=(0.5, -1.0), seed=0):
-    """Log-odds that are wrong by a known scale and bias, with the labels that the truth gives."""
+def simulate_multi_label(n=4000, scale=(0.4, 2.0), bias=(0.5, -1.0), seed=0):
+    """Log-odds that are wrong by a known scale and bias, with labels drawn from the true ones."""
     random = np.random.default_rng(seed)
     z = random.normal(-0.5, 2.0, (n, len(scale)))
     y = random.random(z.shape) < expit(z * scale + bias)
@@ -23,20 +24,20 @@ def multi_label(n=4000, scale=(0.4, 2.0), bias=(0.5, -1.0), seed=0):
 
 
 def test_the_known_scale_and_bias_are_found():
-    y, p = multi_label(40_000)
-    own = fit_calibration(y, p, "multi_label")
-    assert own.scale == pytest.approx((0.4, 2.0), rel=0.06)
-    assert own.bias == pytest.approx((0.5, -1.0), abs=0.08)
+    y, p = simulate_multi_label(40_000)
+    calibrate = fit_calibration(y, p, "multi_label")
+    assert calibrate.scale == pytest.approx((0.4, 2.0), rel=0.06)
+    assert calibrate.bias == pytest.approx((0.5, -1.0), abs=0.08)
 
 
 def test_it_is_the_logistic_regression_on_the_log_odds():
     """Platt's smoothed targets hardly matter with thousands of windows of each outcome."""
-    y, p = multi_label(20_000)
-    own = fit_calibration(y, p, "multi_label")
+    y, p = simulate_multi_label(20_000)
+    calibrate = fit_calibration(y, p, "multi_label")
     for k in range(2):
-        peer = LogisticRegression(C=np.inf).fit(evidence(p, "multi_label")[:, [k]], y[:, k])
-        expected = peer.predict_proba(evidence(p, "multi_label")[:, [k]])[:, 1]
-        assert np.abs(own(p)[:, k] - expected).max() < 1e-3
+        peer = LogisticRegression(C=np.inf).fit(compute_logits(p, "multi_label")[:, [k]], y[:, k])
+        expected = peer.predict_proba(compute_logits(p, "multi_label")[:, [k]])[:, 1]
+        assert np.abs(calibrate(p)[:, k] - expected).max() < 1e-3
 
 
 def test_the_known_temperature_is_found():
@@ -44,33 +45,41 @@ def test_the_known_temperature_is_found():
     z = random.normal(0, 3, (20_000, 4))
     drawn = (softmax(0.5 * z, axis=1).cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1)
     y = np.eye(4, dtype=bool)[drawn]
-    own = fit_calibration(y, softmax(z, axis=1), "multi_class")
-    assert own.scale == pytest.approx((0.5,) * 4, rel=0.04)
-    assert own.bias == (0.0,) * 4
-    assert np.allclose(own(softmax(z, axis=1)), softmax(own.scale[0] * z, axis=1), atol=1e-3)
+    calibrate = fit_calibration(y, softmax(z, axis=1), "multi_class")
+    assert calibrate.scale == pytest.approx((0.5,) * 4, rel=0.04)
+    assert calibrate.bias == (0.0,) * 4
+    assert np.allclose(
+        calibrate(softmax(z, axis=1)), softmax(calibrate.scale[0] * z, axis=1), atol=1e-3
+    )
 
 
-@pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
-def test_calibrated_probabilities_lose_less_and_are_off_by_less(kind):
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_calibration_reduces_log_loss_and_calibration_error(kind):
     random = np.random.default_rng(1)
     if kind == "multi_label":
-        y, p = multi_label()
-        other_y, other_p = multi_label(seed=2)
+        y, p = simulate_multi_label()
+        other_y, other_p = simulate_multi_label(seed=2)
     else:
         z = random.normal(0, 3, (6000, 3))
         classes = (softmax(z / 3, axis=1).cumsum(1) < random.random((6000, 1))).sum(1)
         y, p = np.eye(3)[classes], softmax(z, axis=1)
         (y, other_y), (p, other_p) = np.split(y, 2), np.split(p, 2)
-    own = fit_calibration(y, p, kind)
-    assert log_loss(other_y, own(other_p), kind) < log_loss(other_y, other_p, kind) - 0.02
-    assert calibration_error(other_y, own(other_p)) < calibration_error(other_y, other_p) / 2
+    calibrate = fit_calibration(y, p, kind)
+    assert (
+        compute_log_loss(other_y, calibrate(other_p), kind)
+        < compute_log_loss(other_y, other_p, kind) - 0.02
+    )
+    assert (
+        compute_calibration_error(other_y, calibrate(other_p))
+        < compute_calibration_error(other_y, other_p) / 2
+    )
 
 
-def test_the_order_within_a_class_stays():
-    y, p = multi_label(500)
-    own = fit_calibration(y, p, "multi_label")
+def test_the_order_within_a_class_is_preserved():
+    y, p = simulate_multi_label(500)
+    calibrate = fit_calibration(y, p, "multi_label")
     for k in range(2):
-        before, after = (roc_auc_score(y[:, k], x[:, k]) for x in (p, own(p)))
+        before, after = (roc_auc_score(y[:, k], x[:, k]) for x in (p, calibrate(p)))
         assert after == pytest.approx(before, abs=1e-6)
 
 
@@ -78,41 +87,41 @@ def test_a_perfectly_separated_or_absent_class_becomes_neither_certain_nor_infin
     y = np.zeros((50, 2), bool)
     y[:2, 0] = True
     p = np.where(y, 0.9, 0.1)
-    own = fit_calibration(y, p, "multi_label")
-    calibrated = own(p)
+    calibrate = fit_calibration(y, p, "multi_label")
+    calibrated = calibrate(p)
     # Platt's targets: 3/4 for two positive windows, 1/50 for 48 negative ones.
     assert calibrated[:2, 0] == pytest.approx(3 / 4, abs=0.01)
     assert calibrated[2:, 0] == pytest.approx(1 / 50, abs=0.01)
     assert 0 < calibrated[:, 1].max() < 0.05
 
 
-@pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
-def test_a_rounding_of_the_model_is_not_made_large(kind):
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_rounding_errors_of_the_model_are_not_amplified(kind):
     """A file read back must give the run's probabilities to 1e-5, also near 0 and 1."""
     p = np.concatenate([np.geomspace(1e-9, 0.5, 2000), 1 - np.geomspace(1e-9, 0.5, 2000)])
     p = np.float32(p)
     p = np.stack([p, 1 - p], axis=1)
     y = np.eye(2, dtype=bool)[(p[:, 0] < 0.5).astype(int)]
-    y[::3] = y[::3, ::-1]  # a model that is much too sure
-    own = fit_calibration(y, p, kind)
-    assert own.scale[0] < 0.3
+    y[::3] = y[::3, ::-1]  # an overconfident model
+    calibrate = fit_calibration(y, p, kind)
+    assert calibrate.scale[0] < 0.3
     other = np.clip(np.nextafter(p, np.float32(1)), 0, 1)
-    assert np.abs(own(other) - own(p)).max() < 1e-5
+    assert np.abs(calibrate(other) - calibrate(p)).max() < 1e-5
 
 
-def test_the_scores_are_those_of_scikit_learn_and_of_a_hand_made_case():
-    y, p = multi_label(300)
-    expected = np.mean([log_loss_of_sklearn(y[:, k], p[:, k]) for k in range(2)])
-    assert log_loss(y, p, "multi_label") == pytest.approx(expected, rel=1e-5)
+def test_scores_agree_with_scikit_learn_and_with_a_case_by_hand():
+    y, p = simulate_multi_label(300)
+    expected = np.mean([sklearn_log_loss(y[:, k], p[:, k]) for k in range(2)])
+    assert compute_log_loss(y, p, "multi_label") == pytest.approx(expected, rel=1e-5)
     one_hot, q = np.eye(3)[[0, 1, 2, 1]], softmax(np.arange(12.0).reshape(4, 3) % 5, axis=1)
-    expected = log_loss_of_sklearn(one_hot.argmax(1), q)
-    assert log_loss(one_hot, q, "multi_class") == pytest.approx(expected, rel=1e-6)
+    expected = sklearn_log_loss(one_hot.argmax(1), q)
+    assert compute_log_loss(one_hot, q, "multi_class") == pytest.approx(expected, rel=1e-6)
     # Two windows: bins of one window each, off by 0.2 and 0.4.
-    assert calibration_error([[0], [1]], [[0.2], [0.6]]) == pytest.approx(0.3)
+    assert compute_calibration_error([[0], [1]], [[0.2], [0.6]]) == pytest.approx(0.3)
 
 
-def test_unusable_arrays_are_refused():
-    with pytest.raises(EcgError, match="Unknown kind"):
+def test_invalid_arrays_are_refused():
+    with pytest.raises(EcgError, match="Unknown task kind"):
         fit_calibration([[1]], [[0.5]], "regression")
     with pytest.raises(EcgError, match="exactly one class"):
         fit_calibration([[1, 1]], [[0.5, 0.5]], "multi_class")

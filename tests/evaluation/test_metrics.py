@@ -3,10 +3,10 @@ import pytest
 from sklearn import metrics as sk
 
 from ecglib.errors import EcgError
-from ecglib.evaluation.metrics import decide, scores
+from ecglib.evaluation.metrics import compute_scores, decide
 
 
-def a_case(n_windows=300, n_classes=3, seed=0, decimals=2):
+def simulate_predictions(n_windows=300, n_classes=3, seed=0, decimals=2):
     rng = np.random.default_rng(seed)
     y = (rng.random((n_windows, n_classes)) < [0.2, 0.4, 0.6]).astype("float32")
     p = np.clip(0.4 * y + rng.normal(0.3, 0.25, y.shape), 0, 1).round(decimals).astype("float32")
@@ -14,32 +14,34 @@ def a_case(n_windows=300, n_classes=3, seed=0, decimals=2):
 
 
 def test_scores_agree_with_scikit_learn():
-    y, p = a_case()
+    y, p = simulate_predictions()
     thresholds = [0.3, 0.5, 0.7]
-    result = scores(y, p, thresholds, "multi_label", ["A", "B", "C"])
+    result = compute_scores(y, p, thresholds, "multi_label", ["A", "B", "C"])
     decided = p.astype(float) >= thresholds
     for k, name in enumerate("ABC"):
-        got = result["per_class"][name]
-        assert got["auroc"] == pytest.approx(sk.roc_auc_score(y[:, k], p[:, k]))
-        assert got["auprc"] == pytest.approx(sk.average_precision_score(y[:, k], p[:, k]))
-        assert got["f1"] == pytest.approx(sk.f1_score(y[:, k], decided[:, k]))
-        assert got["precision"] == pytest.approx(sk.precision_score(y[:, k], decided[:, k]))
-        assert got["sensitivity"] == pytest.approx(sk.recall_score(y[:, k], decided[:, k]))
-        assert got["specificity"] == pytest.approx(
+        class_scores = result["per_class"][name]
+        assert class_scores["auroc"] == pytest.approx(sk.roc_auc_score(y[:, k], p[:, k]))
+        assert class_scores["auprc"] == pytest.approx(sk.average_precision_score(y[:, k], p[:, k]))
+        assert class_scores["f1"] == pytest.approx(sk.f1_score(y[:, k], decided[:, k]))
+        assert class_scores["precision"] == pytest.approx(
+            sk.precision_score(y[:, k], decided[:, k])
+        )
+        assert class_scores["sensitivity"] == pytest.approx(sk.recall_score(y[:, k], decided[:, k]))
+        assert class_scores["specificity"] == pytest.approx(
             sk.recall_score(y[:, k], decided[:, k], pos_label=0)
         )
-        assert got["n_positive"] == y[:, k].sum()
-        assert got["n_predicted"] == decided[:, k].sum()
+        assert class_scores["n_positive"] == y[:, k].sum()
+        assert class_scores["n_predicted"] == decided[:, k].sum()
     assert result["macro"]["auroc"] == pytest.approx(sk.roc_auc_score(y, p, average="macro"))
     assert result["macro"]["f1"] == pytest.approx(sk.f1_score(y, decided, average="macro"))
     assert result["undefined"] == []
     assert result["never_predicted"] == []
 
 
-def test_classes_that_cannot_be_scored_are_named_and_left_out_of_the_macro_mean():
+def test_classes_that_cannot_be_scored_are_named_and_excluded_from_the_macro_mean():
     y = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 1], [0, 0, 1]])
     p = np.array([[0.9, 0.2, 0.9], [0.3, 0.8, 0.9], [0.6, 0.1, 0.4], [0.7, 0.1, 0.9]])
-    result = scores(y, p, [0.5, 0.5, 0.5], "multi_label", ["some", "none", "all"])
+    result = compute_scores(y, p, [0.5, 0.5, 0.5], "multi_label", ["some", "none", "all"])
     assert result["undefined"] == ["none", "all"]
     for name in ("none", "all"):
         assert all(np.isnan(result["per_class"][name][m]) for m in ("auroc", "auprc", "f1"))
@@ -53,7 +55,7 @@ def test_classes_that_cannot_be_scored_are_named_and_left_out_of_the_macro_mean(
 def test_a_class_never_predicted_is_named_and_counts_as_zero_in_macro_f1():
     y = np.array([[1, 1], [0, 0], [1, 1], [0, 0]])
     p = np.array([[0.9, 0.4], [0.1, 0.3], [0.8, 0.4], [0.2, 0.1]])
-    result = scores(y, p, [0.5, 0.5], "multi_label", ["found", "missed"])
+    result = compute_scores(y, p, [0.5, 0.5], "multi_label", ["found", "missed"])
     assert result["never_predicted"] == ["missed"]
     assert np.isnan(result["per_class"]["missed"]["precision"])
     assert result["per_class"]["missed"]["auroc"] == 1
@@ -61,7 +63,7 @@ def test_a_class_never_predicted_is_named_and_counts_as_zero_in_macro_f1():
 
 
 def test_macro_is_nan_if_no_class_can_be_scored():
-    result = scores(np.ones((3, 1)), np.full((3, 1), 0.4), [0.5], "multi_label", ["A"])
+    result = compute_scores(np.ones((3, 1)), np.full((3, 1), 0.4), [0.5], "multi_label", ["A"])
     assert np.isnan(result["macro"]["auroc"])
 
 
@@ -89,18 +91,18 @@ def test_multi_class_decides_by_argmax_and_thresholds_divide():
         ({"p": np.array([0.1, 0.2])}, r"shape \(2,\)"),
         ({"p": np.zeros((0, 2))}, "at least one window"),
         ({"p": np.full((3, 2), 0.5)}, "same windows"),
-        ({"y": np.array([[2, 0], [0, 1]])}, "0 or 1"),
-        ({"y": np.array([[np.nan, 0], [0, 1]])}, "0 or 1"),
+        ({"y": np.array([[2, 0], [0, 1]])}, "0 nor 1"),
+        ({"y": np.array([[np.nan, 0], [0, 1]])}, "0 nor 1"),
         ({"thresholds": [0.5]}, "Thresholds"),
         ({"thresholds": [0.5, np.nan]}, "Thresholds"),
-        ({"kind": "regression"}, "Unknown kind"),
+        ({"kind": "regression"}, "Unknown task kind"),
         ({"classes": ["A"]}, "class names"),
         ({"classes": ["A", "A"]}, "distinct"),
         ({"kind": "multi_class", "y": np.array([[1, 1], [0, 1]])}, "exactly one class"),
         ({"kind": "multi_class", "thresholds": [0, 1]}, "above zero"),
     ],
 )
-def test_bad_input_is_refused_by_name(change, message):
+def test_invalid_input_is_refused_by_name(change, message):
     good = {
         "y": np.array([[1, 0], [0, 1]]),
         "p": np.array([[0.6, 0.4], [0.2, 0.8]]),
@@ -108,6 +110,6 @@ def test_bad_input_is_refused_by_name(change, message):
         "kind": "multi_label",
         "classes": ["A", "B"],
     }
-    scores(**good)
+    compute_scores(**good)
     with pytest.raises(EcgError, match=message):
-        scores(**(good | change))
+        compute_scores(**(good | change))

@@ -5,15 +5,14 @@ from scipy.special import expit, logit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from ecglib.datasets.schema import TASK_KINDS
 from ecglib.errors import EcgError
-from ecglib.evaluation.stacking import fit_stacking
+from ecglib.evaluation.stacking import MIN_PROBABILITY, fit_stacking
 from ecglib.models.fusion.layers import Stacking
 
-KINDS = ["multi_label", "multi_class"]
 
-
-def branches(kind, n_windows=400, n_classes=3, n_branches=3, seed=0):
-    """Labels and branches of falling quality; the last is mere noise."""
+def simulate_branches(kind, n_windows=400, n_classes=3, n_branches=3, seed=0):
+    """Labels and branches of falling quality; the last is noise."""
     rng = np.random.default_rng(seed)
     if kind == "multi_class":
         y = np.eye(n_classes)[rng.integers(0, n_classes, n_windows)]
@@ -24,14 +23,14 @@ def branches(kind, n_windows=400, n_classes=3, n_branches=3, seed=0):
     return y, softmax(logits, axis=2) if kind == "multi_class" else expit(logits)
 
 
-def fused(branch_p, weights, bias, kind):
+def fuse(branch_p, weights, bias, kind):
     x = logit(branch_p) if kind == "multi_label" else np.log(branch_p)
     x = (x * weights).sum(axis=1) + bias
     return expit(x) if kind == "multi_label" else softmax(x, axis=1)
 
 
-def test_with_hardly_a_pull_it_is_the_regression_of_scikit_learn():
-    y, branch_p = branches("multi_label")
+def test_with_hardly_any_regularization_it_is_the_regression_of_scikit_learn():
+    y, branch_p = simulate_branches("multi_label")
     weights, bias = fit_stacking(y, branch_p, "multi_label", l2=1e-6)
     for k in range(3):
         fit = LogisticRegression(C=np.inf, tol=1e-8).fit(logit(branch_p[:, :, k]), y[:, k])
@@ -40,9 +39,9 @@ def test_with_hardly_a_pull_it_is_the_regression_of_scikit_learn():
 
 
 @pytest.mark.parametrize("l2", [0.1, 1, 30])
-def test_the_pull_is_that_of_scikit_learn(l2):
-    """Two branches that always disagree have the average 0: what is left is plain ridge."""
-    y, branch_p = branches("multi_label", n_branches=1)
+def test_the_regularization_is_that_of_scikit_learn(l2):
+    """Two branches that always disagree have the average 0: plain ridge remains."""
+    y, branch_p = simulate_branches("multi_label", n_branches=1)
     branch_p = np.concatenate([branch_p, 1 - branch_p], axis=1)
     weights, bias = fit_stacking(y, branch_p, "multi_label", l2=l2)
     ridge = LogisticRegression(C=1 / l2, fit_intercept=False, tol=1e-8)
@@ -55,22 +54,22 @@ def test_the_pull_is_that_of_scikit_learn(l2):
 
 def test_two_exclusive_classes_are_one_regression_of_scikit_learn():
     """Only the difference of the two classes counts: a regression on both classes' log odds."""
-    y, branch_p = branches("multi_class", n_classes=2)
+    y, branch_p = simulate_branches("multi_class", n_classes=2)
     weights, bias = fit_stacking(y, branch_p, "multi_class", l2=1e-6)
     x = np.concatenate([np.log(branch_p[:, :, 1]), -np.log(branch_p[:, :, 0])], axis=1)
     fit = LogisticRegression(C=np.inf, tol=1e-8).fit(x, y[:, 1])
-    p = fused(branch_p, weights, bias, "multi_class")
+    p = fuse(branch_p, weights, bias, "multi_class")
     np.testing.assert_allclose(p, fit.predict_proba(x), atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_no_other_search_finds_less(kind):
-    """The objective written out, searched without gradients."""
-    y, branch_p = branches(kind, n_windows=60, n_classes=2, n_branches=2)
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_a_search_without_gradients_finds_the_same_minimum(kind):
+    """The objective is written out here."""
+    y, branch_p = simulate_branches(kind, n_windows=60, n_classes=2, n_branches=2)
 
     def objective(flat):
         weights, bias = flat[:4].reshape(2, 2), flat[4:]
-        p = fused(branch_p, weights, bias, kind)
+        p = fuse(branch_p, weights, bias, kind)
         loss = -np.log(p[y == 1]).sum()
         if kind == "multi_label":
             loss -= np.log(1 - p[y == 0]).sum()
@@ -83,20 +82,20 @@ def test_no_other_search_finds_less(kind):
     np.testing.assert_allclose(np.append(weights, bias), found.x, atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_strong_pull_keeps_the_average(kind):
-    y, branch_p = branches(kind)
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_strong_regularization_gives_the_average(kind):
+    y, branch_p = simulate_branches(kind)
     weights, bias = fit_stacking(y, branch_p, kind, l2=1e9)
     np.testing.assert_allclose(weights, 1 / 3, atol=1e-5)
     np.testing.assert_allclose(bias, 0, atol=1e-5)
 
 
-def test_rare_classes_do_not_explode():
-    """One positive window, which a branch tells from all others, and none at all."""
-    y, branch_p = branches("multi_label", n_windows=200)
+def test_weights_of_rare_classes_stay_small():
+    """A class with one positive window, which a branch separates, and a class with none."""
+    y, branch_p = simulate_branches("multi_label", n_windows=200)
     y[:, 0] = branch_p[:, 0, 0] == branch_p[:, 0, 0].max()
     y[:, 1] = 0
-    branch_p[:, 1, 0] = y[:, 0]  # quite certain, and right
+    branch_p[:, 1, 0] = y[:, 0]  # certain and right
     weights, bias = fit_stacking(y, branch_p, "multi_label")
     assert np.abs(weights).max() < 3
     assert np.abs(bias).max() < 10
@@ -105,42 +104,42 @@ def test_rare_classes_do_not_explode():
 
 
 def test_better_branches_weigh_more_and_beat_the_average_on_other_windows():
-    y, branch_p = branches("multi_label")
+    y, branch_p = simulate_branches("multi_label")
     weights, bias = fit_stacking(y, branch_p, "multi_label")
     assert (np.diff(weights, axis=0) < 0).all()
     assert np.abs(weights[2]).max() < 0.25
-    other_y, other_p = branches("multi_label", n_windows=2000, seed=1)
+    other_y, other_p = simulate_branches("multi_label", n_windows=2000, seed=1)
     losses = [
         log_loss(other_y.ravel(), p.ravel())
         for p in (
-            fused(other_p, weights, bias, "multi_label"),
-            fused(other_p, 1 / 3, 0, "multi_label"),
+            fuse(other_p, weights, bias, "multi_label"),
+            fuse(other_p, 1 / 3, 0, "multi_label"),
         )
     ]
     assert losses[0] < losses[1] - 0.01
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_layer_answers_what_was_fitted(kind):
-    """What is certain is cut off alike in both."""
-    y, branch_p = branches(kind)
+@pytest.mark.parametrize("kind", TASK_KINDS)
+def test_the_layer_gives_the_fitted_probabilities(kind):
+    """Probabilities of 0 and 1 are clipped alike in both."""
+    y, branch_p = simulate_branches(kind)
     branch_p[0] = y[0]
     weights, bias = fit_stacking(y, branch_p, kind)
     layer = Stacking(kind)
     layer.build(branch_p.shape)
     layer.set_weights([weights, bias])
-    p = np.clip(branch_p, 2**-23, 1 - 2**-23)
-    expected = fused(p, weights, bias, kind)
+    p = np.clip(branch_p, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+    expected = fuse(p, weights, bias, kind)
     np.testing.assert_allclose(layer(branch_p.astype("float32")), expected, atol=1e-5)
 
 
-def test_what_cannot_be_used_is_refused():
-    y, branch_p = branches("multi_class")
+def test_invalid_input_is_refused():
+    y, branch_p = simulate_branches("multi_class")
     with pytest.raises(EcgError, match="n_branches"):
         fit_stacking(y, branch_p[:, 0], "multi_class")
     with pytest.raises(EcgError, match="same windows"):
         fit_stacking(y[:-1], branch_p, "multi_class")
-    with pytest.raises(EcgError, match="l2=0, expected above 0"):
+    with pytest.raises(EcgError, match="l2=0; expected above 0"):
         fit_stacking(y, branch_p, "multi_class", l2=0)
     branch_p[3, 1, 0] = np.nan
     with pytest.raises(EcgError, match="row 3"):

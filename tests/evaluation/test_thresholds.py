@@ -5,6 +5,7 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.metrics import f1_score, log_loss
 
+from ecglib.datasets.schema import TASK_KINDS
 from ecglib.errors import EcgError
 from ecglib.evaluation.metrics import decide
 from ecglib.evaluation.thresholds import fit_thresholds, fit_weights
@@ -54,7 +55,7 @@ def test_threshold_between_adjacent_floats_still_separates_them(low):
 
 def test_class_without_positives_gets_one_half_and_is_reported():
     y, p = np.array([[1, 0], [0, 0]]), np.array([[0.8, 0.1], [0.2, 0.3]])
-    with pytest.warns(UserWarning, match="threshold on for HYP"):
+    with pytest.warns(UserWarning, match="threshold for HYP"):
         thresholds = fit_thresholds(y, p, "multi_label", ["NORM", "HYP"])
     np.testing.assert_allclose(thresholds, [0.5, 0.5])
 
@@ -64,8 +65,8 @@ def test_multi_class_keeps_the_plain_argmax():
     np.testing.assert_array_equal(fit_thresholds(y, y, "multi_class"), np.ones(3))
 
 
-def branches(kind, n_windows=400, n_classes=3, seed=0):
-    """Labels and three branches: a good one, a fair one and one that is mere noise."""
+def simulate_branches(kind, n_windows=400, n_classes=3, seed=0):
+    """Labels and three branches: a good one, a fair one and one that is noise."""
     rng = np.random.default_rng(seed)
     if kind == "multi_class":
         y = np.eye(n_classes)[rng.integers(0, n_classes, n_windows)]
@@ -76,41 +77,41 @@ def branches(kind, n_windows=400, n_classes=3, seed=0):
     return y, softmax(logits, axis=2) if kind == "multi_class" else expit(logits)
 
 
-def loss_of(y, branch_p, weights, kind):
+def compute_loss(y, branch_p, weights, kind):
     fused = np.einsum("b,wbc->wc", weights, branch_p)
     if kind == "multi_class":
         return log_loss(y, fused)
     return np.mean([log_loss(y[:, k], fused[:, k]) for k in range(y.shape[1])])
 
 
-@pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
+@pytest.mark.parametrize("kind", TASK_KINDS)
 def test_weights_beat_every_point_of_a_grid(kind):
-    y, branch_p = branches(kind)
+    y, branch_p = simulate_branches(kind)
     weights = fit_weights(y, branch_p, kind)
     assert weights.min() >= 0
     assert weights.sum() == pytest.approx(1)
     steps = np.arange(21) / 20
     grid = [(a, b, 1 - a - b) for a, b in itertools.product(steps, steps) if a + b <= 1 + 1e-9]
-    losses = [loss_of(y, branch_p, np.clip(w, 0, 1), kind) for w in grid]
-    assert loss_of(y, branch_p, weights, kind) <= min(losses) + 1e-7
+    losses = [compute_loss(y, branch_p, np.clip(w, 0, 1), kind) for w in grid]
+    assert compute_loss(y, branch_p, weights, kind) <= min(losses) + 1e-7
     np.testing.assert_allclose(weights, grid[int(np.argmin(losses))], atol=0.06)
 
 
 def test_a_perfect_branch_takes_all_the_weight():
-    y, branch_p = branches("multi_label")
+    y, branch_p = simulate_branches("multi_label")
     branch_p[:, 1] = y
     np.testing.assert_allclose(fit_weights(y, branch_p, "multi_label"), [0, 1, 0], atol=1e-6)
 
 
 def test_equal_branches_and_a_single_branch_give_valid_weights():
-    y, branch_p = branches("multi_class")
+    y, branch_p = simulate_branches("multi_class")
     same = np.repeat(branch_p[:, :1], 3, axis=1)
     assert fit_weights(y, same, "multi_class").sum() == pytest.approx(1)
     np.testing.assert_allclose(fit_weights(y, branch_p[:, :1], "multi_class"), [1])
 
 
-def test_bad_branch_probabilities_are_refused():
-    y, branch_p = branches("multi_class")
+def test_invalid_branch_probabilities_are_refused():
+    y, branch_p = simulate_branches("multi_class")
     with pytest.raises(EcgError, match="n_branches"):
         fit_weights(y, branch_p[:, 0], "multi_class")
     with pytest.raises(EcgError, match="same windows"):
