@@ -1,4 +1,4 @@
-"""Gradients on whatever backend Keras runs on, and the caveat of tests that need TensorFlow."""
+"""Gradients on the backend that Keras runs on, and the marker of tests that need TensorFlow."""
 
 import keras
 import numpy as np
@@ -6,12 +6,12 @@ import pytest
 
 BACKEND = keras.backend.backend()
 needs_tensorflow = pytest.mark.skipif(
-    BACKEND != "tensorflow", reason=f"feeds tf.data, which the backend {BACKEND} does not run"
+    BACKEND != "tensorflow", reason=f"needs tf.data, which the backend {BACKEND} does not run"
 )
 
 
-def gradient(function, x: np.ndarray) -> np.ndarray:
-    """Gradient at an array of a function to one number, made of Keras operations."""
+def compute_gradient(function, x: np.ndarray) -> np.ndarray:
+    """Compute the gradient at `x` of a scalar function made of Keras operations."""
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
@@ -31,8 +31,8 @@ def gradient(function, x: np.ndarray) -> np.ndarray:
     return x.grad.numpy()
 
 
-def weight_gradients(model: keras.Model, batch: dict, loss) -> list[np.ndarray | None]:
-    """Gradient of ``loss(outputs)``, in training, for each trainable weight of a model."""
+def compute_weight_gradients(model: keras.Model, batch: dict, loss) -> list[np.ndarray | None]:
+    """Compute the gradient of ``loss(outputs)``, in training, for each trainable weight."""
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
@@ -44,11 +44,11 @@ def weight_gradients(model: keras.Model, batch: dict, loss) -> list[np.ndarray |
 
         fixed = [weight.value for weight in model.non_trainable_variables]
 
-        def of(weights):
+        def compute_loss(weights):
             outputs, _ = model.stateless_call(weights, fixed, batch, training=True)
             return loss(outputs)
 
-        return jax.grad(of)([weight.value for weight in model.trainable_variables])
+        return jax.grad(compute_loss)([weight.value for weight in model.trainable_variables])
     model.zero_grad()
     loss(model(batch, training=True)).backward()
     return [weight.value.grad for weight in model.trainable_weights]

@@ -2,7 +2,7 @@
 
 import keras
 import numpy as np
-from backends import BACKEND, weight_gradients
+from backends import BACKEND, compute_weight_gradients
 
 from ecglib.experiment.branches import list_representations
 from ecglib.models import (
@@ -170,7 +170,7 @@ def _check_gradients(model, batch, kind):
         # through at first; it has left 0 after one step.
         if weight.path.endswith("gamma") and not keras.ops.any(weight.value):
             weight.assign(keras.ops.full_like(weight.value, 0.1))
-    gradients = weight_gradients(fitted, batch, lambda outputs: fitted.loss(y, outputs))
+    gradients = compute_weight_gradients(fitted, batch, lambda outputs: fitted.loss(y, outputs))
     assert len(gradients) == len(model.trainable_weights) > 0
     for weight, gradient in zip(fitted.trainable_weights, gradients, strict=True):
         assert gradient is not None, weight.path

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from backends import weight_gradients
+from backends import compute_weight_gradients
 
 from ecglib.models.batch_normalization import BatchNormalization
 
@@ -36,7 +36,7 @@ def test_training_and_prediction_are_those_of_keras(shape):
     target = RANDOM.normal(size=shape).astype("float32")
     found = []
     for model in both(shape):
-        gradients = weight_gradients(model, [x], off(target))
+        gradients = compute_weight_gradients(model, [x], off(target))
         trained = model([x], training=True)
         moving = [values(weight) for weight in model.layers[-1].non_trainable_weights]
         found.append([*map(values, gradients), values(trained), *moving, values(model([x]))])
@@ -52,7 +52,7 @@ def test_the_gradient_of_the_input_is_that_of_keras():
         inputs = keras.Input((50, 3), name="x")
         scale = keras.layers.Dense(3, kernel_initializer="identity")
         model = keras.Model([inputs], layer()(scale(inputs)))
-        found.append([*map(values, weight_gradients(model, [x], off(target)))])
+        found.append([*map(values, compute_weight_gradients(model, [x], off(target)))])
     for ours, theirs in zip(*found, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
 

@@ -5,11 +5,11 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-from backends import gradient
+from backends import compute_gradient
 from check import SHAPES, compiled, labels, scale, settle, tiny_model, windows
 
 from ecglib.experiment.registry import REPRESENTATIONS
-from ecglib.models.blocks import both_directions
+from ecglib.models.blocks import read_both_directions
 from ecglib.models.encoders import inception, load_encoder, resnet, xresnet
 from ecglib.models.layers import seed_stream
 
@@ -128,7 +128,7 @@ class TestResidual:
         taken = keras.Model(x, resnet.every(x, 2))
         np.testing.assert_array_equal(values(taken(given)), expected)
         # A batch of one window has a gradient: see `every`.
-        slope = gradient(lambda x: keras.ops.sum(taken(x)), given)
+        slope = compute_gradient(lambda x: keras.ops.sum(taken(x)), given)
         assert slope.sum() == expected.size
 
     def test_inception_has_a_shortcut_around_every_three_modules(self):
@@ -175,7 +175,8 @@ def test_how_far_a_pooled_step_sees(encoder, reach):
             weight.assign(np.abs(values(weight)))
     middle = pooled.input.shape[1] // 2
     x = RANDOM.uniform(1, 2, size=(1, n, 1)).astype("float32")
-    seen = np.flatnonzero(gradient(lambda x: keras.ops.sum(steps(x)[:, middle]), x)[0, :, 0])
+    gradient = compute_gradient(lambda x: keras.ops.sum(steps(x)[:, middle]), x)
+    seen = np.flatnonzero(gradient[0, :, 0])
     assert seen[-1] - seen[0] + 1 == reach
 
 
@@ -197,7 +198,7 @@ def test_both_directions_of_the_crnn_see_the_first_and_the_last_frame():
 def test_both_directions_are_equal_on_a_window_that_reads_alike_both_ways():
     """With the weights of one direction in the other, a palindrome tells them apart in nothing."""
     x = keras.Input((9, 3))
-    model = keras.Model(x, both_directions(x, 4, seed_stream(0)))
+    model = keras.Model(x, read_both_directions(x, 4, seed_stream(0)))
     weights = model.get_weights()
     model.set_weights([*weights[:3], *weights[:3]])
     half = RANDOM.normal(size=(2, 5, 3)).astype("float32")

@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from backends import gradient, needs_tensorflow, weight_gradients
+from backends import compute_gradient, compute_weight_gradients, needs_tensorflow
 from check import (
     N_CLASSES,
     SHAPES,
@@ -334,7 +334,7 @@ class TestBranchDropout:
         np.testing.assert_array_equal(probabilities(model, batch), probabilities(plain, batch))
         y = labels("multi_label")
         fitted = compiled(model, "multi_label", "sgd")
-        gradients = weight_gradients(fitted, batch, lambda p: fitted.loss(y, p))
+        gradients = compute_weight_gradients(fitted, batch, lambda p: fitted.loss(y, p))
         for weight, own in zip(fitted.trainable_weights, gradients, strict=True):
             assert np.isfinite(array(own)).all(), weight.path
             assert np.abs(array(own)).max() > 0, weight.path
@@ -416,7 +416,7 @@ class TestMissingBranches:
 
         y = labels("multi_label")
         fitted = compiled(model, "multi_label", "sgd")
-        gradients = weight_gradients(fitted, batch, lambda outputs: fitted.loss(y, outputs))
+        gradients = compute_weight_gradients(fitted, batch, lambda outputs: fitted.loss(y, outputs))
         for weight, own in zip(fitted.trainable_weights, gradients, strict=True):
             assert np.isfinite(array(own)).all(), weight.path
             assert np.abs(array(own)).max() > 0, weight.path
@@ -449,7 +449,7 @@ class TestMissingBranches:
         def of_time(x):
             return ops.sum(model([x, ops.convert_to_tensor(batch["frequency"])])[:, 0])
 
-        slope = gradient(of_time, batch["time"])
+        slope = compute_gradient(of_time, batch["time"])
         assert np.isfinite(slope).all()
         assert (slope[0] == 0).all()
         assert (np.abs(slope[1:]).max(axis=(1, 2)) > 0).all()
@@ -516,7 +516,7 @@ class TestAuxiliary:
             assert_close(p[:, 1 + number], expected)
 
         loss, y = AuxiliaryLoss(keras.losses.BinaryCrossentropy(), 0.3), labels("multi_label")
-        gradients = weight_gradients(fitted, batch, lambda outputs: loss(y, outputs))
+        gradients = compute_weight_gradients(fitted, batch, lambda outputs: loss(y, outputs))
         assert len(gradients) == len(model.trainable_weights) + 2 * 2
         for weight, own in zip(fitted.trainable_weights, gradients, strict=True):
             assert np.abs(array(own)).max() > 0, weight.path

@@ -3,7 +3,7 @@ import math
 import keras
 import numpy as np
 import pytest
-from backends import weight_gradients
+from backends import compute_weight_gradients
 from scipy.linalg import block_diag
 from scipy.signal import cont2discrete, dlsim
 
@@ -160,7 +160,7 @@ def test_gradients_are_those_of_finite_differences(random, monkeypatch):
     def loss(predicted):
         return keras.ops.sum(keras.ops.square(keras.ops.subtract(predicted, y)))
 
-    gradients = weight_gradients(model, keras.ops.convert_to_tensor(x), loss)
+    gradients = compute_weight_gradients(model, keras.ops.convert_to_tensor(x), loss)
     for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
         start = keras.ops.convert_to_numpy(weight).copy()
         for place in np.ndindex(start.shape):
@@ -185,7 +185,7 @@ def test_outputs_and_gradients_stay_finite_far_from_the_start(random, log_step, 
     layer.log_decay.assign(np.full((2, 2), log_decay))
     x = random.normal(size=(2, 200, 2)).astype("float32")
     assert np.isfinite(outputs(layer, x)).all()
-    gradients = weight_gradients(model, keras.ops.convert_to_tensor(x), keras.ops.mean)
+    gradients = compute_weight_gradients(model, keras.ops.convert_to_tensor(x), keras.ops.mean)
     assert all(np.isfinite(keras.ops.convert_to_numpy(g)).all() for g in gradients)
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import pywt
-from backends import gradient
+from backends import compute_gradient
 from keras import ops
 from scipy import signal as scipy_signal
 
@@ -168,7 +168,7 @@ def test_gradients_reach_the_signal_through_the_filter():
     x = ecg_like(100, 20)
     inside = slice(500, -500)
     twice = np.asarray(layer(layer(x)))[:, inside]
-    found = gradient(lambda x: ops.sum(layer(x) ** 2) / 2, x)
+    found = compute_gradient(lambda x: ops.sum(layer(x) ** 2) / 2, x)
     np.testing.assert_allclose(found[:, inside], twice, atol=1e-3)
 
 
@@ -290,7 +290,7 @@ def test_wavelet_denoising_halves_the_noise_and_keeps_the_beats():
 def test_wavelet_denoising_has_a_gradient_on_silence():
     layer, x = WaveletDenoise(100), np.zeros((2, 400, 3), np.float32)
     np.testing.assert_array_equal(np.asarray(layer(x)), 0)
-    assert np.all(np.isfinite(gradient(lambda x: ops.sum(layer(x)), x)))
+    assert np.all(np.isfinite(compute_gradient(lambda x: ops.sum(layer(x)), x)))
 
 
 def test_wavelet_denoising_survives_saving(tmp_path):

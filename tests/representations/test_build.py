@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from backends import gradient, needs_tensorflow
+from backends import compute_gradient, needs_tensorflow
 from keras import ops
 from scipy import signal as scipy_signal
 from sklearn.preprocessing import RobustScaler
@@ -95,7 +95,9 @@ def test_scaled_windows_equal_scikit_learn_whatever_the_gain_and_outliers():
     silence = np.asarray(TimeSeries(100, scale="window")(np.full((1, 500, 2), 0.4, np.float32)))
     assert not silence.any()
     layer = TimeSeries(100, scale="window")
-    assert np.isfinite(gradient(lambda x: ops.sum(layer(x)), np.zeros((1, 50, 1), "float32"))).all()
+    assert np.isfinite(
+        compute_gradient(lambda x: ops.sum(layer(x)), np.zeros((1, 50, 1), "float32"))
+    ).all()
 
 
 def test_the_signal_is_filtered_before_all_representations():
@@ -228,7 +230,7 @@ def test_a_sine_has_its_power_in_the_band():
 def test_silence_is_at_the_floor_and_has_a_gradient(layer):
     x = np.zeros((2, 1000, 3), np.float32)
     np.testing.assert_allclose(np.asarray(layer(x))[..., :3], -60.0, atol=1e-4)
-    assert np.all(np.isfinite(gradient(lambda x: ops.sum(layer(x)), x)))
+    assert np.all(np.isfinite(compute_gradient(lambda x: ops.sum(layer(x)), x)))
 
 
 @pytest.mark.parametrize(
