@@ -82,12 +82,12 @@ def _each(read, paths: list[str]) -> None:
 
 def _steps(paths: list[str], leads: range) -> None:
     for path in paths:
-        read_record(path).steps(leads)
+        read_record(path).to_steps(leads)
 
 
 def _mv(paths: list[str], leads: range) -> None:
     for path in paths:
-        read_record(path).signal_mv(leads)
+        read_record(path).to_mv(leads)
 
 
 def _bytes(path: str) -> None:

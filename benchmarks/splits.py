@@ -8,7 +8,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from benchmarks.measure import Figure, Side, alternate, medians, ratios
 from benchmarks.noise import real_data
-from ecglib.splits import PARTS, folds_by_patient, leak_report
+from ecglib.splits import PARTS, assign_folds_by_patient, report_leaks
 
 N_FOLDS = 10
 N_LARGE = 200_000
@@ -36,7 +36,7 @@ def leaks() -> Figure:
 
     pairs = [(f"r{i}", f"r{i + 1}", 0.99) for i in range(0, 1000, 2)]
     sides = {
-        "reported": Side(lambda: leak_report(windows, "part", pairs), N_LEAKS),
+        "reported": Side(lambda: report_leaks(windows, "part", pairs), N_LEAKS),
         "grouped": Side(peer, N_LEAKS),
     }
     speeds = alternate(sides, 5, "splits.leaks")
@@ -56,7 +56,7 @@ def _folds(
     made = {}
 
     def ours():
-        made["ours"] = folds_by_patient(patients, statements, N_FOLDS)
+        made["ours"] = assign_folds_by_patient(patients, statements, N_FOLDS)
 
     def peer():
         folds = np.empty(len(patients), int)

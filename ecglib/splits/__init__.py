@@ -1,12 +1,12 @@
 """Folds and splits by patient, and what leaks between them."""
 
-from ecglib.splits.cross_validation import merge_patients, parts_of_fold
-from ecglib.splits.leaks import LEAKS, leak_report, leaks_in, part_codes, require_no_leak
+from ecglib.splits.cross_validation import assign_parts_of_fold, merge_patients
+from ecglib.splits.leaks import LEAKS, check_leaks, count_leaks, encode_parts, report_leaks
 from ecglib.splits.patients import (
     PARTS,
     TRAINING_ONLY,
-    folds_by_patient,
-    folds_to_parts,
+    assign_folds_by_patient,
+    convert_folds_to_parts,
     split_by_patient,
 )
 
@@ -14,13 +14,13 @@ __all__ = [
     "LEAKS",
     "PARTS",
     "TRAINING_ONLY",
-    "folds_by_patient",
-    "leak_report",
-    "leaks_in",
+    "assign_folds_by_patient",
+    "assign_parts_of_fold",
+    "check_leaks",
+    "convert_folds_to_parts",
+    "count_leaks",
+    "encode_parts",
     "merge_patients",
-    "part_codes",
-    "parts_of_fold",
-    "folds_to_parts",
-    "require_no_leak",
+    "report_leaks",
     "split_by_patient",
 ]

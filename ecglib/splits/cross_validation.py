@@ -1,81 +1,108 @@
-"""Cross-validation: the patients of the training and validation parts, dealt anew to folds.
+"""Cross-validation: the patients of the training and validation splits, divided into folds.
 
-Where few patients validate, which model looks better depends on who they are. In turn each fold
-is the test part, the next one the validation part and the others the training part: then every
-patient but those of the real test part is predicted once, by a model that never saw them, and the
-real test part is not looked at while models are chosen.
+With few validation patients, the model that looks better depends on who they are. Each fold in turn
+is the test split, the next one the validation split and the others the training split. Every
+patient outside the real test split is then predicted once, by a model not trained on that patient,
+and the real test split is not looked at while models are chosen.
 
-A comparison scores all folds together (`ecglib.batch.comparison`), as a fold of few patients may
-lack a class. The probabilities of several models are then ranked together; each is calibrated.
+A comparison scores all folds together (`ecglib.batch.comparison`), because a fold of few patients
+may lack a class. The probabilities of several models are then ranked together; each is calibrated.
 """
+
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ecglib.splits.patients import folds_by_patient
+from ecglib.splits.patients import assign_folds_by_patient
 
 
-def parts_of_fold(
+def assign_parts_of_fold(
     persons: np.ndarray, y: np.ndarray, scored: np.ndarray, n_folds: int, fold: int
 ) -> np.ndarray:
-    """The part of each window where one fold is the test part and the next validates.
+    """Assign windows to splits, with one fold as the test split and the next for validation.
 
     Parameters
     ----------
-    persons : array of int of shape (n_windows,)
-        The person of each window, from 0 (`merge_patients`).
+    persons : int array of shape (n_windows,)
+        Person of each window, from 0 (`merge_patients`).
     y : array of shape (n_windows, n_classes)
         Labels, 0 or 1.
-    scored : array of bool of shape (n_windows,)
+    scored : bool array of shape (n_windows,)
         False for windows that are only trained on.
     n_folds : int
-        Number of folds, from 3.
+        Number of folds, at least 3.
     fold : int
-        The fold that is the test part, from 1; after the last fold the first one validates.
+        The fold that is the test split, from 1; the first fold follows the last.
 
     Returns
     -------
-    array of str of shape (n_windows,)
+    str array of shape (n_windows,)
         train, validation or test.
 
     Raises
     ------
     DatasetError
         If there are fewer persons than folds.
+
+    Examples
+    --------
+    >>> y = np.ones((6, 1))
+    >>> parts = assign_parts_of_fold(np.arange(6), y, np.full(6, True), n_folds=3, fold=1)
+    >>> sorted(parts.tolist())
+    ['test', 'test', 'train', 'train', 'validation', 'validation']
     """
-    fold_of = np.zeros(persons.max() + 1, int)  # 0 for a person who is never scored
-    fold_of[persons[scored]] = folds_by_patient(persons[scored], y[scored], n_folds)
+    fold_of_person = np.zeros(persons.max() + 1, int)  # 0 for a person who is never scored
+    fold_of_person[persons[scored]] = assign_folds_by_patient(persons[scored], y[scored], n_folds)
     part = np.full(len(persons), "train", f"<U{len('validation')}")
-    part[fold_of[persons] == fold % n_folds + 1] = "validation"
-    part[fold_of[persons] == fold] = "test"
+    part[fold_of_person[persons] == fold % n_folds + 1] = "validation"
+    part[fold_of_person[persons] == fold] = "test"
     return part
 
 
-def merge_patients(patients, records, signals, near_identical_records) -> np.ndarray:
-    """Which person each window is of: patients who share a signal or a record are one.
+def merge_patients(
+    patients: np.ndarray,
+    records: np.ndarray,
+    signals: np.ndarray,
+    near_identical_records: Iterable[Sequence],
+) -> np.ndarray:
+    """Number the persons: patients who share a signal or a record count as one.
 
     Parameters
     ----------
-    patients, records, signals
-        arrays of str of shape (n_windows,), patient, record and hash of the samples of each.
-    near_identical_records
-        pairs ``(record, record, correlation)``, also of other records.
+    patients : str array of shape (n_windows,)
+        Patient of each window.
+    records : str array of shape (n_windows,)
+        Record of each window.
+    signals : str array of shape (n_windows,)
+        Hash of the samples of each window.
+    near_identical_records : iterable of (str, str, float)
+        Two near-identical records and their correlation; may name other records too.
 
     Returns
     -------
-    Array of int of shape (n_windows,), numbered by the first patient of each person.
+    int array of shape (n_windows,)
+        Person of each window, numbered by the first patient of each person.
+
+    Examples
+    --------
+    >>> patients = np.array(["a", "b", "c"])
+    >>> records = np.array(["r1", "r2", "r3"])
+    >>> merge_patients(patients, records, np.array(["x", "y", "x"]), []).tolist()
+    [0, 1, 0]
     """
     from scipy.sparse import coo_array  # takes long to import
     from scipy.sparse.csgraph import connected_components
 
-    names, own = np.unique(patients, return_inverse=True)
-    first, signal = np.unique(signals, return_index=True, return_inverse=True)[1:]
+    names, patient_codes = np.unique(patients, return_inverse=True)
+    _, first_windows, signal_codes = np.unique(signals, return_index=True, return_inverse=True)
     record_names, first_of_record = np.unique(records, return_index=True)
-    patient_of = dict(zip(record_names.tolist(), own[first_of_record], strict=True))
-    near = [
-        (patient_of[a], patient_of[b])
+    record_patients = dict(zip(record_names.tolist(), patient_codes[first_of_record], strict=True))
+    near_pairs = [
+        (record_patients[a], record_patients[b])
         for a, b, _ in near_identical_records
-        if a in patient_of and b in patient_of
+        if a in record_patients and b in record_patients
     ]
-    pairs = np.concatenate([np.stack([own, own[first][signal]], 1), np.reshape(near, (-1, 2))])
+    signal_pairs = np.stack([patient_codes, patient_codes[first_windows][signal_codes]], 1)
+    pairs = np.concatenate([signal_pairs, np.reshape(near_pairs, (-1, 2))])
     graph = coo_array((np.ones(len(pairs)), pairs.T.astype(int)), (len(names), len(names)))
-    return connected_components(graph, directed=False)[1][own]
+    return connected_components(graph, directed=False)[1][patient_codes]

@@ -9,121 +9,191 @@ from ecglib.errors import LeakError
 from ecglib.splits.patients import PARTS
 
 LEAKS = ("shared_patients", "identical_signals", "near_identical_records")
-EXAMPLES = 20
+MAX_EXAMPLES = 20
 
 
-def leak_report(
+def report_leaks(
     windows: pd.DataFrame, column: str, near_identical_records: Iterable[Sequence] = ()
 ) -> dict:
-    """What the parts of a split share.
+    """Report what the splits share.
 
     Parameters
     ----------
-    windows
-        window table with the columns record, patient, signal_hash and `column`.
-    column
-        the column that says train, validation or test; other windows are ignored.
-    near_identical_records
-        pairs ``(record, record, correlation)`` of near-identical records
-        anywhere in the dataset (`datasets.near_identical.Signatures`).
+    windows : DataFrame
+        Window table with the columns record, patient, signal_hash and `column`.
+    column : str
+        Column that says train, validation or test; other windows are ignored.
+    near_identical_records : iterable of (str, str, float), default ()
+        Two near-identical records anywhere in the dataset and their correlation
+        (`ecglib.datasets.duplicates.Signatures`).
 
     Returns
     -------
-    For each kind of leak in `LEAKS` ``{"count": int, "examples": [...]}``, at most 20 examples,
-    each with at most 20 of its records.
+    dict
+        For each kind of leak in `LEAKS` ``{"count": int, "examples": list}``, with at most 20
+        examples and at most 20 records in each.
+
+    Examples
+    --------
+    >>> windows = pd.DataFrame(
+    ...     {
+    ...         "record": ["r1", "r2", "r3"],
+    ...         "patient": ["a", "a", "b"],
+    ...         "signal_hash": ["x", "y", "z"],
+    ...         "part": ["train", "test", "test"],
+    ...     }
+    ... )
+    >>> report_leaks(windows, "part")["shared_patients"]["count"]
+    1
     """
-    parts = part_codes(windows[column])
+    parts = encode_parts(windows[column])
     return {
-        "shared_patients": _shared(windows, "patient", parts),
-        "identical_signals": _shared(windows, "signal_hash", parts),
-        "near_identical_records": _near_identical(windows, parts, list(near_identical_records)),
+        "shared_patients": _find_shared(windows, "patient", parts),
+        "identical_signals": _find_shared(windows, "signal_hash", parts),
+        "near_identical_records": _find_separated_pairs(
+            windows, parts, list(near_identical_records)
+        ),
     }
 
 
-def leaks_in(report: dict) -> dict[str, int]:
-    """The kinds of leak that a report found, with their counts."""
-    return {kind: report[kind]["count"] for kind in LEAKS if report[kind]["count"]}
-
-
-def require_no_leak(report: dict, allowed: Sequence[str], where: str) -> list[str]:
-    """Refuse a split that leaks, unless the leak is allowed by name.
+def count_leaks(report: dict) -> dict[str, int]:
+    """Count the leaks in a report.
 
     Parameters
     ----------
-    report
-        what `leak_report` returned.
-    allowed
-        kinds of leak that the experiment allows by name.
-    where
-        dataset and task, for the message.
+    report : dict
+        What `report_leaks` returned.
 
     Returns
     -------
-    One caveat for each allowed leak that was found, to be carried wherever the numbers appear.
+    dict of str to int
+        Number of leaks of each kind that was found.
+
+    Examples
+    --------
+    >>> report = {
+    ...     "shared_patients": {"count": 2, "examples": []},
+    ...     "identical_signals": {"count": 0, "examples": []},
+    ...     "near_identical_records": {"count": 0, "examples": []},
+    ... }
+    >>> count_leaks(report)
+    {'shared_patients': 2}
+    """
+    return {kind: report[kind]["count"] for kind in LEAKS if report[kind]["count"]}
+
+
+def check_leaks(report: dict, allowed: Sequence[str], where: str) -> list[str]:
+    """Refuse splits that leak, unless the leak is allowed by name.
+
+    Parameters
+    ----------
+    report : dict
+        What `report_leaks` returned.
+    allowed : sequence of str
+        Kinds of leak that the experiment allows.
+    where : str
+        Dataset and task, for the message.
+
+    Returns
+    -------
+    list of str
+        One caveat for each allowed leak that was found, shown with every reported number.
 
     Raises
     ------
     LeakError
-        a leak was found that is not allowed.
+        If a leak was found that is not allowed.
+
+    Examples
+    --------
+    >>> report = {
+    ...     "shared_patients": {"count": 2, "examples": []},
+    ...     "identical_signals": {"count": 0, "examples": []},
+    ...     "near_identical_records": {"count": 0, "examples": []},
+    ... }
+    >>> check_leaks(report, ["shared_patients"], "mitdb, task aami")
+    ['leak: 2 shared patients']
     """
-    found = leaks_in(report)
+    found = count_leaks(report)
     if refused := {kind: n for kind, n in found.items() if kind not in allowed}:
         examples = {kind: report[kind]["examples"][:3] for kind in refused}
         raise LeakError(
-            f"The parts of {where} leak: {refused}, for example {examples}. Use a task whose parts "
-            f"share nothing, or name the leak: allow_leaks={sorted(refused)}; the run will carry "
-            f"the caveat."
+            f"The splits of {where} leak: {refused}, for example {examples}. Use a task whose "
+            f"splits share nothing, or allow the leak by name: allow_leaks={sorted(refused)}; the "
+            f"run then carries a caveat."
         )
     return [f"leak: {count} {kind.replace('_', ' ')}" for kind, count in found.items()]
 
 
-def part_codes(column: pd.Series) -> np.ndarray:
-    """The place in `PARTS` of each window, -1 for a window of no part."""
+def encode_parts(column: pd.Series) -> np.ndarray:
+    """Encode the split of each window as an integer.
+
+    Parameters
+    ----------
+    column : Series of str, of length n_windows
+        Column that says train, validation or test.
+
+    Returns
+    -------
+    int8 array of shape (n_windows,)
+        Index in `PARTS`, -1 for windows of no split.
+
+    Examples
+    --------
+    >>> encode_parts(pd.Series(["test", "train", None])).tolist()
+    [2, 0, -1]
+    """
     codes = np.full(len(column), -1, np.int8)
-    for place, part in enumerate(PARTS):
-        codes[(column == part).to_numpy(bool, na_value=False)] = place
+    for index, part in enumerate(PARTS):
+        codes[(column == part).to_numpy(bool, na_value=False)] = index
     return codes
 
 
-def _shared(windows: pd.DataFrame, key: str, parts: np.ndarray) -> dict:
-    """Values of `key` that stand in more than one part."""
+def _find_shared(windows: pd.DataFrame, key: str, parts: np.ndarray) -> dict:
+    """Find the values of the column `key` that occur in more than one split."""
     codes, values = pd.factorize(windows[key])
     used = np.flatnonzero((parts >= 0) & (codes >= 0))
-    seen = np.zeros((len(values), len(PARTS)), bool)
-    seen[codes[used], parts[used]] = True
-    shared = np.flatnonzero(seen.sum(axis=1) > 1)
-    chosen = shared[np.argsort(values[shared])[:EXAMPLES]]
+    occurs = np.zeros((len(values), len(PARTS)), bool)
+    occurs[codes[used], parts[used]] = True
+    shared = np.flatnonzero(occurs.sum(axis=1) > 1)
+    chosen = shared[np.argsort(values[shared])[:MAX_EXAMPLES]]
     rows = used[np.isin(codes[used], chosen)]
     records = windows["record"].iloc[rows].groupby(codes[rows]).unique()
     examples = [
         {
             key: str(values[code]),
-            "parts": [part for part, stands in zip(PARTS, seen[code], strict=True) if stands],
-            "records": sorted(records[code])[:EXAMPLES],
+            "parts": [
+                part for part, occurs_in in zip(PARTS, occurs[code], strict=True) if occurs_in
+            ],
+            "records": sorted(records[code])[:MAX_EXAMPLES],
         }
         for code in chosen
     ]
     return {"count": len(shared), "examples": examples}
 
 
-def _near_identical(windows: pd.DataFrame, parts: np.ndarray, pairs: list[Sequence]) -> dict:
-    """Pairs of near-identical records that do not stand in one and the same part."""
-    named = {record for pair in pairs for record in pair[:2]}
-    rows = np.flatnonzero(windows["record"].isin(named) & (parts >= 0))
-    part_of = {}
+def _find_separated_pairs(windows: pd.DataFrame, parts: np.ndarray, pairs: list[Sequence]) -> dict:
+    """Find the pairs of near-identical records that are not in one and the same split."""
+    paired = {record for pair in pairs for record in pair[:2]}
+    rows = np.flatnonzero(windows["record"].isin(paired) & (parts >= 0))
+    parts_by_record: dict[str, set[int]] = {}
     for record, part in set(zip(windows["record"].iloc[rows], parts[rows], strict=True)):
-        part_of.setdefault(record, set()).add(int(part))
+        parts_by_record.setdefault(record, set()).add(int(part))
     found = [
         (a, b, correlation)
         for a, b, correlation in pairs
-        if a in part_of and b in part_of and len(part_of[a] | part_of[b]) > 1
+        if a in parts_by_record
+        and b in parts_by_record
+        and len(parts_by_record[a] | parts_by_record[b]) > 1
     ]
     examples = [
         {
             "records": [a, b],
-            "parts": [[PARTS[part] for part in sorted(part_of[record])] for record in (a, b)],
+            "parts": [
+                [PARTS[part] for part in sorted(parts_by_record[record])] for record in (a, b)
+            ],
             "correlation": correlation,
         }
-        for a, b, correlation in found[:EXAMPLES]
+        for a, b, correlation in found[:MAX_EXAMPLES]
     ]
     return {"count": len(found), "examples": examples}

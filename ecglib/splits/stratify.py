@@ -1,109 +1,124 @@
-"""Deal whole patients to parts so that the size and every class are spread as asked.
+"""Assign whole patients to groups so that the size and every class are spread as asked.
 
-As in iterative stratification (Sechidis, Tsoumakas, Vlahavas 2011) each patient goes to the part
-that lacks most of what the patient brings, for its size; a class weighs as much as it is rare. Then
-patients move to another part, and where they are few also swap, as long as that lessens
-``sum(weight * lack ** 2)``, a chi-squared. The hardest patients, of many windows or rare classes,
-go first; where patients are few, other orders are tried too and the best is taken.
+As in iterative stratification (Sechidis, Tsoumakas, Vlahavas 2011) each patient goes to the group
+with the largest deficit of what the patient adds, relative to the group's size; a class weighs the
+more the rarer it is. Then patients are moved to other groups and, where there are few patients,
+swapped, as long as that lowers ``sum(weight * deficit ** 2)``, a chi-squared statistic. The hardest
+patients, with many windows or rare classes, are assigned first; where there are few patients, other
+orders are tried too and the best result is taken.
 
-All numbers are whole, so that sums are exact and every machine deals alike.
+All numbers are integers, so sums are exact and every machine gives the same groups.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-STEPS = 64  # steps in a window: what a part lacks is a fraction of a window
-ROUNDS = 20
-TRIES = 10
-TRIES_UP_TO, SWAPS_UP_TO = 3000, 300  # patients, above which they cost time and gain little
+STEPS_PER_WINDOW = 64  # the deficit of a group is counted in fractions of a window
+MAX_ROUNDS = 20
+N_ORDERS = 10
+# Above these numbers of patients, further orders and swaps take time and gain little.
+MAX_PATIENTS_FOR_ORDERS = 3000
+MAX_PATIENTS_FOR_SWAPS = 300
 
 
-def deal(counts: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
-    """Deal patients to parts.
+def assign_groups(counts: np.ndarray, fractions: Sequence[float], seed: int) -> np.ndarray:
+    """Assign patients to groups.
 
     Parameters
     ----------
-    counts
-        array of int of shape (n_patients, n_counts), the windows of each patient by class and, in
-        the last column, in all; at least as many patients as parts.
-    fractions
-        share of the windows for each part.
-    seed
-        shakes the order of the patients.
+    counts : int array of shape (n_patients, n_classes + 1)
+        Windows of each patient, by class and, in the last column, in total. There are at least as
+        many patients as groups.
+    fractions : sequence of float
+        Fraction of the windows for each group.
+    seed : int
+        Seed of the order of the patients.
 
     Returns
     -------
-    Array of int of shape (n_patients,), the number of the part of each; no part is empty.
+    int array of shape (n_patients,)
+        Group of each patient, from 0; no group is empty.
+
+    Examples
+    --------
+    >>> counts = np.array([[4, 8], [0, 8], [2, 4], [2, 4], [0, 8]])
+    >>> groups = assign_groups(counts, (0.5, 0.5), seed=0)
+    >>> [int(counts[groups == group, 1].sum()) for group in (0, 1)]
+    [16, 16]
     """
     rng = np.random.default_rng(seed)
     total = counts.sum(axis=0, dtype=np.int64)
-    weight = np.rint(STEPS * total[-1] / np.maximum(total, 1)).astype(np.int64)
+    weight = np.rint(STEPS_PER_WINDOW * total[-1] / np.maximum(total, 1)).astype(np.int64)
     hardness = np.einsum("pc,pc,c->p", counts, counts, weight, dtype=np.int64)
     order = np.argsort(-hardness * rng.uniform(0.7, 1.4, len(counts)), kind="stable")
-    best, least = None, np.inf
-    for _ in range(TRIES if len(counts) <= TRIES_UP_TO else 1):
-        dealt, lack = _deal_in_order(counts[order], fractions, weight)
-        if (imbalance := (lack**2 @ weight).sum()) < least:
-            best, least = np.empty_like(dealt), imbalance
-            best[order] = dealt
+    best, min_imbalance = np.empty(len(counts), np.int64), np.inf
+    for _ in range(N_ORDERS if len(counts) <= MAX_PATIENTS_FOR_ORDERS else 1):
+        groups, deficit = _assign_in_order(counts[order], fractions, weight)
+        if (imbalance := (deficit**2 @ weight).sum()) < min_imbalance:
+            min_imbalance = imbalance
+            best[order] = groups
         order = rng.permutation(len(counts))
     return best
 
 
-def _deal_in_order(
+def _assign_in_order(
     counts: np.ndarray, fractions: Sequence[float], weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The part of each patient, and what each part still lacks, in steps."""
-    brings = np.multiply(counts, STEPS, dtype=np.int64)
-    lack = np.rint(np.outer(fractions, brings.sum(axis=0))).astype(np.int64)
-    dealt = np.empty(len(brings), np.int64)
-    for i, own in enumerate(brings):
-        dealt[i] = part = (lack @ (weight * own) / fractions).argmax()
-        lack[part] -= own
-    for _ in range(ROUNDS):
-        changed = _move(dealt, lack, brings, weight)
-        if len(brings) <= SWAPS_UP_TO:
-            changed |= _swap(dealt, lack, brings, weight)
+    """Return the group of each patient and the deficit of each group, in steps."""
+    patient_steps = np.multiply(counts, STEPS_PER_WINDOW, dtype=np.int64)
+    deficit = np.rint(np.outer(fractions, patient_steps.sum(axis=0))).astype(np.int64)
+    groups = np.empty(len(patient_steps), np.int64)
+    for i, steps in enumerate(patient_steps):
+        groups[i] = group = (deficit @ (weight * steps) / fractions).argmax()
+        deficit[group] -= steps
+    for _ in range(MAX_ROUNDS):
+        changed = _move_patients(groups, deficit, patient_steps, weight)
+        if len(patient_steps) <= MAX_PATIENTS_FOR_SWAPS:
+            changed |= _swap_patients(groups, deficit, patient_steps, weight)
         if not changed:
             break
-    return dealt, lack
+    return groups, deficit
 
 
-def _move(dealt: np.ndarray, lack: np.ndarray, brings: np.ndarray, weight: np.ndarray) -> bool:
-    """Move each patient to the part that lacks most of it, the last of a part never."""
-    held = np.bincount(dealt, minlength=len(lack))
+def _move_patients(
+    groups: np.ndarray, deficit: np.ndarray, patient_steps: np.ndarray, weight: np.ndarray
+) -> bool:
+    """Move each patient to the group with the largest deficit, but never the last of a group."""
+    sizes = np.bincount(groups, minlength=len(deficit))
     moved = False
-    for i, own in enumerate(brings):
-        here = dealt[i]
-        if held[here] == 1:
+    for i, steps in enumerate(patient_steps):
+        source = groups[i]
+        if sizes[source] == 1:
             continue
-        gain = lack @ (weight * own)
-        gain[here] += own @ (weight * own)
-        there = gain.argmax()
-        if gain[there] > gain[here]:
-            lack[here] += own
-            lack[there] -= own
-            held[here] -= 1
-            held[there] += 1
-            dealt[i] = there
+        gain = deficit @ (weight * steps)
+        gain[source] += steps @ (weight * steps)
+        target = gain.argmax()
+        if gain[target] > gain[source]:
+            deficit[source] += steps
+            deficit[target] -= steps
+            sizes[source] -= 1
+            sizes[target] += 1
+            groups[i] = target
             moved = True
     return moved
 
 
-def _swap(dealt: np.ndarray, lack: np.ndarray, brings: np.ndarray, weight: np.ndarray) -> bool:
+def _swap_patients(
+    groups: np.ndarray, deficit: np.ndarray, patient_steps: np.ndarray, weight: np.ndarray
+) -> bool:
     """Swap each patient with the one for which that helps most, if it helps."""
     swapped = False
-    for i, own in enumerate(brings):
-        here = dealt[i]
-        more = own - brings
-        change = ((lack[here] - lack[dealt] + more) * more) @ weight
-        change[dealt == here] = 0
-        other = change.argmin()
-        if change[other] < 0:
-            there = dealt[other]
-            lack[here] += more[other]
-            lack[there] -= more[other]
-            dealt[i], dealt[other] = there, here
+    for i, steps in enumerate(patient_steps):
+        source = groups[i]
+        surplus = steps - patient_steps
+        change = ((deficit[source] - deficit[groups] + surplus) * surplus) @ weight
+        change[groups == source] = 0
+        partner = change.argmin()
+        if change[partner] < 0:
+            target = groups[partner]
+            deficit[source] += surplus[partner]
+            deficit[target] -= surplus[partner]
+            groups[i], groups[partner] = target, source
             swapped = True
     return swapped

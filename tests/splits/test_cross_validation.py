@@ -1,4 +1,4 @@
-"""Folds of the patients that are no test patients, and runs whose folds are scored together."""
+"""Folds of the patients outside the test split, and runs whose folds are scored together."""
 
 import shutil
 
@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ecglib import runs
-from ecglib.errors import DatasetError, ExperimentError, RunError
 from ecglib.batch.comparison import compare_runs
+from ecglib.errors import DatasetError, ExperimentError, RunError
 from ecglib.experiment import Experiment
 from ecglib.splits import merge_patients
 from ecglib.training import trainer, trees
@@ -22,17 +22,18 @@ def experiment(store, **changes):
     return Experiment(**(values | changes))
 
 
-def test_each_patient_but_those_of_the_test_part_is_predicted_once(small_store):
+def test_each_patient_outside_the_test_split_is_predicted_once(small_store):
     parts = small_store.select("letters")
     folds = [small_store.select("letters", (), FOLDS, k) for k in range(1, FOLDS + 1)]
-    own = {
-        part: [set(f.in_split(part).patients) for f in folds] for part in ("train", "validation", "test")
+    patients = {
+        part: [set(fold.in_split(part).patients) for fold in folds]
+        for part in ("train", "validation", "test")
     }
     everyone = set(parts.patients) - set(parts.in_split("test").patients)
-    assert sorted(p for fold in own["test"] for p in fold) == sorted(everyone)
+    assert sorted(p for fold in patients["test"] for p in fold) == sorted(everyone)
     for k in range(FOLDS):
-        assert own["validation"][k] == own["test"][(k + 1) % FOLDS]
-        assert own["train"][k] == everyone - own["test"][k] - own["validation"][k]
+        assert patients["validation"][k] == patients["test"][(k + 1) % FOLDS]
+        assert patients["train"][k] == everyone - patients["test"][k] - patients["validation"][k]
         assert set(folds[k].rows) == set(parts.rows[parts.part != "test"])
     with_class = [fold.in_split("test").y.sum(axis=0) for fold in folds]
     assert np.ptp(with_class, axis=0).max() <= 2  # each class is spread evenly
@@ -49,9 +50,7 @@ def test_all_models_of_a_task_have_the_same_folds(small_store):
         small_store.select("letters", (), 100, 1)
 
 
-def test_a_dataset_without_parts_to_validate_and_test_has_folds_all_the_same(
-    small_store, monkeypatch
-):
+def test_a_dataset_without_validation_and_test_splits_still_has_folds(small_store, monkeypatch):
     monkeypatch.setattr(small_store, "windows", small_store.windows.assign(part="train"))
     selection = small_store.select("letters", (), 3, 3)
     assert len(selection.rows) == len(small_store.windows)
@@ -70,7 +69,7 @@ def test_patients_who_share_a_signal_or_a_record_count_as_one():
     assert merge_patients(patients, records, signals, []).tolist() == [1, 0, 0, 2, 3, 1]
 
 
-def test_what_is_near_identical_stands_in_one_fold(small_store, monkeypatch):
+def test_near_identical_records_are_in_one_fold(small_store, monkeypatch):
     plain = small_store.select("letters", (), FOLDS, 1)
     train, test = plain.in_split("train"), plain.in_split("test")
     pairs = [(a, b, 0.99) for a, b in zip(train.records[:3], test.records[:3], strict=True)]
@@ -78,12 +77,12 @@ def test_what_is_near_identical_stands_in_one_fold(small_store, monkeypatch):
     assert small_store.report_leaks(plain)["near_identical_records"]["count"] == 3
     for fold in range(1, FOLDS + 1):
         found = small_store.report_leaks(small_store.select("letters", (), FOLDS, fold))
-        assert {kind: own["count"] for kind, own in found.items()} == dict.fromkeys(found, 0)
+        assert {kind: leak["count"] for kind, leak in found.items()} == dict.fromkeys(found, 0)
 
 
 def test_windows_for_training_only_are_predicted_in_no_fold(small_store, monkeypatch):
-    own = np.array([None, True, False], object)[np.arange(len(small_store.windows)) % 3]
-    marked = small_store.windows.assign(training_only=own)
+    training_only = np.array([None, True, False], object)[np.arange(len(small_store.windows)) % 3]
+    marked = small_store.windows.assign(training_only=training_only)
     monkeypatch.setattr(small_store, "windows", marked)
     predicted = []
     for fold in range(1, FOLDS + 1):
@@ -95,7 +94,7 @@ def test_windows_for_training_only_are_predicted_in_no_fold(small_store, monkeyp
         assert not set(trained_on.patients) & set(elsewhere.patients)
         predicted += list(selection.in_split("test").rows)
     rest = small_store.select("letters")
-    expected = rest.rows[(rest.part != "test") & (own[rest.rows] != True)]  # noqa: E712
+    expected = rest.rows[(rest.part != "test") & (training_only[rest.rows] != True)]  # noqa: E712
     assert sorted(predicted) == sorted(expected)
 
 
@@ -122,36 +121,39 @@ def finished(small_store, tmp_path_factory):
         patch.setattr(trees, "N_TREES", 10)
         for fold in range(1, FOLDS + 1):
             for changes in ({"seed": 0}, {"seed": 1}, small):
-                own = experiment(small_store, fold=fold, **changes)
-                trainer.train(own, small_store, folder, "b")
+                trainer.train(
+                    experiment(small_store, fold=fold, **changes), small_store, folder, "b"
+                )
     return folder / "b"
 
 
 def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, small_store):
     found = runs.find_runs(finished)
     compared = compare_runs(found)
-    tests = {}
+    runs_by_model = {}
     for run in found:
-        tests.setdefault((run.experiment.model, run.experiment.seed), []).append(run)
+        runs_by_model.setdefault((run.experiment.model, run.experiment.seed), []).append(run)
     parts = small_store.select("letters")
     kept = parts.take(parts.part != "test")
     scores = {}
-    for (model, _), own in tests.items():
-        pieces = [run.predictions("test") for run in own]
+    for (model, _), folds in runs_by_model.items():
+        pieces = [run.predictions("test") for run in folds]
         rows = np.concatenate([piece.rows for piece in pieces])
         assert np.array_equal(np.sort(rows), kept.rows)
         y, p = (np.concatenate([getattr(piece, name) for piece in pieces]) for name in "yp")
-        limits = [np.array(run.contract["thresholds"]) for run in own]
-        decided = [piece.p >= limit for piece, limit in zip(pieces, limits, strict=True)]
+        thresholds = [np.array(run.contract["thresholds"]) for run in folds]
+        decided = [
+            piece.p >= threshold for piece, threshold in zip(pieces, thresholds, strict=True)
+        ]
         expected = (roc_auc_score(y, p), f1_score(y, np.concatenate(decided), average="macro"))
         scores.setdefault(model, []).append(expected)
     for row in compared.table.itertuples():
         assert (row.auroc, row.f1) == pytest.approx(np.mean(scores[row.model], axis=0)), row.model
         assert row.seeds == len(scores[row.model])
     assert compared.n_patients == len(set(kept.patients))
-    told = f"{FOLDS} folds, each held out once, {len(set(kept.patients))} patients"
-    assert compared.scored_on() == told
-    assert compared.to_text().startswith(told)
+    header = f"{FOLDS} folds, each held out once, {len(set(kept.patients))} patients"
+    assert compared.scored_on() == header
+    assert compared.to_text().startswith(header)
     assert compared.to_dict()["n_folds"] == FOLDS
     caveat = f"cross-validation in {FOLDS} folds, the test part was not looked at"
     assert compared.caveats == (caveat,)
@@ -167,8 +169,8 @@ def test_a_fold_that_is_missing_is_named(finished, tmp_path):
 
 
 def test_folds_and_the_parts_of_the_dataset_are_not_compared(finished, small_store, tmp_path):
-    own = experiment(small_store, n_folds=0, fold=0)
-    other = trainer.train(own, small_store, tmp_path, "b")
+    without_folds = experiment(small_store, n_folds=0, fold=0)
+    other = trainer.train(without_folds, small_store, tmp_path, "b")
     assert other.caveats == []
     with pytest.raises(RunError, match=r"Runs of \[0, 4\] folds .* cannot be compared"):
         compare_runs([*runs.find_runs(finished), other])

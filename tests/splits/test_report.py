@@ -7,69 +7,70 @@ from made import shared_data
 from sklearn.metrics import mutual_info_score
 
 from ecglib.errors import DatasetError
-from ecglib.splits import PARTS, folds_to_parts
-from ecglib.splits.report import balance, demographics_report, duplicate_report
+from ecglib.splits import PARTS, convert_folds_to_parts
+from ecglib.splits.report import compute_balance, report_demographics, report_duplicates
 
 
-def test_numbers_and_shares_of_each_class_by_part_and_in_all():
+def test_counts_and_fractions_of_each_class_by_split_and_in_all():
     y = np.array([[1, 0], [1, 1], [0, 0], [1, 0], [0, 1], [0, 1]])
     part = ["train", "train", "train", "train", "test", "test"]
-    found = balance(y, part, ["A", "B"])
+    found = compute_balance(y, part, ["A", "B"])
     assert found["windows"] == {"train": 4, "test": 2, "all": 6}
     assert found["counts"] == {
         "train": {"A": 3, "B": 1},
         "test": {"A": 0, "B": 2},
         "all": {"A": 3, "B": 3},
     }
-    assert found["shares"]["train"] == {"A": 0.75, "B": 0.25}
-    assert (found["largest_deviation"], found["class"], found["part"]) == (0.5, "A", "test")
-    assert found["windows_off"] == 1.0
+    assert found["fractions"]["train"] == {"A": 0.75, "B": 0.25}
+    assert (found["max_deviation"], found["class"], found["part"]) == (0.5, "A", "test")
+    assert found["max_windows_off"] == 1.0
     assert found["absent"] == {"train": [], "test": ["A"]}
     assert "A: 0.00 % of test, 50.00 % of all" in found["statement"]
     assert "No window of test shows A." in found["statement"]
     assert json.loads(json.dumps(found)) == found
 
 
-def test_an_even_split_has_no_imbalance_and_folds_stand_for_parts():
-    found = balance(np.tile([[1], [0]], (6, 1)), np.repeat([1, 2, 10], 4), ["A"])
-    assert found["largest_deviation"] == found["windows_off"] == 0
+def test_an_even_split_has_no_imbalance_and_folds_are_accepted():
+    found = compute_balance(np.tile([[1], [0]], (6, 1)), np.repeat([1, 2, 10], 4), ["A"])
+    assert found["max_deviation"] == found["max_windows_off"] == 0
     assert list(found["windows"]) == ["1", "2", "10", "all"]
     assert "fold 1" in found["statement"]
 
 
-def test_shares_are_even_just_where_part_and_class_tell_nothing_of_each_other():
+def test_fractions_are_even_just_where_split_and_class_are_independent():
     rng = np.random.default_rng(0)
     for y in (rng.random((90, 1)) < 0.3, np.tile([[1], [0], [0]], (30, 1))):
         part = np.repeat(PARTS, 30)
-        told = mutual_info_score(part, y[:, 0])
-        assert (balance(y, part, ["A"])["largest_deviation"] > 1e-9) == (told > 1e-9)
+        information = mutual_info_score(part, y[:, 0])
+        deviation = compute_balance(y, part, ["A"])["max_deviation"]
+        assert (deviation > 1e-9) == (information > 1e-9)
 
 
-def test_what_does_not_fit_together_is_refused():
+def test_arrays_of_different_lengths_are_refused():
     with pytest.raises(DatasetError, match=r"\(3, 1\), expected \(3, 2\)"):
-        balance(np.ones((3, 1)), ["train"] * 3, ["A", "B"])
+        compute_balance(np.ones((3, 1)), ["train"] * 3, ["A", "B"])
     with pytest.raises(DatasetError, match="at least one of each"):
-        balance(np.ones((0, 1)), [], ["A"])
+        compute_balance(np.ones((0, 1)), [], ["A"])
 
 
-def test_the_superclasses_of_ptbxl_in_the_official_parts():
+def test_the_superclasses_of_ptbxl_in_the_official_splits():
     table = pd.read_csv(shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv")
     flags = table["superclasses"].str.get_dummies(";")
-    part = folds_to_parts(table["strat_fold"])
-    found = balance(flags.to_numpy(), part, flags.columns)
+    part = convert_folds_to_parts(table["strat_fold"])
+    found = compute_balance(flags.to_numpy(), part, flags.columns)
     total = {"CD": 4898, "HYP": 2649, "MI": 5469, "NORM": 9514, "STTC": 5235}
     assert found["counts"]["all"] == total
     by_part = flags.groupby(part).mean()
     for name in PARTS:
-        assert found["shares"][name] == pytest.approx(by_part.loc[name].to_dict())
-    assert found["largest_deviation"] == pytest.approx((by_part - flags.mean()).abs().max().max())
+        assert found["fractions"][name] == pytest.approx(by_part.loc[name].to_dict())
+    assert found["max_deviation"] == pytest.approx((by_part - flags.mean()).abs().max().max())
 
 
 def windows(**changes):
     columns = {
         "record": list("abcdef"),
         "patient": list("123456"),
-        "part": ["train", "train", "train", "validation", "test", "left out"],
+        "part": ["train", "train", "train", "validation", "test", "excluded"],
         "signal_hash": ["h1", "h2", "h3", "h4", "h5", "h6"],
         "labels": [["NORM"], ["NORM"], ["MI"], ["NORM", "SR"], ["MI"], ["MI"]],
     }
@@ -81,12 +82,12 @@ def counts(report):
 
 
 def test_signals_that_all_differ_have_no_duplicates():
-    assert counts(duplicate_report(windows(), "part")) == {}
+    assert counts(report_duplicates(windows(), "part")) == {}
 
 
-def test_identical_signals_are_told_apart_by_where_they_stand():
+def test_identical_signals_within_and_between_splits_are_distinguished():
     table = windows(signal_hash=["h1", "h1", "h3", "h4", "h3", "h4"], patient=list("112345"))
-    report = duplicate_report(table, "part")
+    report = report_duplicates(table, "part")
     assert counts(report) == {
         "identical_signals_within_parts": 1,
         "identical_signals_between_parts": 1,
@@ -109,23 +110,23 @@ def test_identical_signals_are_told_apart_by_where_they_stand():
 
 def test_contradicting_labels_are_named():
     table = windows(signal_hash=["h1", "h1", "h1", "h4", "h5", "h6"], patient=["1"] * 6)
-    report = duplicate_report(table, "part")
+    report = report_duplicates(table, "part")
     assert counts(report) == {"identical_signals_within_parts": 1, "contradicting_labels": 1}
     (example,) = report["contradicting_labels"]["examples"]
     assert example["labels"] == {"a": ["NORM"], "b": ["NORM"], "c": ["MI"]}
     assert example["contested"] == ["MI", "NORM"]
-    # One more label is a contradiction too, the order of labels is none.
+    # One more label is a contradiction too, another order of labels is not.
     near = [("d", "a", 0.97)]
-    report = duplicate_report(windows(), "part", near)["contradicting_labels"]
+    report = report_duplicates(windows(), "part", near)["contradicting_labels"]
     assert report["examples"][0]["contested"] == ["SR"]
     assert report["examples"][0]["correlation"] == 0.97
     same = windows(labels=[["SR", "NORM"], *[["NORM", "SR"]] * 5])
-    assert "contradicting_labels" not in counts(duplicate_report(same, "part", near))
+    assert "contradicting_labels" not in counts(report_duplicates(same, "part", near))
 
 
-def test_near_identical_records_within_and_between_parts_and_with_none():
+def test_near_identical_records_within_between_and_outside_splits():
     near = [["b", "a", 0.98], ["d", "e", 0.96], ["a", "f", 0.99], ["a", "gone", 0.99]]
-    report = duplicate_report(windows(patient=list("112344")), "part", near)
+    report = report_duplicates(windows(patient=list("112344")), "part", near)
     assert counts(report) == {
         "near_identical_records_within_parts": 1,
         "near_identical_records_between_parts": 1,
@@ -139,7 +140,7 @@ def test_near_identical_records_within_and_between_parts_and_with_none():
 
 def test_a_pair_with_the_same_signal_is_counted_as_identical_only():
     table = windows(signal_hash=["h1", "h1", "h3", "h4", "h5", "h6"], patient=["1"] * 6)
-    found = counts(duplicate_report(table, "part", [("a", "b", 1.0)]))
+    found = counts(report_duplicates(table, "part", [("a", "b", 1.0)]))
     assert found == {"identical_signals_within_parts": 1}
 
 
@@ -153,12 +154,12 @@ def test_beats_of_one_record_do_not_contradict_each_other():
             "labels": [["N"], ["V"], ["V"], ["N"]],
         }
     )
-    report = duplicate_report(table, "part", [("a", "b", 0.99)])
+    report = report_duplicates(table, "part", [("a", "b", 0.99)])
     assert counts(report) == {"near_identical_records_within_parts": 1, "different_patients": 1}
     (example,) = report["near_identical_records_within_parts"]["examples"]
     assert (example["windows"], example["patients"]) == (4, ["1", "2"])
     table["signal_hash"] = np.array([7, 7, 8, 9], np.uint64)
-    (example,) = duplicate_report(table, "part")["contradicting_labels"]["examples"]
+    (example,) = report_duplicates(table, "part")["contradicting_labels"]["examples"]
     assert (example["records"], example["labels"]) == (["a"], {"a": ["N", "V"]})
 
 
@@ -170,7 +171,7 @@ def test_the_duplicates_of_random_tables_are_those_that_pandas_groups(seed):
         {
             "record": [f"r{i:03d}" for i in range(n)],
             "patient": rng.integers(0, 100, n).astype(str),
-            "part": rng.choice([*PARTS, "left out"], n),
+            "part": rng.choice([*PARTS, "excluded"], n),
             "signal_hash": rng.integers(0, 250, n),
             "labels": [[label] for label in rng.choice(["A", "B"], n)],
         }
@@ -178,7 +179,7 @@ def test_the_duplicates_of_random_tables_are_those_that_pandas_groups(seed):
     used = table[table["part"].isin(PARTS)].assign(label=table["labels"].str[0])
     groups = used.groupby("signal_hash")[["record", "part", "patient", "label"]].nunique()
     groups = groups[groups["record"] > 1]
-    report = duplicate_report(table, "part")
+    report = report_duplicates(table, "part")
     assert {kind: report[kind]["count"] for kind in report} == {
         "identical_signals_within_parts": (groups["part"] == 1).sum(),
         "identical_signals_between_parts": (groups["part"] > 1).sum(),
@@ -189,7 +190,7 @@ def test_the_duplicates_of_random_tables_are_those_that_pandas_groups(seed):
     }
     assert all(len(found["examples"]) <= 20 for found in report.values())
     shuffled = table.sample(frac=1, random_state=seed)
-    assert duplicate_report(shuffled, "part") == report
+    assert report_duplicates(shuffled, "part") == report
     assert json.loads(json.dumps(report)) == report
 
 
@@ -202,21 +203,21 @@ def test_patients_not_windows_are_counted_in_age_and_sex():
             "sex": [np.nan, 1, 1, 0, 0, np.nan, np.nan],
         }
     )
-    report = demographics_report(table, "part")
+    report = report_demographics(table, "part")
     assert report["train"] == {
         "windows": 6,
         "patients": 4,
         "age": {"known": 4, "median": 50.0, "quartiles": [35.0, 67.5], "above_89": 1},
-        "women": {"known": 3, "share": pytest.approx(1 / 3)},
+        "women": {"known": 3, "fraction": pytest.approx(1 / 3)},
     }
     assert report["test"] == {"windows": 1, "patients": 1, "age": None, "women": None}
     assert report["validation"]["patients"] == 0
     assert json.loads(json.dumps(report)) == report
 
 
-def test_a_table_without_age_and_sex_says_none():
+def test_without_age_and_sex_the_report_holds_none():
     table = pd.DataFrame({"patient": ["a", "b"], "part": ["train", "test"]})
-    assert demographics_report(table, "part")["train"] == {
+    assert report_demographics(table, "part")["train"] == {
         "windows": 1,
         "patients": 1,
         "age": None,
@@ -224,15 +225,15 @@ def test_a_table_without_age_and_sex_says_none():
     }
 
 
-def test_the_people_of_the_official_parts_of_ptbxl():
+def test_the_demographics_of_the_official_splits_of_ptbxl():
     table = pd.read_csv(shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv")
     table = table.rename(columns={"patient_id": "patient"})
-    table["part"] = folds_to_parts(table["strat_fold"])
-    report = demographics_report(table, "part")
-    assert sum(own["patients"] for own in report.values()) == 18869
+    table["part"] = convert_folds_to_parts(table["strat_fold"])
+    report = report_demographics(table, "part")
+    assert sum(people["patients"] for people in report.values()) == 18869
     first = table.drop_duplicates("patient")
-    for part, own in report.items():
-        people = first[first["part"] == part]
-        assert own["age"]["above_89"] == (people["age"] == 300).sum()
-        assert own["age"]["median"] == people["age"].median()
-        assert own["women"]["share"] == pytest.approx(people["sex"].mean())
+    for part, people in report.items():
+        expected = first[first["part"] == part]
+        assert people["age"]["above_89"] == (expected["age"] == 300).sum()
+        assert people["age"]["median"] == expected["age"].median()
+        assert people["women"]["fraction"] == pytest.approx(expected["sex"].mean())

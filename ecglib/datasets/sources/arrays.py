@@ -160,7 +160,7 @@ class ArraysSource:
     def read_records(self) -> Iterator[Record]:
         """Yield the records in the order of the arrays."""
         n_samples = self.signal.n_samples
-        rows = self._table.drop(columns="record").to_dict("records")
+        rows: list[dict] = self._table.drop(columns="record").to_dict("records")
         for name, signal, row in zip(self._table["record"], self._signals, rows, strict=True):
             signal_mv = crop_middle(np.asarray(signal, np.float64) * self._mv_per_unit, n_samples)
             window = {"start": 0, "length": n_samples, "n_measured": len(signal_mv)}

@@ -12,82 +12,122 @@ import pandas as pd
 from ecglib.datasets.labels import PATIENTS_UNKNOWN
 from ecglib.datasets.schema import SignalSpec, Task
 from ecglib.datasets.sources.download import download as download_files
-from ecglib.datasets.sources.table import TableSource, find_headers
+from ecglib.datasets.sources.table import RecordTable, SourceInfo, TableSource, find_headers
 from ecglib.errors import DatasetError
-from ecglib.splits import folds_by_patient, folds_to_parts
+from ecglib.splits import assign_folds_by_patient, convert_folds_to_parts
 
 RATE_HZ = 300.0
-WINDOW_S = 30.0  # seven in ten records are just as long
+WINDOW_S = 30.0  # the length of seven in ten records
 REFERENCE = "REFERENCE-v3.csv"
 CLASSES = {"normal": ["N"], "AF": ["A"], "other": ["O"], "noise": ["~"]}
 
 
 def open_cinc2017(folder: str | Path) -> TableSource:
-    """The training records of the Challenge, or a part of them.
+    """Open the training records of the Challenge, or some of them, as a source.
 
-    They last 9 to 61 s. A window is 30 s: the middle of a longer record; a shorter one is followed
-    by 0 mV, and `Dataset.measured` tells where. Who the patients are was not published: leakage
-    cannot be excluded, which caveats every run. Folds are made here, stratified over the classes.
+    They last 9 to 61 s. A window is 30 s: the middle of a longer record; a shorter one is padded
+    with 0 mV at its end, see `Dataset.read_measured_mask`. The patients were not published: leakage
+    cannot be excluded, and every run carries that caveat. Folds are made here, stratified over the
+    classes.
 
     Parameters
     ----------
-    folder
-        folder with ``REFERENCE-v3.csv``, ``A00001.hea``, ``A00001.mat``, ...
+    folder : str or Path
+        Folder with ``REFERENCE-v3.csv``, ``A00001.hea``, ``A00001.mat``, ...
+
+    Returns
+    -------
+    TableSource
+        The source.
 
     Raises
     ------
     DatasetError
-        the reference is missing or is not a table of record and label.
+        If the reference is missing or is not a table of record and label.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> rows = [f"A{number:05d},{'NAO~'[number % 4]}" for number in range(40)]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "REFERENCE-v3.csv").write_text("\\n".join(rows))
+    ...     for number in range(40):
+    ...         Path(folder, f"A{number:05d}.hea").touch()
+    ...     source = open_cinc2017(folder)
+    >>> source.count_records(), source.signal.n_samples
+    (40, 9000)
     """
     folder = Path(folder)
     table = read_reference(folder)
     table["path"] = table["record"].map({Path(path).name: path for path in find_headers(folder)})
-    here = table["path"].notna()
-    # Where only a part of the records is there, the folds are balanced over that part.
-    y = np.eye(len(CLASSES))[table.loc[here, "labels"].str[0].map(_class_number)]
+    has_header = table["path"].notna()
+    # Where only some of the records exist, the folds are balanced over those.
+    classes = table.loc[has_header, "labels"].str[0].map(_find_class_number)
+    y = np.eye(len(CLASSES))[classes]
+    folds = assign_folds_by_patient(table.loc[has_header, "patient"].to_numpy(), y)
     table["fold"], table["part"] = 0, ""
-    folds = folds_by_patient(table.loc[here, "patient"].to_numpy(), y)
-    table.loc[here, "fold"], table.loc[here, "part"] = folds, folds_to_parts(folds)
+    table.loc[has_header, "fold"] = folds
+    table.loc[has_header, "part"] = convert_folds_to_parts(folds)
+    task = Task(
+        "rhythm",
+        "multi_class",
+        CLASSES,
+        description="normal, AF, other rhythm, noise; REFERENCE-v3.",
+    )
     return TableSource(
-        "cinc2017",
         folder,
-        table,
+        RecordTable(rows=table, columns={"fold": "int64"}),
         SignalSpec(RATE_HZ, round(WINDOW_S * RATE_HZ), ("ECG",)),
-        {
-            "rhythm": Task(
-                "rhythm",
-                "multi_class",
-                CLASSES,
-                description="normal, AF, other rhythm, noise; REFERENCE-v3.",
-            )
-        },
-        description=f"PhysioNet/CinC Challenge 2017: {here.sum():,} records of one lead.",
-        citation="Clifford GD et al. AF classification from a short single lead ECG recording. "
-        "CinC 44 (2017). Goldberger AL et al. Circulation 101:e215-e220 (2000). ODC-By 1.0.",
-        columns={"fold": "int64"},
-        caveats=(PATIENTS_UNKNOWN,),
+        {"rhythm": task},
+        SourceInfo(
+            name="cinc2017",
+            description=f"PhysioNet/CinC Challenge 2017: {has_header.sum():,} records of one lead.",
+            citation="Clifford GD et al. AF classification from a short single lead ECG recording. "
+            "CinC 44 (2017). Goldberger AL et al. Circulation 101:e215-e220 (2000). ODC-By 1.0.",
+            caveats=(PATIENTS_UNKNOWN,),
+        ),
     )
 
 
 def read_reference(folder: Path) -> pd.DataFrame:
-    """Record, patient (unknown: the record's name) and labels of each row of the reference.
+    """Read the reference: the label of each record.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder with ``REFERENCE-v3.csv``.
+
+    Returns
+    -------
+    DataFrame
+        Columns record, patient (unknown: the name of the record) and labels (list of one str).
 
     Raises
     ------
     DatasetError
-        the reference is missing or is not a table of record and label.
+        If the reference is missing or is not a table of record and label.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "REFERENCE-v3.csv").write_text("A00001,N\\nA00002,A\\n")
+    ...     read_reference(Path(folder))["labels"].tolist()
+    [['N'], ['A']]
     """
     path = folder / REFERENCE
     if not path.is_file():
         raise DatasetError(
             f"{path} is missing. Give the folder that holds it and the records as the source, or "
-            f"leave the source out to download them."
+            f"omit the source to download them."
         )
     table = pd.read_csv(path, header=None, names=["record", "label"], dtype=str)
     known = {label for labels in CLASSES.values() for label in labels}
-    if odd := set(table["label"]) - known:
-        odd = sorted(map(str, odd))
-        raise DatasetError(f"{path} holds the labels {odd}, known: {sorted(known)}.")
+    if unknown := set(table["label"]) - known:
+        raise DatasetError(
+            f"{path} holds the labels {sorted(map(str, unknown))}, expected only {sorted(known)}. "
+            f"Download it again."
+        )
     labels = table["label"].map(lambda label: [label])
     return pd.DataFrame({"record": table["record"], "patient": table["record"], "labels": labels})
 
@@ -95,10 +135,25 @@ def read_reference(folder: Path) -> pd.DataFrame:
 def download(folder: Path) -> Path:
     """Download the training records, verified and resumable.
 
+    Parameters
+    ----------
+    folder : Path
+        Folder of the download.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
     Raises
     ------
     DatasetError
-        there is no network, or a file differs from its published checksum.
+        If there is no network, or a file differs from its published checksum.
+
+    Examples
+    --------
+    >>> download(Path("data/raw/cinc2017"))  # doctest: +SKIP
+    PosixPath('data/raw/cinc2017')
     """
     return download_files(
         "challenge-2017",
@@ -108,5 +163,5 @@ def download(folder: Path) -> Path:
     )
 
 
-def _class_number(label: str) -> int:
+def _find_class_number(label: str) -> int:
     return next(i for i, labels in enumerate(CLASSES.values()) if label in labels)

@@ -107,7 +107,7 @@ class MitdbRecords:
             try:
                 record = read_record(self.folder / name)
                 columns = _columns_of_leads(name, record.leads)
-                signal_mv = record.signal_mv(columns)
+                signal_mv = record.to_mv(columns)
                 rate_hz = self.signal.sampling_rate_hz
                 steps = resample_steps(signal_mv, record.sampling_rate_hz, rate_hz)
             except RecordError as error:

@@ -2,7 +2,7 @@
 
 Wagner P, Strodthoff N, Bousseljot R-D, et al. PTB-XL, a large publicly available
 electrocardiography dataset. Sci Data 7:154 (2020). The tasks and their rule (any statement counts,
-whatever its likelihood; a record without a statement of the task is left out of it) are those of
+whatever its likelihood; a record without a statement of the task is excluded from it) are those of
 the public benchmark: Strodthoff N, Wagner P, Schaeffter T, Samek W. Deep learning for ECG analysis:
 benchmarks and insights from PTB-XL. IEEE J Biomed Health Inform 25:1519 (2021).
 """
@@ -12,164 +12,282 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecglib.datasets.labels import filter_table, convert_to_text
+from ecglib.datasets.labels import convert_to_text, filter_table
 from ecglib.datasets.leads import STANDARD_12
 from ecglib.datasets.schema import Problem, SignalSpec, Task
 from ecglib.datasets.sources.download import download as download_files
-from ecglib.datasets.sources.table import TableSource
+from ecglib.datasets.sources.table import RecordTable, SourceInfo, TableSource
 from ecglib.errors import DatasetError
 
 DURATION_S = 10.0
-FILE_COLUMN = {100.0: "filename_lr", 500.0: "filename_hr"}
+FILE_COLUMNS = {100.0: "filename_lr", 500.0: "filename_hr"}
 NAMES = {100.0: "ptbxl", 500.0: "ptbxl_500hz"}
-OLDEST = 90.0  # the database writes 300 for everyone above 89
+MAX_AGE = 90.0  # the database writes 300 for everyone above 89
 VERSION = "1.0.3"
-QUALITY = ("baseline_drift", "static_noise", "burst_noise", "electrodes_problems")
-NEEDED = ("ecg_id", "patient_id", "age", "sex", "scp_codes", "strat_fold")
+QUALITY_COLUMNS = ("baseline_drift", "static_noise", "burst_noise", "electrodes_problems")
+NEEDED_COLUMNS = ("patient_id", "age", "sex", "scp_codes", "strat_fold")
 
 
 def open_ptbxl(folder: str | Path, sampling_rate_hz: float = 100.0, where: str = "") -> TableSource:
-    """PTB-XL, or any part of it in its layout.
+    """Open PTB-XL, or any part of it in its layout, as a source.
 
-    Version 1.0.1 and 1.0.3 are read alike; 1.0.3 left out 38 records that stood twice, which the
+    Versions 1.0.1 and 1.0.3 are read alike; 1.0.3 dropped 38 records that occurred twice, which the
     search for near-identical records reports. Kept for filtering: validated_by_human, the quality
     columns and the likelihoods. Tabular: age (90 for everyone above 89) and sex (0 male, 1 female).
 
     Parameters
     ----------
-    folder
-        folder with ``ptbxl_database.csv``, ``scp_statements.csv`` and ``records100`` or
+    folder : str or Path
+        Folder with ``ptbxl_database.csv``, ``scp_statements.csv`` and ``records100`` or
         ``records500``.
-    sampling_rate_hz
+    sampling_rate_hz : float, default 100
         100 or 500 Hz: which of the two versions of each record.
-    where
-        only the records for which this holds, see `labels.filter_table`; the columns are those of the
-        window table (patient, age, sex, fold, validated_by_human, baseline_drift, ...).
+    where : str, default ""
+        Condition on the records, see `labels.filter_table`; its columns are those of the window
+        table (patient, age, sex, fold, validated_by_human, baseline_drift, ...). Empty for all
+        records.
+
+    Returns
+    -------
+    TableSource
+        The source.
 
     Raises
     ------
     DatasetError
-        a table is missing or lacks a column, or the rate is not one of the two.
+        If a table is missing or lacks a column, or the rate is not one of the two.
+
+    Examples
+    --------
+    >>> source = open_ptbxl("data/raw/ptbxl", where="age >= 18")  # doctest: +SKIP
+    >>> list(source.tasks)  # doctest: +SKIP
+    ['superdiagnostic', 'subdiagnostic', 'diagnostic', 'form', 'rhythm', 'all']
     """
     folder = Path(folder)
-    if sampling_rate_hz not in FILE_COLUMN:
-        raise DatasetError(f"PTB-XL comes at 100 and at 500 Hz, not at {sampling_rate_hz:g} Hz.")
+    if sampling_rate_hz not in FILE_COLUMNS:
+        raise DatasetError(
+            f"sampling_rate_hz={sampling_rate_hz:g}: PTB-XL is published at 100 and at 500 Hz. "
+            f"Give one of these."
+        )
     database = read_database(folder)
-    table, problems = labels_of(database)
-    table["path"] = database.loc[table.index, FILE_COLUMN[sampling_rate_hz]]
+    table, problems = extract_labels(database)
+    table["path"] = database.loc[table.index, FILE_COLUMNS[sampling_rate_hz]]
     table, excluded = filter_table(table, where)
     statements = _read_csv(folder / "scp_statements.csv", ("diagnostic", "form", "rhythm"))
-    n_samples = round(DURATION_S * sampling_rate_hz)
+    columns = {"fold": "int64", "likelihoods": "list<double>", "validated_by_human": "bool"}
     return TableSource(
-        NAMES[sampling_rate_hz],
         folder,
-        table.reset_index(drop=True),
-        SignalSpec(sampling_rate_hz, n_samples, STANDARD_12),
-        tasks(statements),
-        description=f"PTB-XL: {len(table):,} records of 10 s, {len(STANDARD_12)} leads, "
-        f"{sampling_rate_hz:g} Hz.",
-        citation="Wagner P et al. PTB-XL, a large publicly available electrocardiography dataset. "
-        "Sci Data 7:154 (2020). Goldberger AL et al. Circulation 101:e215-e220 (2000). CC BY 4.0.",
-        tabular=("age", "sex"),
-        columns={
-            "fold": "int64",
-            "likelihoods": "list<double>",
-            "validated_by_human": "bool",
-            **dict.fromkeys(QUALITY, "string"),
-        },
-        problems=problems,
-        excluded=excluded,
+        RecordTable(
+            rows=table.reset_index(drop=True),
+            tabular=("age", "sex"),
+            columns=columns | dict.fromkeys(QUALITY_COLUMNS, "string"),
+            problems=problems,
+            excluded=excluded,
+        ),
+        SignalSpec(sampling_rate_hz, round(DURATION_S * sampling_rate_hz), STANDARD_12),
+        make_tasks(statements),
+        SourceInfo(
+            name=NAMES[sampling_rate_hz],
+            description=f"PTB-XL: {len(table):,} records of 10 s, {len(STANDARD_12)} leads, "
+            f"{sampling_rate_hz:g} Hz.",
+            citation="Wagner P et al. PTB-XL, a large publicly available electrocardiography "
+            "dataset. Sci Data 7:154 (2020). Goldberger AL et al. Circulation 101:e215-e220 "
+            "(2000). CC BY 4.0.",
+        ),
     )
 
 
 def read_database(folder: Path) -> pd.DataFrame:
-    """``ptbxl_database.csv`` as published, indexed by ecg_id.
+    """Read ``ptbxl_database.csv`` as published.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder with the table.
+
+    Returns
+    -------
+    DataFrame
+        The table, indexed by ecg_id.
 
     Raises
     ------
     DatasetError
-        it is missing or lacks a column.
+        If it is missing or lacks a column.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> columns = "ecg_id,patient_id,age,sex,scp_codes,strat_fold,filename_lr,filename_hr"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "ptbxl_database.csv").write_text(columns + "\\n1,7,50,0,{},3,a,b\\n")
+    ...     database = read_database(Path(folder))
+    >>> database.index.tolist()
+    [1]
     """
-    database = _read_csv(folder / "ptbxl_database.csv", NEEDED[1:] + tuple(FILE_COLUMN.values()))
-    return database.rename_axis("ecg_id")
+    needed = NEEDED_COLUMNS + tuple(FILE_COLUMNS.values())
+    return _read_csv(folder / "ptbxl_database.csv", needed).rename_axis("ecg_id")
 
 
-def labels_of(database: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
-    """Records, patients, labels and parts from the published table.
+def extract_labels(database: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+    """Extract records, patients, labels and splits from the published table.
 
     Parameters
     ----------
-    database
-        indexed by ecg_id, with the published columns.
+    database : DataFrame
+        The published table, indexed by ecg_id.
 
     Returns
     -------
-    One row a record with a label, indexed by ecg_id, and the rows that cannot be used.
+    table : DataFrame
+        One row per record with a label, indexed by ecg_id.
+    problems : list of Problem
+        Rows that cannot be used.
+
+    Examples
+    --------
+    >>> database = pd.DataFrame(
+    ...     {
+    ...         "patient_id": [7.0],
+    ...         "age": [300.0],
+    ...         "sex": [1],
+    ...         "scp_codes": ["{'NORM': 100.0, 'SR': 0.0}"],
+    ...         "strat_fold": [10],
+    ...     },
+    ...     index=[1],
+    ... )
+    >>> table, problems = extract_labels(database)
+    >>> table[["record", "labels", "part"]].iloc[0].tolist()
+    ['00001', ['NORM', 'SR'], 'test']
     """
-    twice = database.index.duplicated(keep=False)
+    repeated = database.index.duplicated(keep=False)
     problems = [
-        Problem(_name(ecg_id), "duplicate_id", f"ecg_id {ecg_id} has {n} rows.")
-        for ecg_id, n in database.index[twice].value_counts(sort=False).items()
+        Problem(_format_name(ecg_id), "duplicate_id", f"ecg_id {ecg_id} has {n} rows.")
+        for ecg_id, n in database.index[repeated].value_counts(sort=False).items()
     ]
-    database = database[~twice]
-    codes = database["scp_codes"].map(_statements)
+    database = database[~repeated]
+    codes = database["scp_codes"].map(_parse_statements)
     empty = codes.map(len) == 0
     problems += [
-        Problem(_name(ecg_id), "empty_label", "scp_codes is empty.")
+        Problem(_format_name(ecg_id), "empty_label", "scp_codes is empty.")
         for ecg_id in codes.index[empty]
     ]
     database, codes = database[~empty], codes[~empty]
     age = database["age"].astype(float)
     columns = {
-        "record": database.index.map(_name),
+        "record": database.index.map(_format_name),
         "patient": database["patient_id"].map(lambda patient: f"{int(patient)}"),
         "labels": codes.map(list),
-        "likelihoods": codes.map(lambda own: [float(likely) for likely in own.values()]),
+        "likelihoods": codes.map(lambda likelihoods: [float(x) for x in likelihoods.values()]),
         "fold": database["strat_fold"].astype(int),
-        "part": database["strat_fold"].map(part),
-        "age": age.mask(age >= 300, OLDEST),
+        "part": database["strat_fold"].map(assign_part),
+        "age": age.mask(age >= 300, MAX_AGE),
         "sex": database["sex"].astype(float),
     }
     if "validated_by_human" in database:
         columns["validated_by_human"] = database["validated_by_human"].astype(bool)
-    texts = database.reindex(columns=list(QUALITY))
-    columns |= {name: convert_to_text(texts[name]) for name in QUALITY}
+    texts = database.reindex(columns=list(QUALITY_COLUMNS))
+    columns |= {name: convert_to_text(texts[name]) for name in QUALITY_COLUMNS}
     return pd.DataFrame(columns, index=database.index), problems
 
 
-def part(fold: int) -> str:
-    """The part that the authors recommend for a fold: 10 tests, 9 validates, 1-8 train."""
+def assign_part(fold: int) -> str:
+    """Assign a fold to the split that the authors recommend.
+
+    Parameters
+    ----------
+    fold : int
+        Fold from 1 to 10.
+
+    Returns
+    -------
+    str
+        test for fold 10, validation for fold 9, else train.
+
+    Examples
+    --------
+    >>> [assign_part(fold) for fold in (1, 9, 10)]
+    ['train', 'validation', 'test']
+    """
     return {9: "validation", 10: "test"}.get(int(fold), "train")
 
 
-def tasks(statements: pd.DataFrame) -> dict[str, Task]:
-    """The six tasks, from ``scp_statements.csv`` (indexed by statement)."""
+def make_tasks(statements: pd.DataFrame) -> dict[str, Task]:
+    """Make the six tasks from ``scp_statements.csv``.
+
+    Parameters
+    ----------
+    statements : DataFrame
+        Indexed by statement, with the columns diagnostic, form, rhythm (1 or missing),
+        diagnostic_class and diagnostic_subclass.
+
+    Returns
+    -------
+    dict of str to Task
+        superdiagnostic, subdiagnostic, diagnostic, form, rhythm and all.
+
+    Examples
+    --------
+    >>> statements = pd.DataFrame(
+    ...     {
+    ...         "diagnostic": [1, 1, None],
+    ...         "form": [None, None, None],
+    ...         "rhythm": [None, None, 1],
+    ...         "diagnostic_class": ["MI", "MI", None],
+    ...         "diagnostic_subclass": ["IMI", "AMI", None],
+    ...     },
+    ...     index=["IMI", "ASMI", "SR"],
+    ... )
+    >>> tasks = make_tasks(statements)
+    >>> tasks["superdiagnostic"].classes, tasks["rhythm"].classes
+    ({'MI': ['IMI', 'ASMI']}, {'SR': ['SR']})
+    """
     diagnostic = statements[statements["diagnostic"] == 1]
-    groups = {
-        "superdiagnostic": _grouped(diagnostic["diagnostic_class"]),
-        "subdiagnostic": _grouped(diagnostic["diagnostic_subclass"]),
-        "diagnostic": _each(diagnostic),
-        "form": _each(statements[statements["form"] == 1]),
-        "rhythm": _each(statements[statements["rhythm"] == 1]),
-        "all": _each(statements),
+    classes_by_task = {
+        "superdiagnostic": _group_statements(diagnostic["diagnostic_class"]),
+        "subdiagnostic": _group_statements(diagnostic["diagnostic_subclass"]),
+        "diagnostic": _separate_statements(diagnostic),
+        "form": _separate_statements(statements[statements["form"] == 1]),
+        "rhythm": _separate_statements(statements[statements["rhythm"] == 1]),
+        "all": _separate_statements(statements),
     }
-    rule = "a statement of any likelihood counts; records without one are left out"
+    rule = "a statement of any likelihood counts; records without one are excluded"
     return {
         name: Task(
-            name, "multi_label", classes, description=f"{len(classes)} classes; {rule}.",
+            name,
+            "multi_label",
+            classes,
+            description=f"{len(classes)} classes; {rule}.",
             needs_a_class=True,
         )
-        for name, classes in groups.items()
-    }  # fmt: skip
+        for name, classes in classes_by_task.items()
+    }
 
 
 def download(folder: Path, sampling_rate_hz: float = 100.0) -> Path:
     """Download PTB-XL at one rate, verified and resumable.
 
+    Parameters
+    ----------
+    folder : Path
+        Folder of the download.
+    sampling_rate_hz : float, default 100
+        100 or 500 Hz.
+
+    Returns
+    -------
+    Path
+        `folder`.
+
     Raises
     ------
     DatasetError
-        there is no network, or a file differs from its published checksum.
+        If there is no network, or a file differs from its published checksum.
+
+    Examples
+    --------
+    >>> download(Path("data/raw/ptbxl"))  # doctest: +SKIP
+    PosixPath('data/raw/ptbxl')
     """
     records = f"records{sampling_rate_hz:.0f}/"
     tables = ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt")
@@ -178,26 +296,26 @@ def download(folder: Path, sampling_rate_hz: float = 100.0) -> Path:
     )
 
 
-def _grouped(of: pd.Series) -> dict[str, list[str]]:
-    return {str(name): list(own.index) for name, own in of.groupby(of)}
+def _group_statements(groups: pd.Series) -> dict[str, list[str]]:
+    return {str(name): list(members.index) for name, members in groups.groupby(groups)}
 
 
-def _each(statements: pd.DataFrame) -> dict[str, list[str]]:
+def _separate_statements(statements: pd.DataFrame) -> dict[str, list[str]]:
     return {name: [name] for name in sorted(statements.index)}
 
 
-def _statements(scp_codes: str) -> dict[str, float]:
-    """Statement -> likelihood, of a text such as ``{'NORM': 100.0, 'SR': 0.0}``."""
+def _parse_statements(scp_codes: str) -> dict[str, float]:
+    """Parse statements and likelihoods, such as ``{'NORM': 100.0, 'SR': 0.0}``."""
     try:
         return json.loads(scp_codes.replace("'", '"'))
     except json.JSONDecodeError:
         raise DatasetError(
             f"scp_codes holds {scp_codes!r}, expected statements and likelihoods such as "
-            f"{{'NORM': 100.0}}. Get ptbxl_database.csv anew."
+            f"{{'NORM': 100.0}}. Download ptbxl_database.csv again."
         ) from None
 
 
-def _name(ecg_id: int) -> str:
+def _format_name(ecg_id: int) -> str:
     return f"{ecg_id:05d}"
 
 
@@ -207,8 +325,10 @@ def _read_csv(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     except FileNotFoundError:
         raise DatasetError(
             f"{path} is missing. Give the folder that holds ptbxl_database.csv and "
-            f"scp_statements.csv as the source, or leave the source out to download PTB-XL."
+            f"scp_statements.csv as the source, or omit the source to download PTB-XL."
         ) from None
     if missing := set(needed) - set(table.columns):
-        raise DatasetError(f"{path} lacks the columns {sorted(missing)}; it has {list(table)}.")
+        raise DatasetError(
+            f"{path} lacks the columns {sorted(missing)}; it has {list(table)}. Download it again."
+        )
     return table

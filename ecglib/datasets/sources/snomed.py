@@ -37,13 +37,33 @@ SCORED = {
     "17338001": "VPB",
 }
 # The Challenge counted each of these pairs as one diagnosis.
-SAME = {"733534002": "164909002", "713427006": "59118001", "63593006": "284470004",
-        "17338001": "427172004"}  # fmt: skip
+SAME = {
+    "733534002": "164909002",
+    "713427006": "59118001",
+    "63593006": "284470004",
+    "17338001": "427172004",
+}
 
 
-def scored_classes(codes: set[str]) -> dict[str, list[str]]:
-    """The Challenge's classes of which a code is among `codes`: abbreviation -> codes."""
-    classes = {}
+def find_scored_classes(codes: set[str]) -> dict[str, list[str]]:
+    """Find the Challenge's classes among some codes.
+
+    Parameters
+    ----------
+    codes : set of str
+        SNOMED CT codes.
+
+    Returns
+    -------
+    dict of str to list of str
+        Abbreviation of each class -> its codes among `codes`, sorted by abbreviation.
+
+    Examples
+    --------
+    >>> find_scored_classes({"713427006", "59118001", "164889003", "unknown"})
+    {'AF': ['164889003'], 'RBBB': ['713427006', '59118001']}
+    """
+    classes: dict[str, list[str]] = {}
     for code, name in SCORED.items():
         if code in codes:
             classes.setdefault(SCORED[SAME[code]] if code in SAME else name, []).append(code)

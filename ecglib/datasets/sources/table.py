@@ -1,155 +1,288 @@
-"""Whole WFDB records, one row of a label table each: what PTB-XL, CinC 2017 and folders share."""
+"""Whole WFDB records with one row of a label table each: the base of PTB-XL, CinC 2017, folders."""
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
-from ecglib.datasets import leads
+from ecglib.datasets.leads import match_leads
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
 from ecglib.datasets.units import crop_middle, resample_steps
-from ecglib.datasets.wfdb.records import SegmentedRecord, WfdbRecord, read_record
+from ecglib.datasets.wfdb.records import read_record
 from ecglib.errors import RecordError
 
-VERSION = 1  # of what is made of the same files; raise it when that changes
+VERSION = 1  # of the content; raise it when the same files give other windows
 
-ROWS = 1000  # of the table that are turned into Python values together
+ROWS_PER_BLOCK = 1000  # rows of the table that are turned into Python values together
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceInfo:
+    """What a dataset is called and what is shown with it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the dataset, in letters, digits and underscores.
+    description : str
+        One line.
+    citation : str, default ""
+        Publications and license.
+    caveats : tuple of str, default ()
+        Shown with every number of the dataset.
+
+    Examples
+    --------
+    >>> SourceInfo(name="mine", description="Records of our clinic.").caveats
+    ()
+    """
+
+    name: str
+    description: str
+    citation: str = ""
+    caveats: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordTable:
+    """The records of a dataset, one row each.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Columns record, path (without ``.hea``; missing where there is no such file), patient,
+        labels (list of str), the split columns of the tasks, `tabular` and `columns`.
+    tabular : tuple of str, default ()
+        Columns of numbers that a model may use.
+    columns : mapping of str to str, default {}
+        Other columns, kept for filtering, with their Arrow type.
+    problems : sequence of Problem, default ()
+        Rows that cannot be used, found while the table was read.
+    excluded : mapping of str to int, default {}
+        What is not part of the dataset by its definition, and how many.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"record": ["r1"], "path": ["a/r1"], "patient": ["p1"], "age": [50.0]})
+    >>> RecordTable(rows=rows, tabular=("age",)).tabular
+    ('age',)
+    """
+
+    rows: pd.DataFrame
+    tabular: tuple[str, ...] = ()
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    problems: Sequence[Problem] = ()
+    excluded: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class TableSource:
     """Records of a folder, each with its row of a table; every window is a whole record.
 
-    A record with other leads or another rate is brought to the contract: leads are matched by
-    name (`leads.match_leads`), units and gains taken from the header, the rate changed by a polyphase
-    filter. Of a record that is longer than the window the middle is taken; a shorter one is
-    followed by 0 mV, and n_measured says how many samples are its own.
+    Records are converted to the signal spec: leads are matched by name (`leads.match_leads`), units
+    and gains are taken from the header, and the rate is changed by a polyphase filter. Of a record
+    that is longer than the window the middle is taken. A shorter one is padded with 0 mV at its
+    end, and the column n_measured holds its number of measured samples.
 
     Parameters
     ----------
-    name
-        name of the dataset.
-    folder
-        folder that the paths start from.
-    table
-        one row a record with the columns record, path (without ``.hea``; missing where there is no
-        such file), patient, labels (list of str), the part columns of the tasks, `tabular` and
-        `columns`.
-    signal, tasks
-        what the windows are, and what is predicted.
-    description, citation
-        for people.
-    tabular, columns, caveats
-        see `contract.Source`.
-    problems
-        rows that cannot be used, found while the table was read.
-    excluded
-        what is no part of the dataset by its definition, and how many.
+    folder : Path
+        Folder that the paths of the table start from.
+    table : RecordTable
+        The records.
+    signal : SignalSpec
+        Sampling rate, length and leads of the windows.
+    tasks : dict of str to Task
+        What is predicted.
+    info : SourceInfo
+        Name, description, citation and caveats.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from pathlib import Path
+    >>> from ecglib.datasets.schema import SignalSpec
+    >>> rows = pd.DataFrame(
+    ...     {"record": ["r1"], "path": [None], "patient": ["p1"], "labels": [["AF"]]}
+    ... )
+    >>> source = TableSource(
+    ...     Path("records"),
+    ...     RecordTable(rows=rows),
+    ...     SignalSpec(250.0, 2500, ("I", "II")),
+    ...     {},
+    ...     SourceInfo(name="mine", description="Records of our clinic."),
+    ... )
+    >>> [problem.kind for problem in source.read_records()]
+    ['no_record']
     """
 
     synthetic = False
 
     def __init__(
         self,
-        name: str,
         folder: Path,
-        table: pd.DataFrame,
+        table: RecordTable,
         signal: SignalSpec,
         tasks: dict[str, Task],
-        *,
-        description: str,
-        citation: str = "",
-        tabular: tuple[str, ...] = (),
-        columns: Mapping[str, str] | None = None,
-        caveats: tuple[str, ...] = (),
-        problems: Sequence[Problem] = (),
-        excluded: Mapping[str, int] | None = None,
+        info: SourceInfo,
     ):
-        self.name, self.folder, self.table = name, Path(folder), table
-        self.signal, self.tasks = signal, tasks
-        self.description, self.citation = description, citation
-        self.tabular, self.caveats, self._problems = tabular, caveats, tuple(problems)
-        self.columns, self._excluded = columns or {}, dict(excluded or {})
+        self.folder = Path(folder)
+        self.table = table.rows
+        self.tabular = table.tabular
+        self.columns = table.columns
+        self._problems = tuple(table.problems)
+        self._excluded = dict(table.excluded)
+        self.signal = signal
+        self.tasks = tasks
+        self.name = info.name
+        self.description = info.description
+        self.citation = info.citation
+        self.caveats = info.caveats
 
     def to_request(self) -> dict:
-        """The table, and name, size and time of change of the files beside the records, hashed."""
+        """Hash the table, and name, size and time of change of the files beside the records."""
         content = hashlib.blake2b(digest_size=16)
-        for start in range(0, len(self.table), ROWS):
-            rows = self.table.iloc[start : start + ROWS]
+        for start in range(0, len(self.table), ROWS_PER_BLOCK):
+            rows = self.table.iloc[start : start + ROWS_PER_BLOCK]
             content.update(rows.to_json(orient="values").encode())
         for folder in sorted({os.path.dirname(path) for path in self.table["path"].dropna()}):
-            content.update(_stamps(self.folder / folder))
+            content.update(_describe_files(self.folder / folder))
         return {"version": VERSION, "content": content.hexdigest(), "tasks": list(self.tasks)}
 
     def count_records(self) -> int:
-        """Rows of the table, also those that cannot be used."""
+        """Count the rows of the table, including those that cannot be used."""
         return len(self.table) + len(self._problems)
 
     def read_records(self) -> Iterator[Record | Problem]:
         """Yield the records in the order of the table."""
         yield from self._problems
-        for row in self._rows():
+        for row in self._iterate_rows():
             name, path = row.pop("record"), row.pop("path")
             try:
-                yield from self._record(name, path, row)
+                yield from self._read_record(name, path, row)
             except RecordError as error:
                 header = f"{self.folder}/{path}.hea"
-                there = error.kind != "missing_file" or os.path.exists(header)
-                yield Problem(name, error.kind if there else "no_record", str(error))
+                header_exists = error.kind != "missing_file" or os.path.exists(header)
+                yield Problem(name, error.kind if header_exists else "no_record", str(error))
 
     def count_excluded(self) -> dict[str, int]:
-        """What was left out by definition."""
+        """Count what is excluded by definition."""
         return dict(self._excluded)
 
-    def _rows(self) -> Iterator[dict]:
-        """Each row of the table as a dict."""
+    def _iterate_rows(self) -> Iterator[dict]:
+        """Yield each row of the table as a dict."""
         names = list(self.table)
-        for start in range(0, len(self.table), ROWS):
-            part = self.table.iloc[start : start + ROWS]
-            for values in zip(*[part[name].tolist() for name in names], strict=True):
+        for start in range(0, len(self.table), ROWS_PER_BLOCK):
+            block = self.table.iloc[start : start + ROWS_PER_BLOCK]
+            for values in zip(*[block[name].tolist() for name in names], strict=True):
                 yield dict(zip(names, values, strict=True))
 
-    def _record(self, name: str, path: str, row: dict) -> Iterator[Record | Problem]:
+    def _read_record(self, name: str, path: object, row: dict) -> Iterator[Record | Problem]:
         if not isinstance(path, str):
-            raise RecordError("no_record", f"No header of that name is below {self.folder}.")
+            raise RecordError("no_record", f"There is no header of that name below {self.folder}.")
         record = read_record(f"{self.folder}/{path}")
         if record.first_sample_differs:
-            yield Problem(name, "first_sample", "Length and checksum are as they should be.")
-        n = self.signal.n_samples
-        steps = crop_middle(at_rate(record, self.signal), n)
-        window = row | {"start": 0, "length": n, "n_measured": len(steps)}
+            yield Problem(name, "first_sample", "Length and checksum agree with the header.")
+        n_samples = self.signal.n_samples
+        steps = crop_middle(convert_record(record, self.signal), n_samples)
+        window = row | {"start": 0, "length": n_samples, "n_measured": len(steps)}
         yield Record(name, steps, [window])
 
 
-def at_rate(record: WfdbRecord | SegmentedRecord, signal: SignalSpec):
-    """The leads of the contract at its rate: int16 array (n_samples, n_leads), in 0.001 mV.
+class LeadReader(Protocol):
+    """A record whose leads can be read as steps or in mV, as a `WfdbRecord` is."""
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Names of the leads, in order."""
+
+    @property
+    def sampling_rate_hz(self) -> float:
+        """Sampling rate in Hz."""
+
+    def to_steps(self, columns: Sequence[int]) -> np.ndarray:
+        """Convert some leads to int16 steps of 0.001 mV, shape (n_samples, n_columns)."""
+
+    def to_mv(self, columns: Sequence[int]) -> np.ndarray:
+        """Convert some leads to mV, float64, shape (n_samples, n_columns)."""
+
+
+def convert_record(record: LeadReader, signal: SignalSpec) -> np.ndarray:
+    """Convert a record to the leads and the sampling rate of a signal spec.
+
+    Parameters
+    ----------
+    record : LeadReader
+        The record as read, for example a `WfdbRecord`.
+    signal : SignalSpec
+        Leads and sampling rate of the result.
+
+    Returns
+    -------
+    int16 array of shape (n_samples, n_leads)
+        Steps of 0.001 mV.
 
     Raises
     ------
     RecordError
-        a lead is missing, its unit is none of voltage, or the rate cannot be reached.
+        If a lead is missing, its unit is not a voltage, or the rate cannot be reached.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 3\\nr1.dat 16 200/mV 16 0 0 0 0 MLII\\n")
+    ...     np.array([0, 200, -200], "<i2").tofile(Path(folder, "r1.dat"))
+    ...     record = read_record(f"{folder}/r1")
+    >>> convert_record(record, SignalSpec(250.0, 3, ("II",))).ravel().tolist()
+    [0, 1000, -1000]
     """
-    columns = leads.match_leads(signal.leads, record.leads)
+    columns = match_leads(signal.leads, record.leads)
     if record.sampling_rate_hz == signal.sampling_rate_hz:
-        return record.steps(columns)
-    return resample_steps(
-        record.signal_mv(columns), record.sampling_rate_hz, signal.sampling_rate_hz
-    )
+        return record.to_steps(columns)
+    return resample_steps(record.to_mv(columns), record.sampling_rate_hz, signal.sampling_rate_hz)
 
 
 def find_headers(folder: Path) -> list[str]:
-    """The ``.hea`` files below a folder, as paths from there without their ending, sorted."""
+    """Find the ``.hea`` files below a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched with all its subfolders.
+
+    Returns
+    -------
+    list of str
+        Paths from the folder, without ``.hea``, sorted.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.hea", "a.hea", "a.dat"):
+    ...         Path(folder, name).touch()
+    ...     find_headers(Path(folder))
+    ['a', 'b']
+    """
     found = []
     for parent, _, files in os.walk(folder):
-        inside = os.path.relpath(parent, folder)
-        before = "" if inside == "." else f"{Path(inside).as_posix()}/"
-        found += [f"{before}{file[:-4]}" for file in files if file.endswith(".hea")]
+        subfolder = os.path.relpath(parent, folder)
+        prefix = "" if subfolder == "." else f"{Path(subfolder).as_posix()}/"
+        found += [f"{prefix}{file[:-4]}" for file in files if file.endswith(".hea")]
     return sorted(found)
 
 
-def _stamps(folder: Path) -> bytes:
-    """Name, size and time of change of the files in a folder: samples may lie in any of them."""
+def _describe_files(folder: Path) -> bytes:
+    """Name, size and time of change of the files in a folder: samples may be in any of them."""
     if not folder.is_dir():
         return b""
     with os.scandir(folder) as entries:

@@ -1,13 +1,14 @@
 """Any folder of WFDB records, with a label table or PhysioNet Challenge headers (``#Dx:``)."""
 
+import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 
-from ecglib.datasets import leads
 from ecglib.datasets.labels import (
     assign_parts,
     check_table,
@@ -17,93 +18,155 @@ from ecglib.datasets.labels import (
     infer_task,
     read_label_table,
 )
+from ecglib.datasets.leads import sort_leads
 from ecglib.datasets.schema import Problem, SignalSpec, Task
-from ecglib.datasets.sources import snomed
-from ecglib.datasets.sources.table import TableSource, find_headers
+from ecglib.datasets.sources.snomed import find_scored_classes
+from ecglib.datasets.sources.table import RecordTable, SourceInfo, TableSource, find_headers
 from ecglib.datasets.wfdb.headers import Header, read_header
 from ecglib.errors import DatasetError, RecordError
 
 SEXES = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}
 
+T = TypeVar("T")
 
-def open_wfdb_folder(
-    folder: str | Path,
-    labels: str | Path = "",
-    name: str = "",
-    leads: Sequence[str] = (),
-    sampling_rate_hz: float = 0.0,
-    window_s: float = 0.0,
-    kind: str = "multi_label",
-    min_records: int = 10,
-    where: str = "",
-) -> TableSource:
-    """A dataset from a folder of WFDB records.
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WfdbFolderOptions:
+    """Settings of `open_wfdb_folder`, given on the command line as ``--set NAME=VALUE``.
 
     Parameters
     ----------
-    folder
-        searched for ``.hea`` files with everything below it.
-    labels
-        label table (CSV or Parquet; a path, also one from `folder`): record (name of the header, or
-        its path from `folder`), labels, and as far as known patient, fold or part, age, sex, ...
-        (see `labels.check_table`). Empty: each header's lines ``#Dx:`` (SNOMED CT codes),
-        ``#Age:`` and ``#Sex:``.
-    name
-        name of the dataset; empty for that of the folder.
-    leads, sampling_rate_hz, window_s
-        the leads in order, rate in Hz and length in s of a window; empty or 0 for what most headers
-        say.
-    kind
+    labels : str or Path, default ""
+        Label table (CSV or Parquet; a path, also relative to the folder) with the columns record
+        (name of the header, or its path from the folder), labels and, where known, patient, fold or
+        part, age, sex, ... (see `labels.check_table`). Empty: the lines ``#Dx:`` (SNOMED CT codes),
+        ``#Age:`` and ``#Sex:`` of the headers are used.
+    name : str, default ""
+        Name of the dataset; empty for the name of the folder.
+    leads : sequence of str, default ()
+        Names of the leads, in order; empty for the most frequent leads of the headers.
+    sampling_rate_hz : float, default 0
+        Sampling rate in Hz; 0 for the most frequent one of the headers.
+    window_s : float, default 0
+        Length of a window in s; 0 for the most frequent length of the headers.
+    kind : str, default "multi_label"
         ``"multi_label"`` or ``"multi_class"``.
-    min_records
-        a label that fewer records carry is no class.
-    where
-        only the records for which this holds, see `labels.filter_table`.
+    min_records : int, default 10
+        Labels that fewer records carry are not classes.
+    where : str, default ""
+        Condition on the rows of the table, see `labels.filter_table`; empty for all rows.
+
+    Examples
+    --------
+    >>> WfdbFolderOptions(labels="labels.csv", window_s=10.0).min_records
+    10
+    """
+
+    labels: str | Path = ""
+    name: str = ""
+    leads: Sequence[str] = ()
+    sampling_rate_hz: float = 0.0
+    window_s: float = 0.0
+    kind: str = "multi_label"
+    min_records: int = 10
+    where: str = ""
+
+
+def open_wfdb_folder(folder: str | Path, options: WfdbFolderOptions | None = None) -> TableSource:
+    """Open a folder of WFDB records as a source.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Searched for ``.hea`` files with all its subfolders.
+    options : WfdbFolderOptions, optional
+        Labels, signal spec and task. By default everything is taken from the headers.
+
+    Returns
+    -------
+    TableSource
+        The source.
 
     Raises
     ------
     DatasetError
-        there is no record, or the table is not one.
+        If there is no record, or the label table cannot be used.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> header = "{0} 1 250 2500\\n{0}.dat 16 200/mV 16 0 0 0 0 II\\n#Dx: 426783006\\n"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number in range(12):
+    ...         _ = Path(folder, f"r{number}.hea").write_text(header.format(f"r{number}"))
+    ...     source = open_wfdb_folder(folder, WfdbFolderOptions(name="mine"))
+    >>> list(source.tasks), source.signal.leads
+    (['challenge2021', 'labels'], ('II',))
     """
-    folder = Path(folder)
+    folder, options = Path(folder), options or WfdbFolderOptions()
     headers, problems = read_headers(folder)
-    if labels:
-        table = read_label_table(_existing(folder, labels))
+    if options.labels:
+        table = read_label_table(_find_label_file(folder, options.labels))
     else:
-        table = table_of_headers(headers)
-    table, own = check_table(table)
-    table = table.assign(path=_paths(table["record"], headers))
-    problems += own + unlabelled(table, headers, own)
-    table, excluded = filter_table(table, where)
+        table = parse_header_labels(headers)
+    table, row_problems = check_table(table)
+    table = table.assign(path=_find_header_paths(table["record"], headers))
+    problems = [*problems, *row_problems, *find_unlabelled(table, headers, row_problems)]
+    table, excluded = filter_table(table, options.where)
     table, caveats = fill_patients(table)
-    here = table["path"].notna()
-    tasks = _tasks(table[here], kind, min_records, from_headers=not labels)
-    table = _with_parts(table, here, next(iter(tasks.values())))
+    has_header = table["path"].notna()
+    tasks = _make_tasks(table[has_header], options)
+    table = _assign_parts(table, has_header, next(iter(tasks.values())))
     table, tabular, columns = find_other_columns(table)
+    folder_name = folder.resolve().name
     return TableSource(
-        name or folder.resolve().name.replace("-", "_"),
         folder,
-        table,
-        usual_contract(headers, table["path"].dropna(), leads, sampling_rate_hz, window_s),
+        RecordTable(
+            rows=table, tabular=tabular, columns=columns, problems=problems, excluded=excluded
+        ),
+        infer_signal_spec(headers, table["path"].dropna(), options),
         tasks,
-        description=f"WFDB records of the folder {folder.resolve().name}.",
-        tabular=tabular,
-        columns=columns,
-        caveats=caveats,
-        problems=problems,
-        excluded=excluded,
+        SourceInfo(
+            name=options.name or folder_name.replace("-", "_"),
+            description=f"WFDB records of the folder {folder_name}.",
+            caveats=caveats,
+        ),
     )
 
 
 def read_headers(folder: Path) -> tuple[dict[str, Header], list[Problem]]:
-    """The headers below a folder, path -> header, segments of other records left out.
+    """Read the headers below a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched with all its subfolders.
+
+    Returns
+    -------
+    headers : dict of str to Header
+        The header of each path, without those of segments of other records.
+    problems : list of Problem
+        Headers that cannot be read.
 
     Raises
     ------
     DatasetError
-        there is none.
+        If there is no header.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 2500\\nr1.dat 16\\n")
+    ...     headers, problems = read_headers(Path(folder))
+    >>> headers["r1"].sampling_rate_hz, problems
+    (250.0, [])
     """
-    headers, problems, segments = {}, [], set()
+    headers: dict[str, Header] = {}
+    problems: list[Problem] = []
+    segments: set[str] = set()
     for path in find_headers(folder):
         try:
             headers[path] = header = read_header(folder / path)
@@ -114,23 +177,51 @@ def read_headers(folder: Path) -> tuple[dict[str, Header], list[Problem]]:
         segments |= {(parent / segment.name).as_posix() for segment in header.segments}
     if not headers and not problems:
         raise DatasetError(f"There is no .hea file below {folder}. Give the folder of the records.")
-    return {path: own for path, own in headers.items() if path not in segments}, problems
+    return {path: header for path, header in headers.items() if path not in segments}, problems
 
 
-def table_of_headers(headers: dict[str, Header]) -> pd.DataFrame:
-    """Labels, age and sex from the comments of PhysioNet Challenge headers.
+def parse_header_labels(headers: dict[str, Header]) -> pd.DataFrame:
+    """Read labels, age and sex from the comments of PhysioNet Challenge headers.
+
+    Parameters
+    ----------
+    headers : dict of str to Header
+        The header of each path.
+
+    Returns
+    -------
+    DataFrame
+        Columns record (the path), labels (list of SNOMED CT codes), age in years and sex (0 male,
+        1 female); NaN where unknown.
 
     Raises
     ------
     DatasetError
-        no header has a line ``#Dx:``.
+        If no header has a line ``#Dx:``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> text = "r1 1 250 2500\\nr1.dat 16\\n#Age: 50\\n#Sex: Female\\n#Dx: 426783006,164889003\\n"
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "r1.hea").write_text(text)
+    ...     headers, _ = read_headers(Path(folder))
+    >>> table = parse_header_labels(headers)
+    >>> table["labels"][0], float(table["age"][0])
+    (['426783006', '164889003'], 50.0)
     """
     rows = []
     for path, header in headers.items():
-        own = dict(_comment(line) for line in header.comments if ":" in line)
-        codes = [code.strip() for code in own.get("dx", "").split(",") if code.strip()]
-        rows.append({"record": path, "labels": codes, "age": _number(own.get("age", "")),
-                     "sex": SEXES.get(own.get("sex", "").lower(), np.nan)})  # fmt: skip
+        comments = dict(_parse_comment(line) for line in header.comments if ":" in line)
+        codes = [code.strip() for code in comments.get("dx", "").split(",") if code.strip()]
+        rows.append(
+            {
+                "record": path,
+                "labels": codes,
+                "age": _parse_number(comments.get("age", "")),
+                "sex": SEXES.get(comments.get("sex", "").lower(), np.nan),
+            }
+        )
     if not any(row["labels"] for row in rows):
         raise DatasetError(
             "No header has a line '#Dx: <SNOMED CT codes>'. Give a label table: "
@@ -139,90 +230,139 @@ def table_of_headers(headers: dict[str, Header]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def unlabelled(
-    table: pd.DataFrame, headers: dict[str, Header], known: list[Problem]
+def find_unlabelled(
+    table: pd.DataFrame, headers: dict[str, Header], row_problems: list[Problem]
 ) -> list[Problem]:
-    """The records that no row of the table names."""
-    named = {*table["path"].dropna()}
-    other = {problem.record for problem in known}
+    """Find the records that no row of the table names.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Label table with the column path.
+    headers : dict of str to Header
+        The header of each path.
+    row_problems : list of Problem
+        Rows that cannot be used; their records are not reported again.
+
+    Returns
+    -------
+    list of Problem
+        One of kind ``no_row`` for each record.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"path": ["r1"]})
+    >>> [problem.record for problem in find_unlabelled(table, {"r1": None, "r2": None}, [])]
+    ['r2']
+    """
+    labelled = {*table["path"].dropna()}
+    reported = {problem.record for problem in row_problems}
     return [
         Problem(path, "no_row", "No row of the label table names this record.")
         for path in headers
-        if path not in named and path not in other and Path(path).name not in other
+        if path not in labelled and path not in reported and Path(path).name not in reported
     ]
 
 
-def usual_contract(
-    headers: dict[str, Header],
-    paths: Iterable[str],
-    names: Sequence[str],
-    sampling_rate_hz: float,
-    window_s: float,
+def infer_signal_spec(
+    headers: dict[str, Header], paths: Iterable[str], options: WfdbFolderOptions
 ) -> SignalSpec:
-    """Leads, rate and length as given, else as most headers say.
+    """Take leads, rate and length from the options, or else from most headers.
+
+    Parameters
+    ----------
+    headers : dict of str to Header
+        The header of each path.
+    paths : iterable of str
+        The records that the label table names.
+    options : WfdbFolderOptions
+        Leads, sampling rate and length of a window, where given.
+
+    Returns
+    -------
+    SignalSpec
+        What the windows are.
 
     Raises
     ------
     DatasetError
-        there is no header to go by.
+        If `paths` is empty.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     header = "r1 1 250 2500\\nr1.dat 16 200 16 0 0 0 0 MLII\\n"
+    ...     _ = Path(folder, "r1.hea").write_text(header)
+    ...     headers, _ = read_headers(Path(folder))
+    >>> spec = infer_signal_spec(headers, ["r1"], WfdbFolderOptions(window_s=4.0))
+    >>> spec.leads, spec.n_samples
+    (('MLII',), 1000)
     """
-    own = [headers[path] for path in paths]
-    if not own:
+    labelled = [headers[path] for path in paths]
+    if not labelled:
         raise DatasetError(
             "No row of the label table names a record of the folder. The column record must hold "
             "the names of the headers, or their paths from the folder."
         )
     # The header of a record of several segments names no leads; those of its segments do.
-    names = tuple(names) or _most(
-        leads.sort_leads(h.leads) for h in headers.values() if h.leads
+    leads = tuple(options.leads) or _find_most_common(
+        sort_leads(header.leads) for header in headers.values() if header.leads
     )
-    rate = float(sampling_rate_hz or _most(h.sampling_rate_hz for h in own))
-    lengths = (h.n_samples / h.sampling_rate_hz for h in own if h.n_samples)
-    return SignalSpec(rate, round((window_s or _most(lengths)) * rate), names)
+    rate_hz = float(
+        options.sampling_rate_hz
+        or _find_most_common(header.sampling_rate_hz for header in labelled)
+    )
+    lengths_s = (
+        header.n_samples / header.sampling_rate_hz for header in labelled if header.n_samples
+    )
+    window_s = options.window_s or _find_most_common(lengths_s)
+    return SignalSpec(rate_hz, round(window_s * rate_hz), leads)
 
 
-def _tasks(table: pd.DataFrame, kind: str, min_records: int, from_headers: bool) -> dict[str, Task]:
-    own = infer_task(table, "labels", kind, min_records)
+def _make_tasks(table: pd.DataFrame, options: WfdbFolderOptions) -> dict[str, Task]:
+    """The task of all frequent labels, after that of the Challenge's classes if there are any."""
+    labels_task = infer_task(table, "labels", options.kind, options.min_records)
     codes = {label for labels in table["labels"] for label in labels}
-    scored = snomed.scored_classes(codes) if from_headers else {}
+    scored = {} if options.labels else find_scored_classes(codes)
     if not scored:
-        return {"labels": own}
-    told = f"{len(scored)} classes that the PhysioNet Challenge 2021 scored."
-    return {"challenge2021": Task("challenge2021", kind, scored, description=told), "labels": own}
+        return {"labels": labels_task}
+    description = f"{len(scored)} classes that the PhysioNet Challenge 2021 scored."
+    challenge_task = Task("challenge2021", options.kind, scored, description=description)
+    return {"challenge2021": challenge_task, "labels": labels_task}
 
 
-def _with_parts(table: pd.DataFrame, here: pd.Series, task: Task) -> pd.DataFrame:
-    """Parts for the records that are there: folds are balanced over those only."""
-    own = assign_parts(table[here], task)
-    new = [name for name in ("fold", task.part) if name in own and name not in table]
-    table = table.join(own[new])
-    return table.assign(
-        **{name: table[name].fillna(0 if name == "fold" else "") for name in new}
-    ).astype({"fold": int} if "fold" in table else {})
+def _assign_parts(table: pd.DataFrame, has_header: pd.Series, task: Task) -> pd.DataFrame:
+    """Assign the records with a header to splits: folds are balanced over those only."""
+    assigned = assign_parts(table[has_header], task)
+    new = [name for name in ("fold", task.part) if name in assigned and name not in table]
+    table = table.join(assigned[new])
+    filled = {name: table[name].fillna(0 if name == "fold" else "") for name in new}
+    return table.assign(**filled).astype({"fold": int} if "fold" in table else {})
 
 
-def _existing(folder: Path, labels: str | Path) -> Path:
+def _find_label_file(folder: Path, labels: str | Path) -> Path:
     return Path(labels) if Path(labels).exists() else folder / labels
 
 
-def _paths(records: pd.Series, headers: dict[str, Header]) -> pd.Series:
-    """The header that each record of a table means: by path, or by a name that stands once."""
-    by_name = Counter(Path(path).name for path in headers)
-    paths = {Path(path).name: path for path in headers if by_name[Path(path).name] == 1}
-    return records.map(paths | {path: path for path in headers})
+def _find_header_paths(records: pd.Series, headers: dict[str, Header]) -> pd.Series:
+    """The header that each record of a table means: by path, or by a name that occurs once."""
+    counts = Counter(Path(path).name for path in headers)
+    by_name = {Path(path).name: path for path in headers if counts[Path(path).name] == 1}
+    return records.map(by_name | {path: path for path in headers})
 
 
-def _comment(line: str) -> tuple[str, str]:
+def _parse_comment(line: str) -> tuple[str, str]:
     key, _, value = line.partition(":")
     return key.strip(" #").lower(), value.strip()
 
 
-def _number(text: str) -> float:
+def _parse_number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
         return np.nan
 
 
-def _most(values: Iterator):
+def _find_most_common(values: Iterable[T]) -> T:
     return Counter(values).most_common(1)[0][0]

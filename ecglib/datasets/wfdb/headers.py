@@ -1,44 +1,55 @@
-"""WFDB headers: what a record is, as header(5) of the WFDB Applications Guide says."""
+"""WFDB headers, as header(5) of the WFDB Applications Guide describes them."""
 
 import math
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ecglib.errors import RecordError
 
 DEFAULT_RATE_HZ = 250.0
 DEFAULT_GAIN = 200.0  # of a signal that is not calibrated
 GAP = "~"  # name of a segment in which nothing was recorded
-N_FIELDS = 9  # in the line of a signal
-N_BYTES = 1 << 16  # of a header that are read at a time
+N_FIELDS = 9  # in a signal line
+BLOCK_BYTES = 1 << 16  # bytes of a header that are read at a time
 READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # the second on Windows
 
 _FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?", re.ASCII)
 _GAIN = re.compile(r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)(?:\((-?\d+)\))?(?:/(\S+))?", re.ASCII)
 
+T = TypeVar("T")
 
-class SignalSpec(NamedTuple):
+
+class SignalHeader(NamedTuple):
     """What a header says of one signal.
 
     Parameters
     ----------
-    file
-        name of the signal file, in the folder of the header.
-    format
-        code of the sample format, such as 16 or 212.
-    samples_per_frame, skew
-        samples in a frame of the record; frames that stand before sample 0.
-    byte_offset
-        bytes before the first sample in the file.
-    gain, baseline, unit
-        digital steps in one `unit`, and the digital sample that means 0 `unit`.
-    initial, checksum
-        first sample, and sum of all samples modulo 65536; None where not given.
-    lead
-        name of the lead, ``""`` where not given.
+    file : str
+        Name of the signal file, relative to the folder of the header.
+    format : int
+        Code of the sample format, such as 16 or 212.
+    samples_per_frame : int
+        Samples of the signal in a frame of the record.
+    skew : int
+        Frames before sample 0.
+    byte_offset : int
+        Bytes before the first sample in the file.
+    gain : float
+        Digital steps per `unit`.
+    baseline : int
+        Digital sample that means 0 `unit`.
+    unit : str
+        Physical unit.
+    initial : int or None
+        First sample; None where not given.
+    checksum : int or None
+        Sum of all samples modulo 65536; None where not given.
+    lead : str
+        Name of the lead, ``""`` where not given.
     """
 
     file: str
@@ -55,7 +66,7 @@ class SignalSpec(NamedTuple):
 
 
 class Coding(NamedTuple):
-    """How the samples of one signal are stored: see `SignalSpec`."""
+    """How the samples of one signal are stored, see `SignalHeader`."""
 
     format: int
     samples_per_frame: int
@@ -70,45 +81,56 @@ class Coding(NamedTuple):
 class Layout:
     """How the signals of a record are stored.
 
-    Headers that write it alike, as nearly all of a data set do, share one layout: what follows from
-    it is found once, and functions of it are cached by its identity.
+    Headers with the same columns, as in nearly all records of a dataset, share one layout: what
+    follows from it is computed once, and functions of it are cached by its identity.
+
+    Parameters
+    ----------
+    codings : tuple of Coding
+        One per signal.
     """
 
     codings: tuple[Coding, ...]
 
     @cached_property
-    def plain(self) -> bool:
-        """Whether each frame is one sample of each signal, and none is moved."""
-        return all(own.samples_per_frame == 1 and own.skew == 0 for own in self.codings)
+    def is_plain(self) -> bool:
+        """Whether each frame is one sample of each signal, and no signal is skewed."""
+        return all(coding.samples_per_frame == 1 and coding.skew == 0 for coding in self.codings)
 
 
 class Segment(NamedTuple):
-    """A piece of a record of several segments: name of its record, or `GAP`, and its samples."""
+    """A segment of a record: name of its own record, or `GAP`, and its number of samples."""
 
     name: str
     n_samples: int
 
 
 class Header(NamedTuple):
-    """What stands in a header file.
+    """The parsed contents of a WFDB header.
 
     Parameters
     ----------
-    path
-        the file.
-    name
-        name of the record.
-    sampling_rate_hz
-        samples a second (frames, where a frame has several).
-    n_samples
-        samples of a lead (frames, where a frame has several); None where not given.
-    files, layout, initials, checksums, leads
-        for each signal its file, how it is stored, first sample, checksum and lead, in order: see
-        `SignalSpec`. Empty in the header of a record of several segments.
-    segments
-        the pieces of a record of several segments, otherwise none.
-    comments
-        the comment lines, without ``#``.
+    path : str
+        Path of the header.
+    name : str
+        Name of the record.
+    sampling_rate_hz : float
+        Samples per second (frames per second, where a frame has several samples).
+    n_samples : int or None
+        Samples (or frames) per lead; None where not given.
+    files : tuple of str
+        Signal file of each signal.
+    layout : Layout
+        How the signals are stored.
+    initials, checksums : tuple of int or None
+        First sample and checksum of each signal, see `SignalHeader`.
+    leads : tuple of str
+        Name of each lead.
+    segments : tuple of Segment
+        The segments of a record of several, otherwise empty. The header of such a record has no
+        signals.
+    comments : tuple of str
+        The comment lines, without ``#``.
     """
 
     path: str
@@ -124,12 +146,49 @@ class Header(NamedTuple):
     comments: tuple[str, ...]
 
     @property
-    def signals(self) -> tuple[SignalSpec, ...]:
-        """One a lead; none in the header of a record of several segments."""
-        each = zip(
+    def signals(self) -> tuple[SignalHeader, ...]:
+        """One per lead; none in the header of a record of several segments."""
+        columns = zip(
             self.files, self.layout.codings, self.initials, self.checksums, self.leads, strict=True
         )
-        return tuple([SignalSpec(file, *coding, *rest) for file, coding, *rest in each])
+        return tuple(
+            [
+                SignalHeader(
+                    file=file,
+                    format=coding.format,
+                    samples_per_frame=coding.samples_per_frame,
+                    skew=coding.skew,
+                    byte_offset=coding.byte_offset,
+                    gain=coding.gain,
+                    baseline=coding.baseline,
+                    unit=coding.unit,
+                    initial=initial,
+                    checksum=checksum,
+                    lead=lead,
+                )
+                for file, coding, initial, checksum, lead in columns
+            ]
+        )
+
+
+class _RecordLine(NamedTuple):
+    """The first line of a header."""
+
+    name: str
+    n_segments: int
+    n_signals: int
+    sampling_rate_hz: float
+    n_samples: int | None
+
+
+class _SignalLines(NamedTuple):
+    """The signal lines of a header, column by column."""
+
+    files: tuple[str, ...]
+    layout: Layout
+    initials: tuple[int | None, ...]
+    checksums: tuple[int | None, ...]
+    leads: tuple[str, ...]
 
 
 def read_header(path: str | os.PathLike) -> Header:
@@ -137,13 +196,30 @@ def read_header(path: str | os.PathLike) -> Header:
 
     Parameters
     ----------
-    path
-        the header file, with or without ``.hea``.
+    path : str or path-like
+        The header, with or without ``.hea``.
+
+    Returns
+    -------
+    Header
+        Its parsed contents.
 
     Raises
     ------
     RecordError
-        ``missing_file``, ``unreadable``, or ``bad_header`` with the line that is wrong.
+        If it cannot be read (``missing_file``, ``unreadable``) or parsed (``bad_header``, with the
+        line that is wrong).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     text = "r1 1 250 2500\\nr1.dat 16 200/mV 16 0 5 9 0 II\\n"
+    ...     _ = Path(folder, "r1.hea").write_text(text)
+    ...     header = read_header(f"{folder}/r1")
+    >>> header.leads, header.n_samples, header.signals[0].gain
+    (('II',), 2500, 200.0)
     """
     path = os.fspath(path).replace(os.sep, "/")
     if not path.endswith(".hea"):
@@ -155,52 +231,64 @@ def read_header(path: str | os.PathLike) -> Header:
         lines = [line for line in lines if line[0] != "#"]
     if not lines:
         raise RecordError("bad_header", f"{path} is empty: it has no record line.")
-    first, rest = lines[:1], lines[1:]
-    name, n_segments, n_signals, rate_hz, n_samples = _parsed(path, text, _parse_record, first)
-    if len(rest) != (n_segments or n_signals):
+    record = _parse(path, text, _parse_record, lines[:1])
+    rest = lines[1:]
+    if len(rest) != (record.n_segments or record.n_signals):
+        kind = "segments" if record.n_segments else "signals"
         raise RecordError(
             "bad_header",
-            f"{path} promises {n_segments or n_signals} {'segments' if n_segments else 'signals'} "
-            f"in its first line and has lines for {len(rest)}.",
+            f"{path} promises {record.n_segments or record.n_signals} {kind} in its first line and "
+            f"has lines for {len(rest)}.",
         )
-    signals = _parsed(path, text, _parse_signals, [] if n_segments else rest)
-    segments = _parsed(path, text, _parse_segments, rest) if n_segments else ()
-    return Header(path, name, rate_hz, n_samples, *signals, segments, comments)
+    signals = _parse(path, text, _parse_signals, [] if record.n_segments else rest)
+    return Header(
+        path=path,
+        name=record.name,
+        sampling_rate_hz=record.sampling_rate_hz,
+        n_samples=record.n_samples,
+        files=signals.files,
+        layout=signals.layout,
+        initials=signals.initials,
+        checksums=signals.checksums,
+        leads=signals.leads,
+        segments=_parse(path, text, _parse_segments, rest) if record.n_segments else (),
+        comments=comments,
+    )
 
 
 def _read_text(path: str) -> str:
-    file = open_file(path)
+    descriptor = open_file(path)
     try:
-        content = os.read(file, N_BYTES)
-        while more := os.read(file, N_BYTES):
+        content = os.read(descriptor, BLOCK_BYTES)
+        while more := os.read(descriptor, BLOCK_BYTES):
             content += more
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise make_unreadable_error(path, error) from None
     finally:
-        os.close(file)
+        os.close(descriptor)
     try:
         return content.decode()
     except UnicodeDecodeError:
         return content.decode("latin-1")
 
 
-def _parsed(path: str, text: str, parse, lines: list[str]) -> tuple:
-    """What is parsed from these lines of the text; if one is wrong, the error names it."""
+def _parse(path: str, text: str, parser: Callable[[list[str]], T], lines: list[str]) -> T:
+    """Parse some lines of the text; an error names the first line that is wrong."""
     try:
-        return parse(lines)
+        return parser(lines)
     except ValueError as error:
         for line in lines if len(lines) > 1 else ():
-            _parsed(path, text, parse, [line])  # raises at the first that is wrong
+            _parse(path, text, parser, [line])  # raises at the first that is wrong
         number = list(map(str.strip, text.split("\n"))).index(lines[0]) + 1
-        kind = parse.__name__.removeprefix("_parse_").removesuffix("s")
+        kind = parser.__name__.removeprefix("_parse_").removesuffix("s")
         raise RecordError(
             "bad_header",
-            f"{path}, line {number} is no {kind} line of a WFDB header ({error}): "
+            f"{path}, line {number} is not a valid {kind} line of a WFDB header ({error}): "
             f"{lines[0][:100]!r}",
         ) from None
 
 
-def _parse_record(lines: list[str]) -> tuple[str, int, int, float, int | None]:
+def _parse_record(lines: list[str]) -> _RecordLine:
     fields = lines[0].split()
     if len(fields) < 2:
         raise ValueError("it has no number of signals")
@@ -212,7 +300,7 @@ def _parse_record(lines: list[str]) -> tuple[str, int, int, float, int | None]:
         raise ValueError("segments must be 1 or more, signals and samples 0 or more")
     if not 0 < rate_hz < math.inf:
         raise ValueError("the sampling rate is not above 0 Hz")
-    return name, n_segments, n_signals, rate_hz, n_samples or None
+    return _RecordLine(name, n_segments, n_signals, rate_hz, n_samples or None)
 
 
 def _parse_segments(lines: list[str]) -> tuple[Segment, ...]:
@@ -222,60 +310,95 @@ def _parse_segments(lines: list[str]) -> tuple[Segment, ...]:
     return tuple([Segment(name, int(n_samples)) for name, n_samples in rows])
 
 
-def _parse_signals(lines: list[str]) -> tuple:
-    """Files, layout, first samples, checksums and leads: a column of all lines at a time."""
+def _parse_signals(lines: list[str]) -> _SignalLines:
+    """Parse the columns of all lines at once."""
     rows = [line.split(None, N_FIELDS - 1) for line in lines]
     columns = list(zip(*rows, strict=False))
     if len(columns) < N_FIELDS:  # a line is short
         rows = [row + [""] * (N_FIELDS - len(row)) for row in rows]
         columns = list(zip(*rows, strict=True)) or [()] * N_FIELDS
     files, codes, gains, resolutions, zeros, initials, checksums, blocks, leads = columns
-    layout = _layout(codes, gains, resolutions, zeros, blocks)
-    return files, layout, _ints(initials), _ints(checksums), leads
+    layout = _make_layout(codes, gains, resolutions, zeros, blocks)
+    return _SignalLines(files, layout, _parse_ints(initials), _parse_ints(checksums), leads)
 
 
-def _ints(texts: tuple[str, ...]) -> tuple[int | None, ...]:
+def _parse_ints(texts: tuple[str, ...]) -> tuple[int | None, ...]:
     return tuple([int(text) if text else None for text in texts])
 
 
 @lru_cache(maxsize=1024)
-def _layout(*columns: tuple[str, ...]) -> Layout:
-    return Layout(tuple([_coding(*fields) for fields in zip(*columns, strict=True)]))
+def _make_layout(
+    codes: tuple[str, ...],
+    gains: tuple[str, ...],
+    resolutions: tuple[str, ...],
+    zeros: tuple[str, ...],
+    blocks: tuple[str, ...],
+) -> Layout:
+    rows = zip(codes, gains, resolutions, zeros, blocks, strict=True)
+    return Layout(
+        tuple(
+            [
+                _make_coding(code, gain, resolution, zero, block)
+                for code, gain, resolution, zero, block in rows
+            ]
+        )
+    )
 
 
 @lru_cache(maxsize=1024)
-def _coding(code: str, gain: str, resolution: str, zero: str, block: str) -> Coding:
-    coded, scaled = _FORMAT.fullmatch(code), _GAIN.fullmatch(gain or "0")
-    if not coded or not scaled:
-        raise ValueError(f"{gain if coded else code!r} is no {'gain' if coded else 'format'}")
-    format_, per_frame, skew, offset = coded.groups()
-    steps, baseline, unit = scaled.groups()
+def _make_coding(code: str, gain: str, resolution: str, zero: str, block: str) -> Coding:
+    format_match, gain_match = _FORMAT.fullmatch(code), _GAIN.fullmatch(gain or "0")
+    if not format_match:
+        raise ValueError(f"{code!r} is not a format")
+    if not gain_match:
+        raise ValueError(f"{gain!r} is not a gain")
+    format_, per_frame, skew, offset = format_match.groups()
+    steps_per_unit, baseline, unit = gain_match.groups()
     if per_frame and int(per_frame) == 0:
         raise ValueError("a frame has no samples")
-    if not math.isfinite(float(steps)):
+    if not math.isfinite(float(steps_per_unit)):
         raise ValueError("the gain is infinite")
-    for number in (resolution, block):  # a field that is missing moves all that follow it
+    for number in (resolution, block):  # a missing field moves all that follow it
         int(number or 0)
     return Coding(
-        int(format_),
-        int(per_frame or 1),
-        int(skew or 0),
-        int(offset or 0),
-        float(steps) or DEFAULT_GAIN,
-        int(baseline or zero or 0),
-        unit or "mV",
+        format=int(format_),
+        samples_per_frame=int(per_frame or 1),
+        skew=int(skew or 0),
+        byte_offset=int(offset or 0),
+        gain=float(steps_per_unit) or DEFAULT_GAIN,
+        baseline=int(baseline or zero or 0),
+        unit=unit or "mV",
     )
 
 
 def open_file(path: str) -> int:
-    """Open a file of a record for reading: a descriptor, for the functions of `os`.
+    """Open a file of a record for reading.
 
-    Through file objects, reading the two short files of a record takes half as long again.
+    Parameters
+    ----------
+    path : str
+        Path of the file.
+
+    Returns
+    -------
+    int
+        A file descriptor, for the functions of `os`; to be closed with `os.close`.
 
     Raises
     ------
     RecordError
-        ``missing_file`` or ``unreadable``.
+        If the file is missing (``missing_file``) or cannot be opened (``unreadable``).
+
+    Notes
+    -----
+    With file objects, reading the two short files of a record takes 1.5 times as long.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     descriptor = open_file(file.name)
+    ...     os.close(descriptor)
     """
     try:
         return os.open(path, READ_ONLY)
@@ -284,9 +407,27 @@ def open_file(path: str) -> int:
             "missing_file", f"{path} does not exist. Get it from where the record came from."
         ) from None
     except (OSError, ValueError) as error:
-        raise unreadable(path, error) from None
+        raise make_unreadable_error(path, error) from None
 
 
-def unreadable(path: str, error: Exception) -> RecordError:
-    """The error of a file that is there and cannot be read."""
+def make_unreadable_error(path: str, error: Exception) -> RecordError:
+    """Make the error for a file that exists and cannot be read.
+
+    Parameters
+    ----------
+    path : str
+        Path of the file.
+    error : Exception
+        The reason.
+
+    Returns
+    -------
+    RecordError
+        Of kind ``unreadable``.
+
+    Examples
+    --------
+    >>> str(make_unreadable_error("r1.dat", OSError("is a directory")))
+    'r1.dat cannot be read: is a directory'
+    """
     return RecordError("unreadable", f"{path} cannot be read: {error}")

@@ -1,18 +1,39 @@
-"""WFDB records, of one piece or of segments. Strict, and fast where ECG data sets are large."""
+"""WFDB records, of one segment or several. Strict, and fast where ECG datasets are large."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from ecglib.datasets.units import INVALID, MV_PER_UNIT, STEP_MV, find_mv_per_unit, to_steps
 from ecglib.datasets.wfdb.headers import GAP, Header, Layout, Segment, read_header
-from ecglib.datasets.wfdb.samples import NOT_MEASURED, PIECE, beside, read_samples
+from ecglib.datasets.wfdb.samples import NOT_MEASURED, PIECE, locate_file, read_samples
 from ecglib.errors import DatasetError, RecordError
 
-STEPS = (0, STEP_MV, INVALID)  # the scale of digital samples that are steps already
+
+class Scale(NamedTuple):
+    """What the digital samples of a lead mean.
+
+    Parameters
+    ----------
+    baseline : int
+        Digital sample of 0 mV.
+    mv_per_step : float
+        mV in one digital step.
+    not_measured : int
+        Digital sample that stands where nothing was measured.
+    """
+
+    baseline: int
+    mv_per_step: float
+    not_measured: int
+
+
+STEP_SCALE = Scale(0, STEP_MV, INVALID)  # digital samples that are steps of 0.001 mV already
 
 
 @dataclass(slots=True, eq=False)
@@ -21,11 +42,21 @@ class WfdbRecord:
 
     Parameters
     ----------
-    header
-        what its header says.
-    digital
-        array of shape (n_samples, n_leads), int16, or int32 where a format has more bits;
-        read-only.
+    header : Header
+        Its parsed header.
+    digital : array of shape (n_samples, n_leads)
+        int16, or int32 where a format has more bits; read-only.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 3\\nr1.dat 16 200/mV 16 0 0 0 0 II\\n")
+    ...     np.array([0, 200, -100], "<i2").tofile(Path(folder, "r1.dat"))
+    ...     record = read_record(f"{folder}/r1")
+    >>> record.leads, record.to_mv([0]).ravel().tolist()
+    (('II',), [0.0, 1.0, -0.5])
     """
 
     header: Header
@@ -38,95 +69,122 @@ class WfdbRecord:
 
     @property
     def sampling_rate_hz(self) -> float:
-        """Samples a second."""
+        """Samples per second."""
         return self.header.sampling_rate_hz
 
     @property
     def n_samples(self) -> int:
-        """Samples of a lead."""
+        """Samples per lead."""
         return len(self.digital)
 
     @property
     def first_sample_differs(self) -> bool:
-        """Whether a lead begins with another sample than its header gives."""
-        first = tuple(self.digital[0].tolist())
-        if first == self.header.initials:
+        """Whether a lead begins with another sample than its header says."""
+        first_samples = tuple(self.digital[0].tolist())
+        if first_samples == self.header.initials:
             return False
-        each = zip(first, self.header.initials, self.header.layout.codings, strict=True)
+        leads = zip(first_samples, self.header.initials, self.header.layout.codings, strict=True)
         return any(
-            initial not in (None, own) and coding.samples_per_frame == 1 and coding.skew == 0
-            for own, initial, coding in each
+            initial not in (None, sample) and coding.samples_per_frame == 1 and coding.skew == 0
+            for sample, initial, coding in leads
         )
 
-    def steps(self, columns: Sequence[int]) -> np.ndarray:
-        """The leads in these columns, as steps of 0.001 mV.
+    def to_steps(self, columns: Sequence[int]) -> np.ndarray:
+        """Convert some leads to steps of 0.001 mV.
+
+        Parameters
+        ----------
+        columns : sequence of int
+            Columns of the leads.
 
         Returns
         -------
-        array of shape (n_samples, len(columns)), int16
+        int16 array of shape (n_samples, n_columns)
             Clipped at 32.767 mV; `INVALID` where nothing was measured. It is `digital` itself,
-            read-only, where all leads are chosen in order and stored as such steps.
+            read-only, if all leads are chosen in order and are stored as such steps.
 
         Raises
         ------
         RecordError
-            the unit of a chosen lead is none of voltage.
+            If the unit of a chosen lead is not a voltage.
         """
-        if self._scales(columns) == (STEPS,):
-            return self._chosen(columns).astype(np.int16, copy=False)
-        return to_steps(self.signal_mv(columns))
+        if self._find_scales(columns) == (STEP_SCALE,):
+            return self._choose_leads(columns).astype(np.int16, copy=False)
+        return to_steps(self.to_mv(columns))
 
-    def signal_mv(self, columns: Sequence[int]) -> np.ndarray:
-        """The leads in these columns, in mV.
+    def to_mv(self, columns: Sequence[int]) -> np.ndarray:
+        """Convert some leads to mV.
+
+        Parameters
+        ----------
+        columns : sequence of int
+            Columns of the leads.
 
         Returns
         -------
-        array of shape (n_samples, len(columns)), float64
+        float64 array of shape (n_samples, n_columns)
             NaN where nothing was measured.
 
         Raises
         ------
         RecordError
-            the unit of a chosen lead is none of voltage.
+            If the unit of a chosen lead is not a voltage.
         """
-        scales = self._scales(columns)
+        scales = self._find_scales(columns)
         signal_mv = np.empty((self.n_samples, len(columns)))
         if len(scales) == 1:
-            _to_mv(self._chosen(columns), scales[0], signal_mv)
+            _convert_to_mv(self._choose_leads(columns), scales[0], signal_mv)
         else:
             for i, column in enumerate(columns):
-                _to_mv(self.digital[:, column], scales[i], signal_mv[:, i])
+                _convert_to_mv(self.digital[:, column], scales[i], signal_mv[:, i])
         return signal_mv
 
-    def _chosen(self, columns: Sequence[int]) -> np.ndarray:
+    def _choose_leads(self, columns: Sequence[int]) -> np.ndarray:
         columns = list(columns)
         if columns == list(range(len(self.leads))):
             return self.digital
         return self.digital[:, columns]
 
-    def _scales(self, columns: Sequence[int]) -> tuple[tuple[int, float, int], ...]:
+    def _find_scales(self, columns: Sequence[int]) -> tuple[Scale, ...]:
         try:
-            return _scales(self.header.layout, tuple(columns))
+            return _find_scales(self.header.layout, tuple(columns))
         except DatasetError as error:
             units = [self.header.layout.codings[column].unit.lower() for column in columns]
-            column = next(c for c, unit in zip(columns, units, strict=True) if unit not in MV_PER_UNIT)
+            column = next(
+                column
+                for column, unit in zip(columns, units, strict=True)
+                if unit not in MV_PER_UNIT
+            )
             raise RecordError(
                 "unknown_unit", f"Lead {self.leads[column]!r} of {self.header.path}: {error}"
             ) from None
 
 
 class SegmentedRecord:
-    """A record of several segments. Leads are found by name; gaps, and leads that a segment does
-    not have, are not measured there.
+    """A record of several segments.
+
+    Leads are found by name. Gaps, and leads that a segment lacks, are not measured there.
 
     Parameters
     ----------
-    header
-        what its header says.
-    leads
-        names of the leads, in order.
-    pieces
-        for each segment that is no gap: its first sample in the record, and its record.
+    header : Header
+        Its parsed header.
+    leads : tuple of str
+        Names of the leads, in order.
+    pieces : list of tuple of int and WfdbRecord
+        First sample and record of each segment that is not a gap.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 2\\nr1.dat 16 200/mV 16 0 0 0 0 II\\n")
+    ...     _ = Path(folder, "all.hea").write_text("all/2 1 250 5\\nr1 2\\n~ 3\\n")
+    ...     np.array([200, -200], "<i2").tofile(Path(folder, "r1.dat"))
+    ...     record = read_record(f"{folder}/all")
+    >>> record.to_mv([0]).ravel().tolist()
+    [1.0, -1.0, nan, nan, nan]
     """
 
     def __init__(
@@ -138,33 +196,40 @@ class SegmentedRecord:
 
     @property
     def sampling_rate_hz(self) -> float:
-        """Samples a second."""
+        """Samples per second."""
         return self.header.sampling_rate_hz
 
     @property
     def n_samples(self) -> int:
-        """Samples of a lead."""
+        """Samples per lead."""
         return sum(segment.n_samples for segment in self.header.segments)
 
     @property
     def first_sample_differs(self) -> bool:
-        """Whether a segment begins with another sample than its header gives."""
+        """Whether a segment begins with another sample than its header says."""
         return any(record.first_sample_differs for _, record in self.pieces)
 
-    def steps(self, columns: Sequence[int]) -> np.ndarray:
-        """The leads in these columns, as steps of 0.001 mV: see `WfdbRecord.steps`."""
-        return self._joined(WfdbRecord.steps, columns, np.int16, INVALID)
+    def to_steps(self, columns: Sequence[int]) -> np.ndarray:
+        """Convert some leads to steps of 0.001 mV, see `WfdbRecord.to_steps`."""
+        return self._join(WfdbRecord.to_steps, columns, np.int16, INVALID)
 
-    def signal_mv(self, columns: Sequence[int]) -> np.ndarray:
-        """The leads in these columns, in mV: see `WfdbRecord.signal_mv`."""
-        return self._joined(WfdbRecord.signal_mv, columns, np.float64, np.nan)
+    def to_mv(self, columns: Sequence[int]) -> np.ndarray:
+        """Convert some leads to mV, see `WfdbRecord.to_mv`."""
+        return self._join(WfdbRecord.to_mv, columns, np.float64, np.nan)
 
-    def _joined(self, samples_of, columns: Sequence[int], dtype, missing) -> np.ndarray:
+    def _join(
+        self,
+        convert: Callable[[WfdbRecord, Sequence[int]], np.ndarray],
+        columns: Sequence[int],
+        dtype: npt.DTypeLike,
+        missing: float,
+    ) -> np.ndarray:
+        """Join what is converted from the segments, with `missing` where nothing was measured."""
         joined = np.full((self.n_samples, len(columns)), missing, dtype)
         for start, record in self.pieces:
-            own = [i for i, column in enumerate(columns) if self.leads[column] in record.leads]
-            chosen = [record.leads.index(self.leads[columns[i]]) for i in own]
-            joined[start : start + record.n_samples, own] = samples_of(record, chosen)
+            present = [i for i, column in enumerate(columns) if self.leads[column] in record.leads]
+            in_segment = [record.leads.index(self.leads[columns[i]]) for i in present]
+            joined[start : start + record.n_samples, present] = convert(record, in_segment)
         return joined
 
 
@@ -173,32 +238,50 @@ def read_record(path: str | os.PathLike, verify: bool = True) -> WfdbRecord | Se
 
     Parameters
     ----------
-    path
-        its header file, with or without ``.hea``.
-    verify
-        compare the sum of each signal's samples with the header's checksum, where the header gives
-        a number of samples and any checksum but 0.
+    path : str or path-like
+        Its header, with or without ``.hea``.
+    verify : bool, default True
+        Compare the sum of each signal's samples with the checksum in the header, if the header
+        gives a number of samples and any checksum but 0.
+
+    Returns
+    -------
+    WfdbRecord or SegmentedRecord
+        The record, its samples in memory.
 
     Raises
     ------
     RecordError
-        ``bad_header``, ``missing_file``, ``truncated``, ``wrong_checksum``, ``unreadable``; for a
-        record of several segments also ``ambiguous_lead``.
+        If it cannot be read: ``bad_header``, ``missing_file``, ``truncated``, ``wrong_checksum`` or
+        ``unreadable``; for a record of several segments also ``ambiguous_lead``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 3\\nr1.dat 16 1000/mV\\n")
+    ...     np.array([5, -5, 7], "<i2").tofile(Path(folder, "r1.dat"))
+    ...     record = read_record(f"{folder}/r1")
+    >>> record.to_steps([0]).ravel().tolist()
+    [5, -5, 7]
     """
     header = read_header(path)
     return _read_segments(header, verify) if header.segments else _read_one(header, verify)
 
 
 def _read_segments(header: Header, verify: bool) -> SegmentedRecord:
-    leads, pieces, start = None, [], 0
+    leads: tuple[str, ...] | None = None
+    pieces: list[tuple[int, WfdbRecord]] = []
+    start = 0
     for number, segment in enumerate(header.segments):
         if segment.name != GAP and (number == 0 or segment.n_samples > 0):
-            own = read_header(beside(header, segment.name))
-            _require_distinct_leads(own)
-            leads = own.leads if leads is None else leads
+            segment_header = read_header(locate_file(header, segment.name))
+            _check_distinct_leads(segment_header)
+            leads = segment_header.leads if leads is None else leads
             if segment.n_samples > 0:
-                _require_fits(own, header, segment, leads)
-                pieces.append((start, _read_one(own, verify)))
+                _check_segment(segment_header, header, segment, leads)
+                pieces.append((start, _read_one(segment_header, verify)))
         start += segment.n_samples
     if start != (header.n_samples or start) or leads is None:
         raise RecordError(
@@ -209,26 +292,38 @@ def _read_segments(header: Header, verify: bool) -> SegmentedRecord:
     return SegmentedRecord(header, leads, pieces)
 
 
-def _require_distinct_leads(own: Header) -> None:
-    if len(set(own.leads)) < len(own.leads):
+def _check_distinct_leads(header: Header) -> None:
+    """Refuse a segment in which two leads have one name."""
+    if len(set(header.leads)) < len(header.leads):
         raise RecordError(
             "ambiguous_lead",
-            f"{own.path} has leads {own.leads}; a name stands twice, and the leads of segments are "
-            "found by name.",
+            f"{header.path} has leads {header.leads}; a name occurs more than once, and the leads "
+            "of segments are found by name.",
         )
 
 
-def _require_fits(own: Header, header: Header, segment: Segment, leads: tuple[str, ...]) -> None:
-    """Refuse a segment that is not what the header of the whole record says."""
-    found = {"segments": len(own.segments), "samples": own.n_samples, "Hz": own.sampling_rate_hz}
+def _check_segment(
+    segment_header: Header, header: Header, segment: Segment, leads: tuple[str, ...]
+) -> None:
+    """Refuse a segment that differs from what the header of the whole record says."""
+    found = {
+        "segments": len(segment_header.segments),
+        "samples": segment_header.n_samples,
+        "Hz": segment_header.sampling_rate_hz,
+    }
     expected = {"segments": 0, "samples": segment.n_samples, "Hz": header.sampling_rate_hz}
     # A first segment without samples lists the leads of all; the others each have some of them.
-    some = header.segments[0].n_samples == 0
-    if found != expected or not (set(own.leads) <= set(leads) if some else own.leads == leads):
+    may_lack_leads = header.segments[0].n_samples == 0
+    if may_lack_leads:
+        leads_fit = set(segment_header.leads) <= set(leads)
+    else:
+        leads_fit = segment_header.leads == leads
+    if found != expected or not leads_fit:
         raise RecordError(
             "bad_header",
-            f"{own.path} has {found} and leads {own.leads}; as a segment of {header.path} it must "
-            f"have {expected} and {'some of the' if some else 'the'} leads {leads}.",
+            f"{segment_header.path} has {found} and leads {segment_header.leads}; as a segment of "
+            f"{header.path} it must have {expected} and "
+            f"{'some of the' if may_lack_leads else 'the'} leads {leads}.",
         )
 
 
@@ -239,22 +334,26 @@ def _read_one(header: Header, verify: bool) -> WfdbRecord:
 
 
 @lru_cache(maxsize=1024)
-def _scales(layout: Layout, columns: tuple[int, ...]) -> tuple[tuple[int, float, int], ...]:
-    """The digital sample of 0 mV, mV in one digital step, and what was not measured.
-
-    One for each column, or one in all where they are equal.
-    """
+def _find_scales(layout: Layout, columns: tuple[int, ...]) -> tuple[Scale, ...]:
+    """The scale of each column, or a single one if all are equal."""
     codings = [layout.codings[column] for column in columns]
-    scales = [(c.baseline, find_mv_per_unit(c.unit) / c.gain, NOT_MEASURED[c.format]) for c in codings]
+    scales = [
+        Scale(
+            coding.baseline,
+            find_mv_per_unit(coding.unit) / coding.gain,
+            NOT_MEASURED[coding.format],
+        )
+        for coding in codings
+    ]
     return tuple(scales[:1] if len(set(scales)) == 1 else scales)
 
 
-def _to_mv(digital: np.ndarray, scale: tuple[int, float, int], out: np.ndarray) -> None:
-    baseline, mv_a_step, not_measured = scale
+def _convert_to_mv(digital: np.ndarray, scale: Scale, out: np.ndarray) -> None:
+    """Write digital samples to `out` in mV, piece by piece."""
     n_rows = max(PIECE * len(digital) // digital.size, 1)
     for start in range(0, len(digital), n_rows):
         piece, mv = digital[start : start + n_rows], out[start : start + n_rows]
-        np.subtract(piece, float(baseline), out=mv)
-        mv *= mv_a_step
-        if piece.min() == not_measured:
-            mv[piece == not_measured] = np.nan
+        np.subtract(piece, float(scale.baseline), out=mv)
+        mv *= scale.mv_per_step
+        if piece.min() == scale.not_measured:
+            mv[piece == scale.not_measured] = np.nan

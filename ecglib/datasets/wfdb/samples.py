@@ -1,78 +1,120 @@
 """The signal files of a WFDB record: digital samples and checksums.
 
-Follows signal(5) of the WFDB Applications Guide. Formats 16, 61 and 212 are decoded here;
-``wfdb`` is imported for other formats only.
+The formats follow signal(5) of the WFDB Applications Guide. Formats 16, 61 and 212 are decoded
+here; ``wfdb`` is imported for other formats only.
 """
 
 import io
 import math
 import os
 import sys
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
 
-from ecglib.datasets.wfdb.headers import Header, Layout, open_file, unreadable
+from ecglib.datasets.wfdb.headers import (
+    Header,
+    Layout,
+    make_unreadable_error,
+    open_file,
+)
 from ecglib.errors import RecordError
 
-# For each format its bits; the lowest value stands for a sample that was not measured.
-BITS = {8: 32, 16: 16, 24: 24, 32: 32, 61: 16, 80: 8, 160: 16, 212: 12, 310: 10, 311: 10,
-        508: 8, 516: 16, 524: 24}  # fmt: skip
+# Bits of each format; the lowest value means that a sample was not measured.
+BITS = {
+    8: 32,
+    16: 16,
+    24: 24,
+    32: 32,
+    61: 16,
+    80: 8,
+    160: 16,
+    212: 12,
+    310: 10,
+    311: 10,
+    508: 8,
+    516: 16,
+    524: 24,
+}
 NOT_MEASURED = {code: -(1 << (bits - 1)) for code, bits in BITS.items()}
-# So many bytes hold so many samples. Formats 508, 516 and 524 are compressed.
-BYTES = {8: (1, 1), 16: (2, 1), 24: (3, 1), 32: (4, 1), 61: (2, 1), 80: (1, 1), 160: (2, 1),
-         212: (3, 2), 310: (4, 3), 311: (4, 3)}  # fmt: skip
+# Bytes, and the samples that they hold. Formats 508, 516 and 524 are compressed.
+BYTES = {
+    8: (1, 1),
+    16: (2, 1),
+    24: (3, 1),
+    32: (4, 1),
+    61: (2, 1),
+    80: (1, 1),
+    160: (2, 1),
+    212: (3, 2),
+    310: (4, 3),
+    311: (4, 3),
+}
 PIECE = 1 << 15  # samples that stay in the processor's cache while several operations use them
 STORED = {16: np.dtype("<i2"), 61: np.dtype(">i2")}
 DECODED_HERE = (*STORED, 212)
 
 
 class _File(NamedTuple):
-    """A signal file: name, format and byte offset; its signals and the samples of its frames."""
+    """A signal file, with the number of its signals and of the samples in one of its frames."""
 
     name: str
     format: int
     byte_offset: int
     n_signals: int
-    per_frame: int
+    samples_per_frame: int
 
 
 def read_samples(header: Header, verify: bool = True) -> np.ndarray:
-    """The digital samples of the signal files that a header names.
+    """Read the digital samples of the signal files that a header names.
 
     Parameters
     ----------
-    header
-        of a record without segments.
-    verify
-        compare checksums, see `ecglib.datasets.wfdb.records.read_record`.
+    header : Header
+        Header of a record without segments.
+    verify : bool, default True
+        Compare checksums, see `ecglib.datasets.wfdb.records.read_record`.
 
     Returns
     -------
-    array of shape (n_samples, n_leads), int16, or int32 where a format has more bits;
-    `NOT_MEASURED` of the format where nothing was measured.
+    array of shape (n_samples, n_leads)
+        int16, or int32 where a format has more bits; `NOT_MEASURED` of the format where nothing was
+        measured.
 
     Raises
     ------
     RecordError
-        ``bad_header``, ``missing_file``, ``truncated``, ``wrong_checksum``, ``unreadable``.
+        If the samples cannot be read: ``bad_header``, ``missing_file``, ``truncated``,
+        ``wrong_checksum`` or ``unreadable``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ecglib.datasets.wfdb.headers import read_header
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 3\\nr1.dat 16\\n")
+    ...     np.array([5, -5, 7], "<i2").tofile(Path(folder, "r1.dat"))
+    ...     read_samples(read_header(f"{folder}/r1")).ravel().tolist()
+    [5, -5, 7]
     """
-    files = _files(header)
-    n_samples = header.n_samples or _n_samples_in_files(header, files)
+    files = _list_files(header)
+    n_samples = header.n_samples or _count_samples(header, files)
     if all([file.format in DECODED_HERE for file in files]):
-        parts = [_read_file(header, file, n_samples) for file in files]
-        samples = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        arrays = [_read_file(header, file, n_samples) for file in files]
+        samples = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
     else:
         samples = _read_with_wfdb(header, files, n_samples)
     if verify:
-        _verify(header, samples)
-    return samples if header.layout.plain else _join_frames(header, samples)
+        _check_checksums(header, samples)
+    return samples if header.layout.is_plain else _join_frames(header, samples)
 
 
-def _files(header: Header) -> list[_File]:
-    """The files of the signals; one has one format and one byte offset."""
+def _list_files(header: Header) -> list[_File]:
+    """List the signal files; each has one format and one byte offset."""
     runs = [(name, len(list(signals))) for name, signals in groupby(header.files)]
     if not runs:
         raise RecordError("bad_header", f"{header.path} has no signals, so no samples to read.")
@@ -84,7 +126,7 @@ def _files(header: Header) -> list[_File]:
         )
     files, first = [], 0
     for name, n_signals in runs:
-        formats, per_frame = _stored(header.layout, first, first + n_signals)
+        formats, samples_per_frame = _summarize_codings(header.layout, first, first + n_signals)
         first += n_signals
         if len(formats) > 1:
             raise RecordError(
@@ -99,20 +141,20 @@ def _files(header: Header) -> list[_File]:
                 f"{header.path} gives {name} the format {code}; those that can be read are "
                 f"{sorted(BITS)}.",
             )
-        files.append(_File(name, code, byte_offset, n_signals, per_frame))
+        files.append(_File(name, code, byte_offset, n_signals, samples_per_frame))
     return files
 
 
 @lru_cache(maxsize=1024)
-def _stored(layout: Layout, first: int, last: int) -> tuple[list[tuple[int, int]], int]:
-    """Formats with byte offsets of these signals, and the samples that a frame has of them."""
+def _summarize_codings(layout: Layout, first: int, last: int) -> tuple[list[tuple[int, int]], int]:
+    """Formats with byte offsets of some signals, and their samples in a frame."""
     codings = layout.codings[first:last]
     formats = {(coding.format, coding.byte_offset) for coding in codings}
     return list(formats), sum(coding.samples_per_frame for coding in codings)
 
 
-def _n_samples_in_files(header: Header, files: list[_File]) -> int:
-    """The samples of a lead, where the header leaves them to the size of the files."""
+def _count_samples(header: Header, files: list[_File]) -> int:
+    """Count the samples per lead by the size of the files, where the header does not say."""
     found = []
     for file in files:
         if file.format not in BYTES:
@@ -121,9 +163,9 @@ def _n_samples_in_files(header: Header, files: list[_File]) -> int:
                 f"{header.path} gives no number of samples, and {file.name} is compressed. "
                 "Write the number into its first line.",
             )
-        size = max(_size(beside(header, file.name)) - file.byte_offset, 0)
+        size = max(_read_size(locate_file(header, file.name)) - file.byte_offset, 0)
         n_bytes, n_samples = BYTES[file.format]
-        found.append(size * n_samples // n_bytes // file.per_frame)
+        found.append(size * n_samples // n_bytes // file.samples_per_frame)
     if len(set(found)) > 1:
         raise RecordError(
             "bad_header",
@@ -133,37 +175,37 @@ def _n_samples_in_files(header: Header, files: list[_File]) -> int:
     if found[0] == 0:
         raise RecordError(
             "truncated",
-            f"{beside(header, files[0].name)} does not hold one sample of each signal. Get it "
-            "anew.",
+            f"{locate_file(header, files[0].name)} does not hold one sample of each signal. "
+            "Download it again.",
         )
     return found[0]
 
 
 def _read_file(header: Header, file: _File, n_samples: int) -> np.ndarray:
-    """The samples of a file, of shape (n_samples, samples of a frame), int16."""
-    shape = (n_samples, file.per_frame)
-    path = beside(header, file.name)
+    """Read the samples of a file: int16, shape (n_samples, samples_per_frame)."""
+    shape = (n_samples, file.samples_per_frame)
+    path = locate_file(header, file.name)
     descriptor = open_file(path)
     try:
-        _require_whole(os.fstat(descriptor).st_size, path, header, file, n_samples)
+        _check_size(os.fstat(descriptor).st_size, path, header, file, n_samples)
         if file.byte_offset:
             os.lseek(descriptor, file.byte_offset, os.SEEK_SET)
         if file.format == 212:
             n = math.prod(shape)
-            packed = np.empty(_n_bytes(212, n) + 2, np.uint8)
+            packed = np.empty(_count_bytes(212, n) + 2, np.uint8)
             _fill(packed[:-2], descriptor, path)
             return _decode_212(packed, n).reshape(shape)
         samples = np.empty(shape, STORED[file.format])
         _fill(samples, descriptor, path)
         return samples.astype(np.int16, copy=False)
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise make_unreadable_error(path, error) from None
     finally:
         os.close(descriptor)
 
 
 def _fill(array: np.ndarray, descriptor: int, path: str) -> None:
-    """Read on in a file until the array is full: a system call reads 2 GB at most."""
+    """Read from a file until the array is full: a system call reads 2 GB at most."""
     n_bytes = _readv(descriptor, [array])
     while n_bytes < array.nbytes:
         more = _readv(descriptor, [array.reshape(-1).view(np.uint8)[n_bytes:]])
@@ -172,19 +214,22 @@ def _fill(array: np.ndarray, descriptor: int, path: str) -> None:
         n_bytes += more
 
 
-def _readv_anywhere(descriptor: int, arrays: list[np.ndarray]) -> int:
+def _readv_portable(descriptor: int, arrays: list[np.ndarray]) -> int:
+    """Do the work of `os.readv` for one array, on any system."""
     with io.FileIO(descriptor, closefd=False) as file:
-        return file.readinto(arrays[0])
+        return file.readinto(arrays[0].data)
 
 
-# Windows has no os.readv, and that of macOS refuses more than 2 GB.
-_readv = os.readv if sys.platform == "linux" else _readv_anywhere
+# Windows has no os.readv, and that of macOS refuses more than 2 GB. NumPy tells type checkers that
+# arrays are buffers only from Python 3.12 on.
+_readv: Callable[[int, list[np.ndarray]], int]
+_readv = os.readv if sys.platform == "linux" else _readv_portable  # type: ignore[assignment]
 
 
 def _decode_212(packed: np.ndarray, n: int) -> np.ndarray:
-    """The n samples of 12 bits in these bytes, after which two more must stand.
+    """Decode n samples of 12 bits from bytes that two more must follow.
 
-    Two samples lie in three bytes: low byte of the first; high four bits of the second, then of the
+    Three bytes hold two samples: low byte of the first; high four bits of the second, then of the
     first; low byte of the second.
     """
     n_pairs = (n + 1) // 2
@@ -195,8 +240,8 @@ def _decode_212(packed: np.ndarray, n: int) -> np.ndarray:
     for start in range(0, n_pairs, PIECE):
         pair = pairs[start : start + PIECE]
         pair[:] = words[start : start + PIECE]
-        # Both samples move to the upper 12 bits of an int16 of their own. All but the high four
-        # bits of the second are at their place after a shift by 4.
+        # Each sample moves to the upper 12 bits of its int16. All but the high four bits of the
+        # second are at their place after a shift by 4.
         high = pair << 16
         high &= 0xF000_0000
         pair <<= 4
@@ -208,16 +253,16 @@ def _decode_212(packed: np.ndarray, n: int) -> np.ndarray:
 
 
 def _read_with_wfdb(header: Header, files: list[_File], n_samples: int) -> np.ndarray:
-    """The samples of a record as they lie in its files: (n_samples, samples of a frame)."""
+    """Read the samples in the order of the files: shape (n_samples, samples per frame)."""
     import wfdb
 
     for file in files:
-        path = beside(header, file.name)
-        _require_whole(_size(path), path, header, file, n_samples)
+        path = locate_file(header, file.name)
+        _check_size(_read_size(path), path, header, file, n_samples)
     name = header.path.removesuffix(".hea")
     try:
-        read = wfdb.rdrecord(name, physical=False, smooth_frames=False, ignore_skew=True)
-        frames = [samples.reshape(n_samples, -1) for samples in read.e_d_signal]
+        record = wfdb.rdrecord(name, physical=False, smooth_frames=False, ignore_skew=True)
+        frames = [samples.reshape(n_samples, -1) for samples in record.e_d_signal]
     except Exception as error:  # wfdb raises any
         raise RecordError(
             "unreadable", f"wfdb cannot read {header.path}: {type(error).__name__}: {error}"
@@ -227,7 +272,7 @@ def _read_with_wfdb(header: Header, files: list[_File], n_samples: int) -> np.nd
 
 
 def _join_frames(header: Header, samples: np.ndarray) -> np.ndarray:
-    """One sample a frame, the mean rounded to 0 as wfdb does, moved by the skew."""
+    """Average the samples of each frame, truncated as wfdb does, and undo the skew."""
     n_samples = len(samples)
     digital = np.empty((n_samples, len(header.signals)), samples.dtype)
     first = 0
@@ -237,34 +282,34 @@ def _join_frames(header: Header, samples: np.ndarray) -> np.ndarray:
         not_measured = NOT_MEASURED[signal.format]
         values = np.trunc(frames.mean(axis=1))
         values[(frames == not_measured).any(axis=1)] = not_measured
-        n_moved = max(n_samples - signal.skew, 0)
-        digital[:n_moved, column] = values[signal.skew :]
-        digital[n_moved:, column] = not_measured
+        n_valid = max(n_samples - signal.skew, 0)
+        digital[:n_valid, column] = values[signal.skew :]
+        digital[n_valid:, column] = not_measured
     return digital
 
 
-def _verify(header: Header, samples: np.ndarray) -> None:
-    """Compare the sum of each signal's samples with its checksum."""
+def _check_checksums(header: Header, samples: np.ndarray) -> None:
+    """Refuse samples whose sum differs from the checksum of their signal."""
     if header.n_samples is None or not any(header.checksums):
         return
-    sums = _sums(samples)
+    sums = _sum_columns(samples)
     if len(sums) > len(header.checksums):
         ends = np.cumsum([coding.samples_per_frame for coding in header.layout.codings])
-        sums = [sum(own.tolist()) for own in np.split(np.array(sums), ends[:-1])]
+        sums = [sum(frame.tolist()) for frame in np.split(np.array(sums), ends[:-1])]
     for column, (found, expected) in enumerate(zip(sums, header.checksums, strict=True)):
         if expected is not None and (found - expected) % 65536:
             raise RecordError(
                 "wrong_checksum",
                 f"Lead {header.leads[column]!r} of {header.path}: its samples in "
                 f"{header.files[column]} have checksum {found % 65536}, expected "
-                f"{expected % 65536}. Get it anew.",
+                f"{expected % 65536}. Download it again.",
             )
 
 
-def _sums(samples: np.ndarray) -> list[int]:
-    """The sum of each column, modulo 65536: int16 sums wrap around.
+def _sum_columns(samples: np.ndarray) -> list[int]:
+    """Sum each column modulo 65536: int16 sums wrap around.
 
-    Rows are folded into ever fewer: NumPy adds long rows 80 times faster than rows of two.
+    Rows are folded step by step: NumPy adds long rows 80 times faster than rows of two.
     """
     samples = samples.astype(np.int16, copy=False)
     while len(samples) > 64:
@@ -277,15 +322,39 @@ def _sums(samples: np.ndarray) -> list[int]:
     return np.add.reduce(samples, axis=0, dtype=np.int16).tolist()
 
 
-def beside(header: Header, name: str) -> str:
-    """Where a file is that a header names: in its folder, or at an absolute path."""
+def locate_file(header: Header, name: str) -> str:
+    """Locate a file that a header names.
+
+    Parameters
+    ----------
+    header : Header
+        The header.
+    name : str
+        Name of the file, relative to the folder of the header, or an absolute path.
+
+    Returns
+    -------
+    str
+        Path of the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ecglib.datasets.wfdb.headers import read_header
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 3\\nr1.dat 16\\n")
+    ...     header = read_header(f"{folder}/r1")
+    >>> Path(locate_file(header, "r1.dat")).parent == Path(header.path).parent
+    True
+    """
     if name.startswith("/"):
         return name
     folder, slash, _ = header.path.rpartition("/")
     return f"{folder}{slash}{name}"
 
 
-def _size(path: str) -> int:
+def _read_size(path: str) -> int:
     descriptor = open_file(path)
     try:
         return os.fstat(descriptor).st_size
@@ -293,18 +362,19 @@ def _size(path: str) -> int:
         os.close(descriptor)
 
 
-def _require_whole(size: int, path: str, header: Header, file: _File, n_samples: int) -> None:
-    """Refuse a signal file that does not hold all the samples it must."""
-    expected = file.byte_offset + _n_bytes(file.format, n_samples * file.per_frame)
+def _check_size(size: int, path: str, header: Header, file: _File, n_samples: int) -> None:
+    """Refuse a signal file that is shorter than its header says."""
+    expected = file.byte_offset + _count_bytes(file.format, n_samples * file.samples_per_frame)
     if size < expected:
         raise RecordError(
             "truncated",
             f"{path} holds {size} bytes, expected {expected}: {n_samples} samples of "
-            f"{file.n_signals} signals in format {file.format}, says {header.path}. Get it anew.",
+            f"{file.n_signals} signals in format {file.format}, says {header.path}. Download it "
+            "again.",
         )
 
 
-def _n_bytes(code: int, n: int) -> int:
-    """Bytes that n samples take at least; 0 for the compressed formats."""
+def _count_bytes(code: int, n: int) -> int:
+    """Count the bytes that n samples need; 0 for the compressed formats."""
     n_bytes, n_samples = BYTES.get(code, (0, 1))
     return -(-n * n_bytes // n_samples)

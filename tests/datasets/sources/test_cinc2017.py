@@ -8,7 +8,7 @@ from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError
 
 # First sample differs from the header's, see SOURCES.md of the data.
-ODD = "13 44 47 66 80 97 117 131 150 158 159 186 189 192 206 225".split()
+FIRST_SAMPLE_DIFFERS = "13 44 47 66 80 97 117 131 150 158 159 186 189 192 206 225".split()
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +24,14 @@ def test_the_labels_of_the_300_records_are_as_published(store):
     assert store.summary["n_records"] == 300
 
 
-def test_rows_without_a_record_are_listed_not_silently_dropped(store):
-    notes = pd.read_csv(store.path / "problems.csv")
-    assert (notes["kind"] == "no_record").sum() == 8528 - 300
-    odd = notes.loc[notes["kind"] == "first_sample", "record"].tolist()
-    assert odd == [f"A{int(number):05d}" for number in ODD]
+def test_rows_without_a_record_are_listed(store):
+    problems = pd.read_csv(store.path / "problems.csv")
+    assert (problems["kind"] == "no_record").sum() == 8528 - 300
+    flagged = problems.loc[problems["kind"] == "first_sample", "record"].tolist()
+    assert flagged == [f"A{int(number):05d}" for number in FIRST_SAMPLE_DIFFERS]
 
 
-def test_a_record_is_cropped_to_its_middle_or_padded_and_the_mask_says_so(store):
+def test_records_are_cropped_to_the_middle_or_padded_and_the_mask_shows_it(store):
     import scipy.io
 
     folder = shared_data("cinc2017")
@@ -52,12 +52,12 @@ def test_a_record_is_cropped_to_its_middle_or_padded_and_the_mask_says_so(store)
     assert 2700 < lengths.min() < 9000 == lengths.max()
 
 
-def test_unknown_patients_mark_the_dataset_and_folds_are_balanced(store):
+def test_unknown_patients_give_a_caveat_and_folds_are_balanced(store):
     assert store.caveats == ("patients unknown: leakage cannot be excluded",)
     selection = store.select("rhythm")
-    for part, share in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
-        own = selection.y[selection.part == part].sum(axis=0)
-        assert np.abs(own - share * selection.y.sum(axis=0)).max() <= 1.0
+    for part, fraction in (("train", 0.8), ("validation", 0.1), ("test", 0.1)):
+        counts = selection.y[selection.part == part].sum(axis=0)
+        assert np.abs(counts - fraction * selection.y.sum(axis=0)).max() <= 1.0
 
 
 def test_a_folder_without_the_reference_is_refused(tmp_path):

@@ -10,7 +10,8 @@ from made import shared_data
 
 from ecglib.datasets import prepare
 from ecglib.datasets.labels import encode_labels
-from ecglib.datasets.sources.ptbxl import labels_of, open_ptbxl, part, tasks
+from ecglib.datasets.problems import ProblemRules
+from ecglib.datasets.sources.ptbxl import assign_part, extract_labels, make_tasks, open_ptbxl
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError
 
@@ -52,7 +53,7 @@ def full_table():
     """The labels of all 21,799 records, in the columns of the published table."""
     path = shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv"
     table = pd.read_csv(path, index_col="ecg_id")
-    codes = table["statements"].map(lambda own: str(dict.fromkeys(own.split(";"), 0.0)))
+    codes = table["statements"].map(lambda names: str(dict.fromkeys(names.split(";"), 0.0)))
     return table.assign(scp_codes=codes), table
 
 
@@ -81,29 +82,29 @@ def test_each_task_counts_the_statements_of_the_table(stores, statements, task):
     with_one = 0
     for codes in database["scp_codes"].map(ast.literal_eval):
         if task == "all":
-            own = set(codes)
+            classes = set(codes)
         elif task in column:
-            own = set(statements.loc[list(codes), column[task]].dropna())
+            classes = set(statements.loc[list(codes), column[task]].dropna())
         else:
-            own = {code for code in codes if statements.loc[code, task] == 1}
-        with_one += bool(own)
-        for name in own:
+            classes = {code for code in codes if statements.loc[code, task] == 1}
+        with_one += bool(classes)
+        for name in classes:
             expected[name] += 1
     assert dict(zip(selection.classes, selection.y.sum(axis=0), strict=True)) == expected
     assert len(selection.rows) == with_one
 
 
-@pytest.mark.parametrize("least", [1, 50, 100])
-def test_the_least_likelihood_is_part_of_the_name(stores, statements, least):
+@pytest.mark.parametrize("minimum", [1, 50, 100])
+def test_the_minimum_likelihood_is_part_of_the_task_name(stores, statements, minimum):
     database = pd.read_csv(shared_data("ptbxl") / "ptbxl_database.csv", index_col="ecg_id")
     classes = statements["diagnostic_class"]
     norm = sum(
-        any(likely >= least and classes[code] == "NORM" for code, likely in own.items())
-        for own in database["scp_codes"].map(ast.literal_eval)
+        any(percent >= minimum and classes[code] == "NORM" for code, percent in likelihoods.items())
+        for likelihoods in database["scp_codes"].map(ast.literal_eval)
     )
-    selection = stores[100.0].select(f"superdiagnostic_min{least}")
+    selection = stores[100.0].select(f"superdiagnostic_min{minimum}")
     assert selection.y[:, selection.classes.index("NORM")].sum() == norm
-    assert selection.task.name == f"superdiagnostic_min{least}"
+    assert selection.task.name == f"superdiagnostic_min{minimum}"
     assert selection.y.any(axis=1).all()
 
 
@@ -114,7 +115,7 @@ def test_unknown_tasks_and_likelihoods_are_refused(stores):
 
 
 @pytest.mark.parametrize("rate", [100.0, 500.0])
-def test_samples_are_those_that_wfdb_reads(stores, rate):
+def test_samples_equal_those_that_wfdb_reads(stores, rate):
     import wfdb
 
     dataset, folder = stores[rate], shared_data("ptbxl")
@@ -130,7 +131,7 @@ def test_age_sex_and_quality_are_kept(stores):
     database = pd.read_csv(shared_data("ptbxl") / "ptbxl_database.csv", index_col="ecg_id")
     windows = stores[100.0].windows.set_index(stores[100.0].windows["record"].astype(int))
     assert windows["age"].tolist() == pytest.approx(database["age"].tolist(), nan_ok=True)
-    labels, _ = labels_of(database.assign(age=300.0))
+    labels, _ = extract_labels(database.assign(age=300.0))
     assert (labels["age"] == 90).all()
     assert (windows["sex"] == database["sex"]).all()
     assert (windows["validated_by_human"] == database["validated_by_human"]).all()
@@ -141,8 +142,13 @@ def test_age_sex_and_quality_are_kept(stores):
 def test_near_identical_records_are_reported_with_their_contradicting_labels(stores):
     """Each pair holds one of the twelve records that version 1.0.3 dropped."""
     pairs = {(a, b) for a, b, _ in stores[100.0].summary["near_identical_records"]}
-    assert pairs == {("00137", "00138"), ("00143", "00144"), ("00145", "00463"),
-                     ("00456", "00457"), ("00459", "00460")}  # fmt: skip
+    assert pairs == {
+        ("00137", "00138"),
+        ("00143", "00144"),
+        ("00145", "00463"),
+        ("00456", "00457"),
+        ("00459", "00460"),
+    }
     report = stores[100.0].summary["duplicates"]["part"]
     # At 100 Hz two of the pairs are the same to the last bit.
     assert report["identical_signals_within_parts"]["count"] == 2
@@ -160,7 +166,7 @@ def test_the_standardised_records_are_counted(z100):
     parts = z100.windows["part"].value_counts()
     assert parts.to_dict() == {"train": 1773, "validation": 256, "test": 255}
     assert z100.windows["patient"].nunique() == 2229
-    with pytest.raises(DatasetError, match=r"gave no window.*2284"):
+    with pytest.raises(DatasetError, match=r"no window left.*2284"):
         write_store(open_ptbxl(z100_folder(), 500.0), z100.path.parent, progress=False)
 
 
@@ -170,15 +176,15 @@ def z100_folder():
 
 def test_the_full_label_table_has_the_published_counts(statements):
     database, table = full_table()
-    labels, problems = labels_of(database)
+    labels, problems = extract_labels(database)
     assert problems == []
     assert len(labels) == 21799
     assert labels["patient"].nunique() == 18869
     assert (labels.groupby("patient")["part"].nunique() == 1).all()
-    assert (labels["part"] == table["strat_fold"].map(part)).all()
-    own = tasks(statements)
-    y = encode_labels(labels["labels"], own["superdiagnostic"])
-    classes = list(own["superdiagnostic"].classes)
+    assert (labels["part"] == table["strat_fold"].map(assign_part)).all()
+    superdiagnostic = make_tasks(statements)["superdiagnostic"]
+    y = encode_labels(labels["labels"], superdiagnostic)
+    classes = list(superdiagnostic.classes)
     assert dict(zip(classes, y.sum(axis=0), strict=True)) == SUPERCLASSES_ALL
     assert (~y.any(axis=1)).sum() == 411
     expected = table["superclasses"].fillna("").map(lambda s: set(s.split(";")) - {""})
@@ -186,22 +192,22 @@ def test_the_full_label_table_has_the_published_counts(statements):
     assert found == expected.tolist()
 
 
-@pytest.mark.parametrize("task", N_CLASSES)
-def test_every_task_of_the_full_table_counts_its_statements(statements, task):
+@pytest.mark.parametrize("name", N_CLASSES)
+def test_every_task_of_the_full_table_counts_its_statements(statements, name):
     database, table = full_table()
-    labels, _ = labels_of(database)
-    own = tasks(statements)[task]
-    y = encode_labels(labels["labels"], own)
+    labels, _ = extract_labels(database)
+    task = make_tasks(statements)[name]
+    y = encode_labels(labels["labels"], task)
     exploded = table["statements"].str.split(";").explode()
-    for name, means in own.classes.items():
-        expected = exploded[exploded.isin(means)].index.nunique()
-        assert y[:, list(own.classes).index(name)].sum() == expected
-    if task == "all":
+    for column, members in enumerate(task.classes.values()):
+        expected = exploded[exploded.isin(members)].index.nunique()
+        assert y[:, column].sum() == expected
+    if name == "all":
         assert y.any(axis=1).all()
 
 
-def copy_of(folder, tmp_path, n=30):
-    """The first records of a folder, to be spoiled."""
+def copy_records(folder, tmp_path, n=30):
+    """Copy the first records of a folder, to be damaged."""
     source = tmp_path / "ptbxl"
     (source / "records100" / "00000").mkdir(parents=True)
     for path in sorted((folder / "records100" / "00000").iterdir())[: 2 * n]:
@@ -214,8 +220,8 @@ def copy_of(folder, tmp_path, n=30):
     return source, table
 
 
-def test_what_is_wrong_is_left_out_and_listed_and_strict_stops(tmp_path):
-    source, table = copy_of(shared_data("ptbxl"), tmp_path)
+def test_damaged_records_are_excluded_and_listed_and_strict_stops(tmp_path):
+    source, table = copy_records(shared_data("ptbxl"), tmp_path)
     records = source / "records100" / "00000"
     truncated, header = records / "00002_lr.dat", records / "00003_lr.hea"
     truncated.write_bytes(truncated.read_bytes()[:1000])
@@ -235,8 +241,8 @@ def test_what_is_wrong_is_left_out_and_listed_and_strict_stops(tmp_path):
         source / "ptbxl_database.csv", index=False
     )
     dataset = prepare("ptbxl", tmp_path / "data", source, progress=False)
-    notes = pd.read_csv(dataset.path / "problems.csv", dtype=str).set_index("record")["kind"]
-    assert notes.to_dict() == {
+    problems = pd.read_csv(dataset.path / "problems.csv", dtype=str).set_index("record")["kind"]
+    assert problems.to_dict() == {
         "00002": "truncated",
         "00003": "wrong_checksum",
         "00004": "missing_file",
@@ -247,20 +253,20 @@ def test_what_is_wrong_is_left_out_and_listed_and_strict_stops(tmp_path):
         "00009": "duplicate_id",
         "00013": "unknown_unit",
     }
-    assert len(dataset.windows) == 30 - len(notes)
-    assert sum(dataset.summary["excluded"].values()) == len(notes)
-    with pytest.raises(DatasetError, match=r"Record '00009': ids that stand twice"):
-        prepare("ptbxl", tmp_path / "data", source, progress=False, strict=True)
+    assert len(dataset.windows) == 30 - len(problems)
+    assert sum(dataset.summary["excluded"].values()) == len(problems)
+    with pytest.raises(DatasetError, match=r"Record '00009': ids found more than once"):
+        prepare("ptbxl", tmp_path / "data", source, progress=False, rules=ProblemRules(strict=True))
 
 
 def test_a_folder_that_is_not_ptbxl_is_refused(tmp_path):
     with pytest.raises(DatasetError, match=r"ptbxl_database\.csv is missing"):
         open_ptbxl(tmp_path)
-    with pytest.raises(DatasetError, match="at 100 and at 500 Hz"):
+    with pytest.raises(DatasetError, match="published at 100 and at 500 Hz"):
         open_ptbxl(tmp_path, 250.0)
 
 
-def test_records_can_be_chosen_by_what_the_table_says(tmp_path):
+def test_records_can_be_chosen_by_a_condition_on_the_table(tmp_path):
     folder = shared_data("ptbxl")
     database = pd.read_csv(folder / "ptbxl_database.csv", index_col="ecg_id")
     chosen = database[database["validated_by_human"] & (database["age"] >= 60)]
@@ -268,5 +274,5 @@ def test_records_can_be_chosen_by_what_the_table_says(tmp_path):
     dataset = prepare("ptbxl", tmp_path, folder, progress=False, options=options)
     assert dataset.windows["record"].astype(int).tolist() == chosen.index.tolist()
     assert list(dataset.summary["excluded"].values()) == [500 - len(chosen)]
-    with pytest.raises(DatasetError, match=r"where='ages > 3' cannot.*columns are"):
+    with pytest.raises(DatasetError, match=r"where='ages > 3' cannot.*Use the columns"):
         prepare("ptbxl", tmp_path, folder, options={"where": "ages > 3"})

@@ -1,10 +1,11 @@
-"""Folders written with wfdb, as people have them."""
+"""Folders of records, written with wfdb."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from ecglib.datasets import open_dataset, prepare
+from ecglib.datasets.problems import DEFAULT_RULES, ProblemRules
 from ecglib.errors import DatasetError
 
 LEADS = ["I", "II", "V1"]
@@ -37,7 +38,7 @@ def write(folder, name, signal, leads=LEADS, units="mV", rate_hz=RATE_HZ, fmt="1
     )
 
 
-def folder_of(tmp_path, n=40, labels=True):
+def write_folder(tmp_path, n=40, labels=True):
     """Records r00..., two of each patient, labels A, B or both."""
     folder = tmp_path / "mine"
     for i in range(n):
@@ -58,21 +59,21 @@ def folder_of(tmp_path, n=40, labels=True):
     return folder, table
 
 
-def prepared(folder, tmp_path, strict=False, **options):
+def prepare_folder(folder, tmp_path, rules=DEFAULT_RULES, **options):
     options = {"labels": "labels.csv", "min_records": 5} | options
     return prepare(
-        "wfdb_folder", tmp_path / "data", folder, progress=False, options=options, strict=strict
+        "wfdb_folder", tmp_path / "data", folder, progress=False, options=options, rules=rules
     )
 
 
-def kinds(dataset):
-    notes = pd.read_csv(dataset.path / "problems.csv", dtype=str)
-    return dict(zip(notes["record"], notes["kind"], strict=True))
+def read_problems(dataset):
+    problems = pd.read_csv(dataset.path / "problems.csv", dtype=str)
+    return dict(zip(problems["record"], problems["kind"], strict=True))
 
 
-def test_records_labels_patients_and_other_columns_come_together(tmp_path):
-    folder, table = folder_of(tmp_path)
-    dataset = prepared(folder, tmp_path)
+def test_records_labels_patients_and_other_columns_are_combined(tmp_path):
+    folder, table = write_folder(tmp_path)
+    dataset = prepare_folder(folder, tmp_path)
     windows = dataset.windows.set_index("record")
     assert sorted(windows.index) == sorted(table["record"])
     assert windows.loc["r02", "labels"].tolist() == ["A", "B"]
@@ -86,7 +87,7 @@ def test_records_labels_patients_and_other_columns_come_together(tmp_path):
     assert dataset.signal.sampling_rate_hz == RATE_HZ
     assert dataset.signal.leads == tuple(LEADS)
     assert dataset.caveats == ()
-    assert kinds(dataset) == {}
+    assert read_problems(dataset) == {}
     parts = windows.groupby("patient")["part"].nunique()
     assert (parts == 1).all()
     assert set(windows["part"]) == {"train", "validation", "test"}
@@ -97,41 +98,49 @@ def test_records_labels_patients_and_other_columns_come_together(tmp_path):
     ("unit", "factor"), [("uV", 1000.0), ("V", 0.001), ("mV", 1.0)], ids=["uV", "V", "mV"]
 )
 def test_leads_in_another_order_and_other_units_give_the_same_samples(tmp_path, unit, factor):
-    folder, _ = folder_of(tmp_path)
+    folder, _ = write_folder(tmp_path)
     order = [2, 0, 1]
     signal = ecg(5)[:, order] * factor
     names = ["V1", "I", "MLII"]
     write(folder / "part1", "r05", signal, leads=names, units=unit)
-    dataset = prepared(folder, tmp_path)
+    dataset = prepare_folder(folder, tmp_path)
     row = dataset.windows.index[dataset.windows["record"] == "r05"][0]
     assert np.abs(dataset.read([row])[0] - ecg(5)).max() < 0.002
 
 
-def test_volts_called_millivolts_and_a_missing_lead_are_left_out_by_name(tmp_path):
-    folder, _ = folder_of(tmp_path)
+def test_volts_labelled_as_millivolts_and_missing_leads_are_excluded(tmp_path):
+    folder, _ = write_folder(tmp_path)
     write(folder / "part1", "r05", ecg(5) / 1000)
     write(folder / "part1", "r07", ecg(7)[:, :2], leads=["I", "V1"])
     write(folder / "part1", "r09", np.where(np.arange(N)[:, None] < 50, np.nan, ecg(9)))
-    dataset = prepared(folder, tmp_path)
-    assert kinds(dataset) == {"r05": "wrong_unit", "r07": "missing_lead", "r09": "not_measured"}
+    dataset = prepare_folder(folder, tmp_path)
+    assert read_problems(dataset) == {
+        "r05": "wrong_unit",
+        "r07": "missing_lead",
+        "r09": "not_measured",
+    }
     assert "r05" not in set(dataset.windows["record"])
-    kept = prepare(
-        "wfdb_folder", tmp_path / "kept", folder, progress=False, keep=["not_measured"],
+    with_gaps = prepare(
+        "wfdb_folder",
+        tmp_path / "with_gaps",
+        folder,
+        progress=False,
+        rules=ProblemRules(keep=["not_measured"]),
         options={"labels": "labels.csv", "min_records": 5},
-    )  # fmt: skip
-    row = kept.windows.index[kept.windows["record"] == "r09"][0]
-    found = kept.read([row])[0]
+    )
+    row = with_gaps.windows.index[with_gaps.windows["record"] == "r09"][0]
+    found = with_gaps.read([row])[0]
     assert np.abs(found[:50] - found[50]).max() < 1e-6  # nothing before it to draw a line from
     with pytest.raises(DatasetError, match=r"Record 'r0[579]'"):
-        prepared(folder, tmp_path, strict=True)
+        prepare_folder(folder, tmp_path, rules=ProblemRules(strict=True))
 
 
 def test_another_rate_is_resampled_and_other_lengths_are_cropped_or_padded(tmp_path):
-    folder, _ = folder_of(tmp_path)
+    folder, _ = write_folder(tmp_path)
     write(folder / "part0", "r04", ecg(4, 2 * N, 2 * RATE_HZ), rate_hz=2 * RATE_HZ)
     write(folder / "part0", "r06", ecg(6, 1200))
     write(folder / "part0", "r08", ecg(8, 700))
-    dataset = prepared(folder, tmp_path)
+    dataset = prepare_folder(folder, tmp_path)
     rows = {name: i for i, name in enumerate(dataset.windows["record"])}
     found = {name: dataset.read([rows[name]])[0] for name in ("r04", "r06", "r08")}
     # The noise above the new Nyquist frequency is gone, so only the waves are alike.
@@ -139,17 +148,20 @@ def test_another_rate_is_resampled_and_other_lengths_are_cropped_or_padded(tmp_p
     assert np.abs(found["r06"] - ecg(6, 1200)[100:1100]).max() < 0.002
     assert np.abs(found["r08"][:700] - ecg(8, 700)).max() < 0.002
     assert (found["r08"][700:] == 0).all()
-    assert dataset.read_measured_mask([rows["r06"], rows["r08"]]).sum(axis=1).tolist() == [1000, 700]
+    assert dataset.read_measured_mask([rows["r06"], rows["r08"]]).sum(axis=1).tolist() == [
+        1000,
+        700,
+    ]
 
 
-def test_table_and_folder_that_do_not_fit_are_reported_row_by_row(tmp_path):
-    folder, table = folder_of(tmp_path, labels=False)
+def test_rows_and_records_without_a_counterpart_are_reported(tmp_path):
+    folder, table = write_folder(tmp_path, labels=False)
     table.loc[table["record"] == "r03", "labels"] = None
     extra = pd.DataFrame([{"record": "zz", "patient": "q", "labels": "A"}])
     table = pd.concat([table[table["record"] != "r05"], table[table["record"] == "r07"], extra])
     table.to_parquet(folder / "labels.parquet", index=False)
-    dataset = prepared(folder, tmp_path, labels="labels.parquet")
-    assert kinds(dataset) == {
+    dataset = prepare_folder(folder, tmp_path, labels="labels.parquet")
+    assert read_problems(dataset) == {
         "r03": "empty_label",
         "part1/r05": "no_row",
         "r07": "duplicate_id",
@@ -157,28 +169,28 @@ def test_table_and_folder_that_do_not_fit_are_reported_row_by_row(tmp_path):
     }
 
 
-def test_given_folds_and_parts_are_taken(tmp_path):
-    folder, table = folder_of(tmp_path, labels=False)
+def test_given_folds_and_splits_are_used(tmp_path):
+    folder, table = write_folder(tmp_path, labels=False)
     table["fold"] = [1 + (i // 2) % 5 for i in range(len(table))]
     table.to_csv(folder / "labels.csv", index=False)
-    windows = prepared(folder, tmp_path).windows.set_index("record")
+    windows = prepare_folder(folder, tmp_path).windows.set_index("record")
     assert (windows["part"] == "test").equals(windows["fold"] == 5)
     assert (windows["part"] == "validation").equals(windows["fold"] == 4)
     table["part"] = "dev"
     table.to_csv(folder / "labels.csv", index=False)
     with pytest.raises(DatasetError, match=r"holds \['dev'\]"):
-        prepared(folder, tmp_path)
+        prepare_folder(folder, tmp_path)
 
 
-def test_without_patients_the_dataset_carries_the_mark(tmp_path):
-    folder, table = folder_of(tmp_path, labels=False)
+def test_without_patients_the_dataset_has_a_caveat(tmp_path):
+    folder, table = write_folder(tmp_path, labels=False)
     table.drop(columns="patient").to_csv(folder / "labels.csv", index=False)
-    dataset = prepared(folder, tmp_path)
+    dataset = prepare_folder(folder, tmp_path)
     assert dataset.caveats == ("patients unknown: leakage cannot be excluded",)
     table.loc[3, "patient"] = None
     table.to_csv(folder / "labels.csv", index=False)
     with pytest.raises(DatasetError, match=r"1 records have no patient.*'r03'"):
-        prepared(folder, tmp_path)
+        prepare_folder(folder, tmp_path)
 
 
 def test_challenge_headers_need_no_table(tmp_path):
@@ -188,7 +200,7 @@ def test_challenge_headers_need_no_table(tmp_path):
         sex = "Female" if i % 2 else "Male"
         comments = [f"Age: {30 + i}", f"Sex: {sex}", f"Dx: {codes[i % 4]}"]
         write(folder, f"E{i:05d}", ecg(i), comments=comments)
-    dataset = prepared(folder, tmp_path, labels="")
+    dataset = prepare_folder(folder, tmp_path, labels="")
     assert list(dataset.tasks) == ["challenge2021", "labels"]
     selection = dataset.select("challenge2021")
     counts = dict(zip(selection.classes, selection.y.sum(axis=0), strict=True))
@@ -199,42 +211,42 @@ def test_challenge_headers_need_no_table(tmp_path):
     assert dataset.caveats == ("patients unknown: leakage cannot be excluded",)
 
 
-def test_segments_of_a_record_are_no_records_of_their_own(tmp_path):
-    folder, _ = folder_of(tmp_path)
+def test_segments_of_a_record_are_not_separate_records(tmp_path):
+    folder, _ = write_folder(tmp_path)
     (folder / "part1" / "r05.hea").unlink()
     (folder / "part1" / "r05.dat").unlink()
     write(folder / "part1", "r05a", ecg(5)[:400])
     write(folder / "part1", "r05b", ecg(5)[400:])
     (folder / "part1" / "r05.hea").write_text("r05/2 3 250 1000\nr05a 400\nr05b 600\n")
-    dataset = prepared(folder, tmp_path)
-    assert kinds(dataset) == {}
+    dataset = prepare_folder(folder, tmp_path)
+    assert read_problems(dataset) == {}
     row = dataset.windows.index[dataset.windows["record"] == "r05"][0]
     assert np.abs(dataset.read([row])[0] - ecg(5)).max() < 0.002
 
 
 def test_a_changed_signal_file_of_any_name_is_noticed(tmp_path):
-    folder, _ = folder_of(tmp_path)
+    folder, _ = write_folder(tmp_path)
     header = folder / "part1" / "r05.hea"
     (folder / "part1" / "r05.dat").rename(folder / "part1" / "other.d16")
     header.write_text(header.read_text().replace("r05.dat", "other.d16"))
-    first = prepared(folder, tmp_path)
-    assert prepared(folder, tmp_path).path == first.path
+    first = prepare_folder(folder, tmp_path)
+    assert prepare_folder(folder, tmp_path).path == first.path
     write(folder / "part1", "r05", ecg(99))
     (folder / "part1" / "r05.dat").rename(folder / "part1" / "other.d16")
     header.write_text(header.read_text().replace("r05.dat", "other.d16"))
-    assert prepared(folder, tmp_path).fingerprint != first.fingerprint
+    assert prepare_folder(folder, tmp_path).fingerprint != first.fingerprint
 
 
 def test_options_are_checked(tmp_path):
-    folder, _ = folder_of(tmp_path)
+    folder, _ = write_folder(tmp_path)
     with pytest.raises(DatasetError, match=r"no option 'lables'.*Did you mean 'labels'"):
-        prepared(folder, tmp_path, lables="x")
+        prepare_folder(folder, tmp_path, lables="x")
     with pytest.raises(DatasetError, match=r"nothing\.csv cannot be read"):
-        prepared(folder, tmp_path, labels="nothing.csv")
+        prepare_folder(folder, tmp_path, labels="nothing.csv")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"no \.hea file"):
-        prepared(tmp_path / "empty", tmp_path)
-    with pytest.raises(DatasetError, match="No label is carried by 50 records"):
-        prepared(folder, tmp_path, min_records=50)
+        prepare_folder(tmp_path / "empty", tmp_path)
+    with pytest.raises(DatasetError, match="No label has 50 records"):
+        prepare_folder(folder, tmp_path, min_records=50)
     with pytest.raises(DatasetError, match="No header has a line '#Dx"):
-        prepared(folder, tmp_path, labels="")
+        prepare_folder(folder, tmp_path, labels="")

@@ -71,11 +71,11 @@ def edit(path, old, new):
 
 
 def all_steps(record):
-    return record.steps(range(len(record.leads)))
+    return record.to_steps(range(len(record.leads)))
 
 
 def all_mv(record):
-    return record.signal_mv(range(len(record.leads)))
+    return record.to_mv(range(len(record.leads)))
 
 
 def error_of(path, read=read_record):
@@ -135,9 +135,9 @@ def test_microvolt_samples_are_steps_without_a_copy():
     assert all_steps(record) is record.digital
     assert not record.digital.flags.writeable
     for columns in ([7, 0], list(range(12))[::-1], np.arange(5)):
-        chosen = record.steps(columns)
+        chosen = record.to_steps(columns)
         np.testing.assert_array_equal(chosen, record.digital[:, columns], strict=True)
-    assert record.steps([]).shape == (1000, 0)
+    assert record.to_steps([]).shape == (1000, 0)
 
 
 def test_records_whose_first_sample_is_not_the_header_s_are_found():
@@ -158,7 +158,7 @@ def test_every_format_that_wfdb_writes(tmp_path, fmt, shape):
     signal_mv = (digital - baseline) / gain
     np.testing.assert_allclose(all_mv(record), signal_mv, rtol=1e-12)
     np.testing.assert_array_equal(all_steps(record), to_steps(all_mv(record)), strict=True)
-    np.testing.assert_array_equal(record.signal_mv([0]), all_mv(record)[:, :1])
+    np.testing.assert_array_equal(record.to_mv([0]), all_mv(record)[:, :1])
 
 
 def test_every_twelve_bits_at_either_place_of_three_bytes(tmp_path):
@@ -188,7 +188,7 @@ def test_formats_that_wfdb_only_reads(tmp_path):
         signal = f"{code} 100/mV 16 0 {initial} {values.sum() % 65536} 0 I"
         record = read_record(write_bytes(tmp_path, content, signal, n_samples=len(values)))
         np.testing.assert_array_equal(record.digital[:, 0], values)
-        np.testing.assert_allclose(record.signal_mv([0])[:, 0], values / 100)
+        np.testing.assert_allclose(record.to_mv([0])[:, 0], values / 100)
 
 
 def test_formats_in_several_files_of_one_record(tmp_path):
@@ -200,8 +200,8 @@ def test_formats_in_several_files_of_one_record(tmp_path):
     mixed = read_record(write(tmp_path, digital, fmt, name="mixed"))
     np.testing.assert_array_equal(mixed.digital, digital)
     # Although `digital` is int32 here, the leads of format 16 are steps already.
-    np.testing.assert_array_equal(mixed.steps([1, 0]), digital[:, [1, 0]].astype(np.int16))
-    assert mixed.steps([1]).dtype == np.int16
+    np.testing.assert_array_equal(mixed.to_steps([1, 0]), digital[:, [1, 0]].astype(np.int16))
+    assert mixed.to_steps([1]).dtype == np.int16
 
 
 @pytest.mark.parametrize("fmt", ["80", "212", "16", "24", "32", "508", "516", "524"])
@@ -234,8 +234,8 @@ def test_units_of_voltage_become_millivolt(tmp_path, units, gain):
 
 def test_another_unit_is_refused_only_where_it_is_chosen(tmp_path):
     record = read_record(write(tmp_path, samples(), units=["mV", "mmHg", "mV"]))
-    np.testing.assert_array_equal(record.steps([2, 0]), record.digital[:, [2, 0]])
-    for read in (record.steps, record.signal_mv):
+    np.testing.assert_array_equal(record.to_steps([2, 0]), record.digital[:, [2, 0]])
+    for read in (record.to_steps, record.to_mv):
         kind, message = error_of([0, 1], read)
         assert kind == "unknown_unit"
         assert "'II'" in message
@@ -333,7 +333,7 @@ def test_a_file_that_comes_in_pieces_is_read_whole(tmp_path, monkeypatch, fmt):
     signals = [f"{fmt}+3 1000", f"{fmt}+3 1000"]
     path = write_bytes(tmp_path, np.random.default_rng(0).bytes(403), *signals, n_samples=99)
     whole = read_record(path).digital
-    anywhere = samples_module._readv_anywhere
+    anywhere = samples_module._readv_portable
 
     def seven_bytes(file, arrays):
         return anywhere(file, [arrays[0].reshape(-1).view(np.uint8)[:7]])
@@ -376,7 +376,7 @@ def test_frames_of_several_samples_are_averaged_as_wfdb_does(tmp_path):
     fast[41] = -(2**15)
     content = np.concatenate([fast.reshape(-1, 4), slow[:, None]], axis=1).astype("<i2").tobytes()
     holed = read_record(write_bytes(tmp_path, content, "16x4", "16"))
-    assert np.flatnonzero(np.isnan(holed.signal_mv([0]))).tolist() == [10]
+    assert np.flatnonzero(np.isnan(holed.to_mv([0]))).tolist() == [10]
 
 
 @pytest.mark.parametrize("fmt", ["16", "212"])
@@ -424,7 +424,7 @@ def test_segments_of_the_same_leads_follow_each_other(pieces):
     assert record.header.comments == ("of several",)
     np.testing.assert_allclose(all_mv(record), wfdb.rdsamp(str(path))[0], rtol=0, atol=1e-9)
     np.testing.assert_array_equal(all_steps(record), to_steps(all_mv(record)), strict=True)
-    np.testing.assert_array_equal(record.steps([1]), all_steps(record)[:, 1:])
+    np.testing.assert_array_equal(record.to_steps([1]), all_steps(record)[:, 1:])
 
 
 def test_gaps_and_missing_leads_of_segments_are_not_measured(pieces):
@@ -455,7 +455,7 @@ def test_a_gap_between_segments_of_the_same_leads(pieces):
         ([("layout", 0), ("faster", 100)], None, "'Hz': 500.0"),
         ([("one", 100), ("all", 200)], None, "'segments': 2"),
         ([(GAP, 100)], None, "of 0 leads"),
-        ([("one", -1)], 100, "line 2 is no segment line"),
+        ([("one", -1)], 100, "line 2 is not a valid segment line"),
     ],
 )
 def test_segments_that_do_not_fit_are_refused(pieces, segments, n_samples, message):
@@ -601,7 +601,7 @@ GOOD = "made 2 250 10\nmade.dat 16 1000 16 0 0 0 0 I\nmade.dat 16 1000 16 0 0 0 
         ("made 2 250 10", "made", "line 1"),
         ("made 2 250 10", "made two 250 10", "line 1"),
         ("made 2 250 10", "# by hand\n\nmade two 250 10", "line 3"),
-        (" I\nmade.dat 16 1000", " I\n\n# by hand\nmade.dat 16 mV", "line 5 is no signal line"),
+        (" I\nmade.dat 16 1000", " I\n\n# by hand\nmade.dat 16 mV", "line 5 is not a valid signal line"),
         ("made 2 250 10", "made 2 0 10", "line 1"),
         ("made 2 250 10", "made 2 nan 10", "line 1"),
         ("made 2 250 10", "made 2 250 ten", "line 1"),
