@@ -30,7 +30,7 @@ def search21799() -> Figure:
     with TemporaryDirectory() as folder:
         signatures, _ = _filled(folder, source, PTBXL)
         sides = {
-            "searched": Side(signatures.pairs, PTBXL),
+            "searched": Side(signatures.find_pairs, PTBXL),
             "multiplied": Side(lambda: _multiply(PTBXL), PTBXL),
         }
         speeds = alternate(sides, ROUNDS, "duplicates.search21799")
@@ -88,7 +88,7 @@ def _measure(n_records: int, source: Path) -> dict[str, float]:
         multiplied = _seconds(lambda: _multiply(n_records, SAMPLE))
         pairs = []
         started = time.perf_counter()
-        extra = extra_mb(lambda: pairs.extend(signatures.pairs()))
+        extra = extra_mb(lambda: pairs.extend(signatures.find_pairs()))
         searched = time.perf_counter() - started
         multiplied += _seconds(lambda: _multiply(n_records, SAMPLE))
     found = {pair[:2] for pair in pairs}

@@ -64,7 +64,7 @@ def ptbxl() -> Figure:
     def prepare_unsearched():
         with (
             mock.patch.object(Signatures, "add"),
-            mock.patch.object(Signatures, "pairs", return_value=[]),
+            mock.patch.object(Signatures, "find_pairs", return_value=[]),
         ):
             prepare()
 

@@ -1,6 +1,6 @@
-"""The errors this package raises on purpose.
+"""The errors this package raises on purpose, and the check of a name against its choices.
 
-Each message says what was given, what was expected and what to do. All of them are
+A message says what was wrong with the value, what is accepted and what to do. All errors are
 ``ValueError``, so that code that knows nothing of this package can catch them.
 """
 
@@ -9,22 +9,33 @@ from collections.abc import Iterable
 
 
 class EcgError(ValueError):
-    """Base of every error raised on purpose by ecglib."""
+    """Base class of every error raised on purpose by ecglib.
+
+    Examples
+    --------
+    >>> issubclass(DatasetError, EcgError) and issubclass(EcgError, ValueError)
+    True
+    """
 
 
 class DatasetError(EcgError):
-    """A source, a prepared store or a signal is not what it should be."""
+    """A source, a prepared store or a signal is not as it should be."""
 
 
 class RecordError(DatasetError):
-    """One record is not what it should be; the others may be.
+    """One record is not as it should be; others may be.
 
     Parameters
     ----------
-    kind
-        what is wrong, in one word (`ecglib.datasets.problems.KINDS`).
-    message
-        what was found, what was expected, what to do.
+    kind : str
+        Kind of the problem, a key of `ecglib.datasets.problems.KINDS`.
+    message : str
+        What was found, what was expected and what to do.
+
+    Examples
+    --------
+    >>> RecordError("truncated", "100.dat has 10 bytes, expected 20.").kind
+    'truncated'
     """
 
     def __init__(self, kind: str, message: str):
@@ -33,15 +44,15 @@ class RecordError(DatasetError):
 
 
 class LeakError(EcgError):
-    """The parts of a split share a patient or a signal."""
+    """Two splits share a patient or a signal."""
 
 
 class ExperimentError(EcgError):
-    """The values of an experiment do not fit together."""
+    """The settings of an experiment are wrong or do not fit together."""
 
 
 class RunError(EcgError):
-    """A run folder is missing something or cannot be compared."""
+    """A run folder is incomplete or cannot be compared."""
 
 
 class BatchError(EcgError):
@@ -49,18 +60,52 @@ class BatchError(EcgError):
 
 
 def did_you_mean(given: object, choices: Iterable[str]) -> str:
-    """`` Did you mean 'x'?`` to end a message with, or nothing where no choice is near."""
-    close = difflib.get_close_matches(str(given), list(choices), 1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """Suggest the choice that is most similar to a name.
+
+    Parameters
+    ----------
+    given : object
+        What the user wrote.
+    choices : iterable of str
+        The names that are accepted.
+
+    Returns
+    -------
+    str
+        ``" Did you mean 'x'?"``, to end a message with; "" if no choice is similar.
+
+    Examples
+    --------
+    >>> did_you_mean("spectrogramm", ["time", "spectrogram"])
+    " Did you mean 'spectrogram'?"
+    """
+    similar = difflib.get_close_matches(str(given), list(choices), 1)
+    return f" Did you mean {similar[0]!r}?" if similar else ""
 
 
 def require_one_of(what: str, given: object, choices: Iterable[str]) -> None:
-    """Refuse a name that is no choice.
+    """Check that a name is one of the choices.
+
+    Parameters
+    ----------
+    what : str
+        Name of the setting.
+    given : object
+        What the user wrote.
+    choices : iterable of str
+        The names that are accepted.
 
     Raises
     ------
     ExperimentError
-        `given` is not among `choices`.
+        If `given` is not one of `choices`.
+
+    Examples
+    --------
+    >>> require_one_of("fusion", "early_concat", ["early_concat", "late_mean"])
+    >>> require_one_of("scale", "zscore", ["none", "window"])
+    Traceback (most recent call last):
+    ecglib.errors.ExperimentError: scale='zscore', expected one of ['none', 'window'].
     """
     choices = list(choices)
     if given not in choices:

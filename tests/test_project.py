@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import ecglib
-from ecglib.datasets import DESCRIPTIONS
+from ecglib.datasets import SOURCES
 from ecglib.experiment import registry
 from ecglib.experiment.config import SETTINGS
 
@@ -90,7 +90,7 @@ def test_the_batches_page_names_every_batch_file():
 
 def test_the_datasets_page_names_every_dataset():
     text = (ROOT / "docs" / "datasets.md").read_text()
-    assert {name for name in DESCRIPTIONS if f"`{name}`" not in text} == set()
+    assert {name for name in SOURCES if f"`{name}`" not in text} == set()
 
 
 def test_the_citation_has_the_version_and_license_of_the_package():

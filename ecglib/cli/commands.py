@@ -5,6 +5,7 @@ the exit status.
 """
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from ecglib.cli.parser import build_parser, parse_assignments
 from ecglib.errors import EcgError, require_one_of
 
 if TYPE_CHECKING:
-    from ecglib.batch.comparison import Comparison
+    from ecglib.evaluation.report import Comparison
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,11 +59,12 @@ def _list_datasets(options: argparse.Namespace) -> int:
     stores = [datasets.Dataset(path) for path in datasets.find_stores(options.data_dir)]
     summaries = [printing.summarize_store(store) for store in stores]
     if options.json:
-        printing.print_json({"known": datasets.DESCRIPTIONS, "prepared": summaries})
+        known = {name: source.description for name, source in datasets.SOURCES.items()}
+        printing.print_json({"known": known, "prepared": summaries})
         return 0
     print("Known:")
-    for name, description in datasets.DESCRIPTIONS.items():
-        print(f"  {name:<12} {description}")
+    for name, source in datasets.SOURCES.items():
+        print(f"  {name:<12} {source.description}")
     print(f"Prepared in {options.data_dir}:" + ("" if stores else " none"))
     for summary in summaries:
         print(
@@ -80,9 +82,9 @@ def _prepare(options: argparse.Namespace) -> int:
         options.source,
         progress=not options.json,
         options=parse_assignments(options.set),
-        keep=options.keep,
-        exclude=options.exclude,
-        strict=options.strict,
+        rules=datasets.ProblemRules(
+            keep=options.keep, exclude=options.exclude, strict=options.strict
+        ),
     )
     if options.json:
         printing.print_json(printing.summarize_store(dataset))
@@ -187,17 +189,17 @@ def _export(options: argparse.Namespace) -> int:
     from ecglib.runs import open_run
 
     run = open_run(options.run, options.runs_dir)
-    from ecglib.inference.export import FILES, export_run  # imports Keras: after the run is found
+    from ecglib.inference import FILES, export_run  # imports Keras: after the run is found
 
     exported = export_run(run, options.to, options.format, options.data_dir)
     if options.json:
         printing.print_json(
             {
                 "path": str(exported.path),
-                "files": {name: FILES[name] for name in exported.differences},
-                "largest_difference": exported.differences,
+                "files": {name: FILES[name] for name in exported.max_differences},
+                "max_differences": exported.max_differences,
                 "compared_with": exported.compared_with,
-                "excluded": exported.excluded,
+                "skipped": exported.skipped,
                 "caveats": run.caveats,
             }
         )
@@ -210,11 +212,11 @@ def _predict(options: argparse.Namespace) -> int:
     from ecglib.runs import open_run
 
     run = open_run(options.run, options.runs_dir)
-    from ecglib.inference.predict import Predictor  # imports Keras: after the run is found
-    from ecglib.inference.records import Given, find_records
+    # Imports Keras: after the run is found.
+    from ecglib.inference import Predictor, RecordOptions, find_records
 
-    given = Given(
-        rate_hz=options.rate,
+    record_options = RecordOptions(
+        sampling_rate_hz=options.rate,
         unit=options.unit,
         leads=tuple(name.strip() for name in options.leads.split(",") if name.strip()),
         starts_s=tuple(options.start),
@@ -223,12 +225,13 @@ def _predict(options: argparse.Namespace) -> int:
     )
     records = find_records(options.records)
     predictor = Predictor(run)
-    predicted = predictor.predict_records(records, given)
+    predicted = predictor.predict_records(records, record_options)
     if options.csv:
-        paths.write_text(Path(options.csv), predicted.table().to_csv(index=False))
-    latency = predictor.latency(records, given) if predicted.windows else {}
+        paths.write_text(Path(options.csv), predicted.to_table().to_csv(index=False))
+    latency = predictor.measure_latency(records, record_options) if predicted.windows else None
     if options.json:
-        printing.print_json(predicted.to_dict() | {"latency": latency})
+        times = dataclasses.asdict(latency) if latency else None
+        printing.print_json(predicted.to_dict() | {"latency": times})
     else:
         printing.print_predictions(run, predicted, latency)
     return int(bool(predicted.refused))

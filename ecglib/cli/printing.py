@@ -1,15 +1,15 @@
 """What the commands print: JSON for scripts, text for people."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # importing these for real would cost every command
-    from ecglib.batch.comparison import Comparison
+    from ecglib.evaluation.report import Comparison
     from ecglib.batch.scheduling import BatchReport
     from ecglib.datasets.selection import Selection
     from ecglib.datasets.store import Dataset
-    from ecglib.inference.export import Exported
-    from ecglib.inference.predict import Predicted
+    from ecglib.inference import Exported, Latency, PredictedRecords
     from ecglib.runs import Run
 
 MAX_EXAMPLES = 3  # of one kind of leak or duplicate
@@ -63,9 +63,9 @@ def print_store(dataset: "Dataset") -> None:
     )
     for problem, number in summary["excluded"].items():
         print(f"  excluded: {problem}: {number:,}")
-    for problem, number in summary["kept"].items():
+    for problem, number in summary["flagged"].items():
         print(f"  flagged: {problem}: {number:,}")
-    if summary["excluded"] or summary["kept"]:
+    if summary["excluded"] or summary["flagged"]:
         print(f"  each record with its problem: {dataset.path / 'problems.csv'}")
     for caveat in dataset.caveats:
         print(f"  caveat of every run: {caveat}")
@@ -88,7 +88,7 @@ def print_splits(column: str, reports: dict[str, Any]) -> None:
         if age:
             text += f", median age {age['median']:g}"
         if women:
-            text += f", {women['share']:.0%} women"
+            text += f", {women['fraction']:.0%} women"
         print(text)
     shared = {"shared_patients": reports["leaks"]["shared_patients"]}
     for kind, found in (shared | reports["duplicates"]).items():
@@ -130,7 +130,7 @@ def print_comparison(comparison: "Comparison") -> None:
     print("\n" + comparison.to_text())
 
 
-def print_exported(exported: "Exported", files: dict[str, str], caveats: list[str]) -> None:
+def print_exported(exported: "Exported", files: dict[str, str], caveats: Sequence[str]) -> None:
     """Print which files an export wrote and how far each is from the run.
 
     Parameters
@@ -139,45 +139,45 @@ def print_exported(exported: "Exported", files: dict[str, str], caveats: list[st
         What was written.
     files : dict of str to str
         Format -> name of its file.
-    caveats : list of str
+    caveats : sequence of str
         The caveats of the run.
     """
     print(f"{exported.path}, compared with {exported.compared_with}:")
-    for name, difference in exported.differences.items():
+    for name, difference in exported.max_differences.items():
         print(f"  {files[name]:<12} largest difference {difference:.1e}")
-    for reason in exported.excluded.values():
+    for reason in exported.skipped.values():
         print(f"  not written: {reason}")
     for caveat in caveats:
         print(f"  caveat: {caveat}")
 
 
-def print_predictions(run: "Run", predicted: "Predicted", latency: dict[str, float]) -> None:
+def print_predictions(run: "Run", predicted: "PredictedRecords", latency: "Latency | None") -> None:
     """Print the decisions and probabilities of each window, and the refused records.
 
     Parameters
     ----------
     run : Run
         The run that predicted.
-    predicted : Predicted
+    predicted : PredictedRecords
         Its predictions.
-    latency : dict of str to float
-        Seconds that one record and its model take; empty if no record could be predicted.
+    latency : Latency, optional
+        How long one record takes; None if no record could be predicted.
     """
-    print(f"{run.experiment.model}, task {run.contract['task']} of {run.contract['dataset']}")
+    contract = run.contract
+    print(f"{run.experiment.model_name}, task {contract.task} of {contract.dataset}")
     for caveat in predicted.caveats:
         print(f"  caveat: {caveat}")
     for row, window in enumerate(predicted.windows):
-        decisions = ", ".join(predicted.decided(row)) or "none"
-        classes = zip(run.contract["classes"], predicted.p[row], strict=True)
+        decisions = ", ".join(predicted.list_decisions(row)) or "none"
+        classes = zip(contract.classes, predicted.p[row], strict=True)
         probabilities = ", ".join(f"{name} {p:.3f}" for name, p in classes)
         print(f"{window.record} from {window.start_s:g} s: {decisions}  ({probabilities})")
-        for note in window.notes:
-            print(f"  problem: {note}")
-    for problem in predicted.refused:
-        print(f"refused: {problem.record}: {problem.detail}")
+        for problem in window.problems:
+            print(f"  problem: {problem}")
+    for refusal in predicted.refused:
+        print(f"refused: {refusal.record}: {refusal.detail}")
     if latency:
-        record_ms, model_ms = 1e3 * latency["record_s"], 1e3 * latency["model_s"]
         print(
-            f"One record takes {record_ms:.1f} ms, {model_ms:.1f} ms of it the model; "
-            f"all: {predicted.records_per_s:,.0f} records per second."
+            f"One record takes {1e3 * latency.record_s:.1f} ms, {1e3 * latency.model_s:.1f} ms of "
+            f"it the model; all: {predicted.records_per_s:,.0f} records per second."
         )

@@ -1,12 +1,19 @@
 """ECG datasets: sources, preparation, the prepared store."""
 
-from ecglib.datasets.catalog import DESCRIPTIONS, open_dataset, open_source, prepare
+from ecglib.datasets.catalog import SOURCES, KnownSource, open_dataset, open_source, prepare
+from ecglib.datasets.problems import ProblemRules
+from ecglib.datasets.schema import Task
+from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset, find_stores, is_store
 from ecglib.datasets.writer import write_store
 
 __all__ = [
-    "DESCRIPTIONS",
+    "SOURCES",
     "Dataset",
+    "KnownSource",
+    "ProblemRules",
+    "Selection",
+    "Task",
     "find_stores",
     "is_store",
     "open_dataset",

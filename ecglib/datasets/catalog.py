@@ -1,38 +1,114 @@
-"""The known datasets by name: open their source, prepare them, open what is prepared."""
+"""The known datasets by name: open their source, prepare them, open prepared stores."""
 
+import dataclasses
 import importlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from ecglib import paths
+from ecglib.datasets.problems import DEFAULT_RULES, ProblemRules
+from ecglib.datasets.schema import Source
 from ecglib.datasets.store import Dataset, find_stores, is_store
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, did_you_mean
 
-DESCRIPTIONS = {
-    "synthetic": "12 leads, 10 s, 100 Hz, five superclasses; made on the spot, needs no source",
-    "mitdb": "MIT-BIH Arrhythmia Database, beats; source: its folder, or downloaded with wfdb",
-    "mitdb_simulated": "the same, and rhythms made of the training patients' beats to learn from",
-    "mitdb_rhythm": "the same records, windows of 10 s by rhythm",
-    "ptbxl": "PTB-XL at 100 Hz, six tasks; source: its folder, or downloaded with wfdb",
-    "ptbxl_500hz": "the same at 500 Hz",
-    "cinc2017": "CinC Challenge 2017, AF from one lead; source: its folder, or downloaded",
-    "wfdb_folder": "any folder of WFDB records, with a label table or '#Dx:' headers",
-    "arrays": "a .npy file and a label table",
-}
-# What makes each source: module and function or class, the values that are fixed, and, where the
-# data can be downloaded, the folder below data/raw.
-_MAKERS = {
-    "synthetic": ("synthetic", "SyntheticSource", {}, None),
-    "mitdb": ("mitdb", "MitdbSource", {}, "mitdb"),
-    "mitdb_simulated": ("mitdb", "SimulatedMitdbSource", {}, "mitdb"),
-    "mitdb_rhythm": ("mitdb", "MitdbRhythmSource", {}, "mitdb"),
-    "ptbxl": ("ptbxl", "open_ptbxl", {"sampling_rate_hz": 100.0}, "ptbxl"),
-    "ptbxl_500hz": ("ptbxl", "open_ptbxl", {"sampling_rate_hz": 500.0}, "ptbxl_500hz"),
-    "cinc2017": ("cinc2017", "open_cinc2017", {}, "cinc2017"),
-    "wfdb_folder": ("wfdb_folder", "open_wfdb_folder", {}, None),
-    "arrays": ("arrays", "open_arrays", {}, None),
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KnownSource:
+    """A dataset that can be prepared by name.
+
+    Parameters
+    ----------
+    description : str
+        One line for people.
+    module : str
+        Module of `ecglib.datasets.sources`.
+    opener : str
+        Class or function in it that makes the source.
+    settings : mapping of str to object, default {}
+        Arguments of the opener, and of the module's ``download``, that are fixed.
+    options_class : str, default ""
+        Dataclass in the module with the options of the opener; "" if they are its keyword
+        arguments.
+    download_folder : str, default ""
+        Folder below ``data/raw`` that the module's ``download`` fills; "" if there is no download.
+    needs_files : bool, default True
+        Whether the opener's first argument is the path of the published data.
+
+    Examples
+    --------
+    >>> SOURCES["ptbxl"].settings
+    {'sampling_rate_hz': 100.0}
+    """
+
+    description: str
+    module: str
+    opener: str
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    options_class: str = ""
+    download_folder: str = ""
+    needs_files: bool = True
+
+
+SOURCES = {
+    "synthetic": KnownSource(
+        description="12 leads, 10 s, 100 Hz, five superclasses; simulated, needs no source",
+        module="synthetic",
+        opener="SyntheticSource",
+        needs_files=False,
+    ),
+    "mitdb": KnownSource(
+        description="MIT-BIH Arrhythmia Database, beats; source: its folder, or downloaded",
+        module="mitdb",
+        opener="MitdbSource",
+        download_folder="mitdb",
+    ),
+    "mitdb_simulated": KnownSource(
+        description="the same, and training rhythms simulated from the training patients' beats",
+        module="mitdb",
+        opener="SimulatedMitdbSource",
+        download_folder="mitdb",
+    ),
+    "mitdb_rhythm": KnownSource(
+        description="the same records, windows of 10 s by rhythm",
+        module="mitdb",
+        opener="MitdbRhythmSource",
+        download_folder="mitdb",
+    ),
+    "ptbxl": KnownSource(
+        description="PTB-XL at 100 Hz, six tasks; source: its folder, or downloaded",
+        module="ptbxl",
+        opener="open_ptbxl",
+        settings={"sampling_rate_hz": 100.0},
+        download_folder="ptbxl",
+    ),
+    "ptbxl_500hz": KnownSource(
+        description="the same at 500 Hz",
+        module="ptbxl",
+        opener="open_ptbxl",
+        settings={"sampling_rate_hz": 500.0},
+        download_folder="ptbxl_500hz",
+    ),
+    "cinc2017": KnownSource(
+        description="CinC Challenge 2017, AF from one lead; source: its folder, or downloaded",
+        module="cinc2017",
+        opener="open_cinc2017",
+        download_folder="cinc2017",
+    ),
+    "wfdb_folder": KnownSource(
+        description="any folder of WFDB records, with a label table or '#Dx:' headers",
+        module="wfdb_folder",
+        opener="open_wfdb_folder",
+        options_class="WfdbFolderOptions",
+    ),
+    "arrays": KnownSource(
+        description="a .npy file and a label table",
+        module="arrays",
+        opener="open_arrays",
+        options_class="ArraysOptions",
+    ),
 }
 
 
@@ -40,48 +116,67 @@ def open_source(
     name: str,
     data_dir: str | Path,
     source: str | Path | None = None,
-    options: Mapping | None = None,
-):
-    """The source of that name, ready to be written to a store.
+    options: Mapping[str, Any] | None = None,
+) -> Source:
+    """Open a known source, downloading it if necessary.
 
     Parameters
     ----------
-    name
-        a key of `DESCRIPTIONS`.
-    data_dir
-        where a download goes.
-    source
-        folder (``arrays``: file) that holds the data as published.
-    options
-        further values for what makes the source, such as `wfdb_folder.WfdbFolderOptions`.
+    name : str
+        A key of `SOURCES`.
+    data_dir : str or Path
+        Folder of the stores; downloads go to ``raw`` in it.
+    source : str or Path, optional
+        Folder (``arrays``: file) that holds the data as published. By default it is downloaded.
+    options : mapping of str to object, optional
+        Options of the source, such as those of `wfdb_folder.WfdbFolderOptions`.
+
+    Returns
+    -------
+    Source
+        The source, ready for `write_store`.
 
     Raises
     ------
     DatasetError
-        there is no source of that name, it does not know an option, or does not find its files.
+        If there is no source of that name, it has no such option, or its files are missing.
+
+    Examples
+    --------
+    >>> open_source("synthetic", "data", options={"n_patients": 10}).signal.sampling_rate_hz
+    100.0
     """
-    if name not in _MAKERS:
-        hint = did_you_mean(name, _MAKERS)
-        raise DatasetError(f"No source is called {name!r}. Known: {list(DESCRIPTIONS)}.{hint}")
-    module_name, maker_name, fixed, below = _MAKERS[name]
-    module = importlib.import_module(f"ecglib.datasets.sources.{module_name}")
-    maker = getattr(module, maker_name)
-    made_here = name == "synthetic"
-    options = _checked_options(name, maker, fixed, dict(options or {}), needs_source=not made_here)
-    if made_here:
+    if name not in SOURCES:
+        hint = did_you_mean(name, SOURCES)
+        raise DatasetError(f"No source is called {name!r}. Known: {list(SOURCES)}.{hint}")
+    known = SOURCES[name]
+    module = importlib.import_module(f"ecglib.datasets.sources.{known.module}")
+    opener = getattr(module, known.opener)
+    options_class = getattr(module, known.options_class) if known.options_class else None
+    parameters = _list_parameters(options_class or opener)
+    if known.needs_files and not options_class:
+        parameters = parameters[1:]  # the path
+    options = dict(options or {})
+    _check_options(name, options, [p for p in parameters if p.name not in known.settings])
+    arguments: dict[str, Any] = {**known.settings, **options}
+    if options_class:
+        arguments = {"options": options_class(**options)}
+    if not known.needs_files:
         if source:
-            raise DatasetError(f"Dataset 'synthetic' takes no source, {str(source)!r} was given.")
-        return maker(**options)
+            raise DatasetError(
+                f"Dataset {name!r} is simulated and takes no source, but source={str(source)!r}. "
+                f"Leave the source out."
+            )
+        return cast(Source, opener(**arguments))
     if not source:
-        if below is None:
-            raise DatasetError(f"Dataset {name!r} needs a source: where the data lies.")
-        source = module.download(Path(data_dir) / "raw" / below, **fixed)
+        if not known.download_folder:
+            raise DatasetError(
+                f"Dataset {name!r} needs a source. Give the path of the data: --source, or source."
+            )
+        source = module.download(Path(data_dir) / "raw" / known.download_folder, **known.settings)
     if not Path(source).exists():
-        raise DatasetError(f"The source {source} is not there. Give the path of the data.")
-    options_class = _find_options_class(maker)
-    if options_class is not None:
-        return maker(source, options_class(**options))
-    return maker(source, **fixed, **options)
+        raise DatasetError(f"The source {source} does not exist. Give the path of the data.")
+    return cast(Source, opener(source, **arguments))
 
 
 def prepare(
@@ -90,55 +185,85 @@ def prepare(
     source: str | Path | None = None,
     progress: bool = True,
     *,
-    options: Mapping | None = None,
-    keep: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    strict: bool = False,
+    options: Mapping[str, Any] | None = None,
+    rules: ProblemRules = DEFAULT_RULES,
 ) -> Dataset:
-    """Prepare a dataset once, or open what has been prepared.
+    """Prepare a dataset once, or open its store if it is prepared.
 
     Parameters
     ----------
-    name
-        a key of `DESCRIPTIONS`, or the name or path of a store.
-    data_dir
-        folder of the stores; empty for the usual one (`ecglib.paths`).
-    source
-        folder that holds the data as published. Without it a store that exists is opened,
-        and only where there is none the data is downloaded.
-    progress
-        show a progress bar.
-    options
-        see `open_source`.
-    keep, exclude, strict
-        what becomes of records that have a problem, see `writing.write_store`.
+    name : str
+        A key of `SOURCES`, or the name or path of a store.
+    data_dir : str or Path, default ""
+        Folder of the stores; "" for the default (`ecglib.paths.data_dir`).
+    source : str or Path, optional
+        Folder (``arrays``: file) that holds the data as published. Without it an existing store is
+        opened, and only if there is none the data is downloaded.
+    progress : bool, default True
+        Whether to show a progress bar.
+    options : mapping of str to object, optional
+        Options of the source, see `open_source`.
+    rules : ProblemRules, default DEFAULT_RULES
+        Which problems exclude a record, see `write_store`.
+
+    Returns
+    -------
+    Dataset
+        The opened store.
 
     Raises
     ------
     DatasetError
-        see `open_source`, `open_dataset` and `writing.write_store`.
+        As for `open_source`, `open_dataset` and `write_store`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, progress=False, options={"n_patients": 10})
+    ...     again = open_dataset("synthetic", folder)
+    >>> dataset.fingerprint == again.fingerprint
+    True
     """
-    made_here, data_dir = name == "synthetic", paths.data_dir(data_dir)
-    asked_anew = source or options or keep or exclude or strict or made_here
-    if is_store(name) or (not asked_anew and find_stores(data_dir, name)):
+    data_dir = paths.data_dir(data_dir)
+    is_specific = bool(source or options) or rules != DEFAULT_RULES
+    is_simulated = name in SOURCES and not SOURCES[name].needs_files
+    can_reuse = not is_specific and not is_simulated
+    if is_store(name) or (can_reuse and find_stores(data_dir, name)):
         return open_dataset(name, data_dir)
     return write_store(
         open_source(name, data_dir, source or None, options),
         data_dir,
-        progress,
-        keep=keep,
-        exclude=exclude,
-        strict=strict,
+        progress=progress,
+        rules=rules,
     )
 
 
 def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
-    """Open a prepared store by the dataset's name, by its folder's name or by path.
+    """Open a prepared store.
+
+    Parameters
+    ----------
+    name : str
+        Name of the dataset, name of the store's folder, or its path.
+    data_dir : str or Path, default ""
+        Folder of the stores; "" for the default (`ecglib.paths.data_dir`).
+
+    Returns
+    -------
+    Dataset
+        The opened store.
 
     Raises
     ------
     DatasetError
-        there is none, or a name fits several stores.
+        If there is no such store, or several.
+
+    Examples
+    --------
+    >>> open_dataset("ptbxl", "nowhere")
+    Traceback (most recent call last):
+    ecglib.errors.DatasetError: No prepared store of 'ptbxl' in nowhere. Run `ecglib prepare ptbxl`.
     """
     data_dir = paths.data_dir(data_dir)
     for path in (Path(name), data_dir / name):
@@ -147,37 +272,30 @@ def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
     stores = find_stores(data_dir, name)
     if not stores:
         raise DatasetError(
-            f"No prepared store of {name!r} below {data_dir}. Run `ecglib prepare {name}` first."
+            f"No prepared store of {name!r} in {data_dir}. Run `ecglib prepare {name}`."
         )
     if len(stores) > 1:
         raise DatasetError(
-            f"{len(stores)} stores of {name!r} below {data_dir}: {[p.name for p in stores]}. Give "
-            f"the folder name of the one you mean, or remove the others."
+            f"{len(stores)} stores of {name!r} in {data_dir}: {[p.name for p in stores]}. Give the "
+            f"folder name of one, or remove the others."
         )
     return Dataset(stores[0])
 
 
-def _find_options_class(maker: Callable) -> type | None:
-    """Return the dataclass that holds the options of a source, if it has one."""
-    parameter = inspect.signature(maker).parameters.get("options")
-    return parameter.annotation if parameter is not None else None
+def _list_parameters(function: Callable) -> list[inspect.Parameter]:
+    return list(inspect.signature(function).parameters.values())
 
 
-def _checked_options(name: str, maker, fixed: dict, options: dict, needs_source: bool) -> dict:
-    options_class = _find_options_class(maker)
-    if options_class is not None:
-        parameters = list(inspect.signature(options_class).parameters.values())
-    else:
-        parameters = list(inspect.signature(maker).parameters.values())[int(needs_source) :]
-    known = [p.name for p in parameters if p.name not in fixed]
+def _check_options(
+    name: str, options: Mapping[str, Any], parameters: list[inspect.Parameter]
+) -> None:
+    known = [parameter.name for parameter in parameters]
     for option in options:
         if option not in known:
             hint = did_you_mean(option, known)
             raise DatasetError(f"Dataset {name!r} has no option {option!r}; it has {known}.{hint}")
-    needed = {p.name for p in parameters if p.default is p.empty} - set(fixed)
-    if missing := needed - set(options):
+    required = {p.name for p in parameters if p.default is p.empty}
+    if missing := sorted(required - set(options)):
         raise DatasetError(
-            f"Dataset {name!r} also needs {sorted(missing)}: give each, for example "
-            f"--set {sorted(missing)[0]}=..."
+            f"Dataset {name!r} also needs {missing}: give each, for example --set {missing[0]}=..."
         )
-    return options

@@ -1,18 +1,22 @@
-"""What is wrong with a source's records: which are left out, which are kept, and the list of all.
+"""Problems of a source's records: the kinds, the rules that exclude or flag, and the list.
 
-Each kind has its rule. `prepare` takes ``keep`` and ``exclude`` to change it, and ``strict`` to
-stop at the first record that would be left out. The list is ``problems.csv`` in the store.
+Each kind of problem has a rule: its records are excluded, or flagged and kept. `ProblemRules`
+changes a rule, or stops at the first record that would be excluded. The list of all problems is
+``problems.csv`` in the store.
 """
 
 import csv
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
 from ecglib.datasets.schema import Problem
 from ecglib.errors import DatasetError, require_one_of
 
-# Nothing can be kept of a record that cannot be read or has no label.
+# Always excluded: a record that cannot be read or has no label is of no use.
 UNUSABLE = {
     "bad_header": "header cannot be read",
     "missing_file": "file missing",
@@ -20,21 +24,23 @@ UNUSABLE = {
     "wrong_checksum": "checksum differs from the header's",
     "unreadable": "signal file cannot be read",
     "missing_lead": "lead missing",
-    "ambiguous_lead": "lead stands twice",
-    "unknown_unit": "unit is none of voltage",
+    "ambiguous_lead": "lead found more than once",
+    "unknown_unit": "unit is not a voltage",
     "wrong_rate": "cannot be resampled to the working rate",
     "too_short": "shorter than a window",
-    "no_start": "no place given for a window around a beat",
+    "no_start": "no start given for a window around a beat",
     "no_record": "rows of the label table without a record",
     "no_row": "records without a row in the label table",
-    "duplicate_id": "ids that stand twice in the label table",
+    "duplicate_id": "ids found more than once in the label table",
     "empty_label": "no label",
 }
+# Excluded unless the rules keep them.
 EXCLUDED = {
     "not_measured": "samples that were not measured (NaN)",
     "flat": "every lead flat",
     "wrong_unit": "unit cannot be millivolt",
 }
+# Kept, and listed, unless the rules exclude them.
 FLAGGED = {
     "flat_lead": "a lead flat",
     "lead_off": "a lead without change for half a second",
@@ -44,71 +50,137 @@ FLAGGED = {
 KINDS = UNUSABLE | EXCLUDED | FLAGGED
 
 
-class ProblemLog:
-    """Collects problems, decides by rule, and writes the list.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProblemRules:
+    """Which kinds of problem exclude a record from a store.
 
     Parameters
     ----------
-    keep, exclude
-        kinds whose rule is to be the other one.
-    strict
-        raise for the first record that would be left out.
+    keep : sequence of str, default ()
+        Kinds of `EXCLUDED` whose records are kept and flagged.
+    exclude : sequence of str, default ()
+        Kinds of `FLAGGED` whose records are excluded.
+    strict : bool, default False
+        Whether to stop at the first record that would be excluded.
 
     Raises
     ------
     ExperimentError
-        a kind that has no rule to be changed.
+        If a kind is unknown or always excluded.
+
+    Examples
+    --------
+    >>> rules = ProblemRules(keep=["flat"], exclude=["clipped"])
+    >>> rules.excludes("flat"), rules.excludes("clipped"), rules.excludes("truncated")
+    (False, True, True)
     """
 
-    def __init__(self, keep: Sequence[str] = (), exclude: Sequence[str] = (), strict: bool = False):
-        for option, kinds in (("keep", keep), ("exclude", exclude)):
+    keep: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        for option, kinds in (("keep", self.keep), ("exclude", self.exclude)):
             for kind in kinds:
                 require_one_of(option, kind, EXCLUDED | FLAGGED)
-        self._excludes = (set(UNUSABLE) | set(EXCLUDED) | set(exclude)) - set(keep)
-        self._strict = strict
-        self._counts = Counter()
-        self._file = None
+            object.__setattr__(self, option, tuple(kinds))  # so that equal rules compare equal
 
-    def to_request(self) -> dict:
-        """The rules that decide the content of a store."""
-        return {"excluded": sorted(self._excludes - set(UNUSABLE))}
+    def excludes(self, kind: str) -> bool:
+        """Tell whether records with this kind of problem are excluded."""
+        if kind in UNUSABLE:
+            return True
+        return kind not in self.keep and (kind in EXCLUDED or kind in self.exclude)
 
-    def open(self, path: Path) -> "ProblemLog":
-        """Write the list to a CSV file from now on; to be closed by `close`."""
-        self._file = open(path, "w", newline="")  # noqa: SIM115 - closed by `close`
+    def to_request(self) -> dict[str, Any]:
+        """Return the plain values that decide the content of a store."""
+        return {"excluded": sorted(kind for kind in EXCLUDED | FLAGGED if self.excludes(kind))}
+
+
+DEFAULT_RULES = ProblemRules()
+
+
+class ProblemLog:
+    """Applies the rules to problems, counts them and writes them to a CSV file.
+
+    A context manager: the file is written while it is open.
+
+    Parameters
+    ----------
+    path : Path
+        The CSV file.
+    rules : ProblemRules, default DEFAULT_RULES
+        Which kinds exclude a record.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with ProblemLog(Path(folder) / "problems.csv") as log:
+    ...         log.add(Problem("r7", "clipped", "V1"))
+    ...     print((Path(folder) / "problems.csv").read_text(), end="")
+    record,kind,excluded,detail
+    r7,clipped,False,V1
+    >>> log.count(excluded=False)
+    {'clipped': 1}
+    """
+
+    def __init__(self, path: Path, rules: ProblemRules = DEFAULT_RULES):
+        self.rules = rules
+        self._path = path
+        self._counts: Counter[str] = Counter()
+
+    def __enter__(self) -> "ProblemLog":
+        self._file = open(self._path, "w", newline="")
         self._csv = csv.writer(self._file)
         self._csv.writerow(["record", "kind", "excluded", "detail"])
         return self
 
-    def close(self) -> None:
-        """Close the list."""
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self._file.close()
 
-    def excludes(self, kind: str) -> bool:
-        """Whether the rule leaves out what has this problem."""
-        return kind in self._excludes
-
     def add(self, problem: Problem) -> None:
-        """Note a problem.
+        """Count a problem and add it to the list.
+
+        Parameters
+        ----------
+        problem : Problem
+            What was found.
 
         Raises
         ------
         DatasetError
-            `strict`, and the record would be left out.
+            If the rules are strict and would exclude the record.
         """
-        excluded = self.excludes(problem.kind)
-        if excluded and self._strict:
+        excluded = self.rules.excludes(problem.kind)
+        if excluded and self.rules.strict:
+            found = f"{KINDS[problem.kind]}. {problem.detail}".rstrip(" .")
             raise DatasetError(
-                f"Record {problem.record!r}: {KINDS[problem.kind]}. {problem.detail} Correct it, "
-                f"or prepare without strict: the record is then left out and listed."
+                f"Record {problem.record!r}: {found}. Correct the record, or prepare without "
+                f"strict: the record is then excluded and listed."
             )
         self._counts[problem.kind] += 1
         self._csv.writerow([problem.record, problem.kind, excluded, problem.detail])
 
-    def counts(self, excluded: bool) -> dict[str, int]:
-        """How many records were left out, or kept, for each kind of problem that was met."""
+    def count(self, *, excluded: bool) -> dict[str, int]:
+        """Count the problems of each kind that was met.
+
+        Parameters
+        ----------
+        excluded : bool
+            True for the kinds that exclude a record, False for those that flag it.
+
+        Returns
+        -------
+        dict of str to int
+            Number of problems of each kind, in the order of `KINDS`.
+        """
         return {
             kind: self._counts[kind]
             for kind in KINDS
-            if self._counts[kind] and self.excludes(kind) == excluded
+            if self._counts[kind] and self.rules.excludes(kind) == excluded
         }

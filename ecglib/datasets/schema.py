@@ -1,8 +1,8 @@
-"""The words between sources and store: signal contract, task, record, problem, source."""
+"""What sources, store and models agree on: signal spec, task, record, problem, source."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,21 +13,27 @@ TASK_KINDS = ("multi_label", "multi_class")
 
 @dataclasses.dataclass(frozen=True)
 class SignalSpec:
-    """What the samples of a window are.
+    """Sampling rate, length, leads and unit of the windows of a dataset.
 
     Parameters
     ----------
-    sampling_rate_hz
-        working sampling rate in Hz.
-    n_samples
-        samples in a window.
-    leads
-        names of the leads, in order.
-    unit
-        unit of the samples that `Dataset.read` returns.
-    around_beats
-        a window is the stretch around one beat, so that no other stretch of a record can stand
-        for it.
+    sampling_rate_hz : float
+        Working sampling rate in Hz.
+    n_samples : int
+        Samples in a window.
+    leads : tuple of str
+        Names of the leads, in order.
+    unit : str, default "mV"
+        Unit of the samples that `Dataset.read` returns.
+    around_beats : bool, default False
+        Whether a window is a stretch around one beat, so that no other stretch of the record can
+        replace it.
+
+    Examples
+    --------
+    >>> signal = SignalSpec(sampling_rate_hz=100.0, n_samples=1000, leads=("I", "II"))
+    >>> signal.n_samples / signal.sampling_rate_hz
+    10.0
     """
 
     sampling_rate_hz: float
@@ -43,23 +49,30 @@ class Task:
 
     Parameters
     ----------
-    name
-        name of the task.
-    kind
-        ``"multi_label"`` (any number of classes a window) or ``"multi_class"`` (just one).
-    classes
-        for each class the labels that mean it. In a multi-class task a window that
-        carries no label of any class is not part of the task.
-    part
-        the column of the window table that says train, validation or test.
-    description
-        one line for people.
-    needs_a_class
-        a window of a multi-label task that carries no label of any class is not part of
-        the task either; otherwise it counts as having none of the classes.
-    min_likelihood
-        a label counts only if the column likelihoods gives it at least this many percent; 0 takes
-        every label, also those whose likelihood is unknown (`Dataset.task`).
+    name : str
+        Name of the task.
+    kind : str
+        One of `TASK_KINDS`: ``"multi_label"`` (any number of classes per window) or
+        ``"multi_class"`` (exactly one).
+    classes : dict of str to list of str
+        For each class the labels that mean it. A window of a multi-class task that has no label of
+        any class is not part of the task.
+    part : str, default "part"
+        Column of the window table that holds the split: train, validation or test.
+    description : str, default ""
+        One line for people.
+    needs_a_class : bool, default False
+        Whether a window of a multi-label task that has no label of any class is not part of the
+        task; otherwise it counts as having none of the classes.
+    min_likelihood : float, default 0
+        Smallest likelihood, in percent, that the column ``likelihoods`` must give a label for it to
+        count; 0 counts every label, also those of unknown likelihood (`Dataset.find_task`).
+
+    Examples
+    --------
+    >>> task = Task("af", "multi_label", {"AF": ["AFIB", "AFLT"]})
+    >>> list(task.classes)
+    ['AF']
     """
 
     name: str
@@ -73,29 +86,35 @@ class Task:
 
 @dataclasses.dataclass
 class Record:
-    """One ECG recording as a source hands it over.
+    """One ECG recording as a source yields it.
 
     Parameters
     ----------
-    name
-        name of the record.
-    steps
-        int16 array of shape (n_samples, n_leads), in 0.001 mV at the working rate;
-        `signals.INVALID` where nothing was measured.
-    windows
-        one dict a window with patient, start (samples), length (samples), labels
-        (list of str), one entry for each part column, each tabular value and each of the
-        source's other columns. A window that ends after the record has n_measured, the samples
-        that are the record's; the rest is filled with 0 mV.
+    name : str
+        Name of the record.
+    steps : int16 array of shape (n_samples, n_leads)
+        Samples in 0.001 mV at the working rate; `units.INVALID` where nothing was measured.
+    windows : list of dict
+        For each window its patient, start (samples), length (samples), labels (list of str), one
+        entry for each column of splits, each tabular value and each other column of the source. A
+        window that ends after the record also has n_measured, its number of samples within the
+        record; the rest is filled with 0 mV.
+
+    Examples
+    --------
+    >>> window = {"patient": "p1", "start": 0, "length": 2, "labels": ["AF"], "part": "train"}
+    >>> record = Record("r1", np.array([[500], [-250]], np.int16), [window])
+    >>> record.signal_mv.tolist()
+    [[0.5], [-0.25]]
     """
 
     name: str
     steps: np.ndarray
-    windows: list[dict]
+    windows: list[dict[str, Any]]
 
     @classmethod
-    def from_mv(cls, name: str, signal_mv: np.ndarray, windows: list[dict]) -> "Record":
-        """A record from a signal in mV; NaN where nothing was measured."""
+    def from_mv(cls, name: str, signal_mv: np.ndarray, windows: list[dict[str, Any]]) -> "Record":
+        """Make a record from a signal in mV, NaN where nothing was measured."""
         return cls(name, to_steps(signal_mv), windows)
 
     @property
@@ -106,16 +125,21 @@ class Record:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """What is wrong with a record, or with a row of the label table.
+    """A fault of a record, or of a row of the label table.
 
     Parameters
     ----------
-    record
-        name of the record.
-    kind
-        one of `ecglib.datasets.problems.KINDS`.
-    detail
-        what was found, what was expected.
+    record : str
+        Name of the record.
+    kind : str
+        A key of `ecglib.datasets.problems.KINDS`.
+    detail : str, default ""
+        What was found and what was expected.
+
+    Examples
+    --------
+    >>> Problem("100", "flat_lead", "V5").kind
+    'flat_lead'
     """
 
     record: str
@@ -124,13 +148,26 @@ class Problem:
 
 
 class Source(Protocol):
-    """What `write_store` asks of a source.
+    """What `write_store` needs of a source.
 
-    `tabular` names the columns of the window table that a model may look at (numbers), `columns`
-    maps the other columns, kept for filtering, to their Arrow type (``"string"``, ``"double"``,
-    ``"bool"``, ``"list<double>"``...). Windows of which a column ``training_only`` is true are
-    scored in no fold of a cross-validation (`splits.TRAINING_ONLY`). `caveats` must be said wherever
-    a number of this dataset appears.
+    Attributes
+    ----------
+    name, description, citation : str
+        What the dataset is called, what it is and where it comes from.
+    synthetic : bool
+        Whether the signals are simulated.
+    signal : SignalSpec
+        What the windows are.
+    tasks : dict of str to Task
+        The tasks by name; the first is the default.
+    tabular : tuple of str
+        Columns of the window table that a model may use (numbers).
+    columns : mapping of str to str
+        The other columns, for filtering, and their Arrow types (``"string"``, ``"double"``,
+        ``"bool"``, ``"list<double>"``...). Windows for which a column ``training_only`` is true are
+        scored in no fold of a cross-validation (`splits.TRAINING_ONLY`).
+    caveats : tuple of str
+        Shown with every number of this dataset.
     """
 
     name: str
@@ -143,14 +180,14 @@ class Source(Protocol):
     columns: Mapping[str, str]
     caveats: tuple[str, ...]
 
-    def to_request(self) -> dict:
-        """The plain values that decide the content of the store."""
+    def to_request(self) -> dict[str, Any]:
+        """Return the plain values that decide the content of the store."""
 
     def count_records(self) -> int:
-        """How many records `records` will yield, for the progress bar."""
+        """Count the records that `read_records` will yield, for the progress bar."""
 
     def read_records(self) -> Iterator[Record | Problem]:
-        """Yield the records one at a time, and what is wrong with those that cannot be given."""
+        """Yield the records one at a time, and a problem for each that cannot be read."""
 
     def count_excluded(self) -> dict[str, int]:
-        """What is no part of the dataset by its definition, known once `records` is exhausted."""
+        """Count what is excluded by the dataset's definition, once `read_records` is exhausted."""

@@ -1,12 +1,12 @@
-"""The prepared store, opened: one source, written once (`writing`), read by memory map.
+"""Open a prepared store: one source, written once (`writer`), read by memory map.
 
 A store is a folder ``<dataset>-<fingerprint>`` with
 
 - ``signals.npy``: int16, shape (n_samples_of_all_records, n_leads), microvolt steps;
-- ``windows.parquet``: one row a window;
-- ``dataset.json``: signal contract, tasks, provenance, what was left out and why, leaks;
-- ``problems.csv``: one row a record that was left out, or kept although something is odd;
-- ``heart_rate.parquet``: once it was asked for, one row a window (`heart_rate`).
+- ``windows.parquet``: one row per window;
+- ``dataset.json``: signal spec, tasks, provenance, what was excluded or flagged and why, leaks;
+- ``problems.csv``: one row per problem of an excluded or flagged record;
+- ``heart_rate.parquet``: one row per window, once it was asked for (`heart_rate`).
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,11 +26,11 @@ from ecglib.datasets.selection import Selection
 from ecglib.datasets.tabular import heart_rate
 from ecglib.datasets.units import STEP_MV
 from ecglib.errors import DatasetError, did_you_mean
-from ecglib.splits import PARTS, TRAINING_ONLY, leak_report, merge_patients, parts_of_fold
+from ecglib.splits import PARTS, TRAINING_ONLY, assign_parts_of_fold, merge_patients, report_leaks
 
-FORMAT = 2
+FORMAT = 3
 WINDOW_COLUMNS = ("record", "patient", "start", "length", "n_measured", "labels")
-LIKELIHOOD = re.compile(r"(\w+)_min([1-9]\d{0,2})")
+LIKELIHOOD_TASK = re.compile(r"(\w+)_min([1-9]\d{0,2})")
 
 
 class Dataset:
@@ -37,26 +38,67 @@ class Dataset:
 
     Parameters
     ----------
-    path
-        the store's folder.
+    path : str or Path
+        The store's folder.
+
+    Attributes
+    ----------
+    path : Path
+        The store's folder.
+    summary : dict
+        The content of ``dataset.json``.
+    name, fingerprint : str
+        Name of the dataset and hash of its content.
+    synthetic : bool
+        Whether the signals are simulated.
+    signal : SignalSpec
+        What the windows are.
+    tasks : dict of str to Task
+        The tasks by name.
+    default_task : str
+        Name of the first task.
+    caveats : tuple of str
+        Shown with every number of this dataset.
+    windows : DataFrame
+        The window table.
+    steps : int16 array of shape (n_samples_of_all_records, n_leads)
+        The samples of all records, memory-mapped, in 0.001 mV.
+    starts : int array of shape (n_windows,)
+        Row of `steps` at which each window starts.
 
     Raises
     ------
     DatasetError
-        the folder is no store, or not a whole one.
+        If the folder is not a store, is incomplete or of another format.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = prepare("synthetic", folder.name, progress=False, options={"n_patients": 10}).path
+    >>> dataset = Dataset(path)
+    >>> dataset.default_task
+    'superdiagnostic'
+    >>> dataset.read([0, 1]).shape
+    (2, 1000, 12)
+    >>> selection = dataset.select("superdiagnostic", tabular=["age"])
+    >>> selection.tabular.shape == (len(selection.rows), 1)
+    True
+    >>> folder.cleanup()
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.summary = read_summary(self.path)
-        self.name = self.summary["name"]
-        self.fingerprint = self.summary["fingerprint"]
-        self.synthetic = self.summary["synthetic"]
+        self.name: str = self.summary["name"]
+        self.fingerprint: str = self.summary["fingerprint"]
+        self.synthetic: bool = self.summary["synthetic"]
         signal = self.summary["signal"]
         self.signal = SignalSpec(**(signal | {"leads": tuple(signal["leads"])}))
         self.tasks = {name: Task(**task) for name, task in self.summary["tasks"].items()}
         self.default_task = next(iter(self.tasks))
-        self.caveats = tuple(self.summary["caveats"])
+        self.caveats: tuple[str, ...] = tuple(self.summary["caveats"])
         self.windows = _read_windows(self.path, self.summary)
         self.steps = _open_signals(self.path, self.summary)
         self.starts = self.windows["start"].to_numpy()
@@ -65,45 +107,89 @@ class Dataset:
         )
         self._from_each_sample = windows.transpose(0, 2, 1)  # nothing is copied until it is indexed
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Dataset({self.path.name}: {len(self.windows)} windows)"
 
     def read_steps(self, rows: np.ndarray) -> np.ndarray:
-        """Windows as stored: int16 array of shape (n_windows, n_samples, n_leads), in 1e-3 mV."""
+        """Read windows as they are stored.
+
+        Parameters
+        ----------
+        rows : int array of shape (n_windows,)
+            Rows of the window table.
+
+        Returns
+        -------
+        int16 array of shape (n_windows, n_samples, n_leads)
+            In 0.001 mV.
+        """
         return self._from_each_sample[self.starts[rows]]
 
-    def read(self, rows: np.ndarray) -> np.ndarray:
-        """Windows as float32 array of shape (n_windows, n_samples, n_leads), in mV."""
+    def read(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
+        """Read windows in mV.
+
+        Parameters
+        ----------
+        rows : int array of shape (n_windows,)
+            Rows of the window table.
+
+        Returns
+        -------
+        float32 array of shape (n_windows, n_samples, n_leads)
+            In mV.
+        """
         return self.read_steps(np.asarray(rows)).astype(np.float32) * np.float32(STEP_MV)
 
-    def measured(self, rows: np.ndarray) -> np.ndarray:
-        """Mask of shape (n_windows, n_samples): False where a short record was padded with 0 mV."""
+    def read_measured_mask(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
+        """Read which samples of windows belong to their record.
+
+        Parameters
+        ----------
+        rows : int array of shape (n_windows,)
+            Rows of the window table.
+
+        Returns
+        -------
+        bool array of shape (n_windows, n_samples)
+            False where a short record was padded with 0 mV.
+        """
         n_measured = self.windows["n_measured"].to_numpy()[rows]
-        return np.arange(self.signal.n_samples) < n_measured[:, None]
+        mask: np.ndarray = np.arange(self.signal.n_samples) < n_measured[:, None]
+        return mask
 
     @property
     def tabular_columns(self) -> tuple[str, ...]:
         """The tabular values of a window: those of the source, then `heart_rate.HEART_RATE`."""
-        own = tuple(self.summary["tabular"])
-        return (*own, *(name for name in heart_rate.HEART_RATE if name not in own))
+        columns = self._source_columns
+        return (*columns, *(name for name in heart_rate.HEART_RATE if name not in columns))
 
     @property
     def default_tabular(self) -> tuple[str, ...]:
-        """The columns that a model looks at unless told otherwise: all of them.
+        """The tabular columns that a model uses by default: all of them.
 
-        A stretch around one beat is short for heart-rate statistics: there it is only the source's
-        columns, if it has any.
+        A stretch around one beat is too short for heart-rate statistics: there it is only the
+        source's columns, if it has any.
         """
-        own = tuple(self.summary["tabular"])
-        return own if self.signal.around_beats and own else self.tabular_columns
+        if self.signal.around_beats and self._source_columns:
+            return self._source_columns
+        return self.tabular_columns
+
+    @property
+    def _source_columns(self) -> tuple[str, ...]:
+        return tuple(self.summary["tabular"])
 
     def check_tabular(self, columns: Sequence[str]) -> None:
-        """Refuse tabular columns that the dataset does not have; nothing is read.
+        """Check that the dataset has tabular columns, without reading them.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Names of columns.
 
         Raises
         ------
         DatasetError
-            there is no such column.
+            If a name is not one of `tabular_columns`.
         """
         for name in columns:
             if name not in self.tabular_columns:
@@ -113,30 +199,31 @@ class Dataset:
                 )
 
     def read_tabular(self, rows: np.ndarray, columns: Sequence[str]) -> np.ndarray:
-        """Tabular values of windows.
+        """Read tabular values of windows.
 
         The heart-rate statistics of all windows are computed the first time that one is asked for.
 
         Parameters
         ----------
-        rows
-            rows of the window table.
-        columns
-            of `tabular_columns`.
+        rows : int array of shape (n_windows,)
+            Rows of the window table.
+        columns : sequence of str
+            Some of `tabular_columns`.
 
         Returns
         -------
-        float32 array of shape (n_windows, n_columns), NaN where a value is missing.
+        float32 array of shape (n_windows, n_columns)
+            NaN where a value is missing.
 
         Raises
         ------
         DatasetError
-            there is no such column.
+            If the dataset has no such column.
         """
         self.check_tabular(columns)
         values = np.empty((len(rows), len(columns)), np.float32)
         for place, name in enumerate(columns):
-            if name in self.summary["tabular"]:
+            if name in self._source_columns:
                 values[:, place] = self.windows[name].to_numpy(np.float32)[rows]
             else:
                 column = heart_rate.HEART_RATE.index(name)
@@ -145,88 +232,119 @@ class Dataset:
 
     @functools.cached_property
     def _heart_rate(self) -> np.ndarray:
-        return heart_rate.heart_rate_of_windows(
+        return heart_rate.load_or_compute_heart_rate(
             self.path, self.signal, len(self.windows), self.read
         )
 
-    def task(self, name: str) -> Task:
-        """A task by its name.
+    def find_task(self, name: str) -> Task:
+        """Find a task by its name.
 
-        Where the dataset knows how likely each label is, ``<task>_min50`` is the task in which
-        only labels of at least 50 % count (any whole number from 1 to 100).
+        If the dataset has likelihoods of labels, ``<task>_min50`` is the task in which only labels
+        of at least 50 % count (any whole number from 1 to 100).
+
+        Parameters
+        ----------
+        name : str
+            Name of the task.
+
+        Returns
+        -------
+        Task
+            The task.
 
         Raises
         ------
         DatasetError
-            the dataset has no such task.
+            If the dataset has no such task.
         """
         if name in self.tasks:
             return self.tasks[name]
-        rated = "likelihoods" in self.windows
-        base, least = LIKELIHOOD.fullmatch(name).groups() if LIKELIHOOD.fullmatch(name) else ("", 0)
-        if rated and base in self.tasks and 1 <= int(least) <= 100:
+        has_likelihoods = "likelihoods" in self.windows
+        parsed = LIKELIHOOD_TASK.fullmatch(name)
+        if has_likelihoods and parsed and parsed[1] in self.tasks and int(parsed[2]) <= 100:
             return dataclasses.replace(
-                self.tasks[base], name=name, min_likelihood=float(least), needs_a_class=True
+                self.tasks[parsed[1]],
+                name=name,
+                min_likelihood=float(parsed[2]),
+                needs_a_class=True,
             )
-        more = ", each also as <task>_min1 to _min100 (least likelihood in %)" if rated else ""
+        variants = ""
+        if has_likelihoods:
+            variants = ", each also as <task>_min1 to _min100 (smallest likelihood in %)"
         raise DatasetError(
-            f"Dataset {self.name!r} has no task {name!r}. Its tasks: {list(self.tasks)}{more}."
+            f"Dataset {self.name!r} has no task {name!r}. Its tasks: {list(self.tasks)}{variants}."
             + did_you_mean(name, self.tasks)
         )
 
     def select(
         self, task_name: str, tabular: Sequence[str] = (), n_folds: int = 0, fold: int = 0
     ) -> Selection:
-        """The windows, labels and parts of a task, and their tabular values.
+        """Select the windows of a task, with their labels, splits and tabular values.
 
-        In a cross-validation the windows of the test part are left out and the others get the
-        parts of one fold (`ecglib.splits.cross_validation`). The folds depend on the patients and
-        their labels only, so that all models of a task have the same. Windows that are for
-        training only are in no other part.
+        In a cross-validation the windows of the dataset's test split are excluded, and the others
+        get the splits of one fold (`ecglib.splits.cross_validation`). The folds depend on the
+        patients and their labels only, so that all models of a task have the same. Windows for
+        training only are in no other split.
 
         Parameters
         ----------
-        task_name
-            name of the task.
-        tabular
-            of `tabular_columns`, those that are wanted.
-        n_folds
-            number of folds, from 3; 0 for the parts of the dataset.
-        fold
-            the fold that is the test part, from 1.
+        task_name : str
+            Name of the task.
+        tabular : sequence of str, default ()
+            Some of `tabular_columns`.
+        n_folds : int, default 0
+            Number of folds, at least 3; 0 for the splits of the dataset.
+        fold : int, default 0
+            The fold that is the test split, from 1.
+
+        Returns
+        -------
+        Selection
+            The windows.
 
         Raises
         ------
         DatasetError
-            the dataset has no such task or column, or fewer patients than folds.
+            If the dataset has no such task or column, or fewer patients than folds.
         """
-        task = self.task(task_name)
+        task = self.find_task(task_name)
         y = encode_labels(self.windows["labels"], task, self.windows.get("likelihoods"))
-        keep = np.isin(self.windows[task.part].to_numpy(), PARTS)
+        takes_part = np.isin(self.windows[task.part].to_numpy(), PARTS)
         if task.kind == "multi_class":
-            keep &= y.sum(axis=1) == 1
+            takes_part &= y.sum(axis=1) == 1
         elif task.needs_a_class:
-            keep &= y.any(axis=1)
-        rows = np.flatnonzero(keep)
-        taken = self.windows.iloc[rows]
+            takes_part &= y.any(axis=1)
+        rows = np.flatnonzero(takes_part)
+        windows = self.windows.iloc[rows]
         selection = Selection(
             task=task,
             classes=list(task.classes),
             rows=rows,
             y=y[rows],
-            part=taken[task.part].to_numpy(dtype=str),
-            patients=taken["patient"].to_numpy(dtype=str),
-            records=taken["record"].to_numpy(dtype=str),
+            part=windows[task.part].to_numpy(dtype=str),
+            patients=windows["patient"].to_numpy(dtype=str),
+            records=windows["record"].to_numpy(dtype=str),
             tabular=self.read_tabular(rows, tabular),
         )
-        return self._in_fold(selection, n_folds, fold) if n_folds else selection
+        return self._select_fold(selection, n_folds, fold) if n_folds else selection
 
-    def leak_report(self, selection: Selection) -> dict:
-        """What the parts of a selection share (`ecglib.splits.leak_report`)."""
+    def report_leaks(self, selection: Selection) -> dict[str, Any]:
+        """Report what the splits of a selection share.
+
+        Parameters
+        ----------
+        selection : Selection
+            Windows of this dataset.
+
+        Returns
+        -------
+        dict
+            See `ecglib.splits.report_leaks`.
+        """
         windows = self.windows.iloc[selection.rows].assign(part=selection.part)
-        return leak_report(windows, "part", self.summary["near_identical_records"])
+        return report_leaks(windows, "part", self.summary["near_identical_records"])
 
-    def _in_fold(self, selection: Selection, n_folds: int, fold: int) -> Selection:
+    def _select_fold(self, selection: Selection, n_folds: int, fold: int) -> Selection:
         selection = selection.take(selection.part != "test")
         windows = self.windows.iloc[selection.rows]
         scored = np.ones(len(selection.rows), bool)
@@ -238,68 +356,124 @@ class Dataset:
             windows["signal_hash"].to_numpy(str),
             self.summary["near_identical_records"],
         )
-        part = parts_of_fold(persons, selection.y, scored, n_folds, fold)
+        part = assign_parts_of_fold(persons, selection.y, scored, n_folds, fold)
         return dataclasses.replace(selection, part=part).take(scored | (part == "train"))
 
 
 def is_store(path: str | Path) -> bool:
-    """Whether a folder holds a prepared store."""
+    """Tell whether a folder holds a prepared store.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Returns
+    -------
+    bool
+        Whether it has a ``dataset.json``.
+
+    Examples
+    --------
+    >>> is_store("nowhere")
+    False
+    """
     return (Path(path) / "dataset.json").is_file()
 
 
 def find_stores(data_dir: str | Path, name: str = "*") -> list[Path]:
-    """The whole stores below a folder, newest first."""
+    """Find the complete stores in a folder.
+
+    Parameters
+    ----------
+    data_dir : str or Path
+        Folder of the stores.
+    name : str, default "*"
+        Name of the dataset; "*" for all.
+
+    Returns
+    -------
+    list of Path
+        The folders of the stores, newest first.
+
+    Examples
+    --------
+    >>> find_stores("nowhere", "ptbxl")
+    []
+    """
     found = Path(data_dir).glob(f"{name}-*/dataset.json")
     return [p.parent for p in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True)]
 
 
-def _broken(path: Path, what: str) -> DatasetError:
-    return DatasetError(
-        f"{path} is not a whole store: {what}. Remove the folder and run `ecglib prepare` again."
-    )
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read ``dataset.json`` of a store.
 
+    Parameters
+    ----------
+    path : Path
+        The store's folder.
 
-def read_summary(path: Path) -> dict:
-    """``dataset.json`` of a store.
+    Returns
+    -------
+    dict
+        The content.
 
     Raises
     ------
     DatasetError
-        it is missing, broken or of another format.
+        If the file is missing, broken or of another format.
+
+    Examples
+    --------
+    >>> read_summary(Path("nowhere"))
+    Traceback (most recent call last):
+    ecglib.errors.DatasetError: nowhere is not a complete store: dataset.json is missing. ...
     """
     try:
-        summary = json.loads((path / "dataset.json").read_text())
+        summary: dict[str, Any] = json.loads((path / "dataset.json").read_text())
     except FileNotFoundError:
-        raise _broken(path, "dataset.json is missing") from None
+        raise _make_broken_error(path, "dataset.json is missing") from None
     except json.JSONDecodeError as error:
-        raise _broken(path, f"dataset.json cannot be read ({error})") from None
-    if summary["request"]["format"] != FORMAT:
-        raise _broken(path, f"its format is {summary['request']['format']}, expected {FORMAT}")
+        raise _make_broken_error(path, f"dataset.json cannot be read ({error})") from None
+    if (found := summary["request"]["format"]) != FORMAT:
+        raise DatasetError(
+            f"{path} has format {found}, expected {FORMAT}: another version of ecglib wrote it. "
+            f"Remove the folder and prepare it again (`ecglib prepare`)."
+        )
     return summary
 
 
-def _read_windows(path: Path, summary: dict) -> pd.DataFrame:
+def _make_broken_error(path: Path, what: str) -> DatasetError:
+    return DatasetError(
+        f"{path} is not a complete store: {what}. Remove the folder and run `ecglib prepare` again."
+    )
+
+
+def _read_windows(path: Path, summary: dict[str, Any]) -> pd.DataFrame:
     try:
         windows = pd.read_parquet(path / "windows.parquet")
     except (OSError, ValueError) as error:
-        raise _broken(path, f"windows.parquet cannot be read ({error})") from None
-    needed = {*WINDOW_COLUMNS, *summary["tabular"], *(t["part"] for t in summary["tasks"].values())}
-    if missing := needed - set(windows.columns):
-        raise _broken(path, f"windows.parquet lacks the columns {sorted(missing)}")
+        raise _make_broken_error(path, f"windows.parquet cannot be read ({error})") from None
+    split_columns = {task["part"] for task in summary["tasks"].values()}
+    required = split_columns.union(WINDOW_COLUMNS, summary["tabular"])
+    if missing := required - set(windows.columns):
+        raise _make_broken_error(path, f"windows.parquet lacks the columns {sorted(missing)}")
     if len(windows) != summary["n_windows"]:
-        found, told = len(windows), summary["n_windows"]
-        raise _broken(path, f"windows.parquet has {found} rows, dataset.json says {told}")
+        raise _make_broken_error(
+            path,
+            f"windows.parquet has {len(windows)} rows, dataset.json says {summary['n_windows']}",
+        )
     return windows
 
 
-def _open_signals(path: Path, summary: dict) -> np.ndarray:
+def _open_signals(path: Path, summary: dict[str, Any]) -> np.ndarray:
     expected = (summary["n_samples"], len(summary["signal"]["leads"]))
     try:
-        signals = np.load(path / "signals.npy", mmap_mode="r")
+        signals: np.ndarray = np.load(path / "signals.npy", mmap_mode="r")
     except (OSError, ValueError) as error:
-        raise _broken(path, f"signals.npy cannot be read whole ({error})") from None
+        raise _make_broken_error(path, f"signals.npy cannot be read whole ({error})") from None
     if signals.shape != expected or signals.dtype != np.int16:
-        raise _broken(
+        raise _make_broken_error(
             path, f"signals.npy holds {signals.dtype}{signals.shape}, expected {expected}"
         )
     return signals

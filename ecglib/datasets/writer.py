@@ -1,9 +1,10 @@
-"""Writing a store: every record is looked at once, in blocks, and nothing is kept in memory.
+"""Write a store: every record is checked once, in blocks, and nothing is kept in memory.
 
-It is written under a temporary name and renamed when it is whole; one that is interrupted leaves
-nothing and starts again.
+A store is written under a temporary name and renamed when it is complete; an interrupted one leaves
+nothing behind.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -13,6 +14,8 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -22,153 +25,170 @@ from tqdm.auto import tqdm
 
 from ecglib import paths
 from ecglib.datasets.duplicates import Signatures
-from ecglib.datasets.problems import KINDS, ProblemLog
-from ecglib.datasets.quality import Quality
+from ecglib.datasets.problems import DEFAULT_RULES, KINDS, ProblemLog, ProblemRules
+from ecglib.datasets.quality import QualityChecker
 from ecglib.datasets.schema import Problem, Record, Source
 from ecglib.datasets.store import FORMAT, Dataset, find_stores, read_summary
 from ecglib.datasets.units import INVALID, fill_gaps
 from ecglib.errors import DatasetError
-from ecglib.splits import leak_report
-from ecglib.splits.report import demographics_report, duplicate_report
+from ecglib.splits import report_leaks
+from ecglib.splits.report import report_demographics, report_duplicates
 
 SIGNATURES = "signatures"  # folder of what is needed only while records are compared
-BLOCK_VALUES = 1 << 21  # int16 values of the records that are looked at together: 4 MB
+BLOCK_VALUES = 1 << 21  # int16 values of the records that are checked together: 4 MB
 
 
 def write_store(
     source: Source,
     data_dir: str | Path,
     progress: bool = True,
-    *,
-    keep: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    strict: bool = False,
+    rules: ProblemRules = DEFAULT_RULES,
 ) -> Dataset:
-    """Prepare a source, or open the store that an equal request has made before.
+    """Prepare a source as a store, or open the store that an equal request wrote before.
 
     Parameters
     ----------
-    source
-        where the records come from.
-    data_dir
-        folder that the store is written to.
-    progress
-        show a progress bar.
-    keep, exclude
-        kinds of problem whose records are kept, or left out, against the rule (`problems.KINDS`).
-    strict
-        stop at the first record that would be left out.
+    source : Source
+        Where the records come from.
+    data_dir : str or Path
+        Folder in which the store's folder is made.
+    progress : bool, default True
+        Whether to show a progress bar.
+    rules : ProblemRules, default DEFAULT_RULES
+        Which problems exclude a record, and whether to stop at the first.
 
     Returns
     -------
-    The opened store.
+    Dataset
+        The opened store.
 
     Raises
     ------
     DatasetError
-        a record is not what the source promised, nothing is left of the source, the unit cannot
-        be millivolt, or `strict`.
+        If a record is not what the source promised, no window is left, the unit cannot be
+        millivolt, the disk cannot be written, or the rules are strict and a record has a problem.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets.sources.synthetic import SyntheticSource
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = write_store(SyntheticSource(n_patients=10), folder, progress=False)
+    >>> dataset.signal.n_samples
+    1000
     """
-    notes = ProblemLog(keep, exclude, strict)
-    request = {"format": FORMAT, "name": source.name, **notes.to_request(), **source.to_request()}
-    if not strict:
+    request = {
+        "format": FORMAT,
+        "name": source.name,
+        **rules.to_request(),
+        **source.to_request(),
+    }
+    if not rules.strict:
         for path in find_stores(data_dir, source.name):
             if read_summary(path)["request"] == request:
                 return Dataset(path)
     try:
         with paths.make_temporary_folder(Path(data_dir), source.name) as folder:
-            return _write(source, request, notes, folder, progress)
+            summary = _write_folder(source, folder, progress, rules)
+            paths.write_json(folder / "dataset.json", summary | {"request": request})
+            final = folder.parent / f"{source.name}-{summary['fingerprint']}"
+            if not (final / "dataset.json").exists():
+                folder.rename(final)
+            return Dataset(final)
     except OSError as error:
         raise DatasetError(
-            f"Writing the store of {source.name!r} below {data_dir} failed: {error}. Nothing was "
-            f"kept of it; see to the disk (space, rights) and prepare again."
+            f"The store of {source.name!r} cannot be written below {data_dir}: {error}. Nothing of "
+            f"it was kept; check the disk (space, permissions) and prepare again."
         ) from error
 
 
-def _write(
-    source: Source, request: dict, notes: ProblemLog, folder: Path, progress: bool
-) -> Dataset:
-    with (
-        _Writer(source, notes, folder) as writer,
-        tqdm(
-            total=source.count_records(),
-            desc=f"prepare {source.name}",
-            unit="record",
-            disable=not progress,
-        ) as bar,
-    ):
-        for given in source.read_records():
-            writer.take(given)
-            bar.update(isinstance(given, Record) or notes.excludes(given.kind))
-    summary = writer.summary() | {"request": request} | _reports(source, writer, progress)
-    paths.write_text(folder / "dataset.json", json.dumps(summary, indent=1))
-    final = folder.parent / f"{source.name}-{summary['fingerprint']}"
-    if not (final / "dataset.json").exists():
-        folder.rename(final)
-    return Dataset(final)
+def _write_folder(
+    source: Source, folder: Path, progress: bool, rules: ProblemRules
+) -> dict[str, Any]:
+    """Write all files but ``dataset.json``; return what is to be in that."""
+    bar = tqdm(
+        total=source.count_records(),
+        desc=f"prepare {source.name}",
+        unit="record",
+        disable=not progress,
+    )
+    with _StoreWriter(source, folder, rules) as writer, bar:
+        for item in source.read_records():
+            writer.add(item)
+            bar.update(isinstance(item, Record) or rules.excludes(item.kind))
+    return writer.summarize() | _compute_reports(writer, progress)
 
 
-class _Writer:
-    """Takes records, looks at them in blocks, and writes what is kept."""
+class _StoreWriter:
+    """Takes records, checks them in blocks, and writes those that are not excluded."""
 
-    def __init__(self, source: Source, notes: ProblemLog, folder: Path):
-        self.source, self.notes, self.folder = source, notes, folder
-        self.quality = Quality(source.signal.sampling_rate_hz, source.signal.leads)
+    def __init__(self, source: Source, folder: Path, rules: ProblemRules):
+        self.source, self.folder = source, folder
+        self.log = ProblemLog(folder / "problems.csv", rules)
+        self.quality = QualityChecker(source.signal.sampling_rate_hz, source.signal.leads)
         (folder / SIGNATURES).mkdir()
         self.signatures = Signatures(folder / SIGNATURES)
         self.n_records = self.n_windows = 0
-        self._columns = needed_columns(source)
-        self._schema = schema(source)
+        self._required_columns = _find_required_columns(source)
+        self._schema = _build_schema(source)
         self._blank = dict.fromkeys(self._schema.names)
-        self._ordered = operator.itemgetter(*self._schema.names)
+        self._get_row = operator.itemgetter(*self._schema.names)
         self._content = {name: hashlib.blake2b() for name in self._schema.names}
-        self._block, self._n_values = [], 0
+        self._block: list[Record | Problem] = []
+        self._n_values = 0
 
-    def __enter__(self):
-        self.notes.open(self.folder / "problems.csv")
-        self._signals = SignalWriter(
-            self.folder / "signals.npy", len(self.source.signal.leads)
-        ).__enter__()
-        self._table = pq.ParquetWriter(self.folder / "windows.parquet", self._schema)
+    def __enter__(self) -> "_StoreWriter":
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.log)
+            self._signals = stack.enter_context(
+                SignalWriter(self.folder / "signals.npy", len(self.source.signal.leads))
+            )
+            self._table = stack.enter_context(
+                pq.ParquetWriter(self.folder / "windows.parquet", self._schema)
+            )
+            self._files = stack.pop_all()
         return self
 
-    def __exit__(self, error_type, *rest):
-        try:
-            if error_type is None:
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error_type is None:
+            with self._files:
                 self._flush()
-        finally:
-            self._table.close()
-            self._signals.__exit__(error_type, *rest)
-            self.notes.close()
+        else:
+            self._files.__exit__(error_type, error, traceback)
 
-    def take(self, given: Record | Problem) -> None:
-        """Take what a source yields."""
-        self._block.append(given)
-        if isinstance(given, Record):
-            _check_record(given, self.source, self._columns)
-            self._n_values += given.steps.size
+    def add(self, item: Record | Problem) -> None:
+        """Add what a source yields."""
+        self._block.append(item)
+        if isinstance(item, Record):
+            _check_record(item, self.source, self._required_columns)
+            self._n_values += item.steps.size
             if self._n_values >= BLOCK_VALUES:
                 self._flush()
 
-    def summary(self) -> dict:
-        """What `Dataset` needs to know, once everything is written."""
+    def summarize(self) -> dict[str, Any]:
+        """Return what `Dataset` needs to know, once everything is written."""
         self.quality.check_unit()
         source = self.source
         if not self.n_windows:
-            why = source.count_excluded() | self.notes.counts(excluded=True)
+            excluded = source.count_excluded() | self.log.count(excluded=True)
             raise DatasetError(
-                f"Source {source.name!r} gave no window: {why} were left out. See KINDS in "
-                f"ecglib.datasets.problems; prepare with strict to stop at the first of them."
+                f"Source {source.name!r} has no window left; excluded: {excluded}. See KINDS in "
+                f"ecglib.datasets.problems, or prepare with strict to stop at the first of them."
             )
         return {
             "name": source.name,
-            "fingerprint": self._fingerprint(),
+            "fingerprint": self._compute_fingerprint(),
             "synthetic": source.synthetic,
             "description": source.description,
             "citation": source.citation,
             "caveats": list(source.caveats),
-            "signal": _plain(source.signal),
-            "tasks": _plain(source.tasks),
+            "signal": dataclasses.asdict(source.signal),
+            "tasks": _tasks_to_dict(source),
             "tabular": list(source.tabular),
             "n_records": self.n_records,
             "n_windows": self.n_windows,
@@ -177,43 +197,46 @@ class _Writer:
         }
 
     def _flush(self) -> None:
-        """Look at the block, a run of equal lengths at a time, and write it."""
-        for length, run in itertools.groupby(self._block, key=_length):
+        """Check and write the block, a run of records of equal length at a time."""
+        for length, run in itertools.groupby(self._block, key=_find_length):
             if length is None:
-                for problem in run:
-                    self.notes.add(problem)
+                for item in run:
+                    if isinstance(item, Problem):
+                        self.log.add(item)
             else:
-                self._write_run(list(run))
+                self._write_run([item for item in run if isinstance(item, Record)])
         self._block, self._n_values = [], 0
 
     def _write_run(self, records: list[Record]) -> None:
         steps = np.stack([record.steps for record in records])
         names = [record.name for record in records]
         number = {name: i for i, name in enumerate(names)}
-        kept, incomplete = np.ones(len(records), bool), set()
-        for problem in self.quality.look(names, steps):
-            self.notes.add(problem)
+        included, incomplete = np.ones(len(records), bool), set()
+        for problem in self.quality.find_problems(names, steps):
+            self.log.add(problem)
             if problem.kind == "not_measured":
                 incomplete.add(number[problem.record])
-            elif self.notes.excludes(problem.kind):
-                kept[number[problem.record]] = False
+            elif self.log.rules.excludes(problem.kind):
+                included[number[problem.record]] = False
         rows = []
         for i, record in enumerate(records):
-            if i in incomplete and kept[i]:
-                kept[i] = self._mend(record)
+            if i in incomplete and included[i]:
+                included[i] = self._repair(record)
                 steps[i] = record.steps
-            if kept[i]:
+            if included[i]:
                 rows += self._append(record)
         if rows:
-            self.n_records += int(kept.sum())
-            own = steps if kept.all() else steps[kept]
-            self.signatures.add(own, self.source.signal.sampling_rate_hz)
+            self.n_records += int(included.sum())
+            self.signatures.add(
+                steps if included.all() else steps[included],
+                self.source.signal.sampling_rate_hz,
+            )
             self._write_rows(rows)
 
-    def _mend(self, record: Record) -> bool:
-        """Drop the windows that were not measured throughout, or by rule fill their gaps."""
+    def _repair(self, record: Record) -> bool:
+        """Drop the windows with gaps unless the rules keep them; tell whether any is left."""
         missing = (record.steps == INVALID).any(axis=1)
-        if self.notes.excludes("not_measured"):
+        if self.log.rules.excludes("not_measured"):
             record.windows = [
                 window
                 for window in record.windows
@@ -224,41 +247,41 @@ class _Writer:
         return bool(record.windows)
 
     def _append(self, record: Record) -> list[tuple]:
-        """Write the samples of a record; its rows of the window table, in the order of columns."""
+        """Write the samples of a record; return its rows, values in the order of the columns."""
         steps = record.steps
-        past = max(w["start"] + w["length"] for w in record.windows) - len(steps)
-        if past > 0:
-            steps = np.pad(steps, ((0, past), (0, 0)))
+        n_beyond = max(w["start"] + w["length"] for w in record.windows) - len(steps)
+        if n_beyond > 0:
+            steps = np.pad(steps, ((0, n_beyond), (0, 0)))
         offset = self._signals.append(steps)
         rows = []
         for window in record.windows:
             start, stop = window["start"], window["start"] + window["length"]
             row = {**self._blank, "n_measured": window["length"], **window}
             row["record"], row["start"] = record.name, offset + start
-            row["signal_hash"] = signal_hash(steps[start:stop])
-            rows.append(self._ordered(row))
+            row["signal_hash"] = _hash_signal(steps[start:stop])
+            rows.append(self._get_row(row))
         return rows
 
     def _write_rows(self, rows: list[tuple]) -> None:
         columns = []
         for field, values in zip(self._schema, zip(*rows, strict=True), strict=True):
             columns.append(pa.array(values, field.type))
-            self._content[field.name].update(_content(values, columns[-1]))
+            self._content[field.name].update(_encode_values(values, columns[-1]))
         self._table.write_table(pa.Table.from_arrays(columns, schema=self._schema))
         self.n_windows += len(rows)
 
-    def _fingerprint(self) -> str:
-        """Hash of the window table, which holds a hash of each window's samples, and of the tasks.
+    def _compute_fingerprint(self) -> str:
+        """Hash the window table, which holds a hash of each window's samples, and the tasks.
 
         It does not depend on the blocks in which the table was written.
         """
         columns = {name: content.hexdigest() for name, content in self._content.items()}
-        content = json.dumps([columns, _plain(self.source.tasks)], sort_keys=True)
+        content = json.dumps([columns, _tasks_to_dict(self.source)], sort_keys=True)
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
 
 
-def _content(values: list, column: pa.Array) -> bytes:
-    """What is hashed of a piece of a column: numbers as they are, everything else in words."""
+def _encode_values(values: Sequence, column: pa.Array) -> bytes:
+    """Encode a piece of a column for its hash: numbers as such, everything else as JSON."""
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
         numbers = column.cast("double").to_numpy(zero_copy_only=False)
@@ -266,98 +289,131 @@ def _content(values: list, column: pa.Array) -> bytes:
     return f"{json.dumps(values, default=float)[1:-1]}, ".encode()
 
 
-def _length(given: Record | Problem) -> int | None:
-    return len(given.steps) if isinstance(given, Record) else None
+def _find_length(item: Record | Problem) -> int | None:
+    return len(item.steps) if isinstance(item, Record) else None
 
 
-def needed_columns(source: Source) -> frozenset[str]:
-    """The columns that a source's windows must have."""
-    parts = {task.part for task in source.tasks.values()}
-    return frozenset({"patient", "start", "length", "labels"} | parts | set(source.tabular))
+def _find_split_columns(source: Source) -> list[str]:
+    return sorted({task.part for task in source.tasks.values()})
 
 
-def schema(source: Source) -> pa.Schema:
-    """The types of the window table of a source."""
+def _find_required_columns(source: Source) -> frozenset[str]:
+    """Find the columns that a source's windows must have."""
+    required = {"patient", "start", "length", "labels"}
+    return frozenset(required.union(_find_split_columns(source), source.tabular))
+
+
+def _build_schema(source: Source) -> pa.Schema:
+    """Build the types of a source's window table."""
     types = {"record": "string", "patient": "string", "labels": "list<string>"}
     types |= dict.fromkeys(("start", "length", "n_measured"), "int64")
-    types |= dict.fromkeys(sorted({task.part for task in source.tasks.values()}), "string")
+    types |= dict.fromkeys(_find_split_columns(source), "string")
     types |= dict.fromkeys(source.tabular, "double") | dict(source.columns)
     types["signal_hash"] = "string"
-    return pa.schema([(name, _arrow_type(told)) for name, told in types.items()])
+    return pa.schema([(name, _parse_arrow_type(text)) for name, text in types.items()])
 
 
-def _arrow_type(told: str) -> pa.DataType:
-    if told.startswith("list<"):
-        return pa.list_(_arrow_type(told[5:-1]))
-    return pa.type_for_alias(told)
+def _parse_arrow_type(text: str) -> pa.DataType:
+    if text.startswith("list<"):
+        return pa.list_(_parse_arrow_type(text[5:-1]))
+    return pa.type_for_alias(text)
 
 
-def _reports(source: Source, writer: _Writer, progress: bool) -> dict:
-    """What is known of the whole dataset: left out, duplicates, leaks, balance."""
-    parts = sorted({task.part for task in source.tasks.values()})
-    people = [name for name in ("age", "sex") if name in {*source.tabular, *source.columns}]
-    columns = ["record", "patient", "signal_hash", "labels", *parts, *people]
+def _compute_reports(writer: _StoreWriter, progress: bool) -> dict[str, Any]:
+    """Compute what concerns the whole dataset: exclusions, duplicates, leaks, balance."""
+    source = writer.source
+    splits = _find_split_columns(source)
+    demographics = [name for name in ("age", "sex") if name in {*source.tabular, *source.columns}]
+    columns = ["record", "patient", "signal_hash", "labels", *splits, *demographics]
     windows = pd.read_parquet(writer.folder / "windows.parquet", columns=columns)
     names = windows["record"].unique()  # in the order of the signatures
     if len(names) < writer.n_records:
         raise DatasetError(
-            f"Source {source.name!r} gave {writer.n_records} records with {len(names)} names. Give "
-            f"each record a name of its own."
+            f"Source {source.name!r} has {writer.n_records} records with {len(names)} names. Give "
+            f"each record its own name."
         )
-    near = [(names[a], names[b], alike) for a, b, alike in writer.signatures.pairs(progress)]
+    near = [
+        (names[pair.first], names[pair.second], pair.correlation)
+        for pair in writer.signatures.find_pairs(progress)
+    ]
     shutil.rmtree(writer.folder / SIGNATURES)
-    excluded, kept = (writer.notes.counts(excluded=own) for own in (True, False))
+    excluded, flagged = writer.log.count(excluded=True), writer.log.count(excluded=False)
     return {
         "excluded": source.count_excluded() | {KINDS[kind]: n for kind, n in excluded.items()},
-        "kept": {KINDS[kind]: n for kind, n in kept.items()},
+        "flagged": {KINDS[kind]: n for kind, n in flagged.items()},
         "near_identical_records": near,
-        "leaks": {c: leak_report(windows, c, near) for c in parts},
-        "duplicates": {c: duplicate_report(windows, c, near) for c in parts},
-        "people": {c: demographics_report(windows, c) for c in parts},
+        "leaks": {column: report_leaks(windows, column, near) for column in splits},
+        "duplicates": {column: report_duplicates(windows, column, near) for column in splits},
+        "people": {column: report_demographics(windows, column) for column in splits},
     }
 
 
 class SignalWriter:
-    """Append int16 samples to a ``.npy`` file whose length is not known in advance."""
+    """Appends int16 samples to a ``.npy`` file whose length is not known in advance.
+
+    A context manager: the file is complete once it is left without an error.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.npy`` file.
+    n_leads : int
+        Number of leads.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with SignalWriter(Path(folder) / "signals.npy", n_leads=2) as signals:
+    ...         starts = [signals.append(np.zeros((n, 2), np.int16)) for n in (3, 5)]
+    ...     shape = np.load(Path(folder) / "signals.npy").shape
+    >>> starts, shape
+    ([0, 3], (8, 2))
+    """
 
     def __init__(self, path: Path, n_leads: int):
         self._path = path
         self._n_leads = n_leads
         self.n_samples = 0
 
-    def __enter__(self):
-        self._file = open(self._path, "wb")
-        self._header()
+    def __enter__(self) -> "SignalWriter":
+        self._file: BinaryIO = open(self._path, "wb")
+        self._write_header()
         self._header_size = self._file.tell()
         return self
 
-    def __exit__(self, error_type, *_):
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         if error_type is None:
             self._file.seek(0)
-            self._header()
+            self._write_header()
             # NumPy pads the header so that the first axis can grow in place.
             assert self._file.tell() == self._header_size
         self._file.close()
 
     def append(self, steps: np.ndarray) -> int:
-        """Append samples of shape (n_samples, n_leads); return where they start."""
+        """Append samples of shape (n_samples, n_leads); return the index of the first."""
         start = self.n_samples
-        self._file.write(np.ascontiguousarray(steps, "<i2"))
+        self._file.write(np.ascontiguousarray(steps, "<i2").data)
         self.n_samples += len(steps)
         return start
 
-    def _header(self):
+    def _write_header(self) -> None:
         shape = (self.n_samples, self._n_leads)
         header = {"descr": "<i2", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-def signal_hash(steps: np.ndarray) -> str:
-    """Hash of a window of int16 samples of shape (n_samples, n_leads)."""
-    return hashlib.sha256(np.ascontiguousarray(steps)).hexdigest()[:32]
+def _hash_signal(steps: np.ndarray) -> str:
+    """Hash a window of int16 samples of shape (n_samples, n_leads)."""
+    return hashlib.sha256(np.ascontiguousarray(steps).data).hexdigest()[:32]
 
 
-def _check_record(record: Record, source: Source, needed: frozenset[str]) -> None:
+def _check_record(record: Record, source: Source, required_columns: frozenset[str]) -> None:
     leads, shape = source.signal.leads, record.steps.shape
     if len(shape) != 2 or shape[1] != len(leads):
         raise DatasetError(
@@ -365,21 +421,21 @@ def _check_record(record: Record, source: Source, needed: frozenset[str]) -> Non
             f"leads {list(leads)}. Transpose it or add the missing lead."
         )
     for window in record.windows:
-        if not needed <= window.keys():
-            missing = sorted(needed - window.keys())
-            raise DatasetError(f"A window of record {record.name!r} lacks {missing}.")
+        if not required_columns <= window.keys():
+            missing = sorted(required_columns - window.keys())
+            raise DatasetError(
+                f"A window of record {record.name!r} lacks the values {missing}. Let the source "
+                f"give them."
+            )
         start, length = window["start"], window["length"]
         stop = start + window.get("n_measured", length)
         if length != source.signal.n_samples or start < 0 or not start < stop <= shape[0]:
             raise DatasetError(
                 f"A window of record {record.name!r} spans samples {start} to {stop}, length "
-                f"{length}; expected {source.signal.n_samples} samples within 0 to {shape[0]}. Of "
-                f"a window that is longer than its record, n_measured says what is the record's."
+                f"{length}; expected {source.signal.n_samples} samples within 0 to {shape[0]}. For "
+                f"a window that ends after its record, give n_measured, its samples in the record."
             )
 
 
-def _plain(value):
-    """Dataclasses as dicts, also inside a dict."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+def _tasks_to_dict(source: Source) -> dict[str, Any]:
+    return {name: dataclasses.asdict(task) for name, task in source.tasks.items()}

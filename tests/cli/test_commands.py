@@ -27,7 +27,7 @@ def read_printed_json(capsys):
 def test_datasets_lists_known_datasets_and_prepared_stores(tmp_path, capsys):
     assert main(["datasets", "--json"]) == 0
     listed = read_printed_json(capsys)
-    assert set(listed["known"]) == set(datasets.DESCRIPTIONS)
+    assert set(listed["known"]) == set(datasets.SOURCES)
     assert listed["prepared"] == []
     store = write_store(small_source(), tmp_path / "data", progress=False)
     assert main(["datasets"]) == 0

@@ -23,7 +23,7 @@ def pairs_of(tmp_path):
         for block in blocks:
             signal, rate = block if isinstance(block, tuple) else (block, rate_hz)
             signatures.add(signal if signal.dtype == np.int16 else to_steps(signal), rate)
-        return signatures.pairs()
+        return signatures.find_pairs()
 
     return pairs_of
 

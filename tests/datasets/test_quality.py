@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from made import shared_data
 
-from ecglib.datasets.quality import Quality
+from ecglib.datasets.quality import QualityChecker
 from ecglib.datasets.units import INVALID
 from ecglib.errors import DatasetError
 
@@ -20,7 +20,7 @@ def beats(rng, n=1000, height_mv=1.2):
 
 def look(*records):
     names = [f"r{i}" for i in range(len(records))]
-    found = Quality(RATE_HZ, LEADS).look(names, np.stack(records))
+    found = QualityChecker(RATE_HZ, LEADS).find_problems(names, np.stack(records))
     return [(problem.record, problem.kind, problem.detail) for problem in found]
 
 
@@ -77,8 +77,8 @@ def test_a_record_in_another_unit_stands_out_and_a_whole_dataset_is_refused(rng)
     volts = np.rint(beats(rng) / 1000).astype(np.int16)
     found = look(beats(rng), volts)
     assert [own[:2] for own in found if own[1] == "wrong_unit"] == [("r1", "wrong_unit")]
-    quality = Quality(RATE_HZ, LEADS)
-    list(quality.look(["a"], volts[None]))
+    quality = QualityChecker(RATE_HZ, LEADS)
+    list(quality.find_problems(["a"], volts[None]))
     with pytest.raises(DatasetError, match="volt; multiply them by 1000"):
         quality.check_unit()
 
@@ -91,6 +91,6 @@ def test_the_wandering_lead_of_a_real_record_is_no_other_unit():
     folder = shared_data("ptbxl") / "records100" / "00000"
     files = sorted(folder.glob("*.dat"))
     steps = np.stack([np.fromfile(file, "<i2").reshape(1000, 12) for file in files])
-    quality = Quality(100.0, [f"lead {i}" for i in range(12)])
-    assert [p.kind for p in quality.look([f.name for f in files], steps)] == []
+    quality = QualityChecker(100.0, [f"lead {i}" for i in range(12)])
+    assert [p.kind for p in quality.find_problems([f.name for f in files], steps)] == []
     quality.check_unit()

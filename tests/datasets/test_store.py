@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from made import LEADS, N_SAMPLES, small_source
 
-from ecglib.datasets import find_stores, open_dataset, prepare
+from ecglib.datasets import ProblemRules, find_stores, open_dataset, prepare
 from ecglib.datasets.labels import encode_labels
 from ecglib.datasets.schema import Record, Task
 from ecglib.datasets.sources.mitdb import MitdbSource
 from ecglib.datasets.store import Dataset
-from ecglib.datasets.tabular.heart_rate import HEART_RATE, of_window
+from ecglib.datasets.tabular.heart_rate import HEART_RATE, compute_heart_rate
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, ExperimentError
 
@@ -81,7 +81,7 @@ def test_the_fingerprint_is_of_the_values_not_of_how_a_source_holds_them(tmp_pat
 
 def test_a_preparation_that_breaks_off_leaves_nothing(tmp_path):
     source = small_source()
-    whole = source.records
+    whole = source.read_records
 
     def breaks() -> Iterator[Record]:
         yield from list(whole())[:3]
@@ -149,20 +149,20 @@ def test_nan_is_left_out_by_name_and_strict_stops(tmp_path):
     notes = (dataset.path / "problems.csv").read_text().splitlines()
     assert notes == ["record,kind,excluded,detail", "r007,not_measured,True,II 0.2%"]
     with pytest.raises(DatasetError, match=r"Record 'r007'.*not measured.*II 0\.2%"):
-        write_store(source, tmp_path, progress=False, strict=True)
+        write_store(source, tmp_path, progress=False, rules=ProblemRules(strict=True))
 
 
 def test_kept_gaps_lie_on_a_line_and_the_rule_is_part_of_the_request(tmp_path):
     source = small_source()
     source._signals[7, 5:9, 1] = np.nan
     dropped = write_store(source, tmp_path, progress=False)
-    kept = write_store(source, tmp_path, progress=False, keep=["not_measured"])
+    kept = write_store(source, tmp_path, progress=False, rules=ProblemRules(keep=["not_measured"]))
     assert kept.path != dropped.path
     found = kept.read([7])[0, :, 1]
     assert found[4:10] == pytest.approx(np.linspace(found[4], found[9], 6), abs=0.0006)
-    assert kept.summary["kept"] == {"samples that were not measured (NaN)": 1}
+    assert kept.summary["flagged"] == {"samples that were not measured (NaN)": 1}
     with pytest.raises(ExperimentError, match=r"keep='truncated', expected one of"):
-        write_store(source, tmp_path, progress=False, keep=["truncated"])
+        write_store(source, tmp_path, progress=False, rules=ProblemRules(keep=["truncated"]))
 
 
 def test_only_the_windows_of_a_long_record_that_hold_a_gap_are_left_out(tmp_path):
@@ -187,8 +187,10 @@ def test_odd_signals_are_kept_and_listed_unless_the_rule_says_otherwise(tmp_path
     source._signals[5] = 0.0
     dataset = write_store(source, tmp_path, progress=False)
     assert dataset.summary["excluded"] == {"every lead flat": 1}
-    assert dataset.summary["kept"] == {"a lead flat": 1}
-    stricter = write_store(source, tmp_path, progress=False, exclude=["flat_lead"])
+    assert dataset.summary["flagged"] == {"a lead flat": 1}
+    stricter = write_store(
+        source, tmp_path, progress=False, rules=ProblemRules(exclude=["flat_lead"])
+    )
     assert stricter.summary["n_records"] == 94
 
 
@@ -307,7 +309,7 @@ def test_a_column_of_the_source_comes_before_a_statistic_of_its_name(tmp_path):
     assert sorted(dataset.tabular_columns) == sorted(HEART_RATE)
     found = dataset.read_tabular(np.arange(6), ["rr_max_s", "rr_min_s"])
     assert found[:, 0].tolist() == [0, 0.25, 0.5, 0.75, 1, 1.25]
-    expected = of_window(dataset.read(np.arange(6))[3], dataset.signal)
+    expected = compute_heart_rate(dataset.read(np.arange(6))[3], dataset.signal)
     assert np.array_equal(found[3, 1], expected[HEART_RATE.index("rr_min_s")], equal_nan=True)
 
 
