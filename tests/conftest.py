@@ -1,7 +1,7 @@
-"""Small prepared stores, and that of MIT-BIH where the data is."""
+"""Small prepared stores, and that of MIT-BIH if the data is present."""
 
 import pytest
-from made import shared_data, small_source
+from helpers import find_shared_data, make_small_source
 
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writer import write_store
@@ -9,12 +9,12 @@ from ecglib.datasets.writer import write_store
 
 @pytest.fixture(scope="session")
 def small_store(tmp_path_factory) -> Dataset:
-    return write_store(small_source(), tmp_path_factory.mktemp("data"), progress=False)
+    return write_store(make_small_source(), tmp_path_factory.mktemp("data"), progress=False)
 
 
 @pytest.fixture(scope="session")
 def small_class_store(tmp_path_factory) -> Dataset:
-    source = small_source(kind="multi_class")
+    source = make_small_source(kind="multi_class")
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
 
 
@@ -22,5 +22,5 @@ def small_class_store(tmp_path_factory) -> Dataset:
 def mitdb_store(tmp_path_factory) -> Dataset:
     from ecglib.datasets.sources.mitdb import MitdbSource
 
-    source = MitdbSource(shared_data("mitdb"))
+    source = MitdbSource(find_shared_data("mitdb"))
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from made import small_source
+from helpers import make_small_source
 
 from ecglib import runs
 from ecglib.batch import scheduling
@@ -153,7 +153,7 @@ def test_a_run_that_fails_is_reported_and_stops_no_other(small_store, write_batc
 
 def test_a_killed_batch_continues_where_it_was(write_batch_file, tmp_path):
     """The command is killed after its first run; the next call runs only what is missing."""
-    store = write_store(small_source(), tmp_path / "data", progress=False)
+    store = write_store(make_small_source(), tmp_path / "data", progress=False)
     file = write_batch_file(tmp_path, ensembles_of_best_branch=[], widened_best_branch=False)
     command = [sys.executable, "-m", "ecglib", "batch", str(file), "--jobs", "1"]
     command += ["--dataset", str(store.path), "--runs-dir", str(tmp_path / "runs")]

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from made import small_source
+from helpers import make_small_source
 
 from ecglib import datasets
 from ecglib.cli.commands import COMMANDS, main
@@ -29,17 +29,17 @@ def test_datasets_lists_known_datasets_and_prepared_stores(tmp_path, capsys):
     listed = read_printed_json(capsys)
     assert set(listed["known"]) == set(datasets.SOURCES)
     assert listed["prepared"] == []
-    store = write_store(small_source(), tmp_path / "data", progress=False)
+    store = write_store(make_small_source(), tmp_path / "data", progress=False)
     assert main(["datasets"]) == 0
     assert str(store.path) in capsys.readouterr().out
 
 
 def test_check_reports_and_fails_on_a_leak(tmp_path, capsys):
-    clean = write_store(small_source(), tmp_path / "data", progress=False)
+    clean = write_store(make_small_source(), tmp_path / "data", progress=False)
     assert main(["check", str(clean.path), "--json"]) == 0
     report = read_printed_json(capsys)
     assert report["tasks"]["letters"]["leaks"]["shared_patients"]["count"] == 0
-    source = small_source(seed=2)
+    source = make_small_source(seed=2)
     parts = ["train"] * 48 + ["validation"] * 24 + ["test"] * 24
     source._table["part"] = parts
     leaky = write_store(source, tmp_path / "data", progress=False)
@@ -59,7 +59,7 @@ def test_bad_input_is_one_clear_line_and_exit_status_2(tmp_path, capsys):
 
 
 def test_compare_reads_the_runs(tmp_path, capsys):
-    store = write_store(small_source(), tmp_path / "data", progress=False)
+    store = write_store(make_small_source(), tmp_path / "data", progress=False)
     values = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
     values |= {"width": 4, "feature_dim": 8, "epochs": 1, "batch_size": 16}
     two = {"time": "cnn", "frequency": "cnn"}
@@ -140,7 +140,7 @@ def test_prepare_takes_options_reports_what_it_excluded_and_strict_stops(tmp_pat
 
 
 def test_check_shows_people_balance_and_contradicting_duplicates(tmp_path, capsys):
-    source = small_source()
+    source = make_small_source()
     source._signals[1] = source._signals[0]
     source._table.at[0, "labels"], source._table.at[1, "labels"] = ["A"], ["B"]
     source._table["part"] = ["train"] * 96

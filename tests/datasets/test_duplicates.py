@@ -2,7 +2,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 from scipy.signal import butter, resample_poly, sosfilt, sosfiltfilt
 
 from ecglib.datasets import duplicates
@@ -44,7 +44,7 @@ def ecg_like(rng, n=1000, n_leads=2):
 @cache
 def read(name, rate_hz=100):
     """The ecg_ids and the records of a folder in PTB-XL's layout, int16 in 0.001 mV."""
-    paths = sorted((shared_data(name) / f"records{rate_hz}").rglob("*.dat"))
+    paths = sorted((find_shared_data(name) / f"records{rate_hz}").rglob("*.dat"))
     records = [np.fromfile(path, "<i2").reshape(-1, 12) for path in paths]
     return np.array([int(path.stem[:5]) for path in paths]), np.stack(records)
 
@@ -135,7 +135,7 @@ def test_later_pieces_of_one_half_hour_are_rarely_paired(pairs_of):
     """The hardest that is no copy: the same beats at the same rate."""
     import wfdb
 
-    folder = shared_data("mitdb")
+    folder = find_shared_data("mitdb")
     records = [wfdb.rdrecord(str(folder / name)).p_signal for name in ("100", "107", "122")]
     pieces = np.concatenate([x[:648_000].reshape(180, 3600, 2) for x in records])
     assert len(pairs_of(pieces, rate_hz=360)) <= 1  # of 3 * 180 * 179 / 2

@@ -3,7 +3,7 @@
 import timeit
 
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 
 from ecglib.datasets.leads import STANDARD_12, canonicalize, match_leads, sort_leads
 from ecglib.datasets.sources import _heart_vector
@@ -160,6 +160,6 @@ def test_a_match_that_was_made_before_costs_less_than_a_microsecond():
     ],
 )
 def test_the_leads_of_real_records_are_known(dataset, record, leads):
-    header = (shared_data(dataset) / f"{record}.hea").read_text().splitlines()
+    header = (find_shared_data(dataset) / f"{record}.hea").read_text().splitlines()
     names = [line.split()[-1] for line in header[1:] if not line.startswith("#")]
     assert tuple(map(canonicalize, names)) == leads

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 
 from ecglib.datasets.quality import QualityChecker
 from ecglib.datasets.units import INVALID
@@ -88,7 +88,7 @@ def test_records_shorter_than_any_stretch_can_be_looked_at(rng):
 
 
 def test_the_wandering_lead_of_a_real_record_is_no_other_unit():
-    folder = shared_data("ptbxl") / "records100" / "00000"
+    folder = find_shared_data("ptbxl") / "records100" / "00000"
     files = sorted(folder.glob("*.dat"))
     steps = np.stack([np.fromfile(file, "<i2").reshape(1000, 12) for file in files])
     quality = QualityChecker(100.0, [f"lead {i}" for i in range(12)])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 import pytest
-from made import LEADS, N_SAMPLES, small_source
+from helpers import LEADS, N_SAMPLES, make_small_source
 
 from ecglib.datasets import ProblemRules, find_stores, open_dataset, prepare
 from ecglib.datasets.labels import encode_labels
@@ -18,7 +18,7 @@ from ecglib.errors import DatasetError, ExperimentError
 
 
 def test_samples_come_back_to_half_a_microvolt(tmp_path):
-    source = small_source(n_records=6, n_patients=6)
+    source = make_small_source(n_records=6, n_patients=6)
     dataset = write_store(source, tmp_path, progress=False)
     original = np.stack([record.signal_mv for record in source.read_records()])
     found = dataset.read(np.arange(6))
@@ -28,7 +28,7 @@ def test_samples_come_back_to_half_a_microvolt(tmp_path):
 
 
 def test_windows_may_overlap_and_are_read_in_the_order_asked(tmp_path):
-    source = small_source(n_records=6, n_patients=6)
+    source = make_small_source(n_records=6, n_patients=6)
     source.tabular = ()
     long = np.arange(1000)[:, None] * np.array([[0.001, -0.001, 0.002]])
     windows = [
@@ -49,14 +49,14 @@ def test_the_signals_file_is_a_plain_npy_file(small_store):
 
 
 def test_prepared_once_and_same_content_same_fingerprint(tmp_path):
-    first = write_store(small_source(), tmp_path, progress=False)
+    first = write_store(make_small_source(), tmp_path, progress=False)
     stamp = (first.path / "signals.npy").stat().st_mtime_ns
-    second = write_store(small_source(), tmp_path, progress=False)
+    second = write_store(make_small_source(), tmp_path, progress=False)
     assert second.path == first.path
     assert (second.path / "signals.npy").stat().st_mtime_ns == stamp
-    elsewhere = write_store(small_source(), tmp_path / "other", progress=False)
+    elsewhere = write_store(make_small_source(), tmp_path / "other", progress=False)
     assert elsewhere.fingerprint == first.fingerprint
-    changed = write_store(small_source(seed=1), tmp_path, progress=False)
+    changed = write_store(make_small_source(seed=1), tmp_path, progress=False)
     assert changed.fingerprint != first.fingerprint
 
 
@@ -66,7 +66,7 @@ def test_the_fingerprint_is_of_the_values_not_of_how_a_source_holds_them(tmp_pat
     for place, (whole, real, nan) in enumerate(
         [(int, float, np.nan), (np.int64, np.float64, -np.nan), (np.int32, int, np.nan)]
     ):
-        source = small_source()
+        source = make_small_source()
         records = list(source.read_records())
         for record in records:
             for window in record.windows:
@@ -80,7 +80,7 @@ def test_the_fingerprint_is_of_the_values_not_of_how_a_source_holds_them(tmp_pat
 
 
 def test_a_preparation_that_breaks_off_leaves_nothing(tmp_path):
-    source = small_source()
+    source = make_small_source()
     whole = source.read_records
 
     def breaks() -> Iterator[Record]:
@@ -99,7 +99,7 @@ def test_a_full_disk_is_named_and_nothing_is_kept(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", full)
     with pytest.raises(DatasetError, match=r"No space left.*prepare again"):
-        write_store(small_source(), tmp_path, progress=False)
+        write_store(make_small_source(), tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -134,14 +134,14 @@ def test_a_table_of_another_length_is_refused(small_store, tmp_path):
     ("factor", "guess"), [(1e-3, "volt; multiply them by 1000"), (1e3, "microvolt")]
 )
 def test_a_unit_that_cannot_be_millivolt_is_refused(tmp_path, factor, guess):
-    source = small_source()
+    source = make_small_source()
     source._signals = source._signals * factor
     with pytest.raises(DatasetError, match=guess):
         write_store(source, tmp_path, progress=False)
 
 
 def test_nan_is_left_out_by_name_and_strict_stops(tmp_path):
-    source = small_source()
+    source = make_small_source()
     source._signals[7, 5, 1] = np.nan
     dataset = write_store(source, tmp_path, progress=False)
     assert "r007" not in set(dataset.windows["record"])
@@ -153,7 +153,7 @@ def test_nan_is_left_out_by_name_and_strict_stops(tmp_path):
 
 
 def test_kept_gaps_lie_on_a_line_and_the_rule_is_part_of_the_request(tmp_path):
-    source = small_source()
+    source = make_small_source()
     source._signals[7, 5:9, 1] = np.nan
     dropped = write_store(source, tmp_path, progress=False)
     kept = write_store(source, tmp_path, progress=False, rules=ProblemRules(keep=["not_measured"]))
@@ -166,7 +166,7 @@ def test_kept_gaps_lie_on_a_line_and_the_rule_is_part_of_the_request(tmp_path):
 
 
 def test_only_the_windows_of_a_long_record_that_hold_a_gap_are_left_out(tmp_path):
-    source = small_source(n_records=6, n_patients=6)
+    source = make_small_source(n_records=6, n_patients=6)
     source.tabular = ()
     rng = np.random.default_rng(0)
     long = rng.standard_normal((3 * N_SAMPLES, 3))
@@ -182,7 +182,7 @@ def test_only_the_windows_of_a_long_record_that_hold_a_gap_are_left_out(tmp_path
 
 
 def test_odd_signals_are_kept_and_listed_unless_the_rule_says_otherwise(tmp_path):
-    source = small_source()
+    source = make_small_source()
     source._signals[3, :, 0] = 0.4
     source._signals[5] = 0.0
     dataset = write_store(source, tmp_path, progress=False)
@@ -195,7 +195,7 @@ def test_odd_signals_are_kept_and_listed_unless_the_rule_says_otherwise(tmp_path
 
 
 def test_blocks_of_any_size_give_the_same_store(tmp_path, monkeypatch):
-    source = small_source()
+    source = make_small_source()
     whole = write_store(source, tmp_path / "a", progress=False)
     monkeypatch.setattr("ecglib.datasets.writer.BLOCK_VALUES", 5000)
     pieces = write_store(source, tmp_path / "b", progress=False)
@@ -205,7 +205,7 @@ def test_blocks_of_any_size_give_the_same_store(tmp_path, monkeypatch):
 
 
 def test_two_records_of_one_name_are_refused(tmp_path):
-    source = small_source()
+    source = make_small_source()
     records = list(source.read_records())
     records[5].name = records[60].name
     source.read_records = lambda: iter(records)
@@ -214,7 +214,7 @@ def test_two_records_of_one_name_are_refused(tmp_path):
 
 
 def test_a_short_record_is_followed_by_zeros_and_the_mask_says_so(tmp_path):
-    source = small_source(n_records=6, n_patients=6)
+    source = make_small_source(n_records=6, n_patients=6)
     signals = [signal[: 300 + 20 * i] for i, signal in enumerate(source._signals)]
     source._signals = signals
     dataset = write_store(source, tmp_path, progress=False)
@@ -226,7 +226,7 @@ def test_a_short_record_is_followed_by_zeros_and_the_mask_says_so(tmp_path):
 
 
 def test_wrong_lead_counts_are_refused_by_name(tmp_path):
-    source = small_source()
+    source = make_small_source()
     source._signals = source._signals[:, :, :2]
     with pytest.raises(DatasetError, match=r"shape \(400, 2\), expected \(n_samples, 3\)"):
         write_store(source, tmp_path, progress=False)
@@ -239,7 +239,7 @@ def test_labels_become_classes_by_the_task():
 
 
 def test_a_multi_class_task_leaves_out_what_has_no_class(tmp_path):
-    source = small_source(kind="multi_class")
+    source = make_small_source(kind="multi_class")
     source._table.at[0, "labels"] = ["Q"]
     dataset = write_store(source, tmp_path, progress=False)
     selection = dataset.select("letters")
@@ -268,8 +268,8 @@ def test_unknown_tasks_and_names_are_refused_with_the_choices(small_store, tmp_p
 
 
 def test_a_name_that_fits_two_stores_asks_which(tmp_path):
-    a = write_store(small_source(), tmp_path, progress=False)
-    write_store(small_source(seed=1), tmp_path, progress=False)
+    a = write_store(make_small_source(), tmp_path, progress=False)
+    write_store(make_small_source(seed=1), tmp_path, progress=False)
     assert len(find_stores(tmp_path)) == 2
     with pytest.raises(DatasetError, match="2 stores of 'small'"):
         open_dataset("small", tmp_path)
@@ -283,7 +283,7 @@ def test_the_summary_is_plain_json_with_the_leak_report(small_store):
 
 
 def test_tabular_values_are_those_of_the_rows_asked_for_and_nan_where_missing(tmp_path):
-    source = small_source(n_records=6, n_patients=6)
+    source = make_small_source(n_records=6, n_patients=6)
     source.tabular = ("age", "sex")
     source._table = source._table.assign(age=[50.0, None, 61, 62, 90, 18], sex=[0, 1, 1, 0, 1, 0])
     dataset = write_store(source, tmp_path, progress=False)
@@ -302,7 +302,7 @@ def test_tabular_values_are_those_of_the_rows_asked_for_and_nan_where_missing(tm
 
 
 def test_a_column_of_the_source_comes_before_a_statistic_of_its_name(tmp_path):
-    source = small_source(n_records=6, n_patients=6)
+    source = make_small_source(n_records=6, n_patients=6)
     source.tabular = ("rr_max_s",)
     source._table = source._table.assign(rr_max_s=np.arange(6) / 4)
     dataset = write_store(source, tmp_path, progress=False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 from scipy import signal as scipy_signal
 from scipy.fft import next_fast_len
 
@@ -167,7 +167,7 @@ def test_no_beat_falls_between_frames():
 
 
 def test_qrs_and_t_wave_of_a_real_record_are_at_their_frequencies():
-    folder = shared_data("ptbxl") / "records100/00000"
+    folder = find_shared_data("ptbxl") / "records100/00000"
     x = np.fromfile(folder / "00009_lr.dat", "<i2").reshape(-1, 12) / 1000
     beats = scipy_signal.sosfiltfilt(
         scipy_signal.butter(3, [5, 15], "band", fs=100, output="sos"), x[:, 1]

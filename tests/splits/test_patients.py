@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from ecglib.errors import DatasetError, LeakError
@@ -29,7 +29,7 @@ def draw_patients(n_patients=400, seed=0):
 
 def read_ptbxl():
     """Patients, folds, statements and superclasses of all of PTB-XL."""
-    folder = shared_data("ptbxl")
+    folder = find_shared_data("ptbxl")
     table = pd.read_csv(folder / "ptbxl_labels_all21799_reconstructed.csv")
     flags = [table[name].str.get_dummies(";") for name in ("statements", "superclasses")]
     return table["patient_id"].to_numpy(str), table["strat_fold"].to_numpy(), *flags

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 from sklearn.metrics import mutual_info_score
 
 from ecglib.errors import DatasetError
@@ -54,7 +54,7 @@ def test_arrays_of_different_lengths_are_refused():
 
 
 def test_the_superclasses_of_ptbxl_in_the_official_splits():
-    table = pd.read_csv(shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv")
+    table = pd.read_csv(find_shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv")
     flags = table["superclasses"].str.get_dummies(";")
     part = convert_folds_to_parts(table["strat_fold"])
     found = compute_balance(flags.to_numpy(), part, flags.columns)
@@ -226,7 +226,7 @@ def test_without_age_and_sex_the_report_holds_none():
 
 
 def test_the_demographics_of_the_official_splits_of_ptbxl():
-    table = pd.read_csv(shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv")
+    table = pd.read_csv(find_shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv")
     table = table.rename(columns={"patient_id": "patient"})
     table["part"] = convert_folds_to_parts(table["strat_fold"])
     report = report_demographics(table, "part")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from made import N_SAMPLES, short_source
+from helpers import N_SAMPLES, make_short_source
 
 from ecglib.datasets.writer import write_store
 from ecglib.errors import ExperimentError
@@ -102,7 +102,7 @@ CROP = 100
 
 @pytest.fixture(scope="module")
 def padded_store(tmp_path_factory):
-    return write_store(short_source(), tmp_path_factory.mktemp("data"), progress=False)
+    return write_store(make_short_source(), tmp_path_factory.mktemp("data"), progress=False)
 
 
 def collect_signals(batches):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from made import LEADS, RATE_HZ
+from helpers import LEADS, RATE_HZ
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from made import LEADS, RATE_HZ
+from helpers import LEADS, RATE_HZ
 from scipy.signal import periodogram
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.metrics import roc_auc_score

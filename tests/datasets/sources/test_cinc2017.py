@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 
 from ecglib.datasets.sources.cinc2017 import open_cinc2017
 from ecglib.datasets.writer import write_store
@@ -13,7 +13,7 @@ FIRST_SAMPLE_DIFFERS = "13 44 47 66 80 97 117 131 150 158 159 186 189 192 206 22
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    source = open_cinc2017(shared_data("cinc2017"))
+    source = open_cinc2017(find_shared_data("cinc2017"))
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
 
 
@@ -34,7 +34,7 @@ def test_rows_without_a_record_are_listed(store):
 def test_records_are_cropped_to_the_middle_or_padded_and_the_mask_shows_it(store):
     import scipy.io
 
-    folder = shared_data("cinc2017")
+    folder = find_shared_data("cinc2017")
     for row, window in store.windows.iterrows():
         original = scipy.io.loadmat(folder / f"{window['record']}.mat")["val"][0]
         found = store.read_steps([row])[0, :, 0]

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 
 from ecglib.datasets.sources import download as module
 from ecglib.datasets.sources.download import MARKER, SUMS, download, is_whole, read_sums
@@ -452,7 +452,7 @@ def test_the_marker_says_what_the_folder_holds(publish, tmp_path):
 
 
 def test_the_mit_bih_database_arrives_bit_by_bit(publish, tmp_path):
-    folder = shared_data("mitdb")
+    folder = find_shared_data("mitdb")
     sums = read_sums((folder / SUMS).read_text())
     present = {name: (folder / name).read_bytes() for name in sums if (folder / name).is_file()}
     server = publish(present)

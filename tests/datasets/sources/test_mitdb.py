@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 
 from ecglib.datasets.sources.mitdb import (
     CLASSES,
@@ -59,7 +59,7 @@ def test_the_beat_stands_at_its_place_in_the_right_lead(mitdb_store, record):
     """At 2.5 s of a window stands the sample that wfdb reads at the annotation."""
     import wfdb
 
-    path = str(shared_data("mitdb") / record)
+    path = str(find_shared_data("mitdb") / record)
     signal, notes = wfdb.rdrecord(path), wfdb.rdann(path, "atr")
     mlii = signal.p_signal[:, signal.sig_name.index("MLII")]
     rows = np.flatnonzero(mitdb_store.windows["record"] == record)[50:80]
@@ -86,7 +86,7 @@ def test_the_values_of_a_window_are_those_of_its_beat(mitdb_store):
     """Against the intervals between the annotations that wfdb reads; most lose the first beats."""
     import wfdb
 
-    notes = wfdb.rdann(str(shared_data("mitdb") / "100"), "atr")
+    notes = wfdb.rdann(str(find_shared_data("mitdb") / "100"), "atr")
     rr = np.diff(notes.sample[np.isin(notes.symbol, list("NAV"))] / 360)
     own = mitdb_store.windows[mitdb_store.windows["record"] == "100"]
     start_s = (own["start"].to_numpy() - _offset(mitdb_store, "100")) / 120
@@ -103,7 +103,7 @@ def test_the_values_of_a_window_are_those_of_its_beat(mitdb_store):
 
 @pytest.fixture(scope="module")
 def simulated_store(tmp_path_factory):
-    source = SimulatedMitdbSource(shared_data("mitdb"))
+    source = SimulatedMitdbSource(find_shared_data("mitdb"))
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
 
 
@@ -155,14 +155,14 @@ def test_no_simulated_beat_is_scored_in_a_fold(simulated_store):
 
 def test_a_missing_file_is_named(tmp_path):
     folder = tmp_path / "mitdb"
-    shutil.copytree(shared_data("mitdb"), folder)
+    shutil.copytree(find_shared_data("mitdb"), folder)
     (folder / "234.dat").unlink()
     with pytest.raises(DatasetError, match=r"lacks 1 files.*234\.dat"):
         MitdbSource(folder)
 
 
 def test_the_download_asks_for_the_files_that_are_read_and_no_others(tmp_path, monkeypatch):
-    published = (shared_data("mitdb") / "SHA256SUMS.txt").read_text().split()[1::2]
+    published = (find_shared_data("mitdb") / "SHA256SUMS.txt").read_text().split()[1::2]
     asked = {}
 
     def brought(database, version, folder, wanted):
@@ -178,7 +178,7 @@ def test_the_download_asks_for_the_files_that_are_read_and_no_others(tmp_path, m
 
 @pytest.fixture(scope="module")
 def rhythm_store(tmp_path_factory):
-    source = MitdbRhythmSource(shared_data("mitdb"))
+    source = MitdbRhythmSource(find_shared_data("mitdb"))
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
 
 
@@ -188,7 +188,7 @@ def test_a_window_carries_the_rhythm_that_wfdb_reads_throughout_it(rhythm_store)
     windows = rhythm_store.windows
     offset = {name: own["start"].min() for name, own in windows.groupby("record")}
     for name in ("200", "202", "222"):
-        notes = wfdb.rdann(str(shared_data("mitdb") / name), "atr")
+        notes = wfdb.rdann(str(find_shared_data("mitdb") / name), "atr")
         changes = [
             (s / 360, a.strip("\0")) for s, a in zip(notes.sample, notes.aux_note, strict=True) if a
         ]

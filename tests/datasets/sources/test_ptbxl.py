@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 
 from ecglib.datasets import prepare
 from ecglib.datasets.labels import encode_labels
@@ -31,7 +31,7 @@ N_CLASSES = {
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
     """The 500 records at 100 Hz and at 500 Hz."""
-    folder, data_dir = shared_data("ptbxl"), tmp_path_factory.mktemp("data")
+    folder, data_dir = find_shared_data("ptbxl"), tmp_path_factory.mktemp("data")
     return {
         rate: write_store(open_ptbxl(folder, rate), data_dir, progress=False)
         for rate in (100.0, 500.0)
@@ -40,18 +40,18 @@ def stores(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def z100(tmp_path_factory):
-    source = open_ptbxl(shared_data("ptbxl_z100"))
+    source = open_ptbxl(find_shared_data("ptbxl_z100"))
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
 
 
 @pytest.fixture(scope="module")
 def statements():
-    return pd.read_csv(shared_data("ptbxl") / "scp_statements.csv", index_col=0)
+    return pd.read_csv(find_shared_data("ptbxl") / "scp_statements.csv", index_col=0)
 
 
 def full_table():
     """The labels of all 21,799 records, in the columns of the published table."""
-    path = shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv"
+    path = find_shared_data("ptbxl") / "ptbxl_labels_all21799_reconstructed.csv"
     table = pd.read_csv(path, index_col="ecg_id")
     codes = table["statements"].map(lambda names: str(dict.fromkeys(names.split(";"), 0.0)))
     return table.assign(scp_codes=codes), table
@@ -73,7 +73,7 @@ def test_superclasses_folds_and_patients_are_as_published(stores, rate):
 
 @pytest.mark.parametrize("task", N_CLASSES)
 def test_each_task_counts_the_statements_of_the_table(stores, statements, task):
-    folder = shared_data("ptbxl")
+    folder = find_shared_data("ptbxl")
     database = pd.read_csv(folder / "ptbxl_database.csv", index_col="ecg_id")
     selection = stores[100.0].select(task)
     assert len(selection.classes) == N_CLASSES[task]
@@ -96,7 +96,7 @@ def test_each_task_counts_the_statements_of_the_table(stores, statements, task):
 
 @pytest.mark.parametrize("minimum", [1, 50, 100])
 def test_the_minimum_likelihood_is_part_of_the_task_name(stores, statements, minimum):
-    database = pd.read_csv(shared_data("ptbxl") / "ptbxl_database.csv", index_col="ecg_id")
+    database = pd.read_csv(find_shared_data("ptbxl") / "ptbxl_database.csv", index_col="ecg_id")
     classes = statements["diagnostic_class"]
     norm = sum(
         any(percent >= minimum and classes[code] == "NORM" for code, percent in likelihoods.items())
@@ -118,7 +118,7 @@ def test_unknown_tasks_and_likelihoods_are_refused(stores):
 def test_samples_equal_those_that_wfdb_reads(stores, rate):
     import wfdb
 
-    dataset, folder = stores[rate], shared_data("ptbxl")
+    dataset, folder = stores[rate], find_shared_data("ptbxl")
     kind = {100.0: "lr", 500.0: "hr"}[rate]
     for row in range(0, 500, 97):
         name = dataset.windows["record"][row]
@@ -128,7 +128,7 @@ def test_samples_equal_those_that_wfdb_reads(stores, rate):
 
 
 def test_age_sex_and_quality_are_kept(stores):
-    database = pd.read_csv(shared_data("ptbxl") / "ptbxl_database.csv", index_col="ecg_id")
+    database = pd.read_csv(find_shared_data("ptbxl") / "ptbxl_database.csv", index_col="ecg_id")
     windows = stores[100.0].windows.set_index(stores[100.0].windows["record"].astype(int))
     assert windows["age"].tolist() == pytest.approx(database["age"].tolist(), nan_ok=True)
     labels, _ = extract_labels(database.assign(age=300.0))
@@ -171,7 +171,7 @@ def test_the_standardised_records_are_counted(z100):
 
 
 def z100_folder():
-    return shared_data("ptbxl_z100")
+    return find_shared_data("ptbxl_z100")
 
 
 def test_the_full_label_table_has_the_published_counts(statements):
@@ -221,7 +221,7 @@ def copy_records(folder, tmp_path, n=30):
 
 
 def test_damaged_records_are_excluded_and_listed_and_strict_stops(tmp_path):
-    source, table = copy_records(shared_data("ptbxl"), tmp_path)
+    source, table = copy_records(find_shared_data("ptbxl"), tmp_path)
     records = source / "records100" / "00000"
     truncated, header = records / "00002_lr.dat", records / "00003_lr.hea"
     truncated.write_bytes(truncated.read_bytes()[:1000])
@@ -267,7 +267,7 @@ def test_a_folder_that_is_not_ptbxl_is_refused(tmp_path):
 
 
 def test_records_can_be_chosen_by_a_condition_on_the_table(tmp_path):
-    folder = shared_data("ptbxl")
+    folder = find_shared_data("ptbxl")
     database = pd.read_csv(folder / "ptbxl_database.csv", index_col="ecg_id")
     chosen = database[database["validated_by_human"] & (database["age"] >= 60)]
     options = {"where": "validated_by_human and age >= 60"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import wfdb
-from made import shared_data
+from helpers import find_shared_data
 
 from ecglib.datasets.units import INVALID, to_steps
 from ecglib.datasets.wfdb import samples as samples_module
@@ -96,7 +96,7 @@ def for_wfdb(path, folder):
 
 @pytest.mark.parametrize("dataset", SOME_OF)
 def test_real_records_are_those_of_wfdb(dataset, tmp_path):
-    folder = shared_data(dataset)
+    folder = find_shared_data(dataset)
     paths = [p for pattern, step in SOME_OF[dataset] for p in sorted(folder.glob(pattern))[::step]]
     for path in paths:
         ours = read_record(path)
@@ -111,7 +111,7 @@ def test_real_records_are_those_of_wfdb(dataset, tmp_path):
 @pytest.mark.parametrize("dataset", SOME_OF)
 def test_headers_say_what_wfdb_reads_in_them(dataset, tmp_path):
     pattern, step = SOME_OF[dataset][0]
-    for path in sorted(shared_data(dataset).glob(pattern))[:: 2 * step]:
+    for path in sorted(find_shared_data(dataset).glob(pattern))[:: 2 * step]:
         ours, theirs = read_header(path), wfdb.rdheader(for_wfdb(path, tmp_path))
         assert (ours.name, ours.sampling_rate_hz) == (theirs.record_name, theirs.fs)
         assert (ours.n_samples, list(ours.comments)) == (theirs.sig_len, theirs.comments)
@@ -131,7 +131,7 @@ def test_headers_say_what_wfdb_reads_in_them(dataset, tmp_path):
 
 
 def test_microvolt_samples_are_steps_without_a_copy():
-    record = read_record(next(shared_data("ptbxl").glob("records100/*/*.hea")))
+    record = read_record(next(find_shared_data("ptbxl").glob("records100/*/*.hea")))
     assert all_steps(record) is record.digital
     assert not record.digital.flags.writeable
     for columns in ([7, 0], list(range(12))[::-1], np.arange(5)):
@@ -141,10 +141,10 @@ def test_microvolt_samples_are_steps_without_a_copy():
 
 
 def test_records_whose_first_sample_is_not_the_header_s_are_found():
-    folder = shared_data("cinc2017")
+    folder = find_shared_data("cinc2017")
     found = [p.stem for p in sorted(folder.glob("*.hea")) if read_record(p).first_sample_differs]
     assert found == DIFFERENT_FIRST_SAMPLE
-    assert not read_record(shared_data("mitdb") / "100").first_sample_differs
+    assert not read_record(find_shared_data("mitdb") / "100").first_sample_differs
 
 
 @pytest.mark.parametrize("fmt", ["80", "212", "16", "24", "32", "508", "516", "524"])
@@ -502,8 +502,8 @@ def test_a_wrong_checksum_names_lead_and_both_sums(tmp_path, fmt):
 
 def test_one_changed_byte_is_found_in_real_records(tmp_path):
     for source in (
-        shared_data("ptbxl") / "records100/00000/00001_lr",
-        shared_data("mitdb") / "100",
+        find_shared_data("ptbxl") / "records100/00000/00001_lr",
+        find_shared_data("mitdb") / "100",
     ):
         content = bytearray(source.with_suffix(".dat").read_bytes())
         content[len(content) // 2] ^= 4
@@ -667,7 +667,7 @@ def test_no_damage_to_a_header_gives_another_error_than_ours(tmp_path):
 
 
 def test_wfdb_is_not_imported_for_the_formats_of_large_data_sets():
-    path = shared_data("mitdb") / "100"
+    path = find_shared_data("mitdb") / "100"
     script = (
         "import sys\n"
         "from ecglib.datasets.wfdb.records import read_record\n"
