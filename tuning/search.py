@@ -1,13 +1,13 @@
-"""The search: KerasTuner proposes, each trial is one experiment, and what is done stays done.
+"""The search: KerasTuner suggests, each trial is one experiment, and finished trials are reused.
 
-``searches/<dataset>-<task>-seed<seed>-<hash>/`` holds search.json (what was asked for), a file a
-trial and the winner's files. The hash covers the space, the store and every setting, so that
-another question never continues an old answer.
+``searches/<dataset>-<task>-seed<seed>-<hash>/`` holds search.json (what was asked for), one file
+for each trial and the winner's files. The hash covers the space, the store and every setting, so
+that a different question never continues an old answer.
 
-KerasTuner's own project folder is a scratch one. What it would keep is not written atomically,
-is reused by name whatever changed, and holds weights that nobody needs. The proposals depend on
-the seed alone: a search that is run again gets the same ones and takes the finished trials from
-their files.
+KerasTuner's project folder is temporary. KerasTuner does not write it atomically, reuses it by
+name whatever has changed, and keeps weights that nobody needs. The suggestions depend on the seed
+alone: a search that is run again gets the same ones, and reads the finished trials from their
+files.
 """
 
 import ecglib._keras  # noqa: F401
@@ -16,7 +16,9 @@ import dataclasses
 import hashlib
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import keras_tuner
@@ -29,25 +31,34 @@ from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError, RunError
 from ecglib.experiment import Experiment, check_experiment
 from ecglib.experiment.config import list_settings
-from tuning import trials, winner
-from tuning.space import crop_lengths, suggest
+from tuning import trials
+from tuning.space import list_crop_lengths, suggest
 from tuning.trials import COMPLETED, FAILED, INFEASIBLE, Trial
+from tuning.winner import NOTEBOOK, Winner, write_winner
 
-OBJECTIVE = keras_tuner.Objective("val_auroc", "max")  # a bare name would be minimised
-MOST_FAILURES = 3
+OBJECTIVE = keras_tuner.Objective("val_auroc", "max")  # a bare name would be minimized
+MAX_CONSECUTIVE_FAILURES = 3
 # The oracle draws hyperparameter k of trial t from seed + k + t * (number of hyperparameters), so
-# that neighbouring seeds would give nearly the same trials; and 0 would mean a random seed.
+# that neighboring seeds would give nearly the same trials; and 0 would mean a random seed.
 SEED_STEP = 1_000_003
-# Given to `search`, or decided by it.
+# Settings that are not given to all trials: `search` decides them, the batch of the winner does, or
+# the search does not support them (it has one validation split).
 ARGUMENTS = {"dataset", "fingerprint", "task", "epochs", "seed"}
 CONTROLS = {"ensemble_size", "target_parameters"}
+CROSS_VALIDATION = {"n_folds", "fold"}
 
 
 def list_search_settings() -> list[str]:
     """List the settings that can be given to all trials.
 
-    These are the settings of an experiment that are neither arguments of `search`, nor searched,
-    nor made by the controls of a batch, nor options of some fusions only.
+    These are all settings of an experiment, except those that are arguments of `search`, are
+    searched, belong to the controls of a batch or to a cross-validation, or are options of some
+    fusions only.
+
+    Returns
+    -------
+    list of str
+        Their names.
 
     Examples
     --------
@@ -55,7 +66,7 @@ def list_search_settings() -> list[str]:
     (True, False)
     """
     searched = set(suggest(keras_tuner.HyperParameters()))
-    excluded = ARGUMENTS | CONTROLS | searched
+    excluded = ARGUMENTS | CONTROLS | CROSS_VALIDATION | searched
     return [
         name
         for name, setting in list_settings().items()
@@ -63,42 +74,88 @@ def list_search_settings() -> list[str]:
     ]
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """What a search is asked for.
+
+    Parameters
+    ----------
+    task : str, default ""
+        Name of the task; empty for the first task of the dataset.
+    trial_settings : mapping of str to object
+        Settings of all trials, of those in `list_search_settings`; the others have the defaults of
+        ``03_train``.
+    max_trials : int, default 6
+        Number of suggestions to try.
+    epochs : int, default 4
+        Maximum number of epochs of a trial; the winner's files ask for more.
+    seed : int, default 0
+        Decides the suggestions, and is the seed of every trial.
+
+    Raises
+    ------
+    ExperimentError
+        If `max_trials` is below 1.
+
+    Examples
+    --------
+    >>> SearchSettings(trial_settings={"class_weights": "sqrt"}, max_trials=20).epochs
+    4
+    """
+
+    task: str = ""
+    trial_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    max_trials: int = 6
+    epochs: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_trials < 1:
+            raise ExperimentError(f"max_trials={self.max_trials} must be at least 1.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchResult:
     """What a search found.
 
-    `trials` in the order of their numbers; `found` of them had been finished before, the others
-    were made now. `parameters` is a file for ``papermill -f``, `batch` one for ``ecglib batch``.
+    Parameters
+    ----------
+    folder : Path
+        Folder of the search.
+    max_trials : int
+        Number of trials that were asked for; the space may hold fewer.
+    n_existing : int
+        Number of trials that had been finished before.
+    trials : list of Trial
+        All trials, in the order of their numbers.
+    caveats : tuple of str
+        Caveats of the dataset.
+    winner : Winner
+        The trial with the highest validation macro AUROC, the first of equals, and its files.
     """
 
     folder: Path
-    asked: int
-    found: int
+    max_trials: int
+    n_existing: int
     trials: list[Trial]
-    caveats: list[str]
-    parameters: Path
-    batch: Path
-
-    @property
-    def best(self) -> Trial:
-        """The trial with the highest validation macro AUROC, the first of equals."""
-        return winner.best(self.trials)
+    caveats: tuple[str, ...]
+    winner: Winner
 
     @property
     def caveat(self) -> str:
-        """What has to be said wherever these numbers appear."""
+        """All caveats as one text, to show with every number."""
         return "; ".join(self.caveats)
 
     def table(self) -> pd.DataFrame:
-        """One row a trial, best first."""
-        columns = ("crop_s", "width", "feature_dim", "dropout", "learning_rate", "weight_decay")
+        """Return the trials as a table, one per row, best first."""
+        settings = ("crop_s", "width", "feature_dim", "dropout", "learning_rate", "weight_decay")
         rows = [
             {
                 "trial": trial.number,
                 "status": trial.status,
                 "validation macro AUROC": trial.val_auroc,
                 "model": trial.model,
-                **{name: trial.experiment.get(name) for name in columns},
+                **{name: trial.experiment.get(name) for name in settings},
                 "parameters": trial.parameters,
                 "seconds": trial.seconds,
             }
@@ -108,183 +165,209 @@ class Result:
         order = ["validation macro AUROC", "trial"]
         return table.sort_values(order, ascending=[False, True], ignore_index=True)
 
-    def sentences(self) -> list[str]:
-        """What was done, what went wrong, what won and what it is worth."""
-        made = len(self.trials) - self.found
-        said = [f"Trials made: {made}, found: {self.found}."]
-        if not made:
-            said = [f"Nothing was to do: all {self.found} trials are finished."]
-        if len(self.trials) < self.asked:
-            said.append(f"The space holds no more than these; {self.asked} were asked for.")
-        said += [f"Trial {t.number} {t.status}: {t.reason}" for t in self.trials if t.error]
-        said.append(
-            f"Best on the validation part: trial {self.best.number}, {self.best.model}, macro "
-            f"AUROC {self.best.val_auroc:.4f}. It was chosen for that number, which is therefore "
-            f"too good; the test part has not been looked at."
+    def describe(self) -> list[str]:
+        """Return sentences on what was tried, what failed, what won and what its score is worth."""
+        n_new = len(self.trials) - self.n_existing
+        sentences = [f"New trials: {n_new}, existing: {self.n_existing}."]
+        if not n_new:
+            sentences = [f"All {self.n_existing} trials already exist; nothing to run."]
+        if len(self.trials) < self.max_trials:
+            sentences.append(
+                f"The search space holds no more trials; {self.max_trials} were asked for."
+            )
+        sentences += [
+            f"Trial {trial.number} {trial.status}: {trial.reason}"
+            for trial in self.trials
+            if trial.error
+        ]
+        best = self.winner.trial
+        sentences.append(
+            f"Best on the validation split: trial {best.number}, {best.model}, macro AUROC "
+            f"{best.val_auroc:.4f}. It was chosen for this score, which is therefore too good; the "
+            f"test split was not used."
         )
-        return said + [f"Caveat: {caveat}." for caveat in self.caveats]
+        return sentences + [f"Caveat: {caveat}." for caveat in self.caveats]
 
 
 def search(
     dataset: Dataset,
-    task: str = "",
-    parameters: dict | None = None,
-    max_trials: int = 6,
-    epochs: int = 4,
-    seed: int = 0,
-    folder: str | Path = "",
-) -> Result:
+    settings: SearchSettings = SearchSettings(),
+    searches_dir: str | Path = "",
+) -> SearchResult:
     """Search at random for the experiment with the best validation macro AUROC.
 
-    A search that was interrupted goes on, one that is finished does nothing, and a larger
-    `max_trials` adds trials. Trials that failed are tried again.
+    An interrupted search continues, a finished one runs nothing, and a larger `max_trials` adds
+    trials. Failed trials are tried again.
 
     Parameters
     ----------
-    dataset
-        the prepared store.
-    task
-        what is predicted; empty for the dataset's first task.
-    parameters
-        settings of all trials: parameters of ``03_train`` named in `list_search_settings`.
-    max_trials
-        suggestions to try.
-    epochs
-        most epochs of a trial; the winner's files ask for those of ``03_train`` or more.
-    seed
-        decides the suggestions, and is the seed of every trial.
-    folder
-        of all searches; empty for the usual one (`ecglib.paths`).
+    dataset : Dataset
+        The prepared store.
+    settings : SearchSettings, optional
+        What to search for.
+    searches_dir : str or Path, default ""
+        Folder of all searches; empty for the usual one (`ecglib.paths.searches_dir`).
+
+    Returns
+    -------
+    SearchResult
+        All trials, and the files of the winner.
 
     Raises
     ------
     EcgError
-        a setting is wrong or does not fit the dataset (see `Experiment.check`).
+        If a setting is wrong or does not fit the dataset (`ecglib.experiment.check_experiment`).
     RunError
-        three trials failed in a row, none completed, or a file cannot be written.
+        If three trials in a row failed, none completed, or a file cannot be written.
     """
-    if max_trials < 1:
-        raise ExperimentError(f"max_trials={max_trials}, expected at least 1.")
-    task = task or dataset.default_task
-    settings = _settings(parameters or {})
     fixed = {
-        **{"dataset": dataset.name, "fingerprint": dataset.fingerprint, "task": task},
-        **{"ensemble_size": 1, **settings, "epochs": epochs, "seed": seed},
+        "dataset": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "task": settings.task or dataset.default_task,
+        "ensemble_size": 1,
+        **_complete_settings(settings.trial_settings),
+        "epochs": settings.epochs,
+        "seed": settings.seed,
     }
     space = keras_tuner.HyperParameters()
-    caveats = check_experiment(
-        Experiment.from_flat(fixed | suggest(space, crop_lengths(dataset.signal))), dataset
-    )
-    asked = {"fixed": fixed, "space": space.get_config()["space"]}
-    path = paths.searches_dir(folder).resolve() / _name(dataset.name, task, seed, asked)
+    suggestion = suggest(space, list_crop_lengths(dataset.signal))
+    caveats = check_experiment(Experiment.from_flat(fixed | suggestion), dataset)
+    request = {"fixed": fixed, "space": space.get_config()["space"]}
+    folder = paths.searches_dir(searches_dir).resolve() / _name_search(request)
     oracle = keras_tuner.oracles.RandomSearchOracle(
         objective=OBJECTIVE,
-        max_trials=max_trials,
-        seed=SEED_STEP * (seed + 1),
+        max_trials=settings.max_trials,
+        seed=SEED_STEP * (settings.seed + 1),
         hyperparameters=space,
         allow_new_entries=False,
-        max_consecutive_failed_trials=max_trials + 1,  # counted here, see `_Tuner`
+        max_consecutive_failed_trials=settings.max_trials + 1,  # `_Tuner` counts them
     )
     oracle.verbose = 0
     try:
-        paths.write_text(path / "search.json", json.dumps(asked, indent=1))
-        tuner = _tune(oracle, fixed, dataset, path)
-        done = list(tuner.done.values())
-        if not any(trial.status == COMPLETED for trial in done):
-            raise RunError(f"None of {len(done)} trials completed. {_blame(done[-1], path)}")
-        files = winner.write(path, dataset, done, caveats)
+        paths.write_text(folder / "search.json", json.dumps(request, indent=1))
+        tuner = _tune(oracle, fixed, dataset, folder)
+        finished = list(tuner.finished.values())
+        if not any(trial.status == COMPLETED for trial in finished):
+            raise RunError(
+                f"None of {len(finished)} trials completed. {_describe_last(finished[-1], folder)}"
+            )
+        winner = write_winner(folder, dataset, finished, caveats)
     except OSError as error:
         raise RunError(
-            f"Writing to {path} failed: {error}. See to the disk (space, rights) and run the "
-            f"search again; finished trials are kept."
+            f"Writing to {folder} failed: {error}. Check the disk (space, permissions) and run the "
+            f"search again; finished trials are saved."
         ) from error
-    return Result(path, max_trials, len(tuner.found), done, caveats, *files)
+    return SearchResult(
+        folder=folder,
+        max_trials=settings.max_trials,
+        n_existing=len(tuner.existing),
+        trials=finished,
+        caveats=tuple(caveats),
+        winner=winner,
+    )
 
 
-def _tune(oracle, fixed: dict, dataset: Dataset, path: Path) -> "_Tuner":
-    bar = tqdm(total=oracle.max_trials, desc=path.name, unit="trial")
-    with tempfile.TemporaryDirectory(prefix="ecg-tuning-") as scratch, bar:
-        tuner = _Tuner(oracle, scratch, fixed, dataset, path, bar)
+def _tune(
+    oracle: keras_tuner.Oracle, fixed: dict[str, Any], dataset: Dataset, folder: Path
+) -> "_Tuner":
+    bar = tqdm(total=oracle.max_trials, desc=folder.name, unit="trial")
+    with tempfile.TemporaryDirectory(prefix="ecg-tuning-") as project, bar:
+        tuner = _Tuner(oracle, project, fixed, dataset, folder, bar)
         tuner.search()
     return tuner
 
 
 class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
-    """Carries out what the oracle proposes, or takes it from the file of an earlier time.
+    """Carries out what the oracle suggests, or reads it from the file of an earlier search.
 
     KerasTuner swallows the errors of `run_trial`, but not those of `on_trial_end`.
     """
 
-    def __init__(self, oracle, scratch: str, fixed: dict, dataset: Dataset, path: Path, bar):
-        super().__init__(oracle, directory=scratch, project_name="project")
-        self.fixed, self.dataset, self.path, self.bar = fixed, dataset, path, bar
-        self.done: dict[str, Trial] = {}
-        self.found: set[str] = set()
+    def __init__(
+        self,
+        oracle: keras_tuner.Oracle,
+        project: str,
+        fixed: dict[str, Any],
+        dataset: Dataset,
+        folder: Path,
+        bar: tqdm,
+    ) -> None:
+        super().__init__(oracle, directory=project, project_name="project")
+        self.fixed, self.dataset, self.folder, self.bar = fixed, dataset, folder, bar
+        self.finished: dict[str, Trial] = {}
+        self.existing: set[str] = set()
 
-    def run_trial(self, trial) -> dict:
-        number = len(self.done) + 1
-        values = self.fixed | suggest(trial.hyperparameters, crop_lengths(self.dataset.signal))
-        own = trials.read(_file(self.path, number), values)
-        if own:
-            self.found.add(trial.trial_id)
+    def run_trial(self, trial: keras_tuner.engine.trial.Trial) -> dict[str, float | None]:
+        number = len(self.finished) + 1
+        crops_s = list_crop_lengths(self.dataset.signal)
+        settings = self.fixed | suggest(trial.hyperparameters, crops_s)
+        finished = trials.read_trial(_trial_path(self.folder, number), settings)
+        if finished:
+            self.existing.add(trial.trial_id)
         else:
-            shown = _epochs(self.bar, number, values["epochs"])
-            own = trials.carry_out(number, values, self.dataset, (shown,))
-        self.done[trial.trial_id] = own
-        if own.status != COMPLETED:
-            raise keras_tuner.errors.FailedTrialError(own.error)
-        return {OBJECTIVE.name: own.val_auroc}
+            progress = _show_epochs(self.bar, number, settings["epochs"])
+            finished = trials.run_trial(number, settings, self.dataset, (progress,))
+        self.finished[trial.trial_id] = finished
+        if finished.status != COMPLETED:
+            raise keras_tuner.errors.FailedTrialError(finished.error)
+        return {OBJECTIVE.name: finished.val_auroc}
 
-    def on_trial_end(self, trial) -> None:
+    def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
         super().on_trial_end(trial)
-        if trial.trial_id not in self.done:
-            raise RunError(f"The search itself failed: {trial.message}")
-        own = self.done[trial.trial_id]
-        if trial.trial_id not in self.found:
-            trials.write(_file(self.path, own.number), own)
-            said = (
-                f"{own.val_auroc:.4f}" if own.status == COMPLETED else f"{own.status}: {own.reason}"
-            )
-            self.bar.write(f"trial {own.number}: {own.model}: {said}")
+        if trial.trial_id not in self.finished:
+            raise RunError(f"The search failed outside of its trials: {trial.message}")
+        finished = self.finished[trial.trial_id]
+        if trial.trial_id not in self.existing:
+            trials.write_trial(_trial_path(self.folder, finished.number), finished)
+            outcome = f"{finished.status}: {finished.reason}"
+            if finished.status == COMPLETED:
+                outcome = f"{finished.val_auroc:.4f}"
+            self.bar.write(f"trial {finished.number}: {finished.model}: {outcome}")
         self.bar.update()
-        last = [t for t in self.done.values() if t.status != INFEASIBLE][-MOST_FAILURES:]
-        if len(last) == MOST_FAILURES and all(t.status == FAILED for t in last):
-            raise RunError(f"{MOST_FAILURES} trials failed in a row. {_blame(own, self.path)}")
+        feasible = [trial for trial in self.finished.values() if trial.status != INFEASIBLE]
+        last = feasible[-MAX_CONSECUTIVE_FAILURES:]
+        if len(last) == MAX_CONSECUTIVE_FAILURES and all(one.status == FAILED for one in last):
+            raise RunError(
+                f"{MAX_CONSECUTIVE_FAILURES} trials failed in a row. "
+                f"{_describe_last(finished, self.folder)}"
+            )
 
 
-def _epochs(bar, number: int, epochs: int) -> keras.callbacks.Callback:
-    def show(epoch, logs):
+def _show_epochs(bar: tqdm, number: int, epochs: int) -> keras.callbacks.Callback:
+    def show(epoch: int, logs: dict[str, float]) -> None:
         bar.set_postfix_str(f"trial {number}, epoch {epoch + 1}/{epochs}: {logs['val_auroc']:.3f}")
 
     return keras.callbacks.LambdaCallback(on_epoch_end=show)
 
 
-def _settings(given: dict) -> dict:
-    """All settings, those given replaced; the others are the notebook's."""
+def _complete_settings(trial_settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the settings of all trials, and fill in the defaults of the notebook."""
     allowed = list_search_settings()
-    if odd := set(given) - set(allowed):
+    if wrong := sorted(set(trial_settings) - set(allowed)):
         raise ExperimentError(
-            f"{sorted(odd)} cannot be set for all trials; what can: {sorted(allowed)}. Task, "
-            f"epochs and seed are arguments of the search, and tuning/space.py says what is "
+            f"The settings {wrong} cannot be given to all trials; these can: {sorted(allowed)}. "
+            f"Task, epochs and seed are settings of the search, and tuning/space.py says what is "
             f"searched."
         )
-    check_parameters(winner.NOTEBOOK, given)
-    defaults = read_defaults(winner.NOTEBOOK)
-    return {name: given.get(name, defaults[name]) for name in allowed}
+    check_parameters(NOTEBOOK, trial_settings)
+    defaults = read_defaults(NOTEBOOK)
+    return {name: trial_settings.get(name, defaults[name]) for name in allowed}
 
 
-def _name(dataset: str, task: str, seed: int, asked: dict) -> str:
-    text = json.dumps(asked, sort_keys=True)
+def _name_search(request: dict[str, Any]) -> str:
+    fixed = request["fixed"]
+    text = json.dumps(request, sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
-    return f"{dataset}-{task}-seed{seed}-{digest}"
+    return f"{fixed['dataset']}-{fixed['task']}-seed{fixed['seed']}-{digest}"
 
 
-def _file(path: Path, number: int) -> Path:
-    return path / "trials" / f"{number:03d}.json"
+def _trial_path(folder: Path, number: int) -> Path:
+    return folder / "trials" / f"{number:03d}.json"
 
 
-def _blame(trial: Trial, path: Path) -> str:
+def _describe_last(trial: Trial, folder: Path) -> str:
     return (
-        f"The last one ({trial.model}): {trial.reason} (more in {_file(path, trial.number)}). Mend "
-        f"the cause and run the search again; trials that completed are kept."
+        f"The last one ({trial.model}): {trial.reason} (more in "
+        f"{_trial_path(folder, trial.number)}). Correct the cause and run the search again; "
+        f"completed trials are saved."
     )

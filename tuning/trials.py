@@ -1,4 +1,4 @@
-"""One trial: carried out on training and validation part, written, read."""
+"""One trial: carried out on the training and validation splits, written, read."""
 
 import ecglib._keras  # noqa: F401
 
@@ -7,7 +7,9 @@ import json
 import logging
 import time
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 
@@ -20,7 +22,7 @@ from ecglib.training.input_pipeline import make_deterministic
 from ecglib.training.trainer import Trainer, TrainerOptions
 from ecglib.training.validation import compute_macro_auroc
 
-# Each trial is another model, so TensorFlow has to trace anew and need not warn of it.
+# Each trial is another model, so TensorFlow has to trace it and need not warn of retracing.
 logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
 
 COMPLETED, INFEASIBLE, FAILED = "completed", "infeasible", "failed"
@@ -28,23 +30,45 @@ COMPLETED, INFEASIBLE, FAILED = "completed", "infeasible", "failed"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial:
-    """What became of one suggestion.
+    """The outcome of one suggestion.
 
-    `status` is ``"completed"``, ``"infeasible"`` (the values do not fit together; `error` says
-    why) or ``"failed"`` (`error` is the traceback). `experiment` holds the values that decided
-    it, `history` one dict an epoch; `val_auroc` and `parameters` (the number of weights) are None
-    unless it completed.
+    Parameters
+    ----------
+    number : int
+        Its number in the search, from 1.
+    status : str
+        "completed", "infeasible" (the settings contradict each other) or "failed".
+    experiment : dict of str to object
+        The settings of the experiment, flat.
+    model : str
+        Readable name of the model.
+    val_auroc : float, optional
+        Validation macro AUROC; None unless it completed.
+    parameters : int, optional
+        Number of parameters of the model; None unless it completed.
+    seconds : float
+        Time that it took, in s.
+    error : str
+        Why it is infeasible, or the traceback of its failure.
+    history : list of dict
+        One entry per epoch; empty unless it completed.
+
+    Examples
+    --------
+    >>> error = "Traceback (most recent call last):\\nOSError: disk full"
+    >>> Trial(number=3, status=FAILED, experiment={}, model="time:cnn", error=error).reason
+    'OSError: disk full'
     """
 
     number: int
     status: str
-    experiment: dict
+    experiment: dict[str, Any]
     model: str
     val_auroc: float | None = None
     parameters: int | None = None
     seconds: float = 0.0
     error: str = ""
-    history: list[dict] = dataclasses.field(default_factory=list)
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
     @property
     def reason(self) -> str:
@@ -52,65 +76,112 @@ class Trial:
         return self.error.strip().splitlines()[-1] if self.error else ""
 
 
-def carry_out(number: int, values: dict, dataset: Dataset, callbacks: tuple = ()) -> Trial:
-    """Train one model and score it on the validation part; the test part is not touched.
+def run_trial(
+    number: int,
+    settings: Mapping[str, Any],
+    dataset: Dataset,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> Trial:
+    """Train one model and score it on the validation split; the test split is not used.
 
     An error ends the trial, not the search: it is returned with the trial.
 
     Parameters
     ----------
-    number
-        of the trial, from 1.
-    values
-        those of an `Experiment`.
-    dataset
-        the prepared store.
-    callbacks
-        of Keras, for progress.
+    number : int
+        Number of the trial, from 1.
+    settings : mapping of str to object
+        The settings of the experiment, flat.
+    dataset : Dataset
+        The prepared store.
+    callbacks : sequence of keras.callbacks.Callback, default ()
+        Callbacks that show progress.
+
+    Returns
+    -------
+    Trial
+        The outcome.
     """
-    made = {"number": number, "experiment": values, "model": "-"}
     started = time.perf_counter()
+    trial = Trial(number=number, status=FAILED, experiment=dict(settings), model="-")
     try:
-        experiment = Experiment.from_flat(values)
-        made["model"] = experiment.model_name
-        made |= _fit(experiment, dataset, callbacks) | {"status": COMPLETED}
+        experiment = Experiment.from_flat(settings)
+        trial = dataclasses.replace(trial, model=experiment.model_name)
+        score = _train_and_score(experiment, dataset, callbacks)
+        trial = dataclasses.replace(
+            trial,
+            status=COMPLETED,
+            val_auroc=score.val_auroc,
+            parameters=score.parameters,
+            history=score.history,
+        )
     except ExperimentError as error:
-        made |= {"status": INFEASIBLE, "error": str(error)}
+        trial = dataclasses.replace(trial, status=INFEASIBLE, error=str(error))
     except Exception:  # whatever it is, it is shown, and the next trial may do better
-        made |= {"status": FAILED, "error": traceback.format_exc()}
-    return Trial(**made, seconds=round(time.perf_counter() - started, 2))
+        trial = dataclasses.replace(trial, status=FAILED, error=traceback.format_exc())
+    return dataclasses.replace(trial, seconds=round(time.perf_counter() - started, 2))
 
 
-def _fit(experiment: Experiment, dataset: Dataset, callbacks: tuple) -> dict:
+class _Score(NamedTuple):
+    val_auroc: float
+    parameters: int
+    history: list[dict[str, Any]]
+
+
+def _train_and_score(
+    experiment: Experiment, dataset: Dataset, callbacks: Sequence[keras.callbacks.Callback]
+) -> _Score:
     keras.backend.clear_session()  # or the models of all trials stay in memory
     seed = experiment.training.seed
     make_deterministic(seed)
-    windows = exclude_test(select_windows(experiment, dataset))
-    trainer = Trainer(experiment, dataset, TrainerOptions(callbacks=callbacks), windows)
+    windows = exclude_test_split(select_windows(experiment, dataset))
+    trainer = Trainer(experiment, dataset, TrainerOptions(callbacks=tuple(callbacks)), windows)
     model, history = trainer.fit_model(seed)
-    # Not the best of the history: a late fusion's weights are fitted after the last epoch.
+    # Not the best score of the history: late fusions fit their weights after the last epoch.
     predictions = trainer.predict(model, "validation")
-    return {
-        "val_auroc": compute_macro_auroc(predictions.y, predictions.p),
-        "parameters": model.count_params(),
-        "history": history.to_dict("records"),
-    }
+    return _Score(
+        val_auroc=compute_macro_auroc(predictions.y, predictions.p),
+        parameters=model.count_params(),
+        history=[
+            {str(column): value for column, value in epoch.items()}
+            for epoch in history.to_dict("records")
+        ],
+    )
 
 
-def exclude_test(selection: Selection) -> Selection:
-    """The windows of the other parts: what is not there cannot be looked at."""
+def exclude_test_split(selection: Selection) -> Selection:
+    """Return the windows of the other splits, so that a trial cannot use the test split."""
     return selection.take(selection.part != "test")
 
 
-def read(path: Path, values: dict) -> Trial | None:
-    """The finished trial of these values; None if there is none, or it failed."""
+def read_trial(path: Path, settings: Mapping[str, Any]) -> Trial | None:
+    """Read the finished trial of an experiment.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    settings : mapping of str to object
+        The settings of the experiment, flat.
+
+    Returns
+    -------
+    Trial or None
+        None if there is no file, a crash cut it short, it holds another experiment, or the trial
+        failed.
+
+    Examples
+    --------
+    >>> read_trial(Path("trials/001.json"), {}) is None
+    True
+    """
     try:
         trial = Trial(**json.loads(path.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):  # none, or one that a crash cut short
+    except (FileNotFoundError, ValueError, TypeError):
         return None
-    return trial if trial.experiment == values and trial.status != FAILED else None
+    return trial if trial.experiment == settings and trial.status != FAILED else None
 
 
-def write(path: Path, trial: Trial) -> None:
-    """Write a trial; it appears whole or not at all."""
+def write_trial(path: Path, trial: Trial) -> None:
+    """Write a trial atomically, as JSON."""
     paths.write_text(path, json.dumps(dataclasses.asdict(trial), indent=1))

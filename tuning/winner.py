@@ -1,103 +1,192 @@
-"""The winner's files: parameters for papermill, and a batch that compares it fairly."""
+"""The winner's files: parameters for papermill, and a batch file that compares it fairly."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import yaml
 
 from ecglib import paths
 from ecglib.batch.notebooks import read_defaults
 from ecglib.datasets.store import Dataset
+from ecglib.errors import RunError
 from ecglib.experiment import Experiment
 from ecglib.experiment.branches import get_representation
+from ecglib.experiment.registry import NO_FUSION
 from tuning.trials import COMPLETED, Trial
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
-NOTEBOOK, COMPARE = NOTEBOOKS / "03_train.ipynb", NOTEBOOKS / "04_compare.ipynb"
-SEEDS = 2
+NOTEBOOK = NOTEBOOKS / "03_train.ipynb"
+COMPARE = NOTEBOOKS / "04_compare.ipynb"
+N_SEEDS = 2
 
 
-def best(trials: list[Trial], role: str = "") -> Trial | None:
-    """The completed trial with the highest validation score, if `role` is given of that role."""
-    fitting = [t for t in trials if t.status == COMPLETED and role in ("", _role(t.experiment))]
-    return max(fitting, key=lambda t: t.val_auroc, default=None)
+class Winner(NamedTuple):
+    """The best trial of a search, and the files that were written for it.
+
+    Parameters
+    ----------
+    trial : Trial
+        The trial.
+    parameters : Path
+        Its parameters, for ``papermill -f``.
+    batch : Path
+        The batch file that compares it, for ``ecglib batch``.
+    """
+
+    trial: Trial
+    parameters: Path
+    batch: Path
 
 
-def write(folder: Path, dataset: Dataset, trials: list[Trial], caveats: list[str]) -> tuple:
-    """Write ``winner.yaml`` and ``tuned-<hash>.yaml``.
+def find_best(trials: Sequence[Trial], role: str = "") -> Trial | None:
+    """Find the completed trial with the highest validation score.
 
-    A batch's name is its file's, and runs of one name are compared with each other; the hash of
-    the content keeps the runs of another winner apart.
+    Parameters
+    ----------
+    trials : sequence of Trial
+        The trials of a search.
+    role : str, default ""
+        Only trials whose experiment has this role; empty for all.
 
     Returns
     -------
-    The path of the parameters and that of the batch.
-    """
-    won = best(trials)
-    head = [f"# Trial {won.number} of {folder.name}: {won.model}"]
-    head += [f"# validation macro AUROC {won.val_auroc:.4f}, for which it was chosen"]
-    head += [f"# {caveat}" for caveat in caveats]
-    parameters = folder / "winner.yaml"
-    values = {"dataset": str(dataset.path.resolve()), **_final(won.experiment)}
-    paths.write_text(parameters, _yaml(head, values))
+    Trial or None
+        The first of the best; None if no trial fits.
 
-    values = batch_values(dataset, trials)
-    text = _yaml([*head, "# with the models that it has to beat"], values)
+    Examples
+    --------
+    >>> failed = Trial(number=1, status="failed", experiment={}, model="-")
+    >>> find_best([failed]) is None
+    True
+    """
+    candidates = [
+        trial
+        for trial in trials
+        if trial.status == COMPLETED
+        and (not role or Experiment.from_flat(trial.experiment).role == role)
+    ]
+    return max(candidates, key=_get_score, default=None)
+
+
+def write_winner(
+    folder: Path, dataset: Dataset, trials: Sequence[Trial], caveats: Sequence[str]
+) -> Winner:
+    """Write ``winner.yaml`` and ``tuned-<hash>.yaml``.
+
+    A batch is named after its file, and the runs of one batch are compared with each other; the
+    hash of the contents keeps the runs of different winners apart.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the search.
+    dataset : Dataset
+        The prepared store.
+    trials : sequence of Trial
+        All trials of the search.
+    caveats : sequence of str
+        Caveats of the dataset, written into the files.
+
+    Returns
+    -------
+    Winner
+        The best trial and the two files.
+
+    Raises
+    ------
+    RunError
+        If no trial completed.
+    """
+    best = find_best(trials)
+    if best is None:
+        raise RunError(f"No trial of {folder} completed; run the search again.")
+    comments = [
+        f"Trial {best.number} of {folder.name}: {best.model}",
+        f"validation macro AUROC {best.val_auroc:.4f}, for which it was chosen",
+        *caveats,
+    ]
+    parameters = folder / "winner.yaml"
+    values = {"dataset": str(dataset.path.resolve()), **_final_settings(best.experiment)}
+    paths.write_text(parameters, _format_yaml(comments, values))
+
+    values = create_batch(dataset, trials)
     digest = hashlib.blake2b(yaml.safe_dump(values).encode(), digest_size=5).hexdigest()
     batch = folder / f"tuned-{digest}.yaml"
-    paths.write_text(batch, text)
+    comments.append("with the models that it has to beat")
+    paths.write_text(batch, _format_yaml(comments, values))
     for other in set(folder.glob("tuned-*.yaml")) - {batch}:
         other.unlink()
-    return parameters, batch
+    return Winner(trial=best, parameters=parameters, batch=batch)
 
 
-def batch_values(dataset: Dataset, trials: list[Trial]) -> dict:
-    """A batch that compares the best fusion found with what it has to beat.
+def create_batch(dataset: Dataset, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Create the batch that compares the best fusion with what it has to beat.
 
-    These are the best single branch that the search found with settings of its own, the fusion's
-    own branches under the fusion's settings, and of whichever of them is best on the validation
-    part an ensemble of as many models as the fusion has branches, and one model as large as it.
+    It has to beat the best single branch of the search, with the settings found for it; its
+    branches alone, with the settings of the fusion; and the controls of whichever of these is best
+    on the validation split: an ensemble of as many models as the fusion has branches, and one
+    model with as many parameters.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared store.
+    trials : sequence of Trial
+        The trials of a search, at least one of them completed.
+
+    Returns
+    -------
+    dict of str to object
+        The contents of the batch file (`ecglib.batch.file`).
     """
-    fusion, single = best(trials, "fusion"), best(trials, "single")
-    models = [t.experiment for t in (fusion, single) if t]
+    fusion, single = find_best(trials, "fusion"), find_best(trials, "single")
+    experiments = [trial.experiment for trial in (fusion, single) if trial]
     if fusion:
-        models += [
-            fusion.experiment | {"branches": {get_representation(name): encoder}, "fusion": "none"}
-            for name, encoder in fusion.experiment["branches"].items()
-        ]
-    # A comparison tells models apart by name; of two settings of a branch the search's own stays.
-    named = {}
-    for model in models:
-        named.setdefault(Experiment.from_flat(model).model_name, _final(model))
-    finals = list(named.values())
+        for branch, encoder in fusion.experiment["branches"].items():
+            alone = {"branches": {get_representation(branch): encoder}, "fusion": NO_FUSION}
+            experiments.append(fusion.experiment | alone)
+    # A comparison tells models apart by name. Of two settings of one branch, those that the
+    # search found for it come first and stay.
+    models: dict[str, dict[str, Any]] = {}
+    for experiment in experiments:
+        name = Experiment.from_flat(experiment).model_name
+        models.setdefault(name, _final_settings(experiment))
+    first, *others = models.values()
     common = {
         name: value
-        for name, value in finals[0].items()
-        if name not in ("branches", "fusion", "seed") and all(f[name] == value for f in finals)
+        for name, value in first.items()
+        if name not in ("branches", "fusion", "seed")
+        and all(other[name] == value for other in others)
     }
-    own = [{k: v for k, v in f.items() if k not in common and k != "seed"} for f in finals]
-    seed = finals[0]["seed"]
+    entries = [
+        {name: value for name, value in settings.items() if name not in common and name != "seed"}
+        for settings in models.values()
+    ]
+    seed = first["seed"]
     return {
         "notebook": str(NOTEBOOK),
         "compare": str(COMPARE),
         "dataset": str(dataset.path.resolve()),
         "parameters": common,
-        "grid": {"model": own, "seed": list(range(seed, seed + SEEDS))},
+        "grid": {"model": entries, "seed": list(range(seed, seed + N_SEEDS))},
         "ensembles_of_best_branch": [len(fusion.experiment["branches"])] if fusion else [],
         "widened_best_branch": fusion is not None,
     }
 
 
-def _final(experiment: dict) -> dict:
-    """The parameters of a trial for ``03_train``, with time to train."""
+def _get_score(trial: Trial) -> float:
+    return float("-inf") if trial.val_auroc is None else trial.val_auroc
+
+
+def _final_settings(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a trial for ``03_train``, with at least its number of epochs."""
     epochs = max(experiment["epochs"], read_defaults(NOTEBOOK)["epochs"])
-    own = experiment | {"epochs": epochs}
-    return {name: value for name, value in own.items() if name not in ("dataset", "fingerprint")}
+    settings = {**experiment, "epochs": epochs}
+    return {name: settings[name] for name in settings if name not in ("dataset", "fingerprint")}
 
 
-def _role(experiment: dict) -> str:
-    return Experiment.from_flat(experiment).role
-
-
-def _yaml(head: list[str], values: dict) -> str:
-    return "\n".join(head) + "\n" + yaml.safe_dump(values, sort_keys=False)
+def _format_yaml(comments: Sequence[str], values: Mapping[str, Any]) -> str:
+    lines = [f"# {comment}" for comment in comments]
+    return "\n".join(lines) + "\n" + yaml.safe_dump(dict(values), sort_keys=False)

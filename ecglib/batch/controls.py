@@ -56,7 +56,7 @@ def find_best_branch(jobs: Sequence[Job]) -> list[Job]:
     """
     jobs_by_model: dict[str, list[Job]] = {}
     for job in jobs:
-        if job.experiment.role == "single" and runs.exists(job.path):
+        if job.experiment.role == "single" and runs.run_exists(job.path):
             jobs_by_model.setdefault(job.experiment.model_hash, []).append(job)
     return max(jobs_by_model.values(), key=_compute_validation_auroc, default=[])
 
@@ -76,7 +76,7 @@ def choose_sizes(jobs: Sequence[Job], min_parameters: int) -> list[int]:
     list of int
         Numbers of parameters, largest first; none is smaller than the fusions that it serves.
     """
-    fusions = [job for job in jobs if job.experiment.role == "fusion" and runs.exists(job.path)]
+    fusions = [job for job in jobs if job.experiment.role == "fusion" and runs.run_exists(job.path)]
     sizes: list[int] = []
     for size in sorted(map(count_parameters, fusions), reverse=True):
         is_larger_than_branch = size > SAME_SIZE_RATIO * min_parameters

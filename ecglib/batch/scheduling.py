@@ -109,7 +109,7 @@ def _run_jobs(
     """Carry out the missing runs, at most `n_jobs` at the same time, and report them."""
     missing = []
     for job in jobs:
-        if runs.exists(job.path):
+        if runs.run_exists(job.path):
             _move_notebook_into_run(job)
             report.existing.append(job.path.name)
         else:
@@ -147,7 +147,7 @@ def _execute_job(notebook: Path, job: Job, n_threads: int, processes: ProcessGro
         "OMP_NUM_THREADS": str(n_threads),
     }
     result = execute_notebook(notebook, executed, job.notebook_parameters, environment, processes)
-    if result.exit_status == 0 and runs.exists(job.path):
+    if result.exit_status == 0 and runs.run_exists(job.path):
         _move_notebook_into_run(job)
         return ""
     failed = job.path.parent / FAILED_FOLDER / executed.name

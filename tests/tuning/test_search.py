@@ -1,137 +1,165 @@
+"""The search: what it trains, what it reuses, what it refuses and what it reports."""
+
 import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from made import small_source
+from helpers import make_small_source
 
 from ecglib import paths
 from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, ExperimentError, LeakError, RunError
-from ecglib.experiment.config import Experiment
+from ecglib.experiment import Experiment
 from ecglib.experiment.registry import FUSIONS, REPRESENTATIONS
-from ecglib.training import input_pipeline, trainer
-from tuning import search as searching
+from ecglib.training import train, trainer
+from tuning import search as search_module
 from tuning import space, trials
-from tuning.search import search
+from tuning.search import SearchSettings, search
 from tuning.trials import COMPLETED, FAILED, INFEASIBLE, Trial
 
 
-class Carried:
-    """Stands in for training: notes what was asked, scores by learning rate."""
+class FakeTraining:
+    """Stands in for `run_trial`: records the numbers, scores by learning rate."""
 
     def __init__(self):
-        self.numbers, self.fates = [], {}
+        self.numbers = []
+        self.outcomes = {}  # number -> status, or KeyboardInterrupt
 
-    def __call__(self, number, values, dataset, callbacks=()):
+    def __call__(self, number, settings, dataset, callbacks=()):
         self.numbers.append(number)
-        fate = self.fates.get(number, COMPLETED)
-        if fate is KeyboardInterrupt:
+        outcome = self.outcomes.get(number, COMPLETED)
+        if outcome is KeyboardInterrupt:
             raise KeyboardInterrupt
-        made = {"number": number, "experiment": values, "model": Experiment(**values).model}
-        if fate != COMPLETED:
-            return Trial(**made, status=fate, error=f"Traceback\nOSError: boom {number}")
-        score = 1 - values["learning_rate"]
-        history = [{"epoch": 1, "val_auroc": score}]
-        return Trial(**made, status=fate, val_auroc=score, parameters=9, history=history)
+        model = Experiment.from_flat(settings).model_name
+        if outcome != COMPLETED:
+            error = f"Traceback\nOSError: boom {number}"
+            return Trial(
+                number=number, status=outcome, experiment=settings, model=model, error=error
+            )
+        score = 1 - settings["learning_rate"]
+        return Trial(
+            number=number,
+            status=COMPLETED,
+            experiment=settings,
+            model=model,
+            val_auroc=score,
+            parameters=9,
+            history=[{"epoch": 1, "val_auroc": score}],
+        )
 
 
 @pytest.fixture
-def carried(monkeypatch):
-    fake = Carried()
-    monkeypatch.setattr(trials, "carry_out", fake)
+def training(monkeypatch):
+    fake = FakeTraining()
+    monkeypatch.setattr(trials, "run_trial", fake)
     return fake
 
 
-def suggested(result):
-    return [trial.experiment for trial in result.trials]
+def run_search(dataset, searches_dir, **settings):
+    return search(dataset, SearchSettings(**settings), searches_dir)
 
 
-def tiny(hp, crops_s):
-    """A single branch, and the fusion that is fitted in a way of its own; small ones."""
+def suggest_small(hp, crops_s=(0.0,)):
+    """Suggest a small single branch, or the fusion whose weights are fitted after training."""
     fusion = hp.Choice("fusion", ["none", "late_weighted"])
     branches = {"time": "cnn", "frequency": "cnn"} if fusion != "none" else {"frequency": "cnn"}
     return {"branches": branches, "fusion": fusion, "width": 4, "feature_dim": 8}
 
 
 @pytest.fixture(scope="module")
-def real(small_store, tmp_path_factory):
+def trained(small_store, tmp_path_factory):
     """Two trials that were really trained, and the rows whose signals were read for them."""
-    feed, rows = input_pipeline.feed, set()
+    make_batches, rows = trainer.make_batches, set()
 
-    def watched(dataset, selection, *args, **options):
+    def record_rows(dataset, selection, *args, **options):
         rows.update(selection.rows.tolist())
-        return feed(dataset, selection, *args, **options)
+        return make_batches(dataset, selection, *args, **options)
 
-    patch = pytest.MonkeyPatch()
-    patch.setattr(input_pipeline, "feed", watched)
-    patch.setattr(searching, "suggest", tiny)
-    result = search(
-        small_store,
-        parameters={"batch_size": 16},
-        **{"max_trials": 2, "epochs": 1, "seed": 4},
-        folder=tmp_path_factory.mktemp("searches"),
-    )
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "make_batches", record_rows)
+        patch.setattr(search_module, "suggest", suggest_small)
+        result = run_search(
+            small_store,
+            tmp_path_factory.mktemp("searches"),
+            trial_settings={"batch_size": 16},
+            max_trials=2,
+            epochs=1,
+            seed=4,
+        )
     return result, rows
 
 
-def test_the_test_part_is_not_touched(real, small_store):
+@pytest.mark.slow
+def test_the_test_split_is_not_used(trained, small_store):
+    _, rows = trained
     selection = small_store.select("letters")
-    rows = {part: set(selection.in_split(part).rows) for part in ("train", "validation", "test")}
-    assert real[1] == rows["train"] | rows["validation"]
-    assert not real[1] & rows["test"]
-    assert "test" not in trials.without_test(selection).part
+    expected = {
+        split: set(selection.in_split(split).rows) for split in ("train", "validation", "test")
+    }
+    assert rows == expected["train"] | expected["validation"]
+    assert not rows & expected["test"]
+    assert "test" not in trials.exclude_test_split(selection).part
 
 
-def test_labels_of_the_test_part_do_not_matter(real, small_store, monkeypatch):
-    """The same trial, with every test label turned round, has the same bits."""
+@pytest.mark.slow
+def test_labels_of_the_test_split_do_not_matter(trained, small_store, monkeypatch):
+    """The same trial with every test label inverted has the same bits."""
     select = Dataset.select
 
-    def turned(self, *asked):
-        selection = select(self, *asked)
+    def select_with_inverted_test_labels(self, *arguments):
+        selection = select(self, *arguments)
         test = selection.part == "test"
         selection.y[test] = 1 - selection.y[test]
         return selection
 
-    monkeypatch.setattr(Dataset, "select", turned)
-    first = real[0].trials[0]
-    again = trials.carry_out(1, first.experiment, small_store)
+    monkeypatch.setattr(Dataset, "select", select_with_inverted_test_labels)
+    first = trained[0].trials[0]
+    again = trials.run_trial(1, first.experiment, small_store)
     assert again.val_auroc == first.val_auroc
     assert again.history == first.history
 
 
-def test_a_trial_is_what_a_run_of_its_experiment_gives(real, small_store, tmp_path):
-    best = real[0].best
-    run = trainer.train(Experiment(**best.experiment), small_store, tmp_path)
+@pytest.mark.slow
+def test_a_trial_gives_what_a_run_of_its_experiment_gives(trained, small_store, tmp_path):
+    best = trained[0].winner.trial
+    run = train(Experiment.from_flat(best.experiment), small_store, tmp_path)
     assert run.metrics["validation"]["macro"]["auroc"]["estimate"] == best.val_auroc
     assert run.metrics["model"]["parameters"] == best.parameters
     assert run.history["val_auroc"].tolist() == [epoch["val_auroc"] for epoch in best.history]
 
 
-def test_a_search_leaves_experiments_and_histories_but_no_weights(real):
-    folder = real[0].folder
-    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    own = {"search.json", "winner.yaml", real[0].batch.name}
-    assert names == own | {"trials/001.json", "trials/002.json"}
-    left = json.loads((folder / "trials" / "001.json").read_text())
-    assert left["status"] == COMPLETED
-    assert left["experiment"]["seed"] == 4
-    assert [epoch["epoch"] for epoch in left["history"]] == [1]
+@pytest.mark.slow
+def test_a_search_leaves_experiments_and_histories_but_no_weights(trained):
+    result, _ = trained
+    files = {
+        str(path.relative_to(result.folder)) for path in result.folder.rglob("*") if path.is_file()
+    }
+    assert files == {
+        "search.json",
+        "winner.yaml",
+        result.winner.batch.name,
+        "trials/001.json",
+        "trials/002.json",
+    }
+    trial = json.loads((result.folder / "trials" / "001.json").read_text())
+    assert trial["status"] == COMPLETED
+    assert trial["experiment"]["seed"] == 4
+    assert [epoch["epoch"] for epoch in trial["history"]] == [1]
 
 
-def test_suggestions_are_feasible_and_reach_the_whole_space(small_store, carried, tmp_path):
-    experiments = suggested(search(small_store, max_trials=300, folder=tmp_path))
+def test_suggestions_are_feasible_and_reach_the_whole_space(small_store, training, tmp_path):
+    result = run_search(small_store, tmp_path, max_trials=300)
     fusions, branches, crops = set(), set(), set()
-    for values in experiments:
-        Experiment(**values)
-        fusions.add(values["fusion"])
-        branches |= set(values["branches"].items())
-        crops.add(values["crop_s"])
-        assert (values["fusion"] == "none") == (len(values["branches"]) == 1)
+    for trial in result.trials:
+        experiment = Experiment.from_flat(trial.experiment)
+        fusions.add(experiment.model.fusion)
+        branches |= set(experiment.model.branches.items())
+        crops.add(experiment.inputs.crop_s)
+        assert (experiment.model.fusion == "none") == (len(experiment.model.branches) == 1)
     assert fusions == {"none", *FUSIONS}
     assert branches == {
         (name, encoder)
@@ -139,217 +167,225 @@ def test_suggestions_are_feasible_and_reach_the_whole_space(small_store, carried
         for encoder in representation.encoders
     }
     assert crops == {0.0, 2.5}  # of windows of 4 s
-    singles = sum(values["fusion"] == "none" for values in experiments)
-    assert 25 < singles < 75  # 5 subsets of 31
+    n_singles = sum(trial.experiment["fusion"] == "none" for trial in result.trials)
+    assert 25 < n_singles < 75  # 5 subsets of 31
 
 
-def test_windows_around_beats_are_not_cut():
-    assert space.crop_lengths(SignalSpec(120.0, 480, ("MLII", "V"), around_beats=True)) == [0.0]
-    assert space.crop_lengths(SignalSpec(100.0, 1000, ("I",))) == [0.0, 2.5, 5.0]
+def test_windows_around_beats_are_not_cropped():
+    around_beats = SignalSpec(120.0, 480, ("MLII", "V"), around_beats=True)
+    assert space.list_crop_lengths(around_beats) == [0.0]
+    assert space.list_crop_lengths(SignalSpec(100.0, 1000, ("I",))) == [0.0, 2.5, 5.0]
 
 
-def test_same_seed_same_trials_zero_included(small_store, carried, tmp_path):
+def test_the_same_seed_gives_the_same_trials_zero_included(small_store, training, tmp_path):
     zero, again, one = (
-        suggested(search(small_store, max_trials=8, seed=seed, folder=tmp_path / name))
+        [
+            trial.experiment
+            for trial in run_search(small_store, tmp_path / name, max_trials=8, seed=seed).trials
+        ]
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
     )
     assert zero == again
     assert not {v["learning_rate"] for v in zero} & {v["learning_rate"] for v in one}
 
 
-def test_the_best_is_the_highest(small_store, carried, tmp_path):
-    result = search(small_store, max_trials=5, folder=tmp_path)
+def test_the_best_trial_has_the_highest_score(small_store, training, tmp_path):
+    result = run_search(small_store, tmp_path, max_trials=5)
     scores = [trial.val_auroc for trial in result.trials]
-    assert result.best.val_auroc == max(scores)
-    assert result.table()["validation macro AUROC"].tolist() == sorted(scores, reverse=True)
-    assert result.table()["trial"][0] == result.best.number
+    assert result.winner.trial.val_auroc == max(scores)
+    table = result.table()
+    assert table["validation macro AUROC"].tolist() == sorted(scores, reverse=True)
+    assert table["trial"][0] == result.winner.trial.number
 
 
-def test_a_killed_search_goes_on_with_the_trials_it_would_have_made(small_store, carried, tmp_path):
-    carried.fates = {3: KeyboardInterrupt}
+def test_a_killed_search_continues_with_the_same_trials(small_store, training, tmp_path):
+    training.outcomes = {3: KeyboardInterrupt}
     with pytest.raises(KeyboardInterrupt):
-        search(small_store, max_trials=5, folder=tmp_path / "killed")
-    assert carried.numbers == [1, 2, 3]
-    carried.fates = {}
-    resumed = search(small_store, max_trials=5, folder=tmp_path / "killed")
-    assert carried.numbers == [1, 2, 3, 3, 4, 5]
-    assert resumed.found == 2
-    whole = search(small_store, max_trials=5, folder=tmp_path / "whole")
+        run_search(small_store, tmp_path / "killed", max_trials=5)
+    assert training.numbers == [1, 2, 3]
+    training.outcomes = {}
+    resumed = run_search(small_store, tmp_path / "killed", max_trials=5)
+    assert training.numbers == [1, 2, 3, 3, 4, 5]
+    assert resumed.n_existing == 2
+    whole = run_search(small_store, tmp_path / "whole", max_trials=5)
     assert resumed.trials == whole.trials
 
 
-def test_a_finished_search_does_nothing_and_more_trials_add_to_it(small_store, carried, tmp_path):
-    first = search(small_store, max_trials=3, folder=tmp_path)
-    second = search(small_store, max_trials=3, folder=tmp_path)
-    assert carried.numbers == [1, 2, 3]
+def test_a_finished_search_runs_nothing_and_more_trials_add_to_it(small_store, training, tmp_path):
+    first = run_search(small_store, tmp_path, max_trials=3)
+    second = run_search(small_store, tmp_path, max_trials=3)
+    assert training.numbers == [1, 2, 3]
     assert second.trials == first.trials
-    assert "Nothing was to do" in second.sentences()[0]
-    third = search(small_store, max_trials=12, folder=tmp_path)
-    assert carried.numbers == list(range(1, 13))
+    assert "All 3 trials already exist; nothing to run." in second.describe()
+    third = run_search(small_store, tmp_path, max_trials=12)
+    assert training.numbers == list(range(1, 13))
     assert third.trials[:3] == first.trials
-    assert "made: 9, found: 3" in third.sentences()[0]
+    assert "New trials: 9, existing: 3." in third.describe()
 
 
-def test_another_question_does_not_continue_an_old_answer(
-    small_store, small_class_store, carried, tmp_path, monkeypatch
+def test_a_different_question_does_not_continue_an_old_answer(
+    small_store, small_class_store, training, tmp_path, monkeypatch
 ):
-    def found(store=small_store, **changes):
-        return search(store, **({"max_trials": 2, "folder": tmp_path} | changes))
+    folders = [
+        run_search(small_store, tmp_path, max_trials=2).folder,
+        run_search(small_store, tmp_path, max_trials=2, epochs=5).folder,
+        run_search(small_store, tmp_path, max_trials=2, seed=1).folder,
+        run_search(small_store, tmp_path, max_trials=2, trial_settings={"batch_size": 32}).folder,
+        run_search(small_class_store, tmp_path, max_trials=2).folder,
+    ]
 
-    folders = [found().folder]
-    paths.append(found(epochs=5).folder)
-    paths.append(found(seed=1).folder)
-    paths.append(found(parameters={"batch_size": 32}).folder)
-    paths.append(found(small_class_store).folder)
-
-    def smaller(hp, crops_s):
+    def suggest_less(hp, crops_s=(0.0,)):
         rate = hp.Choice("learning_rate", [1e-3, 2e-3, 3e-3])
         return {"branches": {"time": "cnn"}, "learning_rate": rate}
 
-    monkeypatch.setattr(searching, "suggest", smaller)
-    paths.append(found().folder)
+    monkeypatch.setattr(search_module, "suggest", suggest_less)
+    folders.append(run_search(small_store, tmp_path, max_trials=2).folder)
     assert len(set(folders)) == len(folders)
-    assert carried.numbers == [1, 2] * len(folders)
-    exhausted = found(max_trials=9)
+    assert training.numbers == [1, 2] * len(folders)
+    exhausted = run_search(small_store, tmp_path, max_trials=9)
     assert len(exhausted.trials) == 3
-    assert "holds no more" in exhausted.sentences()[1]
+    assert "holds no more" in exhausted.describe()[1]
 
 
-def test_a_trial_that_was_cut_short_or_altered_is_made_again(small_store, carried, tmp_path):
-    folder = search(small_store, max_trials=3, folder=tmp_path).folder / "trials"
+def test_a_trial_that_was_cut_short_or_altered_is_run_again(small_store, training, tmp_path):
+    folder = run_search(small_store, tmp_path, max_trials=3).folder / "trials"
     (folder / "001.json").write_text('{"number": 1, "sta')
     altered = json.loads((folder / "003.json").read_text())
     altered["experiment"]["width"] = 999
     (folder / "003.json").write_text(json.dumps(altered))
-    assert search(small_store, max_trials=3, folder=tmp_path).found == 1
-    assert carried.numbers == [1, 2, 3, 1, 3]
+    assert run_search(small_store, tmp_path, max_trials=3).n_existing == 1
+    assert training.numbers == [1, 2, 3, 1, 3]
 
 
-def test_a_failed_trial_is_shown_and_tried_again(small_store, carried, tmp_path, capsys):
-    carried.fates = {2: FAILED, 4: INFEASIBLE}
-    result = search(small_store, max_trials=4, folder=tmp_path)
+def test_a_failed_trial_is_shown_and_tried_again(small_store, training, tmp_path, capsys):
+    training.outcomes = {2: FAILED, 4: INFEASIBLE}
+    result = run_search(small_store, tmp_path, max_trials=4)
     assert "failed: OSError: boom 2" in capsys.readouterr().out
-    assert "Trial 2 failed: OSError: boom 2" in result.sentences()
+    assert "Trial 2 failed: OSError: boom 2" in result.describe()
     assert result.table()["status"].tolist().count(COMPLETED) == 2
-    assert result.best.number in (1, 3)
-    carried.fates = {}
-    again = search(small_store, max_trials=4, folder=tmp_path)
-    assert carried.numbers == [1, 2, 3, 4, 2]  # an infeasible one stays infeasible
+    assert result.winner.trial.number in (1, 3)
+    training.outcomes = {}
+    again = run_search(small_store, tmp_path, max_trials=4)
+    assert training.numbers == [1, 2, 3, 4, 2]  # an infeasible one stays infeasible
     assert [trial.status for trial in again.trials] == [COMPLETED] * 3 + [INFEASIBLE]
 
 
-def test_three_failures_in_a_row_end_the_search_with_their_cause(small_store, carried, tmp_path):
-    carried.fates = {1: FAILED, 3: FAILED, 4: INFEASIBLE, 5: FAILED, 6: FAILED}
+def test_three_failures_in_a_row_end_the_search_with_their_cause(small_store, training, tmp_path):
+    training.outcomes = {1: FAILED, 3: FAILED, 4: INFEASIBLE, 5: FAILED, 6: FAILED}
     with pytest.raises(RunError, match=r"3 trials failed in a row.*boom 6.*006\.json"):
-        search(small_store, max_trials=9, folder=tmp_path)
-    assert carried.numbers == [1, 2, 3, 4, 5, 6]
-    carried.fates = {}
-    assert search(small_store, max_trials=9, folder=tmp_path).found == 2
+        run_search(small_store, tmp_path, max_trials=9)
+    assert training.numbers == [1, 2, 3, 4, 5, 6]
+    training.outcomes = {}
+    assert run_search(small_store, tmp_path, max_trials=9).n_existing == 2
 
 
-@pytest.mark.parametrize("fate", [FAILED, INFEASIBLE])
-def test_a_search_without_any_result_says_so(small_store, carried, tmp_path, fate):
-    carried.fates = dict.fromkeys(range(1, 3), fate)
+@pytest.mark.parametrize("outcome", [FAILED, INFEASIBLE])
+def test_a_search_without_any_result_says_so(small_store, training, tmp_path, outcome):
+    training.outcomes = dict.fromkeys(range(1, 3), outcome)
     with pytest.raises(RunError, match=r"None of 2 trials completed.*boom 2"):
-        search(small_store, max_trials=2, folder=tmp_path)
+        run_search(small_store, tmp_path, max_trials=2)
 
 
 @pytest.mark.parametrize(
     ("error", "status"), [(ZeroDivisionError("oops"), FAILED), (ExperimentError("no"), INFEASIBLE)]
 )
 def test_an_error_in_training_ends_the_trial_only(small_store, monkeypatch, error, status):
-    def broken(*_, **__):
+    def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(trainer, "fit", broken)
-    values = {
-        **{"dataset": small_store.name, "fingerprint": small_store.fingerprint},
-        **{"task": "letters", "branches": {"time": "cnn"}},
+    monkeypatch.setattr(trainer.Trainer, "fit_model", fail)
+    settings = {
+        "dataset": small_store.name,
+        "fingerprint": small_store.fingerprint,
+        "task": "letters",
+        "branches": {"time": "cnn"},
     }
-    trial = trials.carry_out(1, values, small_store)
+    trial = trials.run_trial(1, settings, small_store)
     assert trial.status == status
     assert trial.reason.endswith(str(error))
-    impossible = trials.carry_out(2, values | {"fusion": "late_average"}, small_store)
+    impossible = trials.run_trial(2, settings | {"fusion": "late_average"}, small_store)
     assert impossible.status == INFEASIBLE
     assert "with one branch" in impossible.reason
 
 
 def test_an_error_of_the_search_itself_is_not_swallowed(small_store, tmp_path, monkeypatch):
-    def broken(*_):
+    def fail(*_):
         raise KeyError("my own mistake")
 
-    monkeypatch.setattr(trials, "carry_out", broken)
+    monkeypatch.setattr(trials, "run_trial", fail)
     with pytest.raises(RunError, match="my own mistake"):
-        search(small_store, max_trials=2, folder=tmp_path)
+        run_search(small_store, tmp_path, max_trials=2)
 
 
-def test_a_full_disk_is_said_and_leaves_no_half_file(small_store, carried, tmp_path, monkeypatch):
-    def full(source, target):
+def test_a_full_disk_is_reported_and_leaves_no_half_file(
+    small_store, training, tmp_path, monkeypatch
+):
+    def fail(source, target):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(paths.os, "replace", full)
+    monkeypatch.setattr(paths.os, "replace", fail)
     with pytest.raises(RunError, match="No space left"):
-        search(small_store, max_trials=2, folder=tmp_path)
+        run_search(small_store, tmp_path, max_trials=2)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "message"),
+    ("settings", "error", "message"),
     [
-        ({"parameters": {"width": 8}}, ExperimentError, "space.py says what is searched"),
-        ({"parameters": {"batchsize": 8}}, ExperimentError, "batchsize"),
-        ({"parameters": {"batch_size": "8"}}, ValueError, "expected int"),
-        ({"parameters": {"band_hz": [0.5, 80.0]}}, ExperimentError, "Nyquist"),
+        ({"trial_settings": {"width": 8}}, ExperimentError, "space.py says what is searched"),
+        ({"trial_settings": {"batchsize": 8}}, ExperimentError, "batchsize"),
+        ({"trial_settings": {"batch_size": "8"}}, ValueError, "expected int"),
+        ({"trial_settings": {"band_hz": [0.5, 80.0]}}, ExperimentError, "Nyquist"),
         ({"task": "numbers"}, DatasetError, "no task 'numbers'"),
         ({"max_trials": 0}, ExperimentError, "max_trials=0"),
         ({"seed": -1}, ExperimentError, "seed=-1"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
-    small_store, carried, tmp_path, changes, error, message
+    small_store, training, tmp_path, settings, error, message
 ):
     with pytest.raises(error, match=message):
-        search(small_store, **({"max_trials": 2, "folder": tmp_path} | changes))
-    assert carried.numbers == []
+        run_search(small_store, tmp_path, **({"max_trials": 2} | settings))
+    assert training.numbers == []
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_leak_is_refused_or_marked(carried, tmp_path):
-    source = small_source()
+def test_a_leak_is_refused_or_becomes_a_caveat(training, tmp_path):
+    source = make_small_source()
     source._table["part"] = np.resize(["train", "test", "validation", "train", "test"], 96)
     store = write_store(source, tmp_path / "data", progress=False)
     with pytest.raises(LeakError, match="shared_patients"):
-        search(store, max_trials=1, folder=tmp_path)
+        run_search(store, tmp_path, max_trials=1)
     allowed = {"allow_leaks": ["shared_patients"]}
-    result = search(store, parameters=allowed, max_trials=1, folder=tmp_path)
+    result = run_search(store, tmp_path, trial_settings=allowed, max_trials=1)
     assert "shared patients" in result.caveat
-    assert f"Caveat: {result.caveat}." in result.sentences()
-    assert f"# {result.caveat}" in result.batch.read_text()
+    assert f"Caveat: {result.caveat}." in result.describe()
+    assert f"# {result.caveat}" in result.winner.batch.read_text()
 
 
-def test_help_does_not_pay_for_keras():
+def test_help_does_not_import_keras():
     code = (
         "import sys\nimport tuning.__main__\ntry: tuning.__main__.main(['--help'])\n"
         "except SystemExit: pass\n"
         "assert not {'keras', 'keras_tuner', 'tensorflow', 'matplotlib'} & set(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "--trials" in done.stdout
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "--trials" in process.stdout
 
 
 def test_the_command_prints_trials_winner_and_what_is_next(
-    small_store, carried, tmp_path, capsys, monkeypatch
+    small_store, training, tmp_path, capsys, monkeypatch
 ):
     from tuning.__main__ import main
 
     monkeypatch.chdir(tmp_path)
-    given = ["--dataset", str(small_store.path), "--trials", "3", "--folder", "searches"]
-    assert main([*given, "--set", "batch_size=16"]) == 0
+    options = ["--dataset", str(small_store.path), "--trials", "3", "--searches-dir", "searches"]
+    assert main([*options, "--set", "batch_size=16"]) == 0
     printed = capsys.readouterr().out
-    assert "Best on the validation part: trial" in printed
+    assert "Best on the validation split: trial" in printed
     assert printed.count(COMPLETED) == 3
     line = next(line for line in printed.splitlines() if "ecglib batch" in line)
     assert (tmp_path / line.split()[-1]).is_file()
-    assert main([*given, "--set", "width=16"]) == 2
+    assert main([*options, "--set", "width=16"]) == 2
     assert "width" in capsys.readouterr().err
