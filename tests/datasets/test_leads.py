@@ -48,12 +48,12 @@ def test_a_lead_has_one_name_however_it_is_spelled(name, spelling):
         "",
     ],
 )
-def test_a_name_that_is_not_known_stays_as_it_is(name):
+def test_an_unknown_name_stays_as_it_is(name):
     assert canonicalize(name) == name
     assert canonicalize(f" {name} ") == name
 
 
-def test_a_column_without_a_name_is_no_lead():
+def test_a_column_without_a_name_is_not_a_lead():
     assert canonicalize(None) == ""
     assert match_leads(["II"], [None, "II"]) == (1,)
     with pytest.raises(RecordError, match="the record has"):
@@ -65,7 +65,7 @@ def test_the_synthetic_dataset_spells_as_this_package_does():
     assert tuple(map(canonicalize, STANDARD_12)) == STANDARD_12
 
 
-def test_columns_come_in_the_order_that_is_wanted():
+def test_columns_are_in_the_order_of_the_wanted_leads():
     found = ["V2", "AVF", "aVL", "ii", "I"]
     assert match_leads(["I", "II", "aVF"], found) == (4, 3, 1)
     assert match_leads([], found) == ()
@@ -85,14 +85,14 @@ def test_columns_come_in_the_order_that_is_wanted():
         (["III", "I"], ["MLI", "MLIII"], (1, 0)),
     ],
 )
-def test_the_very_name_comes_first_then_its_spellings_then_a_modified_limb_lead(
+def test_an_exact_name_is_preferred_then_its_spellings_then_a_modified_limb_lead(
     wanted, found, columns
 ):
     assert match_leads(wanted, found) == columns
 
 
 @pytest.mark.parametrize("found", [["V1", "V1"], ["v1", "Lead V1"], ["I", "v1", "V1."]])
-def test_a_lead_that_stands_twice_is_ambiguous(found):
+def test_a_lead_found_more_than_once_is_ambiguous(found):
     with pytest.raises(RecordError, match="2 columns match lead 'V1'") as error:
         match_leads(["V1"], found)
     assert error.value.kind == "ambiguous_lead"
@@ -100,7 +100,7 @@ def test_a_lead_that_stands_twice_is_ambiguous(found):
         match_leads(["II"], ["MLII", "mlii"])
 
 
-def test_a_lead_that_stands_twice_and_is_not_wanted_does_no_harm():
+def test_an_ambiguous_lead_that_is_not_wanted_is_ignored():
     assert match_leads(["I"], ["V1", "V1", "I"]) == (2,)
 
 
@@ -122,7 +122,7 @@ def test_a_missing_lead_is_named_with_what_is_there(wanted, found):
     assert repr(wanted[-1]) in str(error.value)
 
 
-def test_the_near_name_is_offered_but_no_other_known_lead():
+def test_a_similar_name_is_suggested_but_no_other_known_lead():
     with pytest.raises(RecordError, match=r"Did you mean 'MLII'\?"):
         match_leads(["MLIl"], ["V5", "MLII"])
     with pytest.raises(RecordError, match=r"Did you mean 'aVR-'\?"):
@@ -140,7 +140,7 @@ def test_standard_leads_come_first_in_their_order_then_the_others_as_given():
     assert sort_leads([name.upper() for name in reversed(STANDARD_12)]) == STANDARD_12
 
 
-def test_a_match_that_was_made_before_costs_less_than_a_microsecond():
+def test_a_repeated_match_costs_less_than_a_microsecond():
     """A dataset of 21,799 records names its leads in a few ways only."""
     found = tuple(name.upper() for name in STANDARD_12)
     match_leads(STANDARD_12, found)

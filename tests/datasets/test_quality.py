@@ -10,7 +10,7 @@ RATE_HZ = 100.0
 LEADS = ("I", "II", "V1")
 
 
-def beats(rng, n=1000, height_mv=1.2):
+def simulate_beats(rng, n=1000, height_mv=1.2):
     """Three leads with a beat a second and a little noise, in steps of 0.001 mV."""
     t = np.arange(n) / RATE_HZ
     beat = np.exp(-(((t % 1.0 - 0.5) / 0.02) ** 2))
@@ -18,7 +18,7 @@ def beats(rng, n=1000, height_mv=1.2):
     return np.rint(1000 * signal_mv).astype(np.int16)
 
 
-def look(*records):
+def find_problems(*records):
     names = [f"r{i}" for i in range(len(records))]
     found = QualityChecker(RATE_HZ, LEADS).find_problems(names, np.stack(records))
     return [(problem.record, problem.kind, problem.detail) for problem in found]
@@ -30,14 +30,14 @@ def rng():
 
 
 def test_an_ecg_has_no_problem(rng):
-    assert look(beats(rng), beats(rng)) == []
+    assert find_problems(simulate_beats(rng), simulate_beats(rng)) == []
 
 
-def test_flat_leads_and_flat_records_are_told_apart(rng):
-    one, all_ = beats(rng), beats(rng)
+def test_flat_leads_and_flat_records_are_different_problems(rng):
+    one, all_ = simulate_beats(rng), simulate_beats(rng)
     one[:, 1] = 250
     all_[:] = [0, 3, -7]
-    assert look(beats(rng), one, all_) == [
+    assert find_problems(simulate_beats(rng), one, all_) == [
         ("r1", "flat_lead", "II"),
         ("r2", "flat", "I, II, V1"),
     ]
@@ -45,49 +45,50 @@ def test_flat_leads_and_flat_records_are_told_apart(rng):
 
 @pytest.mark.parametrize("at", [0, 137, 850])
 def test_a_lead_that_stands_still_for_a_second_is_off(rng, at):
-    record = beats(rng)
+    record = simulate_beats(rng)
     record[at : at + 100, 2] = 40
-    assert look(record) == [("r0", "lead_off", "V1")]
+    assert find_problems(record) == [("r0", "lead_off", "V1")]
 
 
-def test_a_tenth_of_a_second_without_change_is_no_lead_off(rng):
-    record = beats(rng)
+def test_a_tenth_of_a_second_without_change_is_not_a_lead_off(rng):
+    record = simulate_beats(rng)
     record[200:210, 0] = 5
-    assert look(record) == []
+    assert find_problems(record) == []
 
 
 def test_clipping_is_a_plateau_far_from_the_mean(rng):
-    clipped, wide = beats(rng, height_mv=5.0), beats(rng)
+    clipped, wide = simulate_beats(rng, height_mv=5.0), simulate_beats(rng)
     clipped = np.minimum(clipped, 1600)  # leads I and II reach 5 and 7.5 mV
-    small = np.minimum(beats(rng), 300)  # a plateau, but only 0.3 mV high
+    small = np.minimum(simulate_beats(rng), 300)  # a plateau, but only 0.3 mV high
     wide[500, 0] = 32767
-    assert look(clipped, small, wide) == [
+    assert find_problems(clipped, small, wide) == [
         ("r0", "clipped", "I, II"),
         ("r2", "clipped", "I"),
     ]
 
 
-def test_what_was_not_measured_is_named_with_its_share(rng):
-    record = beats(rng)
+def test_what_was_not_measured_is_listed_with_its_fraction(rng):
+    record = simulate_beats(rng)
     record[100:350, 1] = INVALID
-    assert look(record) == [("r0", "not_measured", "II 25.0%")]
+    assert find_problems(record) == [("r0", "not_measured", "II 25.0%")]
 
 
 def test_a_record_in_another_unit_stands_out_and_a_whole_dataset_is_refused(rng):
-    volts = np.rint(beats(rng) / 1000).astype(np.int16)
-    found = look(beats(rng), volts)
-    assert [own[:2] for own in found if own[1] == "wrong_unit"] == [("r1", "wrong_unit")]
+    volts = np.rint(simulate_beats(rng) / 1000).astype(np.int16)
+    found = find_problems(simulate_beats(rng), volts)
+    wrong = [(record, kind) for record, kind, _ in found if kind == "wrong_unit"]
+    assert wrong == [("r1", "wrong_unit")]
     quality = QualityChecker(RATE_HZ, LEADS)
     list(quality.find_problems(["a"], volts[None]))
     with pytest.raises(DatasetError, match="volt; multiply them by 1000"):
         quality.check_unit()
 
 
-def test_records_shorter_than_any_stretch_can_be_looked_at(rng):
-    assert look(beats(rng, n=120)[:30]) == []
+def test_records_shorter_than_a_stretch_can_be_checked(rng):
+    assert find_problems(simulate_beats(rng, n=120)[:30]) == []
 
 
-def test_the_wandering_lead_of_a_real_record_is_no_other_unit():
+def test_the_wandering_lead_of_a_real_record_is_not_a_wrong_unit():
     folder = find_shared_data("ptbxl") / "records100" / "00000"
     files = sorted(folder.glob("*.dat"))
     steps = np.stack([np.fromfile(file, "<i2").reshape(1000, 12) for file in files])

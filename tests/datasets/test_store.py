@@ -17,7 +17,7 @@ from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, ExperimentError
 
 
-def test_samples_come_back_to_half_a_microvolt(tmp_path):
+def test_samples_are_stored_to_half_a_microvolt(tmp_path):
     source = make_small_source(n_records=6, n_patients=6)
     dataset = write_store(source, tmp_path, progress=False)
     original = np.stack([record.signal_mv for record in source.read_records()])
@@ -60,7 +60,7 @@ def test_prepared_once_and_same_content_same_fingerprint(tmp_path):
     assert changed.fingerprint != first.fingerprint
 
 
-def test_the_fingerprint_is_of_the_values_not_of_how_a_source_holds_them(tmp_path):
+def test_the_fingerprint_depends_on_values_not_on_their_types(tmp_path):
     """Whole numbers and ages of Python or of NumPy, a missing age of either sign."""
     found = set()
     for place, (whole, real, nan) in enumerate(
@@ -79,25 +79,25 @@ def test_the_fingerprint_is_of_the_values_not_of_how_a_source_holds_them(tmp_pat
     assert write_store(source, tmp_path / "other", progress=False).fingerprint not in found
 
 
-def test_a_preparation_that_breaks_off_leaves_nothing(tmp_path):
+def test_an_interrupted_preparation_leaves_nothing_behind(tmp_path):
     source = make_small_source()
-    whole = source.read_records
+    read_all = source.read_records
 
-    def breaks() -> Iterator[Record]:
-        yield from list(whole())[:3]
+    def read_three() -> Iterator[Record]:
+        yield from list(read_all())[:3]
         raise KeyboardInterrupt
 
-    source.read_records = breaks
+    source.read_records = read_three
     with pytest.raises(KeyboardInterrupt):
         write_store(source, tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_named_and_nothing_is_kept(tmp_path, monkeypatch):
-    def full(*_, **__):
+def test_a_full_disk_is_reported_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", full)
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", fail)
     with pytest.raises(DatasetError, match=r"No space left.*prepare again"):
         write_store(make_small_source(), tmp_path, progress=False)
     assert list(tmp_path.iterdir()) == []
@@ -130,6 +130,16 @@ def test_a_table_of_another_length_is_refused(small_store, tmp_path):
         Dataset(broken)
 
 
+def test_a_store_of_another_format_is_refused_with_the_remedy(small_store, tmp_path):
+    older = tmp_path / small_store.path.name
+    shutil.copytree(small_store.path, older)
+    summary = json.loads((older / "dataset.json").read_text())
+    summary["request"]["format"] = 2
+    (older / "dataset.json").write_text(json.dumps(summary))
+    with pytest.raises(DatasetError, match=r"has format 2, expected 3.*prepare it again"):
+        Dataset(older)
+
+
 @pytest.mark.parametrize(
     ("factor", "guess"), [(1e-3, "volt; multiply them by 1000"), (1e3, "microvolt")]
 )
@@ -140,24 +150,24 @@ def test_a_unit_that_cannot_be_millivolt_is_refused(tmp_path, factor, guess):
         write_store(source, tmp_path, progress=False)
 
 
-def test_nan_is_left_out_by_name_and_strict_stops(tmp_path):
+def test_a_record_with_nan_is_excluded_by_name_and_strict_stops(tmp_path):
     source = make_small_source()
     source._signals[7, 5, 1] = np.nan
     dataset = write_store(source, tmp_path, progress=False)
     assert "r007" not in set(dataset.windows["record"])
     assert dataset.summary["excluded"] == {"samples that were not measured (NaN)": 1}
-    notes = (dataset.path / "problems.csv").read_text().splitlines()
-    assert notes == ["record,kind,excluded,detail", "r007,not_measured,True,II 0.2%"]
+    lines = (dataset.path / "problems.csv").read_text().splitlines()
+    assert lines == ["record,kind,excluded,detail", "r007,not_measured,True,II 0.2%"]
     with pytest.raises(DatasetError, match=r"Record 'r007'.*not measured.*II 0\.2%"):
         write_store(source, tmp_path, progress=False, rules=ProblemRules(strict=True))
 
 
-def test_kept_gaps_lie_on_a_line_and_the_rule_is_part_of_the_request(tmp_path):
+def test_gaps_that_are_kept_are_interpolated_and_the_rule_is_part_of_the_request(tmp_path):
     source = make_small_source()
     source._signals[7, 5:9, 1] = np.nan
-    dropped = write_store(source, tmp_path, progress=False)
+    excluded = write_store(source, tmp_path, progress=False)
     kept = write_store(source, tmp_path, progress=False, rules=ProblemRules(keep=["not_measured"]))
-    assert kept.path != dropped.path
+    assert kept.path != excluded.path
     found = kept.read([7])[0, :, 1]
     assert found[4:10] == pytest.approx(np.linspace(found[4], found[9], 6), abs=0.0006)
     assert kept.summary["flagged"] == {"samples that were not measured (NaN)": 1}
@@ -165,7 +175,7 @@ def test_kept_gaps_lie_on_a_line_and_the_rule_is_part_of_the_request(tmp_path):
         write_store(source, tmp_path, progress=False, rules=ProblemRules(keep=["truncated"]))
 
 
-def test_only_the_windows_of_a_long_record_that_hold_a_gap_are_left_out(tmp_path):
+def test_only_the_windows_with_a_gap_of_a_long_record_are_excluded(tmp_path):
     source = make_small_source(n_records=6, n_patients=6)
     source.tabular = ()
     rng = np.random.default_rng(0)
@@ -181,7 +191,7 @@ def test_only_the_windows_of_a_long_record_that_hold_a_gap_are_left_out(tmp_path
     assert np.abs(dataset.read([1])[0] - long[2 * N_SAMPLES :]).max() < 0.001
 
 
-def test_odd_signals_are_kept_and_listed_unless_the_rule_says_otherwise(tmp_path):
+def test_odd_signals_are_flagged_unless_the_rules_exclude_them(tmp_path):
     source = make_small_source()
     source._signals[3, :, 0] = 0.4
     source._signals[5] = 0.0
@@ -213,16 +223,16 @@ def test_two_records_of_one_name_are_refused(tmp_path):
         write_store(source, tmp_path, progress=False)
 
 
-def test_a_short_record_is_followed_by_zeros_and_the_mask_says_so(tmp_path):
+def test_a_short_record_is_padded_with_zeros_that_the_mask_excludes(tmp_path):
     source = make_small_source(n_records=6, n_patients=6)
     signals = [signal[: 300 + 20 * i] for i, signal in enumerate(source._signals)]
     source._signals = signals
     dataset = write_store(source, tmp_path, progress=False)
     found, mask = dataset.read(np.arange(6)), dataset.read_measured_mask(np.arange(6))
     assert mask.sum(axis=1).tolist() == [300, 320, 340, 360, 380, 400]
-    for signal, own, measured in zip(signals, found, mask, strict=True):
-        assert np.abs(own[measured] - signal).max() < 0.001
-        assert (own[~measured] == 0).all()
+    for signal, window, measured in zip(signals, found, mask, strict=True):
+        assert np.abs(window[measured] - signal).max() < 0.001
+        assert (window[~measured] == 0).all()
 
 
 def test_wrong_lead_counts_are_refused_by_name(tmp_path):
@@ -232,13 +242,22 @@ def test_wrong_lead_counts_are_refused_by_name(tmp_path):
         write_store(source, tmp_path, progress=False)
 
 
-def test_labels_become_classes_by_the_task():
+def test_labels_are_encoded_as_the_classes_of_the_task():
     task = Task("t", "multi_label", {"MI": ["IMI", "AMI"], "NORM": ["NORM"]})
     labels = pd.Series([["IMI", "AMI"], ["NORM", "SR"], ["SR"], []])
     assert encode_labels(labels, task).tolist() == [[1, 0], [0, 1], [0, 0], [0, 0]]
 
 
-def test_a_multi_class_task_leaves_out_what_has_no_class(tmp_path):
+def test_a_smallest_likelihood_needs_likelihoods():
+    task = Task("t", "multi_label", {"MI": ["IMI"]}, min_likelihood=50)
+    labels = pd.Series([["IMI"], ["IMI"]])
+    likelihoods = pd.Series([[80.0], [35.0]])
+    assert encode_labels(labels, task, likelihoods).tolist() == [[1], [0]]
+    with pytest.raises(DatasetError, match=r"at least 50 % only.*no likelihoods"):
+        encode_labels(labels, task)
+
+
+def test_a_multi_class_task_has_no_windows_without_a_class(tmp_path):
     source = make_small_source(kind="multi_class")
     source._table.at[0, "labels"] = ["Q"]
     dataset = write_store(source, tmp_path, progress=False)
@@ -248,14 +267,14 @@ def test_a_multi_class_task_leaves_out_what_has_no_class(tmp_path):
     assert (selection.y.sum(axis=1) == 1).all()
 
 
-def test_a_selection_of_a_part_keeps_rows_and_labels_together(small_store):
+def test_the_windows_of_a_split_keep_their_rows_and_labels(small_store):
     selection = small_store.select("letters")
-    own = selection.in_split("test")
-    assert set(own.part) == {"test"}
-    expected = small_store.windows.iloc[own.rows]
-    assert expected["record"].tolist() == own.records.tolist()
-    assert [("A" in labels) for labels in expected["labels"]] == own.y[:, 0].astype(bool).tolist()
-    assert selection.count_windows().loc["A", "test"] == own.y[:, 0].sum()
+    test = selection.in_split("test")
+    assert set(test.part) == {"test"}
+    expected = small_store.windows.iloc[test.rows]
+    assert expected["record"].tolist() == test.records.tolist()
+    assert [("A" in labels) for labels in expected["labels"]] == test.y[:, 0].astype(bool).tolist()
+    assert selection.count_windows().loc["A", "test"] == test.y[:, 0].sum()
 
 
 def test_unknown_tasks_and_names_are_refused_with_the_choices(small_store, tmp_path):
@@ -296,8 +315,8 @@ def test_tabular_values_are_those_of_the_rows_asked_for_and_nan_where_missing(tm
     for ask in (dataset.check_tabular, lambda columns: dataset.select("letters", columns)):
         with pytest.raises(DatasetError, match=r"column 'agge'.*'rr_max_s'.*mean 'age'"):
             ask(["age", "agge"])
-    own = dataset.select("letters", ["age"]).in_split("train")
-    assert np.array_equal(own.tabular, dataset.read_tabular(own.rows, ["age"]), equal_nan=True)
+    train = dataset.select("letters", ["age"]).in_split("train")
+    assert np.array_equal(train.tabular, dataset.read_tabular(train.rows, ["age"]), equal_nan=True)
     assert dataset.select("letters").tabular.shape == (6, 0)
 
 
@@ -314,10 +333,10 @@ def test_a_column_of_the_source_comes_before_a_statistic_of_its_name(tmp_path):
 
 
 def test_around_a_beat_the_values_of_the_source_come_first(mitdb_store):
-    own = MitdbSource.tabular
-    assert own[0] == "rr_before_ratio"
-    assert mitdb_store.default_tabular == own
-    assert mitdb_store.tabular_columns == (*own, *HEART_RATE)
+    columns = MitdbSource.tabular
+    assert columns[0] == "rr_before_ratio"
+    assert mitdb_store.default_tabular == columns
+    assert mitdb_store.tabular_columns == (*columns, *HEART_RATE)
     rows = np.array([3, 2000])
-    table = mitdb_store.windows.iloc[rows][list(own)].to_numpy(np.float32)
-    assert np.array_equal(mitdb_store.read_tabular(rows, own), table, equal_nan=True)
+    table = mitdb_store.windows.iloc[rows][list(columns)].to_numpy(np.float32)
+    assert np.array_equal(mitdb_store.read_tabular(rows, columns), table, equal_nan=True)
