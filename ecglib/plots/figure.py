@@ -1,6 +1,8 @@
-"""What every figure shares: colours, the caveat above it, and that it is closed."""
+"""What several figures use: colors, checks, the caveat above a figure, rows with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,41 +12,204 @@ from matplotlib.figure import Figure
 
 from ecglib.errors import EcgError
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; the marker says it too.
+# The colors of Okabe and Ito, which color-blind readers can distinguish; markers differ as well.
 BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#d55e00", "#009e73", "#777777", "#b00020"
 
 
-def need(table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Refuse a table without rows or without these columns."""
+class Style(NamedTuple):
+    """Color and marker of one kind of row.
+
+    Parameters
+    ----------
+    color : str
+        Color of line and marker.
+    marker : str
+        Marker, as matplotlib names it.
+
+    Examples
+    --------
+    >>> Style("black", "o").marker
+    'o'
+    """
+
+    color: str
+    marker: str
+
+
+# By role in a comparison (`ecglib.experiment.registry.ROLES`), in the order of legends.
+ROLE_STYLES: Mapping[str, Style] = MappingProxyType(
+    {
+        "single": Style(GREY, "o"),
+        "ensemble": Style(BLUE, "s"),
+        "widened": Style(BLUE, "^"),
+        "fusion": Style(ORANGE, "D"),
+        "baseline": Style(GREEN, "v"),
+    }
+)
+
+
+def check_table(table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Refuse a table without rows or without needed columns.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The table to be drawn.
+    columns : sequence of str
+        The columns that are needed.
+
+    Raises
+    ------
+    EcgError
+        If the table has no row or lacks a column.
+
+    Examples
+    --------
+    >>> check_table(pd.DataFrame({"epoch": [1]}), ["epoch"])
+    """
     missing = [column for column in columns if column not in table]
     if missing or len(table) == 0:
         raise EcgError(
-            f"The table to be drawn needs at least one row and the columns {', '.join(columns)}. "
-            f"Received {len(table)} rows with the columns {', '.join(map(str, table.columns))}."
+            f"The table has {len(table)} rows with the columns "
+            f"{', '.join(map(str, table.columns))}; expected at least one row and the columns "
+            f"{', '.join(columns)}."
         )
 
 
-def check_columns(y: np.ndarray, other: np.ndarray, classes: Sequence[str]) -> None:
-    """Refuse arrays that are not both (n_windows, n_classes)."""
+def check_classes(y: np.ndarray, other: np.ndarray, classes: Sequence[str]) -> None:
+    """Refuse arrays that do not have one column for each class.
+
+    Parameters
+    ----------
+    y, other : array of shape (n_windows, n_classes)
+        Labels, and probabilities or decisions.
+    classes : sequence of str
+        Names of the classes.
+
+    Raises
+    ------
+    EcgError
+        If the shapes differ or do not fit the classes.
+
+    Examples
+    --------
+    >>> check_classes(np.zeros((4, 2)), np.zeros((4, 2)), ["NORM", "MI"])
+    """
     if y.ndim != 2 or y.shape != other.shape or y.shape[1] != len(classes):
         raise EcgError(
-            f"Expected two arrays of shape (n_windows, {len(classes)}) for the classes "
-            f"{', '.join(classes)}. Received shapes: {y.shape} and {other.shape}."
+            f"The arrays have shapes {y.shape} and {other.shape}; expected "
+            f"(n_windows, {len(classes)}) for both, for the classes {', '.join(classes)}."
         )
 
 
-def bare(ax: Axes) -> None:
-    """Take off the frame on the right and above."""
+def hide_frame(ax: Axes) -> None:
+    """Hide the frame on the right and above.
+
+    Parameters
+    ----------
+    ax : Axes
+        Axes to change.
+
+    Examples
+    --------
+    >>> fig = Figure()
+    >>> hide_frame(fig.add_subplot())
+    """
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def add_caveat(fig: Figure, caveat: str) -> None:
-    """Put the caveat, if there is one, above the figure."""
+    """Write the caveat, if there is one, above the figure.
+
+    Parameters
+    ----------
+    fig : Figure
+        Figure to change.
+    caveat : str
+        The caveat; may be empty.
+
+    Examples
+    --------
+    >>> fig = Figure()
+    >>> add_caveat(fig, "synthetic data")
+    >>> fig.get_suptitle()
+    'synthetic data'
+    """
     if caveat:
         fig.suptitle(caveat, x=0.99, ha="right", size=10, color=RED, weight="bold")
 
 
-def done(fig: Figure) -> Figure:
-    """Close a figure, so that a cell shows it once."""
+def close_figure(fig: Figure) -> Figure:
+    """Close a figure, so that a cell shows it once.
+
+    Parameters
+    ----------
+    fig : Figure
+        Figure to close.
+
+    Returns
+    -------
+    Figure
+        The same figure.
+
+    Examples
+    --------
+    >>> fig = close_figure(plt.figure())
+    >>> plt.get_fignums()
+    []
+    """
     plt.close(fig)
     return fig
+
+
+def lay_out_rows(ax: Axes, n_rows: int) -> None:
+    """Lay out axes with one row for each model, from top to bottom.
+
+    Parameters
+    ----------
+    ax : Axes
+        Axes to change.
+    n_rows : int
+        Number of rows; the first is at y=0.
+
+    Examples
+    --------
+    >>> ax = Figure().add_subplot()
+    >>> lay_out_rows(ax, 3)
+    >>> tuple(float(limit) for limit in ax.get_ylim())
+    (2.5, -0.5)
+    """
+    ax.set_ylim(n_rows - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", alpha=0.3)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+
+
+def annotate_row(ax: Axes, row: int, text: str) -> None:
+    """Write a text to the right of a row.
+
+    Parameters
+    ----------
+    ax : Axes
+        Axes to change.
+    row : int
+        Number of the row.
+    text : str
+        The text.
+
+    Examples
+    --------
+    >>> ax = Figure().add_subplot()
+    >>> annotate_row(ax, 0, "0.912")
+    >>> ax.texts[0].get_text()
+    '0.912'
+    """
+    ax.annotate(
+        text,
+        (1, row),
+        (6, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        va="center",
+        size=8,
+    )

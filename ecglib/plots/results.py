@@ -1,13 +1,15 @@
 """Figures of results: training, scores of one run, comparison of many."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.typing import ColorType
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     auc,
@@ -18,331 +20,462 @@ from sklearn.metrics import (
 )
 
 from ecglib.errors import EcgError
+from ecglib.evaluation.metrics import METRIC_NAMES
+from ecglib.evaluation.verdict import ADDS, ADDS_NOTHING, CANNOT_TELL, DEFAULT_MARGIN
 from ecglib.plots.figure import (
     BLUE,
     GREEN,
     GREY,
     ORANGE,
     RED,
+    ROLE_STYLES,
+    Style,
     add_caveat,
-    bare,
-    check_columns,
-    done,
-    need,
+    annotate_row,
+    check_classes,
+    check_table,
+    close_figure,
+    hide_frame,
+    lay_out_rows,
 )
 
-ROLES = {
-    "single": (GREY, "o"),
-    "ensemble": (BLUE, "s"),
-    "widened": (BLUE, "^"),
-    "fusion": (ORANGE, "D"),
-    "baseline": (GREEN, "v"),
+VERDICT_STYLES = {
+    ADDS: Style(GREEN, "D"),
+    ADDS_NOTHING: Style(ORANGE, "D"),
+    CANNOT_TELL: Style(GREY, "D"),
 }
-VERDICTS = {"adds": (GREEN, "D"), "adds nothing": (ORANGE, "D"), "cannot tell": (GREY, "D")}
+SPLIT_COLORS = (BLUE, ORANGE, GREEN)
+N_RELIABILITY_BINS = 10
 
 
-def class_balance(counts: pd.DataFrame, caveat: str = "") -> Figure:
-    """Draw how many windows of each class each part has.
+def plot_class_balance(counts: pd.DataFrame, caveat: str = "") -> Figure:
+    """Draw how many windows of each class each split has.
 
     Parameters
     ----------
     counts : DataFrame
-        Classes as index, parts (train, validation, test) as columns, numbers of windows.
-    caveat : str
-        Above the figure.
+        Classes as index, splits (train, validation, test) as columns, numbers of windows.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
+
+    Examples
+    --------
+    >>> counts = pd.DataFrame({"train": [5210, 0], "test": [40, 3]}, index=["NORM", "MI"])
+    >>> fig = plot_class_balance(counts)
     """
-    n_classes, n_parts = counts.shape
-    fig, ax = plt.subplots(
-        figsize=(7, 1.0 + 0.24 * n_classes * (n_parts + 0.8)), layout="constrained"
-    )
-    thickness = 0.8 / n_parts
-    for k, part in enumerate(counts.columns):
-        y = np.arange(n_classes) + (k - (n_parts - 1) / 2) * thickness
-        ax.barh(y, counts[part], thickness * 0.92, label=part, color=(BLUE, ORANGE, GREEN)[k % 3])
-        for at, n in zip(y, counts[part], strict=True):
-            color = RED if n == 0 else "black"
+    n_classes, n_splits = counts.shape
+    height = 1.0 + 0.24 * n_classes * (n_splits + 0.8)
+    fig, ax = plt.subplots(figsize=(7, height), layout="constrained")
+    thickness = 0.8 / n_splits
+    for k, split in enumerate(counts.columns):
+        y = np.arange(n_classes) + (k - (n_splits - 1) / 2) * thickness
+        color = SPLIT_COLORS[k % len(SPLIT_COLORS)]
+        ax.barh(y, counts[split], thickness * 0.92, label=split, color=color)
+        for at, n_windows in zip(y, counts[split], strict=True):
             ax.annotate(
-                f"{n:,}",
-                (n, at),
+                f"{n_windows:,}",
+                (n_windows, at),
                 (3, 0),
                 textcoords="offset points",
                 va="center",
                 size=8,
-                color=color,
+                color=RED if n_windows == 0 else "black",
             )
     ax.set_yticks(range(n_classes), counts.index)
     ax.invert_yaxis()
     ax.margins(x=0.1)
     ax.set_xlabel("number of windows")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=n_parts, frameon=False)
-    bare(ax)
+    ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=n_splits, frameon=False)
+    hide_frame(ax)
     add_caveat(fig, caveat)
-    return done(fig)
+    return close_figure(fig)
 
 
-def history(history: pd.DataFrame, caveat: str = "", monitor: str = "auroc") -> Figure:
-    """Draw loss and validation score by epoch, with the epoch that was kept.
+def plot_history(history: pd.DataFrame, caveat: str = "", monitor: str = "auroc") -> Figure:
+    """Draw loss and validation score by epoch, with the epoch whose weights are used.
 
     Parameters
     ----------
     history : DataFrame
-        One row an epoch: ``epoch``, ``loss``, ``val_loss``, the score's column, and ``member``
-        where several models were trained.
-    caveat : str
-        Above the figure.
-    monitor : str
-        What chose the epoch, as in the experiment: macro "auroc" or "f1", or "none", where the
-        last one counts and macro AUROC is drawn.
+        One row for each epoch: ``epoch``, ``loss``, ``val_loss``, the score's column, and
+        ``member`` if several models were trained.
+    caveat : str, default ""
+        Written above the figure.
+    monitor : {"auroc", "f1", "none"}, default "auroc"
+        The macro score that chose the epoch, as in the experiment; "none" if it is the last one,
+        macro AUROC is then drawn.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
 
     Raises
     ------
     EcgError
         If a column is missing.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame(
+    ...     {
+    ...         "epoch": [1, 2],
+    ...         "loss": [0.7, 0.5],
+    ...         "val_loss": [0.8, 0.6],
+    ...         "val_auroc": [0.6, 0.8],
+    ...     }
+    ... )
+    >>> fig = plot_history(history)
     """
-    column, name = ("val_f1", "macro F1") if monitor == "f1" else ("val_auroc", "macro AUROC")
-    need(history, ("epoch", "loss", "val_loss", column))
-    fig, (losses, scores) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
-    members = history.groupby("member") if "member" in history else [(0, history)]
-    for number, (_, rows) in enumerate(members):
-        first = number == 0
-        style = {"marker": ".", "ms": 4, "lw": 1.2, "alpha": 1 if len(members) == 1 else 0.7}
-        for own, color, label in (("loss", BLUE, "train"), ("val_loss", ORANGE, "validation")):
-            losses.plot(
-                rows["epoch"], rows[own], color=color, label=label if first else None, **style
+    metric = "f1" if monitor == "f1" else "auroc"
+    column = f"val_{metric}"
+    check_table(history, ("epoch", "loss", "val_loss", column))
+    fig, (loss_ax, score_ax) = plt.subplots(1, 2, figsize=(10, 3.5), layout="constrained")
+    models = [rows for _, rows in history.groupby("member")] if "member" in history else [history]
+    alpha = 1 if len(models) == 1 else 0.7
+    for number, rows in enumerate(models):
+        style = {"marker": ".", "ms": 4, "lw": 1.2, "alpha": alpha}
+        for loss, color, label in (("loss", BLUE, "train"), ("val_loss", ORANGE, "validation")):
+            loss_ax.plot(
+                rows["epoch"],
+                rows[loss],
+                color=color,
+                label=label if number == 0 else None,
+                **style,
             )
-        scores.plot(rows["epoch"], rows[column], color=ORANGE, **style)
+        score_ax.plot(rows["epoch"], rows[column], color=ORANGE, **style)
         if rows[column].notna().any():
             last = monitor == "none"
-            kept = rows.iloc[-1] if last else rows.loc[rows[column].idxmax()]
-            label = f"{'last' if last else 'best'}: {kept[column]:.3f} in epoch {kept['epoch']:g}"
-            for ax in (losses, scores):
-                ax.axvline(kept["epoch"], color=GREY, lw=0.8, ls=":")
-            scores.plot(kept["epoch"], kept[column], "o", ms=9, mfc="none", color=RED, label=label)
-    losses.set(xlabel="epoch", ylabel="loss")
-    scores.set(xlabel="epoch", ylabel=f"{name}, validation")
-    for ax in (losses, scores):
+            chosen = rows.iloc[-1 if last else int(rows[column].argmax())]
+            epoch, score = chosen["epoch"], chosen[column]
+            for ax in (loss_ax, score_ax):
+                ax.axvline(epoch, color=GREY, lw=0.8, ls=":")
+            score_ax.plot(
+                epoch,
+                score,
+                "o",
+                ms=9,
+                mfc="none",
+                color=RED,
+                label=f"{'last' if last else 'best'}: {score:.3f} in epoch {epoch:g}",
+            )
+    loss_ax.set(xlabel="epoch", ylabel="loss")
+    score_ax.set(xlabel="epoch", ylabel=f"{METRIC_NAMES[metric]}, validation")
+    for ax in (loss_ax, score_ax):
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         ax.grid(alpha=0.3)
-        bare(ax)
-    losses.legend(frameon=False)
-    if scores.get_legend_handles_labels()[1]:
-        scores.legend(frameon=False, loc="lower right", fontsize=8)
+        hide_frame(ax)
+    loss_ax.legend(frameon=False)
+    if score_ax.get_legend_handles_labels()[1]:
+        score_ax.legend(frameon=False, loc="lower right", fontsize=8)
     add_caveat(fig, caveat)
-    return done(fig)
+    return close_figure(fig)
 
 
-def roc_and_pr(y: np.ndarray, p: np.ndarray, classes: Sequence[str], caveat: str = "") -> Figure:
+def plot_roc_and_pr(
+    y: np.ndarray, p: np.ndarray, classes: Sequence[str], caveat: str = ""
+) -> Figure:
     """Draw the ROC and the precision-recall curve of each class.
 
     Parameters
     ----------
     y : array of shape (n_windows, n_classes)
-        0 and 1.
+        Labels, 0 or 1.
     p : array of shape (n_windows, n_classes)
         Probabilities.
     classes : sequence of str
         Names of the columns. A class that has only one outcome has no curve; the legend says so.
-    caveat : str
-        Above the figure.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
 
     Raises
     ------
     EcgError
         If the shapes do not fit.
+
+    Examples
+    --------
+    >>> y = np.array([[0], [1], [0], [1]])
+    >>> fig = plot_roc_and_pr(y, np.array([[0.1], [0.9], [0.6], [0.4]]), ["AF"])
     """
     y, p = np.asarray(y), np.asarray(p)
-    check_columns(y, p, classes)
-    fig, (roc, pr) = plt.subplots(1, 2, figsize=(11, 3.7), layout="constrained")
-    for k, (name, color) in enumerate(_coloured(classes)):
+    check_classes(y, p, classes)
+    fig, (roc_ax, pr_ax) = plt.subplots(1, 2, figsize=(11, 3.7), layout="constrained")
+    for k, (name, color) in enumerate(_assign_colors(classes)):
         truth, score = y[:, k] > 0.5, p[:, k]
         if truth.all() or not truth.any():
             missing = "negative" if truth.all() else "positive"
-            for ax in (roc, pr):
+            for ax in (roc_ax, pr_ax):
                 ax.plot([], [], color=color, label=f"{name}: no {missing} window")
             continue
         false, true, _ = roc_curve(truth, score)
-        roc.plot(false, true, color=color, lw=1.4, label=f"{name}: {auc(false, true):.3f}")
+        roc_ax.plot(false, true, color=color, lw=1.4, label=f"{name}: {auc(false, true):.3f}")
         precision, recall, _ = precision_recall_curve(truth, score)
         area = average_precision_score(truth, score)
         label = f"{name}: {area:.3f} (chance {truth.mean():.3f})"
-        pr.step(recall, precision, where="post", color=color, lw=1.4, label=label)
-    roc.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    roc.set(xlabel="1 - specificity", ylabel="sensitivity")
-    pr.set(xlabel="recall", ylabel="precision")
-    for ax, title in ((roc, "AUROC"), (pr, "AUPRC")):
-        _from_0_to_1(ax, title)
+        pr_ax.step(recall, precision, where="post", color=color, lw=1.4, label=label)
+    roc_ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    roc_ax.set(xlabel="1 - specificity", ylabel="sensitivity")
+    pr_ax.set(xlabel="recall", ylabel="precision")
+    for ax, title in ((roc_ax, "AUROC"), (pr_ax, "AUPRC")):
+        _lay_out_unit_square(ax, title)
     add_caveat(fig, caveat)
-    return done(fig)
+    return close_figure(fig)
 
 
-def reliability(y: np.ndarray, p: np.ndarray, classes: Sequence[str], caveat: str = "") -> Figure:
-    """Draw how often each class is there against how probable it was said to be.
+def plot_reliability(
+    y: np.ndarray, p: np.ndarray, classes: Sequence[str], caveat: str = ""
+) -> Figure:
+    """Draw the fraction of positive windows against the predicted probability.
 
-    A point stands for up to 10 equal shares of the windows, by their probability
-    (`sklearn.calibration.calibration_curve`, "quantile"); on the diagonal the probability is true.
+    Each point is one of up to 10 bins of equal counts of windows, sorted by probability
+    (`sklearn.calibration.calibration_curve`, "quantile"). Calibrated probabilities are on the
+    diagonal.
 
     Parameters
     ----------
-    y, p, classes, caveat
-        As in `roc_and_pr`.
+    y : array of shape (n_windows, n_classes)
+        Labels, 0 or 1.
+    p : array of shape (n_windows, n_classes)
+        Probabilities.
+    classes : sequence of str
+        Names of the columns.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
 
     Raises
     ------
     EcgError
         If the shapes do not fit.
+
+    Examples
+    --------
+    >>> y = np.array([[0], [1], [0], [1]])
+    >>> fig = plot_reliability(y, np.array([[0.1], [0.9], [0.6], [0.4]]), ["AF"])
     """
     y, p = np.asarray(y), np.asarray(p)
-    check_columns(y, p, classes)
+    check_classes(y, p, classes)
     fig, ax = plt.subplots(figsize=(6.5, 3.7), layout="constrained")
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    for k, (name, color) in enumerate(_coloured(classes)):
-        share, told = calibration_curve(y[:, k] > 0.5, p[:, k], n_bins=10, strategy="quantile")
-        ax.plot(told, share, "o-", ms=3, lw=1.2, color=color, label=name)
-    ax.set(xlabel="probability", ylabel="share of positive windows")
-    _from_0_to_1(ax)
+    for k, (name, color) in enumerate(_assign_colors(classes)):
+        fraction, probability = calibration_curve(
+            y[:, k] > 0.5, p[:, k], n_bins=N_RELIABILITY_BINS, strategy="quantile"
+        )
+        ax.plot(probability, fraction, "o-", ms=3, lw=1.2, color=color, label=name)
+    ax.set(xlabel="probability", ylabel="fraction of positive windows")
+    _lay_out_unit_square(ax)
     add_caveat(fig, caveat)
-    return done(fig)
+    return close_figure(fig)
 
 
-def _coloured(classes: Sequence[str]) -> list[tuple]:
-    """Each class with its colour."""
-    colors = plt.get_cmap("tab10" if len(classes) <= 10 else "tab20").colors
+def _assign_colors(classes: Sequence[str]) -> list[tuple[str, ColorType]]:
+    """Return each class with its color."""
+    colors = mpl.color_sequences["tab10" if len(classes) <= 10 else "tab20"]
     return [(name, colors[k % len(colors)]) for k, name in enumerate(classes)]
 
 
-def _from_0_to_1(ax: Axes, title: str | None = None) -> None:
-    """Make a square of both axes, with the legend, and its title, beside it."""
+def _lay_out_unit_square(ax: Axes, title: str | None = None) -> None:
+    """Make both axes a square from 0 to 1, with the legend and its title beside it."""
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
     ax.grid(alpha=0.3)
     ax.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
-    bare(ax)
+    hide_frame(ax)
 
 
-def confusion(
+def plot_confusion(
     y: np.ndarray, decisions: np.ndarray, classes: Sequence[str], caveat: str = ""
 ) -> Figure:
-    """Draw which class was taken for which, for a task of kind "multi_class".
+    """Draw the confusion matrix of a multi-class task.
 
     Parameters
     ----------
-    y, decisions : array of shape (n_windows, n_classes)
-        One-hot: the class that a window has, and the one decided for.
+    y : array of shape (n_windows, n_classes)
+        Labels, one-hot.
+    decisions : array of shape (n_windows, n_classes)
+        Decisions, one-hot.
     classes : sequence of str
         Names of the columns.
-    caveat : str
-        Above the figure.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
 
     Raises
     ------
     EcgError
         If the shapes do not fit or a row is not one-hot.
+
+    Examples
+    --------
+    >>> y, decisions = np.eye(2)[[0, 0, 1, 1]], np.eye(2)[[0, 1, 1, 1]]
+    >>> fig = plot_confusion(y, decisions, ["N", "V"])
     """
     y, decisions = np.asarray(y), np.asarray(decisions)
-    check_columns(y, decisions, classes)
+    check_classes(y, decisions, classes)
     for name, array in (("y", y), ("decisions", decisions)):
         if not np.all((array > 0.5).sum(axis=1) == 1):
             raise EcgError(
-                f"A confusion matrix needs exactly one class a window, but {name} has rows with "
-                "none or several. Use roc_and_pr for a task of kind 'multi_label'."
+                f"`{name}` has rows with no class or several; a confusion matrix needs exactly one "
+                "class for each window. Use plot_roc_and_pr for a multi_label task."
             )
     numbers = list(range(len(classes)))
     counts = confusion_matrix(y.argmax(axis=1), decisions.argmax(axis=1), labels=numbers)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = 2.2 + 0.75 * len(classes)
     fig, ax = plt.subplots(figsize=(side + 1, side), layout="constrained")
-    image = ax.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    image = ax.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
     for row in numbers:
         for column in numbers:
-            share = shares[row, column]
+            fraction = fractions[row, column]
             ax.text(
                 column,
                 row,
-                f"{counts[row, column]:,}\n{share:.0%}",
+                f"{counts[row, column]:,}\n{fraction:.0%}",
                 ha="center",
                 va="center",
                 size=9,
-                color="white" if share > 0.55 else "black",
+                color="white" if fraction > 0.55 else "black",
             )
-    turn = 45 if max(map(len, classes)) > 6 else 0
-    ax.set_xticks(numbers, classes, rotation=turn, ha="right" if turn else "center")
+    rotation = 45 if max(map(len, classes)) > 6 else 0
+    ax.set_xticks(numbers, classes, rotation=rotation, ha="right" if rotation else "center")
     ax.set_yticks(numbers, classes)
     ax.set(xlabel="decision", ylabel="class")
-    fig.colorbar(image, ax=ax, label="share of the class", shrink=0.8)
+    fig.colorbar(image, ax=ax, label="fraction of the class", shrink=0.8)
     add_caveat(fig, caveat)
-    return done(fig)
+    return close_figure(fig)
 
 
-def scores(table: pd.DataFrame, metric: str = "macro AUROC", caveat: str = "") -> Figure:
-    """Draw the score of each model with its interval, coloured by role.
+def plot_scores(table: pd.DataFrame, metric: str = "macro AUROC", caveat: str = "") -> Figure:
+    """Draw the score of each model with its interval, colored by role.
 
     Parameters
     ----------
     table : DataFrame
-        One row a model, drawn from the top: ``name``, ``role`` ("single", "ensemble",
-        "widened", "fusion" or "baseline"), ``estimate``, ``low``, ``high``.
-    metric : str
-        What the axis is called.
-    caveat : str
-        Above the figure.
+        One row for each model, drawn from the top: ``name``, ``role`` (see `ROLE_STYLES`),
+        ``estimate``, ``low``, ``high``.
+    metric : str, default "macro AUROC"
+        Label of the axis.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
 
     Raises
     ------
     EcgError
         If a column is missing.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "name": ["late_average", "time:cnn"],
+    ...         "role": ["fusion", "single"],
+    ...         "estimate": [0.92, 0.90],
+    ...         "low": [0.90, 0.88],
+    ...         "high": [0.93, 0.92],
+    ...     }
+    ... )
+    >>> fig = plot_scores(table)
     """
-    need(table, ("name", "role", "estimate", "low", "high"))
-    size = (_beside(table["name"]), 1.3 + 0.32 * len(table))
+    check_table(table, ("name", "role", "estimate", "low", "high"))
+    size = (_compute_width(table["name"]), 1.3 + 0.32 * len(table))
     fig, ax = plt.subplots(figsize=size, layout="constrained")
-    _intervals(ax, table, "role", ROLES)
+    _draw_intervals(ax, table, "role", ROLE_STYLES)
     ax.set_yticks(range(len(table)), table["name"])
-    _estimates(ax, table, "{:.3f}")
+    _write_estimates(ax, table, "{:.3f}")
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set_xlabel(f"{metric} with its 95 % interval over patients")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(ROLES), frameon=False)
-    _forest(ax, len(table))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(ROLE_STYLES), frameon=False)
+    lay_out_rows(ax, len(table))
     add_caveat(fig, caveat)
-    return done(fig)
+    return close_figure(fig)
 
 
-def differences(
-    table: pd.DataFrame, margin: float = 0.01, metric: str = "macro AUROC", caveat: str = ""
+def plot_differences(
+    table: pd.DataFrame,
+    margin: float = DEFAULT_MARGIN,
+    metric: str = "macro AUROC",
+    caveat: str = "",
 ) -> Figure:
-    """Draw what each fusion adds to what it is compared with.
+    """Draw what each fusion adds to the models that it is compared with.
 
     Parameters
     ----------
     table : DataFrame
-        One row a comparison, drawn from the top: ``fusion``, ``against``, ``estimate``, ``low``,
-        ``high``, ``verdict`` ("adds", "adds nothing" or "cannot tell").
-    margin : float
+        One row for each comparison, drawn from the top: ``fusion``, ``against``, ``estimate``,
+        ``low``, ``high``, ``verdict`` ("adds", "adds nothing" or "cannot tell").
+    margin : float, default 0.01
         The smallest gain worth having, drawn as a dashed line.
-    metric : str
-        What the axis is called.
-    caveat : str
-        Above the figure.
+    metric : str, default "macro AUROC"
+        Label of the axis.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
 
     Raises
     ------
     EcgError
         If a column is missing.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "fusion": ["late_average"],
+    ...         "against": ["best single branch (time:cnn)"],
+    ...         "estimate": [0.02],
+    ...         "low": [0.01],
+    ...         "high": [0.03],
+    ...         "verdict": ["adds"],
+    ...     }
+    ... )
+    >>> fig = plot_differences(table)
     """
-    need(table, ("fusion", "against", "estimate", "low", "high", "verdict"))
-    same = table["fusion"].eq(table["fusion"].shift())
+    check_table(table, ("fusion", "against", "estimate", "low", "high", "verdict"))
+    same_fusion = table["fusion"].eq(table["fusion"].shift())
     labels = [
-        f"against {against}" if again else f"{fusion}\nagainst {against}"
-        for fusion, against, again in zip(table["fusion"], table["against"], same, strict=True)
+        f"against {against}" if same else f"{fusion}\nagainst {against}"
+        for fusion, against, same in zip(
+            table["fusion"], table["against"], same_fusion, strict=True
+        )
     ]
     lines = [line for label in labels for line in label.splitlines()]
-    size = (_beside(lines), 1.5 + 0.36 * len(table))
+    size = (_compute_width(lines), 1.5 + 0.36 * len(table))
     fig, ax = plt.subplots(figsize=size, layout="constrained")
     ax.axvline(0, color="black", lw=1)
     ax.axvline(margin, color=GREY, lw=1, ls="--")
-    _intervals(ax, table, "verdict", VERDICTS, "verdict: ")
+    _draw_intervals(ax, table, "verdict", VERDICT_STYLES, "verdict: ")
     ax.set_yticks(range(len(table)), labels)
-    for at in np.flatnonzero(~same)[1:]:
-        ax.axhline(at - 0.5, color=GREY, lw=0.4)
-    _estimates(ax, table, "{:+.3f}")
+    for row in np.flatnonzero(~same_fusion)[1:]:
+        ax.axhline(row - 0.5, color=GREY, lw=0.4)
+    _write_estimates(ax, table, "{:+.3f}")
     ax.annotate(
         f"margin {margin:g}",
         (margin, 1),
@@ -353,46 +486,43 @@ def differences(
         color=GREY,
     )
     ax.set_xlabel(f"difference in {metric} with its paired 95 % interval over patients")
-    fig.legend(loc="outside lower center", ncols=3, frameon=False)
-    _forest(ax, len(table))
+    fig.legend(loc="outside lower center", ncols=len(VERDICT_STYLES), frameon=False)
+    lay_out_rows(ax, len(table))
     add_caveat(fig, caveat)
-    return done(fig)
+    return close_figure(fig)
 
 
-def _beside(labels) -> float:
-    """Width of a figure in inches: long labels take nothing from the axes beside them."""
+def _compute_width(labels: Iterable[str]) -> float:
+    """Return the width of a figure in inches, with room for long labels beside the axes."""
     return 6.5 + 0.085 * max(map(len, labels), default=0)
 
 
-def _intervals(ax: Axes, table: pd.DataFrame, column: str, styles: dict, before="") -> None:
-    """Draw each row's interval, in the colour and with the marker of its kind."""
-    for kind, rows in table.groupby(column, sort=False):
-        color, marker = styles.get(kind, ("black", "o"))
-        at = np.flatnonzero(table[column] == kind)
-        ax.hlines(at, rows["low"], rows["high"], color=color, lw=2)
-        label = f"{before}{kind}"
-        ax.plot(rows["estimate"], at, marker, color=color, ms=6, ls="none", label=label)
+def _draw_intervals(
+    ax: Axes,
+    table: pd.DataFrame,
+    column: str,
+    styles: Mapping[str, Style],
+    label_prefix: str = "",
+) -> None:
+    """Draw the interval of each row in the style that its value in `column` has."""
+    for value, rows in table.groupby(column, sort=False):
+        style = styles.get(str(value), Style("black", "o"))
+        at = np.flatnonzero(table[column] == value)
+        ax.hlines(at, rows["low"], rows["high"], color=style.color, lw=2)
+        ax.plot(
+            rows["estimate"],
+            at,
+            style.marker,
+            color=style.color,
+            ms=6,
+            ls="none",
+            label=f"{label_prefix}{value}",
+        )
 
 
-def _estimates(ax: Axes, table: pd.DataFrame, form: str) -> None:
+def _write_estimates(ax: Axes, table: pd.DataFrame, number_format: str) -> None:
     """Write the estimate and its interval to the right of each row."""
-    for at, row in enumerate(table.itertuples()):
-        text = " ".join(
-            (form.format(row.estimate), f"[{form.format(row.low)},", f"{form.format(row.high)}]")
-        )
-        ax.annotate(
-            text,
-            (1, at),
-            (6, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            va="center",
-            size=8,
-        )
-
-
-def _forest(ax: Axes, n_rows: int) -> None:
-    ax.set_ylim(n_rows - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", alpha=0.3)
-    ax.spines[["top", "right", "left"]].set_visible(False)
+    columns = (table["estimate"], table["low"], table["high"])
+    for row, values in enumerate(zip(*columns, strict=True)):
+        estimate, low, high = (number_format.format(value) for value in values)
+        annotate_row(ax, row, f"{estimate} [{low}, {high}]")

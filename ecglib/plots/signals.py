@@ -1,7 +1,9 @@
-"""Figures of signals: ECGs on the usual grid, views of a window, a prediction."""
+"""Figures of signals: ECGs on the usual grid, representations of a window, a prediction."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,7 +17,7 @@ from matplotlib.ticker import (
 )
 
 from ecglib.errors import EcgError
-from ecglib.plots.figure import BLUE, GREY, ORANGE, add_caveat, bare, done
+from ecglib.plots.figure import BLUE, GREY, ORANGE, add_caveat, close_figure, hide_frame
 
 MM_PER_S, MM_PER_MV, MM_PER_INCH = 25.0, 10.0, 25.4
 TWELVE_LEADS = (
@@ -23,10 +25,46 @@ TWELVE_LEADS = (
     ("II", "AVL", "V2", "V5"),
     ("III", "AVF", "V3", "V6"),
 )
-PAPER = {"minor": "#f7dcdc", "major": "#eeb0b0"}
+PAPER_COLORS = {"minor": "#f7dcdc", "major": "#eeb0b0"}
+PULSE_S = (-0.5, -0.4, -0.4, -0.2, -0.2, -0.1)
+PULSE_MV = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
+MAX_BARS = 10  # of classes that were not decided for
 
 
-def ecg(
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictedClasses:
+    """What a model predicts for one window, by class.
+
+    Parameters
+    ----------
+    probabilities : mapping of str to float
+        Class -> probability.
+    decisions : sequence of str
+        The classes that were decided for.
+    thresholds : mapping of str to float, optional
+        Class -> decision threshold, for a multi-label task.
+
+    Examples
+    --------
+    >>> predicted = PredictedClasses(probabilities={"NORM": 0.2, "AF": 0.8}, decisions=["AF"])
+    >>> predicted.thresholds is None
+    True
+    """
+
+    probabilities: Mapping[str, float]
+    decisions: Sequence[str]
+    thresholds: Mapping[str, float] | None = None
+
+
+class _LeadSpan(NamedTuple):
+    """A stretch of one lead in a row of the drawing."""
+
+    lead: int
+    start_s: float
+    stop_s: float
+
+
+def plot_ecg(
     signal_mv: np.ndarray,
     sampling_rate_hz: float,
     leads: Sequence[str],
@@ -36,34 +74,48 @@ def ecg(
     """Draw an ECG as on paper: 25 mm/s, 10 mm/mV, in true size when printed.
 
     Ten seconds of the twelve standard leads are laid out in four columns of 2.5 s over a rhythm
-    strip of lead II; any other window has a row a lead. Each row starts with a pulse of 1 mV.
+    strip of lead II; any other window has one row for each lead. Each row starts with a pulse of
+    1 mV.
 
     Parameters
     ----------
     signal_mv : array of shape (n_samples, n_leads)
-        In mV.
+        One window, in mV; NaN is not drawn.
     sampling_rate_hz : float
-        In Hz.
+        Sampling rate in Hz.
     leads : sequence of str
-        The name of each lead.
-    title, caveat : str
-        Above the figure.
+        Name of each lead.
+    title : str, default ""
+        Written above the paper.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
 
     Raises
     ------
     EcgError
         If the signal does not have the leads that are named.
+
+    Examples
+    --------
+    >>> time_s = np.arange(1000) / 100
+    >>> signal_mv = np.stack([np.sin(time_s), np.cos(time_s)], axis=1)
+    >>> fig = plot_ecg(signal_mv, 100, ["I", "II"], title="two sines")
     """
     signal = np.asarray(signal_mv, dtype=float)
     if signal.ndim != 2 or signal.shape[1] != len(leads) or len(signal) == 0:
         raise EcgError(
-            f"ecg takes one window of shape (n_samples, n_leads) for the {len(leads)} leads "
-            f"{', '.join(leads)}. Received shape: {signal.shape}. Pass one window, not a batch, "
-            "and name each lead."
+            f"The signal has shape {signal.shape}; expected one window of shape "
+            f"(n_samples, {len(leads)}) for the leads {', '.join(leads)}. Pass one window, not a "
+            "batch, and name each lead."
         )
     seconds = len(signal) / sampling_rate_hz
-    rows = _ecg_rows(list(leads), seconds)
-    bottoms, height = _ecg_baselines(signal, rows)
+    rows = _arrange_leads(leads, seconds)
+    baselines, height = _place_baselines(signal, rows)
 
     left, right, top = 0.6, seconds + 0.2, 0.3
     width_mm = (right - left + 2 * left) * MM_PER_S
@@ -74,11 +126,10 @@ def ecg(
     ax = fig.add_axes(
         (4 / (width_mm + 8), below_mm / figure_mm, width_mm / (width_mm + 8), paper_mm / figure_mm)
     )
-    _ecg_paper(ax, (-left, right), (-height, top))
+    _draw_paper(ax, (-left, right), (-height, top))
 
-    for row, baseline in zip(rows, bottoms, strict=True):
-        pulse_s = np.array([-0.5, -0.4, -0.4, -0.2, -0.2, -0.1])
-        ax.plot(pulse_s, baseline + np.array([0, 0, 1, 1, 0, 0]), color="black", lw=0.8)
+    for row, baseline in zip(rows, baselines, strict=True):
+        ax.plot(PULSE_S, baseline + np.array(PULSE_MV), color="black", lw=0.8)
         for lead, start_s, stop_s in row:
             first, stop = (round(s * sampling_rate_hz) for s in (start_s, stop_s))
             values = signal[first:stop, lead]
@@ -93,29 +144,29 @@ def ecg(
     ax.set_title(title, loc="left", size=11)
     ax.set_title("25 mm/s  10 mm/mV", loc="right", size=8, color=GREY)
     add_caveat(fig, caveat)
-    return done(fig)
+    return close_figure(fig)
 
 
-def _ecg_rows(leads: list[str], seconds: float) -> list[list[tuple[int, float, float]]]:
-    """Rows of (number of the lead, start in s, end in s)."""
+def _arrange_leads(leads: Sequence[str], seconds: float) -> list[list[_LeadSpan]]:
+    """Return the leads of each row, from the top."""
     names = [lead.upper() for lead in leads]
     twelve = sorted(names) == sorted(lead for row in TWELVE_LEADS for lead in row)
     if not twelve or not 9.5 <= seconds <= 10.5:
-        return [[(lead, 0.0, seconds)] for lead in range(len(leads))]
+        return [[_LeadSpan(lead, 0.0, seconds)] for lead in range(len(leads))]
     edges = [*(2.5 * np.arange(4)), seconds]
     grid = [
-        [(names.index(lead), edges[c], edges[c + 1]) for c, lead in enumerate(row)]
+        [_LeadSpan(names.index(lead), edges[c], edges[c + 1]) for c, lead in enumerate(row)]
         for row in TWELVE_LEADS
     ]
-    return [*grid, [(names.index("II"), 0.0, seconds)]]
+    return [*grid, [_LeadSpan(names.index("II"), 0.0, seconds)]]
 
 
-def _ecg_baselines(signal: np.ndarray, rows: list) -> tuple[list[float], float]:
-    """Where each row has its 0 mV, on lines of the paper, and how much paper all rows need."""
+def _place_baselines(signal: np.ndarray, rows: list[list[_LeadSpan]]) -> tuple[list[float], float]:
+    """Return where each row has 0 mV, on lines of the paper, and the height of all rows in mV."""
     baselines, edge = [], 0.0
     for row in rows:
-        values = np.nan_to_num(signal[:, [lead for lead, _, _ in row]])
-        # An artefact may run into the next row, as it does on paper.
+        values = np.nan_to_num(signal[:, [span.lead for span in row]])
+        # An artefact may extend into the next row, as it does on paper.
         up = min(max(values.max(), 1.2), 3.0)
         down = min(max(-values.min(), 0.5), 3.0)
         baseline = -math.ceil(2 * (edge + up)) / 2
@@ -124,77 +175,109 @@ def _ecg_baselines(signal: np.ndarray, rows: list) -> tuple[list[float], float]:
     return baselines, math.ceil(2 * edge) / 2
 
 
-def _ecg_paper(ax: Axes, x_s: tuple[float, float], y_mv: tuple[float, float]) -> None:
+def _draw_paper(ax: Axes, x_s: tuple[float, float], y_mv: tuple[float, float]) -> None:
+    """Draw squares of 1 mm and 5 mm."""
     ax.set(xlim=x_s, ylim=y_mv, xlabel="time (s)")
     ax.xaxis.set_major_locator(MultipleLocator(0.2))
     ax.xaxis.set_minor_locator(MultipleLocator(0.04))
     ax.yaxis.set_major_locator(MultipleLocator(0.5))
     ax.yaxis.set_minor_locator(MultipleLocator(0.1))
-    ax.xaxis.set_major_formatter(FuncFormatter(_whole_seconds))
+    ax.xaxis.set_major_formatter(FuncFormatter(_format_seconds))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: ""))
-    for which, width in (("minor", 0.4), ("major", 0.8)):
-        ax.grid(which=which, color=PAPER[which], lw=width)
+    line_widths: dict[Literal["minor", "major"], float] = {"minor": 0.4, "major": 0.8}
+    for which, width in line_widths.items():
+        ax.grid(which=which, color=PAPER_COLORS[which], lw=width)
         ax.tick_params(which=which, length=0, labelsize=8)
-    ax.xaxis.label.set_size(8)
+    ax.xaxis.label.set_fontsize(8)
     ax.set_axisbelow(True)
     for spine in ax.spines.values():
-        spine.set_color(PAPER["major"])
+        spine.set_color(PAPER_COLORS["major"])
 
 
-def _whole_seconds(value: float, _) -> str:
+def _format_seconds(value: float, _: int | None) -> str:
+    """Return whole seconds as text, and nothing for fractions of a second."""
     whole = round(value)
     return str(whole) if whole >= 0 and abs(value - whole) < 1e-6 else ""
 
 
-def prediction(
+def plot_prediction(
     signal_mv: np.ndarray,
     sampling_rate_hz: float,
     leads: Sequence[str],
-    probabilities: Mapping[str, float],
-    decisions: Sequence[str],
-    thresholds: Mapping[str, float] | None = None,
+    predicted: PredictedClasses,
     title: str = "",
     caveat: str = "",
 ) -> Figure:
-    """Draw an ECG as `ecg` does, and below it what a model says about it.
+    """Draw an ECG as `plot_ecg` does, and below it what a model predicts.
+
+    The ten largest probabilities and all decided classes are drawn as bars, decided ones in another
+    color, with the threshold as a line across the bar.
 
     Parameters
     ----------
-    signal_mv, sampling_rate_hz, leads, title, caveat
-        As in `ecg`.
-    probabilities : dict of class to probability
-        At most the ten largest, and what was decided, are drawn.
-    decisions : sequence of str
-        The classes that were decided, drawn in another colour.
-    thresholds : dict of class to threshold, optional
-        Drawn as a line across the bar; of a multi-label task.
+    signal_mv : array of shape (n_samples, n_leads)
+        One window, in mV.
+    sampling_rate_hz : float
+        Sampling rate in Hz.
+    leads : sequence of str
+        Name of each lead.
+    predicted : PredictedClasses
+        Probabilities, decisions and thresholds.
+    title : str, default ""
+        Written above the paper.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
+
+    Raises
+    ------
+    EcgError
+        If the signal does not have the leads that are named.
+
+    Examples
+    --------
+    >>> predicted = PredictedClasses(
+    ...     probabilities={"NORM": 0.2, "AF": 0.8},
+    ...     decisions=["AF"],
+    ...     thresholds={"NORM": 0.5, "AF": 0.4},
+    ... )
+    >>> fig = plot_prediction(np.zeros((1000, 1)), 100, ["II"], predicted)
     """
-    fig = ecg(signal_mv, sampling_rate_hz, leads, title, caveat)
-    largest = sorted(probabilities, key=probabilities.get, reverse=True)
-    shown = [name for rank, name in enumerate(largest) if rank < 10 or name in decisions]
+    fig = plot_ecg(signal_mv, sampling_rate_hz, leads, title, caveat)
+    probabilities, thresholds = predicted.probabilities, predicted.thresholds
+    by_probability = sorted(probabilities, key=lambda name: probabilities[name], reverse=True)
+    shown = [
+        name
+        for rank, name in enumerate(by_probability)
+        if rank < MAX_BARS or name in predicted.decisions
+    ]
     (paper,) = fig.axes
     width, height = fig.get_size_inches()
-    more = 0.7 + 0.26 * len(shown)
+    added = 0.7 + 0.26 * len(shown)
     box = paper.get_position()
-    fig.set_size_inches(width, height + more)
-    share = height / (height + more)
-    paper.set_position((box.x0, 1 - share + box.y0 * share, box.width, box.height * share))
+    fig.set_size_inches(width, height + added)
+    shrink = height / (height + added)
+    paper.set_position((box.x0, 1 - shrink + box.y0 * shrink, box.width, box.height * shrink))
     names_inch = 0.4 + 0.09 * max(map(len, shown))
     bars_inch = min(5.0, max(1.0, width - names_inch - 0.8))
     ax = fig.add_axes(
         (
             names_inch / width,
-            0.5 / (height + more),
+            0.5 / (height + added),
             bars_inch / width,
-            0.26 * len(shown) / (height + more),
+            0.26 * len(shown) / (height + added),
         )
     )
     at = np.arange(len(shown))
     values = np.array([probabilities[name] for name in shown])
-    colors = [ORANGE if name in decisions else GREY for name in shown]
+    colors = [ORANGE if name in predicted.decisions else GREY for name in shown]
     ax.barh(at, values, 0.7, color=colors)
     for y, name, value in zip(at, shown, values, strict=True):
-        text = f"{value:.3f}" + (" decided" if name in decisions else "")
+        text = f"{value:.3f}" + (" decided" if name in predicted.decisions else "")
         ax.annotate(text, (1, y), (4, 0), textcoords="offset points", va="center", size=8)
         if thresholds:
             ax.plot([thresholds[name]] * 2, [y - 0.45, y + 0.45], color="black", lw=1.2)
@@ -202,11 +285,11 @@ def prediction(
     ax.set(xlim=(0, 1), ylim=(len(shown) - 0.5, -0.5))
     ax.set_xlabel("probability" + (", with threshold" if thresholds else ""), size=8)
     ax.tick_params(labelsize=8)
-    bare(ax)
-    return done(fig)
+    hide_frame(ax)
+    return close_figure(fig)
 
 
-def views(
+def plot_representations(
     arrays: Mapping[str, np.ndarray],
     axes: Mapping[str, Mapping[str, np.ndarray]],
     units: Mapping[str, str],
@@ -214,27 +297,43 @@ def views(
     lead_name: str = "",
     caveat: str = "",
 ) -> Figure:
-    """Draw one lead of one window in all its views; unevenly spaced frequencies on a log axis.
+    """Draw one lead of one window in all its representations.
+
+    Frequencies with uneven steps are drawn on a logarithmic axis.
 
     Parameters
     ----------
-    arrays : dict of representation to array
-        Of one window: (n_samples, n_leads), (n_bins, n_leads) or (n_frames, n_bins, n_leads).
-    axes : dict of representation to dict
-        What ``axes(n_samples)`` of each view gives.
-    units : dict of representation to str
-        The ``unit`` of each view.
-    lead : int
+    arrays : mapping of str to array
+        Representation -> array of one window, of shape (n_samples, n_leads), (n_bins, n_leads) or
+        (n_frames, n_bins, n_leads).
+    axes : mapping of str to mapping of str to array
+        Representation -> its axes in s and Hz, as ``axes(n_samples)`` of its layer returns them.
+    units : mapping of str to str
+        Representation -> ``unit`` of its layer.
+    lead : int, default 0
         Number of the lead.
-    lead_name : str
-        Its name.
-    caveat : str
-        Above the figure.
+    lead_name : str, default ""
+        Name of the lead.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
 
     Raises
     ------
     EcgError
-        If an array is not that of one window on its axes.
+        If an array does not have the shape of its axes.
+
+    Examples
+    --------
+    >>> fig = plot_representations(
+    ...     {"time": np.zeros((100, 1))},
+    ...     {"time": {"time_s": np.arange(100) / 100}},
+    ...     {"time": "mV"},
+    ... )
     """
     fig, panels = plt.subplots(
         len(arrays),
@@ -250,15 +349,15 @@ def views(
         if values.shape[:-1] != expected:
             plt.close(fig)
             raise EcgError(
-                f"The {name} view of one window has the shape {(*expected, 'n_leads')} on its "
-                f"axes. Received shape: {values.shape}. Pass one window of the batch."
+                f"The {name} representation has shape {values.shape}; expected "
+                f"{(*expected, 'n_leads')}, as its axes have. Pass one window of the batch."
             )
         side.set_axis_off()
         if len(expected) == 2:
             time_s, frequency_hz = axes[name].values()
-            cells = _edges(time_s), _edges(frequency_hz)
+            cells = _compute_edges(time_s), _compute_edges(frequency_hz)
             if not _is_even(frequency_hz):
-                cells = cells[0], np.exp(_edges(np.log(frequency_hz)))
+                cells = cells[0], np.exp(_compute_edges(np.log(frequency_hz)))
                 ax.set_yscale("log")
                 ax.yaxis.set_major_locator(LogLocator(10, (1.0, 2.0, 5.0)))
                 ax.yaxis.set_major_formatter(FuncFormatter(lambda hz, _: f"{hz:g}"))
@@ -273,18 +372,18 @@ def views(
             ax.set(xlabel="time (s)" if axis == "time_s" else "frequency (Hz)", ylabel=units[name])
             ax.grid(alpha=0.3)
         ax.set_title(f"{name}, lead {lead_name}" if lead_name else name, loc="left", size=10)
-    _share_time(panels[:, 0], [axes[name] for name in arrays])
+    _align_time(list(panels[:, 0]), [axes[name] for name in arrays])
     add_caveat(fig, caveat)
-    return done(fig)
+    return close_figure(fig)
 
 
 def _is_even(axis: np.ndarray) -> bool:
-    """Whether the steps of an axis are all the same."""
+    """Return whether the steps of an axis are all equal."""
     return np.ptp(np.diff(axis)) <= 1e-6 * np.abs(axis).max() if len(axis) > 2 else True
 
 
-def _edges(middles: np.ndarray) -> np.ndarray:
-    """Where the cells around the points of an axis begin and end; one alone is 1 wide."""
+def _compute_edges(middles: np.ndarray) -> np.ndarray:
+    """Return the edges of the cells around the points of an axis; a single cell is 1 wide."""
     if len(middles) == 1:
         return np.array([middles[0] - 0.5, middles[0] + 0.5])
     between = (middles[1:] + middles[:-1]) / 2
@@ -292,10 +391,14 @@ def _edges(middles: np.ndarray) -> np.ndarray:
     return np.concatenate([[first], between, [last]])
 
 
-def _share_time(panels: Sequence[Axes], axes: Sequence[Mapping[str, np.ndarray]]) -> None:
-    """Give all panels over time the range of the window."""
-    over_time = [(ax, of["time_s"]) for ax, of in zip(panels, axes, strict=True) if "time_s" in of]
-    # The last frame of a spectrogram ends as long after its middle as the first begins before.
+def _align_time(panels: Sequence[Axes], axes: Sequence[Mapping[str, np.ndarray]]) -> None:
+    """Give all panels with a time axis the range of the window."""
+    over_time = [
+        (ax, coordinates["time_s"])
+        for ax, coordinates in zip(panels, axes, strict=True)
+        if "time_s" in coordinates
+    ]
+    # The last frame of a spectrogram ends as long after its middle as the first begins before its.
     end_s = max((time_s[-1] + time_s[0] for _, time_s in over_time), default=0.0)
     for ax, _ in over_time:
         ax.set_xlim(0, end_s)

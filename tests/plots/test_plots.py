@@ -14,60 +14,80 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ecglib import plots
 from ecglib.errors import EcgError
+from ecglib.experiment.registry import ROLES
 
-TWELVE = ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
+TWELVE_LEADS = ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 
 
-def texts(fig) -> list[str]:
-    """All that can be read in a figure, legends included."""
+def read_texts(fig) -> list[str]:
+    """All texts of a figure, legends included."""
     fig.canvas.draw()
     return [t.get_text() for t in fig.findobj(mpl.text.Text) if t.get_text()]
 
 
-def line(ax, label: str):
+def find_line(ax, label: str):
     (found,) = (one for one in ax.lines if one.get_label() == label)
     return found
 
 
-@pytest.fixture
-def one_of_each():
-    """Name -> function that draws it with a caveat."""
-    y = np.eye(3)[[0, 1, 2, 0, 1, 2]]
-    p = np.clip(y * 0.5 + 0.2, 0, 1)
-    counts = pd.DataFrame({"train": [5, 0], "test": [2, 3]}, index=["NORM", "MI"])
-    epochs = pd.DataFrame({"epoch": [0], "loss": [1], "val_loss": [1], "val_auroc": [0.5]})
-    row = {"estimate": [0.9], "low": [0.8], "high": [0.95]}
-    score = pd.DataFrame({"name": ["a"], "role": ["single"], **row})
-    difference = pd.DataFrame({"fusion": ["a"], "against": ["b"], "verdict": ["adds"], **row})
-    time = ({"time": np.zeros((9, 1))}, {"time": {"time_s": np.arange(9)}}, {"time": "mV"})
-    return {
-        "ecg": lambda caveat: plots.ecg(np.zeros((100, 1)), 100, ["I"], caveat=caveat),
-        "class_balance": lambda caveat: plots.class_balance(counts, caveat=caveat),
-        "views": lambda caveat: plots.views(*time, caveat=caveat),
-        "history": lambda caveat: plots.history(epochs, caveat=caveat),
-        "roc_and_pr": lambda caveat: plots.roc_and_pr(y, p, list("abc"), caveat=caveat),
-        "reliability": lambda caveat: plots.reliability(y, p, list("abc"), caveat=caveat),
-        "confusion": lambda caveat: plots.confusion(y, y, list("abc"), caveat=caveat),
-        "scores": lambda caveat: plots.scores(score, caveat=caveat),
-        "differences": lambda caveat: plots.differences(difference, caveat=caveat),
-    }
+Y = np.eye(3)[[0, 1, 2, 0, 1, 2]]
+P = np.clip(Y * 0.5 + 0.2, 0, 1)
+ESTIMATE = {"estimate": [0.9], "low": [0.8], "high": [0.95]}
+DRAW = {
+    "ecg": lambda caveat: plots.plot_ecg(np.zeros((100, 1)), 100, ["I"], caveat=caveat),
+    "prediction": lambda caveat: plots.plot_prediction(
+        np.zeros((100, 1)),
+        100,
+        ["I"],
+        plots.PredictedClasses(probabilities={"N": 0.7, "V": 0.3}, decisions=["N"]),
+        caveat=caveat,
+    ),
+    "class_balance": lambda caveat: plots.plot_class_balance(
+        pd.DataFrame({"train": [5, 0], "test": [2, 3]}, index=["NORM", "MI"]), caveat=caveat
+    ),
+    "representations": lambda caveat: plots.plot_representations(
+        {"time": np.zeros((9, 1))},
+        {"time": {"time_s": np.arange(9)}},
+        {"time": "mV"},
+        caveat=caveat,
+    ),
+    "history": lambda caveat: plots.plot_history(
+        pd.DataFrame({"epoch": [0], "loss": [1], "val_loss": [1], "val_auroc": [0.5]}),
+        caveat=caveat,
+    ),
+    "roc_and_pr": lambda caveat: plots.plot_roc_and_pr(Y, P, list("abc"), caveat=caveat),
+    "reliability": lambda caveat: plots.plot_reliability(Y, P, list("abc"), caveat=caveat),
+    "confusion": lambda caveat: plots.plot_confusion(Y, Y, list("abc"), caveat=caveat),
+    "scores": lambda caveat: plots.plot_scores(
+        pd.DataFrame(ESTIMATE | {"name": ["a"], "role": ["single"]}), caveat=caveat
+    ),
+    "differences": lambda caveat: plots.plot_differences(
+        pd.DataFrame(ESTIMATE | {"fusion": ["a"], "against": ["b"], "verdict": ["adds"]}),
+        caveat=caveat,
+    ),
+}
 
 
-@pytest.mark.parametrize(
-    "name",
-    "ecg class_balance views history roc_and_pr reliability confusion scores differences".split(),
-)
-def test_every_figure_is_closed_and_carries_the_mark(name, one_of_each, tmp_path):
-    fig = one_of_each[name]("synthetic data")
+def test_every_figure_is_among_those_drawn_here():
+    assert {f"plot_{name}" for name in DRAW} == {n for n in plots.__all__ if n.startswith("plot_")}
+
+
+def test_every_role_has_a_style():
+    assert set(plots.ROLE_STYLES) == set(ROLES)
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_every_figure_is_closed_and_has_the_caveat(name, tmp_path):
+    fig = DRAW[name]("synthetic data")
     assert plt.get_fignums() == []
-    assert "synthetic data" in texts(fig)
-    assert "synthetic data" not in texts(one_of_each[name](""))
+    assert "synthetic data" in read_texts(fig)
+    assert "synthetic data" not in read_texts(DRAW[name](""))
     fig.savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 0
 
 
 def test_ecg_paper_has_the_usual_squares_in_true_size():
-    fig = plots.ecg(np.zeros((1000, 12)), 100, TWELVE)
+    fig = plots.plot_ecg(np.zeros((1000, 12)), 100, TWELVE_LEADS)
     (ax,) = fig.axes
     np.testing.assert_allclose(np.diff(ax.get_xticks()), 0.2)
     np.testing.assert_allclose(np.diff(ax.get_yticks()), 0.5)
@@ -86,12 +106,12 @@ def test_ecg_paper_has_the_usual_squares_in_true_size():
 
 
 def test_ecg_shows_twelve_leads_in_four_columns_over_a_rhythm_strip():
-    order = [*TWELVE[6:], *TWELVE[:6]]
+    order = [*TWELVE_LEADS[6:], *TWELVE_LEADS[:6]]
     signal = np.random.default_rng(0).normal(0, 0.2, (1000, 12))
-    (ax,) = plots.ecg(signal, 100, order).axes
+    (ax,) = plots.plot_ecg(signal, 100, order).axes
     starts = {"I": 0.0, "AVR": 2.5, "V2": 5.0, "V6": 7.5}
     for name, start_s in starts.items():
-        drawn = line(ax, name)
+        drawn = find_line(ax, name)
         first = round(start_s * 100)
         np.testing.assert_allclose(drawn.get_xdata(), np.arange(first, first + 250) / 100)
         offset = drawn.get_ydata() - signal[first : first + 250, order.index(name)]
@@ -103,10 +123,10 @@ def test_ecg_shows_twelve_leads_in_four_columns_over_a_rhythm_strip():
 
 def test_ecg_gives_each_lead_a_row_otherwise_and_each_row_a_pulse_of_1_mv():
     signal = np.random.default_rng(0).normal(0, 0.2, (1080, 2)) + np.array([0, 1.5])
-    fig = plots.ecg(signal, 360, ["MLII", "V5"], title="record 100")
+    fig = plots.plot_ecg(signal, 360, ["MLII", "V5"], title="record 100")
     (ax,) = fig.axes
-    assert {"MLII", "V5", "record 100", "25 mm/s  10 mm/mV"} <= set(texts(fig))
-    rows = [line(ax, name) for name in ("MLII", "V5")]
+    assert {"MLII", "V5", "record 100", "25 mm/s  10 mm/mV"} <= set(read_texts(fig))
+    rows = [find_line(ax, name) for name in ("MLII", "V5")]
     assert [len(row.get_xdata()) for row in rows] == [1080, 1080]
     assert rows[0].get_ydata().min() > rows[1].get_ydata().max() - 1e-9
     pulses = [one for one in ax.lines if np.max(one.get_xdata()) < 0]
@@ -114,23 +134,23 @@ def test_ecg_gives_each_lead_a_row_otherwise_and_each_row_a_pulse_of_1_mv():
 
 
 @pytest.mark.parametrize("shape", [(1000,), (1000, 11), (2, 1000, 12), (0, 12)])
-def test_ecg_refuses_what_is_not_one_window(shape):
+def test_ecg_refuses_arrays_that_are_not_one_window(shape):
     with pytest.raises(EcgError, match="one window"):
-        plots.ecg(np.zeros(shape), 100, TWELVE)
+        plots.plot_ecg(np.zeros(shape), 100, TWELVE_LEADS)
 
 
 def test_class_balance_shows_counts_and_an_empty_class_in_red():
     counts = pd.DataFrame({"train": [5210, 0], "test": [40, 3]}, index=["NORM", "MI"])
-    fig = plots.class_balance(counts)
+    fig = plots.plot_class_balance(counts)
     (ax,) = fig.axes
     assert [[bar.get_width() for bar in bars] for bars in ax.containers] == [[5210, 0], [40, 3]]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["NORM", "MI"]
-    assert {"5,210", "train", "test"} <= set(texts(fig))
+    assert {"5,210", "train", "test"} <= set(read_texts(fig))
     (zero,) = (t for t in ax.texts if t.get_text() == "0")
     assert zero.get_color() == plots.RED
 
 
-def test_views_have_axes_in_their_units():
+def test_representations_have_axes_in_their_units():
     rng = np.random.default_rng(0)
     arrays = {
         "time": rng.normal(size=(100, 2)),
@@ -143,7 +163,7 @@ def test_views_have_axes_in_their_units():
         "spectrogram": {"time_s": 0.1 + np.arange(8) / 10, "frequency_hz": 5.0 * np.arange(1, 6)},
     }
     units = {"time": "mV", "frequency": "dB re 1 mV", "spectrogram": "dB re 1 mV²/Hz"}
-    fig = plots.views(arrays, axes, units, lead=1, lead_name="V5")
+    fig = plots.plot_representations(arrays, axes, units, lead=1, lead_name="V5")
     time, _, frequency, _, spectrogram, bar = fig.axes
     assert (time.get_xlabel(), time.get_ylabel()) == ("time (s)", "mV")
     assert (frequency.get_xlabel(), frequency.get_ylabel()) == ("frequency (Hz)", "dB re 1 mV")
@@ -154,13 +174,15 @@ def test_views_have_axes_in_their_units():
     (mesh,) = spectrogram.collections
     np.testing.assert_array_equal(mesh.get_array(), arrays["spectrogram"][:, :, 1].T)
     assert time.get_xlim() == spectrogram.get_xlim() == (0, pytest.approx(0.99))
-    assert "spectrogram, lead V5" in texts(fig)
+    assert "spectrogram, lead V5" in read_texts(fig)
 
 
-def test_frequencies_an_octave_apart_stand_on_a_logarithmic_axis():
+def test_frequencies_an_octave_apart_are_on_a_logarithmic_axis():
     array = np.random.default_rng(0).normal(size=(8, 6, 1))
     axes = {"time_s": 0.05 + np.arange(8) / 10, "frequency_hz": 0.5 * 2.0 ** np.arange(6)}
-    fig = plots.views({"scalogram": array}, {"scalogram": axes}, {"scalogram": "dB re 1 mV"})
+    fig = plots.plot_representations(
+        {"scalogram": array}, {"scalogram": axes}, {"scalogram": "dB re 1 mV"}
+    )
     ax = fig.axes[0]
     assert (ax.get_yscale(), ax.get_ylabel()) == ("log", "frequency (Hz)")
     (mesh,) = ax.collections
@@ -174,15 +196,15 @@ def test_frequencies_an_octave_apart_stand_on_a_logarithmic_axis():
     assert {"0.5", "1", "2", "5", "10"} <= set(ticks)
 
 
-def test_views_refuse_a_batch():
+def test_representations_refuse_a_batch():
     with pytest.raises(EcgError, match="one window of the batch"):
-        plots.views(
+        plots.plot_representations(
             {"time": np.zeros((4, 9, 1))}, {"time": {"time_s": np.arange(9)}}, {"time": "mV"}
         )
     assert plt.get_fignums() == []
 
 
-def test_history_marks_the_best_epoch_of_each_member():
+def test_history_marks_the_best_epoch_of_each_model():
     frame = pd.DataFrame(
         {
             "epoch": [0, 1, 2, 0, 1, 2],
@@ -192,40 +214,40 @@ def test_history_marks_the_best_epoch_of_each_member():
             "member": [0, 0, 0, 1, 1, 1],
         }
     )
-    fig = plots.history(frame)
+    fig = plots.plot_history(frame)
     losses, scores = fig.axes
-    found = set(texts(fig))
+    found = set(read_texts(fig))
     assert {"best: 0.800 in epoch 1", "best: 0.900 in epoch 2", "train", "validation"} <= found
-    np.testing.assert_array_equal(line(losses, "train").get_ydata(), [0.6, 0.4, 0.3])
+    np.testing.assert_array_equal(find_line(losses, "train").get_ydata(), [0.6, 0.4, 0.3])
     circles = [one for one in scores.lines if one.get_marker() == "o"]
     assert [(*one.get_xdata(), *one.get_ydata()) for one in circles] == [(1, 0.8), (2, 0.9)]
-    one = plots.history(frame[:3].drop(columns="member"))
-    assert "best: 0.800 in epoch 1" in texts(one)
+    one = plots.plot_history(frame[:3].drop(columns="member"))
+    assert "best: 0.800 in epoch 1" in read_texts(one)
 
 
 def test_history_marks_the_epoch_that_the_monitored_score_chose():
     frame = pd.DataFrame({"epoch": [1, 2, 3], "loss": 0.5, "val_loss": 0.6})
     frame = frame.assign(val_auroc=[0.6, 0.9, 0.7], val_f1=[0.5, 0.3, 0.2])
-    for monitor, told in (("f1", "best: 0.500 in epoch 1"), ("none", "last: 0.700 in epoch 3")):
-        assert told in texts(plots.history(frame, monitor=monitor))
+    for monitor, label in (("f1", "best: 0.500 in epoch 1"), ("none", "last: 0.700 in epoch 3")):
+        assert label in read_texts(plots.plot_history(frame, monitor=monitor))
 
 
 def test_history_without_a_score_has_no_best_epoch():
     frame = pd.DataFrame({"epoch": [0], "loss": [1.0], "val_loss": [1.0], "val_auroc": [np.nan]})
-    assert not any(t.startswith("best") for t in texts(plots.history(frame)))
+    assert not any(t.startswith("best") for t in read_texts(plots.plot_history(frame)))
 
 
 def test_curves_have_the_areas_that_scikit_learn_gives():
     rng = np.random.default_rng(0)
     y = (rng.random((200, 3)) < [0.4, 0.1, 0.0]).astype(np.float32)
     p = np.clip(0.4 * y + 0.6 * rng.random((200, 3)), 0, 1)
-    fig = plots.roc_and_pr(y, p, ["NORM", "MI", "HYP"])
-    found = texts(fig)
+    fig = plots.plot_roc_and_pr(y, p, ["NORM", "MI", "HYP"])
+    found = read_texts(fig)
     for k, name in enumerate(["NORM", "MI"]):
         assert f"{name}: {roc_auc_score(y[:, k], p[:, k]):.3f}" in found
         area = average_precision_score(y[:, k], p[:, k])
         assert f"{name}: {area:.3f} (chance {y[:, k].mean():.3f})" in found
-        curve = line(fig.axes[0], f"{name}: {roc_auc_score(y[:, k], p[:, k]):.3f}")
+        curve = find_line(fig.axes[0], f"{name}: {roc_auc_score(y[:, k], p[:, k]):.3f}")
         drawn = np.trapezoid(curve.get_ydata(), curve.get_xdata())
         assert drawn == pytest.approx(roc_auc_score(y[:, k], p[:, k]))
     assert found.count("HYP: no positive window") == 2
@@ -235,18 +257,18 @@ def test_reliability_of_true_probabilities_lies_on_the_diagonal():
     rng = np.random.default_rng(0)
     p = rng.random((20_000, 2))
     y = rng.random(p.shape) < p
-    (ax,) = plots.reliability(y, p ** [1, 2], ["true", "squared"]).axes
+    (ax,) = plots.plot_reliability(y, p ** [1, 2], ["true", "squared"]).axes
     for name, power in (("true", 1), ("squared", 2)):
-        curve = line(ax, name)
-        x, share = curve.get_xdata(), curve.get_ydata()
+        curve = find_line(ax, name)
+        x, fraction = curve.get_xdata(), curve.get_ydata()
         assert len(x) == 10
-        np.testing.assert_allclose(share, x ** (1 / power), atol=0.03)
+        np.testing.assert_allclose(fraction, x ** (1 / power), atol=0.03)
 
 
 def test_confusion_counts_rows_by_class_and_columns_by_decision():
     y = np.eye(3)[[0, 0, 0, 0, 1, 1]]
     decisions = np.eye(3)[[0, 0, 0, 1, 1, 2]]
-    fig = plots.confusion(y, decisions, ["N", "S", "V"])
+    fig = plots.plot_confusion(y, decisions, ["N", "S", "V"])
     ax = fig.axes[0]
     cells = {t.get_position(): t.get_text() for t in ax.texts}
     assert cells[(0, 0)] == "3\n75%"
@@ -257,12 +279,12 @@ def test_confusion_counts_rows_by_class_and_columns_by_decision():
     np.testing.assert_allclose(ax.images[0].get_array()[0], [0.75, 0.25, 0])
 
 
-def test_confusion_refuses_several_labels_a_window():
+def test_confusion_refuses_several_classes_for_one_window():
     with pytest.raises(EcgError, match="multi_label"):
-        plots.confusion(np.ones((2, 3)), np.eye(3)[:2], list("abc"))
+        plots.plot_confusion(np.ones((2, 3)), np.eye(3)[:2], list("abc"))
 
 
-def test_scores_have_a_row_a_model_and_a_colour_a_role():
+def test_scores_have_a_row_for_each_model_and_a_color_for_each_role():
     table = pd.DataFrame(
         {
             "name": ["fused", "2 x time", "time", "spectrogram", "wide", "forest"],
@@ -272,30 +294,32 @@ def test_scores_have_a_row_a_model_and_a_colour_a_role():
             "high": [0.93, 0.92, 0.91, 0.90, 0.89, 0.88],
         }
     )
-    fig = plots.scores(table, metric="macro AUPRC")
+    fig = plots.plot_scores(table, metric="macro AUPRC")
     (ax,) = fig.axes
     assert ax.get_xlabel().startswith("macro AUPRC")
     assert [t.get_text() for t in ax.get_yticklabels()] == list(table["name"])
-    assert "0.920 [0.900, 0.930]" in texts(fig)
-    single = line(ax, "single")
+    assert "0.920 [0.900, 0.930]" in read_texts(fig)
+    single = find_line(ax, "single")
     np.testing.assert_array_equal(single.get_xdata(), [0.90, 0.88])
     np.testing.assert_array_equal(single.get_ydata(), [2, 3])
-    colors = {line(ax, role).get_color() for role in ("fusion", "ensemble", "single", "baseline")}
+    colors = {
+        find_line(ax, role).get_color() for role in ("fusion", "ensemble", "single", "baseline")
+    }
     assert len(colors) == 4
-    controls = [line(ax, role) for role in ("ensemble", "widened")]
-    assert len({own.get_color() for own in controls}) == 1
-    assert len({own.get_marker() for own in controls}) == 2
+    controls = [find_line(ax, role) for role in ("ensemble", "widened")]
+    assert len({one.get_color() for one in controls}) == 1
+    assert len({one.get_marker() for one in controls}) == 2
     ends = sorted(tuple(s[:, 0]) for c in ax.collections for s in c.get_segments())
     assert ends == sorted(zip(table["low"], table["high"], strict=True))
     assert ax.get_ylim()[0] > ax.get_ylim()[1]
 
 
-def test_long_names_take_nothing_from_the_scores():
+def test_long_names_leave_the_scores_their_width():
     roles = ["fusion", "ensemble", "single", "widened", "baseline"]
     table = pd.DataFrame({"role": roles, "estimate": 0.85, "low": 0.76, "high": 0.92})
     widths = []
     for letters in (4, 40, 80):
-        fig = plots.scores(table.assign(name=[letters * "n", *"abcd"]))
+        fig = plots.plot_scores(table.assign(name=[letters * "n", *"abcd"]))
         fig.draw_without_rendering()
         (ax,) = fig.axes
         widths.append(ax.get_window_extent().width)
@@ -316,26 +340,28 @@ def test_differences_show_zero_the_margin_and_the_verdict():
             "verdict": ["adds", "adds", "adds nothing"],
         }
     )
-    fig = plots.differences(table, margin=0.005)
+    fig = plots.plot_differences(table, margin=0.005)
     (ax,) = fig.axes
     upright = [one.get_xdata()[0] for one in ax.lines if len(set(one.get_xdata())) == 1]
     assert {0, 0.005} <= set(upright)
-    found = set(texts(fig))
+    found = set(read_texts(fig))
     assert {"margin 0.005", "verdict: adds", "verdict: adds nothing", "against 2 x time"} <= found
     assert "late\nagainst best single branch (time)" in found
     assert "-0.001 [-0.010, +0.004]" in found
-    adds = line(ax, "verdict: adds")
+    adds = find_line(ax, "verdict: adds")
     np.testing.assert_array_equal(adds.get_xdata(), [0.02, 0.015])
-    assert adds.get_color() != line(ax, "verdict: adds nothing").get_color()
+    assert adds.get_color() != find_line(ax, "verdict: adds nothing").get_color()
 
 
-@pytest.mark.parametrize("draw", [plots.history, plots.scores, plots.differences])
+@pytest.mark.parametrize("draw", [plots.plot_history, plots.plot_scores, plots.plot_differences])
 def test_a_missing_column_or_an_empty_table_is_named(draw):
     with pytest.raises(EcgError, match=r"0 rows with the columns other"):
         draw(pd.DataFrame({"other": []}))
 
 
-@pytest.mark.parametrize("draw", [plots.roc_and_pr, plots.reliability, plots.confusion])
+@pytest.mark.parametrize(
+    "draw", [plots.plot_roc_and_pr, plots.plot_reliability, plots.plot_confusion]
+)
 def test_shapes_must_fit_the_classes(draw):
     with pytest.raises(EcgError, match=r"\(2, 3\) and \(2, 2\)"):
         draw(np.zeros((2, 3)), np.zeros((2, 2)), list("abc"))

@@ -152,7 +152,7 @@ def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, 
         assert row.seeds == len(scores[row.model])
     assert compared.n_patients == len(set(kept.patients))
     header = f"{FOLDS} folds, each held out once, {len(set(kept.patients))} patients"
-    assert compared.scored_on() == header
+    assert compared.describe_split() == header
     assert compared.to_text().startswith(header)
     assert compared.to_dict()["n_folds"] == FOLDS
     caveat = f"cross-validation in {FOLDS} folds, the test part was not looked at"

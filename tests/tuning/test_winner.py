@@ -159,7 +159,7 @@ def test_the_files_say_where_they_come_from(tmp_path, small_store, make_trial):
 def test_the_figure_shows_the_completed_trials_best_first(make_trial):
     low, high = make_trial({"time": "cnn"}, 0.7), make_trial({"frequency": "cnn"}, 0.8)
     failed = make_trial({"time": "cnn"}, None, status=FAILED)
-    figure = plots.scores([low, failed, high], "synthetic data")
+    figure = plots.plot_trials([low, failed, high], "synthetic data")
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == [f"{t.model}  #{t.number}" for t in (high, low)]
     assert figure.get_suptitle() == "synthetic data"
