@@ -244,7 +244,7 @@ def search(
     )
     oracle.verbose = 0
     try:
-        paths.write_text(folder / "search.json", json.dumps(request, indent=1))
+        paths.write_json(folder / "search.json", request)
         tuner = _tune(oracle, fixed, dataset, folder)
         finished = list(tuner.finished.values())
         if not any(trial.status == COMPLETED for trial in finished):

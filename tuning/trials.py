@@ -184,4 +184,4 @@ def read_trial(path: Path, settings: Mapping[str, Any]) -> Trial | None:
 
 def write_trial(path: Path, trial: Trial) -> None:
     """Write a trial atomically, as JSON."""
-    paths.write_text(path, json.dumps(dataclasses.asdict(trial), indent=1))
+    paths.write_json(path, dataclasses.asdict(trial))

@@ -392,7 +392,7 @@ def _marker(folder: Path) -> dict:
 
 def _mark(folder: Path, database: str, version: str, **values: object) -> None:
     marker = {"database": database, "version": version, **values}
-    paths.write_text(folder / MARKER, json.dumps(marker, indent=1) + "\n")
+    paths.write_json(folder / MARKER, marker)
 
 
 def _summary(folder: Path, chosen: dict[str, str]) -> tuple[dict, int]:
