@@ -11,9 +11,9 @@ from ecglib.experiment import Experiment
 def test_one_widened_branch_serves_all_fusions_of_about_one_size(monkeypatch):
     sizes = {"single": 90, "a": 100, "b": 120, "c": 150, "d": 160, "e": 200, "f": 201, "g": 300}
     dataset = {"dataset": "d", "fingerprint": "f", "task": "t"}
-    single = Experiment(**dataset, branches={"time": "cnn"})
+    single = Experiment.from_flat(dataset | {"branches": {"time": "cnn"}})
     branches = {"time": "cnn", "frequency": "cnn"}
-    fusion = Experiment(**dataset, branches=branches, fusion="late_average")
+    fusion = Experiment.from_flat(dataset | {"branches": branches, "fusion": "late_average"})
     jobs = [
         Job(
             experiment=single if name == "single" else fusion,

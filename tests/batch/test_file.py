@@ -1,6 +1,7 @@
 """Batch files: what is read, what is refused, and what the committed ones ask for."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,7 +94,8 @@ def test_a_batch_file_may_name_the_fold(write_batch_file, small_batch, tmp_path)
 def read_experiments(name: str) -> list[Experiment]:
     file = BatchFile.read(BATCHES / f"{name}.yaml")
     values = [check_parameters(file.notebook, parameters) for parameters in file.list_parameters()]
-    return [Experiment.from_parameters(parameters, "d", "f") for parameters in values]
+    dataset = SimpleNamespace(name="d", fingerprint="f")
+    return [Experiment.from_namespace(parameters, dataset) for parameters in values]
 
 
 def test_every_committed_batch_file_is_tested_here():
@@ -108,14 +110,17 @@ def test_a_committed_batch_file_asks_for_known_and_different_experiments(name, n
 @pytest.mark.parametrize("name", [*FUSION_BATCHES, "representations", "aami_mitdb"])
 def test_the_baseline_has_the_same_seeds_as_the_networks(name):
     experiments = read_experiments(name)
-    seeds_of_trees = [one.seed for one in experiments if one.role == "baseline"]
-    assert seeds_of_trees == sorted({one.seed for one in experiments if one.role != "baseline"})
+    seeds_of_trees = [one.training.seed for one in experiments if one.role == "baseline"]
+    seeds_of_networks = {one.training.seed for one in experiments if one.role != "baseline"}
+    assert seeds_of_trees == sorted(seeds_of_networks)
 
 
 @pytest.mark.parametrize("name", FUSION_BATCHES)
 def test_the_fusion_batch_has_the_same_models_and_controls_for_every_dataset(name):
-    models = [(one.branches, one.fusion, one.seed) for one in read_experiments(name)]
-    expected = [(one.branches, one.fusion, one.seed) for one in read_experiments("fusion")]
-    assert models == expected
+    models = [(one.model, one.training.seed) for one in read_experiments(name)]
+    expected = [(one.model, one.training.seed) for one in read_experiments("fusion")]
+    assert [(model.branches, model.fusion, seed) for model, seed in models] == [
+        (model.branches, model.fusion, seed) for model, seed in expected
+    ]
     file = BatchFile.read(BATCHES / f"{name}.yaml")
     assert (file.ensemble_sizes, file.widened_branch) == ([3], True)

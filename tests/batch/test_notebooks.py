@@ -1,6 +1,5 @@
 """The parameters of notebooks, and the processes that execute them."""
 
-import dataclasses
 import json
 import os
 import signal
@@ -20,14 +19,14 @@ from ecglib.batch.notebooks import (
     read_defaults,
 )
 from ecglib.errors import BatchError
-from ecglib.experiment import Experiment
+from ecglib.experiment.config import list_settings
 
 TRAIN = Path(__file__).parents[2] / "notebooks" / "03_train.ipynb"
 
 
 def test_the_parameters_of_the_training_notebook_are_those_of_an_experiment():
     folders = {"source", "data_dir", "runs_dir", "batch"}
-    settings = {field.name for field in dataclasses.fields(Experiment)} - {"fingerprint"}
+    settings = set(list_settings()) - {"fingerprint"}
     assert set(read_defaults(TRAIN)) == settings | folders
 
 

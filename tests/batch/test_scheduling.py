@@ -58,6 +58,7 @@ def finished(small_store, write_batch_file, tmp_path_factory):
     return file, folder / "runs", run_batch(file, small_store, folder / "runs", n_jobs=2)
 
 
+@pytest.mark.slow
 def test_a_batch_leaves_runs_with_notebooks_and_a_report(finished):
     _, _, report = finished
     assert not report.failed
@@ -71,20 +72,21 @@ def test_a_batch_leaves_runs_with_notebooks_and_a_report(finished):
     assert "data:image/png" in html
 
 
+@pytest.mark.slow
 def test_the_controls_repeat_the_branch_that_validates_best(finished):
     _, _, report = finished
     found = runs.find_runs(report.folder)
     singles = [run for run in found if run.experiment.role == "single"]
     best = max(singles, key=lambda r: r.metrics["validation"]["macro"]["auroc"]["estimate"])
     (ensemble,) = [run for run in found if run.experiment.role == "ensemble"]
-    assert ensemble.experiment.branches == best.experiment.branches
-    assert ensemble.experiment.ensemble_size == 2
+    assert ensemble.experiment.model.branches == best.experiment.model.branches
+    assert ensemble.experiment.model.ensemble_size == 2
     (fusion,) = [run for run in found if run.experiment.role == "fusion"]
     (widened,) = [run for run in found if run.experiment.role == "widened"]
     n_parameters = fusion.metrics["model"]["parameters"]
-    assert widened.experiment.branches == best.experiment.branches
-    assert widened.experiment.target_parameters == n_parameters
-    assert widened.experiment.width == best.experiment.width
+    assert widened.experiment.model.branches == best.experiment.model.branches
+    assert widened.experiment.model.target_parameters == n_parameters
+    assert widened.experiment.model.width == best.experiment.model.width
     assert widened.metrics["model"]["width"] > best.metrics["model"]["width"] == 4
     assert widened.metrics["model"]["parameters"] == pytest.approx(n_parameters, rel=0.25)
     sizes = (
@@ -93,6 +95,7 @@ def test_the_controls_repeat_the_branch_that_validates_best(finished):
     assert sizes in report.html.read_text()
 
 
+@pytest.mark.slow
 def test_a_finished_batch_runs_nothing(finished, small_store, monkeypatch):
     file, runs_dir, first = finished
     monkeypatch.setattr(ProcessGroup, "run", None)
@@ -102,6 +105,7 @@ def test_a_finished_batch_runs_nothing(finished, small_store, monkeypatch):
     assert again.html == first.html
 
 
+@pytest.mark.slow
 def test_the_report_is_written_again_when_a_score_has_changed(finished, small_store, monkeypatch):
     file, runs_dir, first = finished
     result = ProcessResult(1, "was executed")
@@ -131,6 +135,7 @@ def test_trees_are_one_run_whatever_the_networks_try(
     assert roles == ["baseline", "single", "single"]
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_reported_and_stops_no_other(small_store, write_batch_file, tmp_path):
     wrong = {
         "branches": {"spectrogram": "cnn2d"},
@@ -151,6 +156,7 @@ def test_a_run_that_fails_is_reported_and_stops_no_other(small_store, write_batc
     assert [path.stem for path in failed] == [name]
 
 
+@pytest.mark.slow
 def test_a_killed_batch_continues_where_it_was(write_batch_file, tmp_path):
     """The command is killed after its first run; the next call runs only what is missing."""
     store = write_store(make_small_source(), tmp_path / "data", progress=False)

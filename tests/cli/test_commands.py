@@ -11,7 +11,7 @@ from ecglib.cli.commands import COMMANDS, main
 from ecglib.cli.parser import parse_assignments
 from ecglib.datasets.writer import write_store
 from ecglib.experiment import Experiment
-from ecglib.training import trainer
+from ecglib.training import train
 
 
 @pytest.fixture(autouse=True)
@@ -58,20 +58,20 @@ def test_bad_input_is_one_clear_line_and_exit_status_2(tmp_path, capsys):
     assert "No finished run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_compare_reads_the_runs(tmp_path, capsys):
     store = write_store(make_small_source(), tmp_path / "data", progress=False)
-    values = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
-    values |= {"width": 4, "feature_dim": 8, "epochs": 1, "batch_size": 16}
-    two = {"time": "cnn", "frequency": "cnn"}
+    settings = {"task": "letters", "width": 4, "feature_dim": 8, "epochs": 1, "batch_size": 16}
     for model in (
         {"branches": {"time": "cnn"}},
         {"branches": {"frequency": "cnn"}},
-        {"branches": two, "fusion": "late_average"},
+        {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "late_average"},
     ):
-        trainer.train(Experiment(**values, **model), store, tmp_path / "runs", "b")
+        experiment = Experiment.from_flat(settings | model, store)
+        train(experiment, store, tmp_path / "runs", "b")
     assert main(["compare", "b", "--json"]) == 0
     compared = read_printed_json(capsys)
-    assert {m["role"] for m in compared["models"]} == {"single", "fusion"}
+    assert {model["role"] for model in compared["models"]} == {"single", "fusion"}
     (difference,) = compared["differences"]
     assert difference["verdict"] == "cannot tell"  # there is no ensemble control
     assert main(["compare", "b", "--metric", "f1"]) == 0
@@ -152,7 +152,7 @@ def test_check_shows_people_balance_and_contradicting_duplicates(tmp_path, capsy
     assert "different patients: 1" in printed
     assert "contradicting labels: 1" in printed
     assert "'r000': ['A']" in printed
-    assert "The share of a class differs by at most" in printed
+    assert "The fraction of a class differs by at most" in printed
     assert main(["check", str(store.path), "--json"]) == 0
     duplicates = read_printed_json(capsys)["parts"]["part"]["duplicates"]
     assert duplicates["contradicting_labels"]["examples"][0]["contested"] == ["A", "B"]
