@@ -1,4 +1,6 @@
-"""Batch normalization that is fast to train on TensorFlow too."""
+"""Batch normalization that trains fast on TensorFlow too."""
+
+from ecglib._keras import Tensor
 
 import keras
 from keras import ops
@@ -6,30 +8,40 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="ecglib")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """The batch normalization of Keras, which in training uses TensorFlow's own kernel.
+    """Batch normalization as in Keras, which in training uses TensorFlow's fused kernel.
 
-    On TensorFlow, Keras 3 puts statistics, normalization and gradients together from ten passes
-    over the values; the kernel needs a few, which more than halves what normalizing costs in a
-    training step. The result is the same but for rounding. On another backend, in prediction, in
-    float64, and with options that the kernel does not know it is that of Keras.
+    On TensorFlow, Keras 3 computes statistics, normalization and gradients in ten passes over the
+    values; the kernel needs a few, which more than halves the cost of normalization in a training
+    step. The result is equal up to rounding. On another backend, in prediction, in float64, and
+    with options that the kernel does not support, the computation is that of Keras.
 
     Parameters
     ----------
-    As those of `keras.layers.BatchNormalization`.
+    *args, **kwargs
+        As in `keras.layers.BatchNormalization`.
 
     Input shape
         (n_windows, ..., n_channels).
 
     Output shape
         As the input.
+
+    Examples
+    --------
+    >>> x = ops.convert_to_tensor([[0.0, 1.0], [2.0, 5.0]])
+    >>> y = BatchNormalization(epsilon=1e-7)(x, training=True)
+    >>> ops.convert_to_numpy(y).round(3).tolist()
+    [[-1.0, -1.0], [1.0, 1.0]]
     """
 
-    def call(self, inputs, training=None, mask=None):
-        if not (training and self._is_known(inputs, mask)):
+    def call(
+        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        if not (training and self._kernel_supports(inputs, mask)):
             return super().call(inputs, training=training, mask=mask)
         from tensorflow import raw_ops
 
-        # In float32 also where the rest is in float16, as that of Keras.
+        # In float32 also where the other layers are in float16, as in Keras.
         x = ops.cast(inputs, "float32")
         n_values = ops.shape(x)[:-1]
         y, mean, variance, *_ = raw_ops.FusedBatchNormV3(
@@ -40,14 +52,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
             variance=[],
             epsilon=self.epsilon,
         )
-        # The kernel gives the variance of the population, n / (n - 1) times that of the batch.
+        # The kernel returns the variance of the population, n / (n - 1) times that of the batch.
         n = ops.cast(ops.prod(ops.stack(n_values)), "float32")
         variance = ops.where(n > 1, variance * (n - 1) / n, 0.0)
-        for moving, own in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + own * (1.0 - self.momentum))
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
         return ops.cast(ops.reshape(y, ops.shape(inputs)), self.compute_dtype)
 
-    def _is_known(self, inputs, mask) -> bool:
+    def _kernel_supports(self, inputs: Tensor, mask: Tensor | None) -> bool:
         return (
             keras.backend.backend() == "tensorflow"
             and self.trainable

@@ -85,13 +85,11 @@ def build_model(
         branch: load_encoder(get_representation(branch), encoder)
         for branch, encoder in branches.items()
     }
-    fuse = classify_single_branch
-    if settings.fusion != NO_FUSION:
-        fuse = load_fusion(settings.fusion)
-    output = fuse(
-        Branches(inputs=branch_inputs, encoders=encoders, settings=settings, present=present)
-    )
-    name = settings.fusion if settings.fusion != NO_FUSION else f"{names[0]}_branch"
+    parts = Branches(inputs=branch_inputs, encoders=encoders, settings=settings, present=present)
+    if settings.fusion == NO_FUSION:
+        name, output = f"{names[0]}_branch", classify_single_branch(parts)
+    else:
+        name, output = settings.fusion, load_fusion(settings.fusion)(parts)
     return keras.Model(list(inputs.values()), output, name=name)
 
 

@@ -1,50 +1,66 @@
-"""How wide a model must be to have as many parameters as another."""
+"""The width at which a model has a given number of parameters."""
 
 from collections.abc import Callable
 
 from ecglib.errors import ExperimentError
 
-WIDEST = 4096
+MAX_WIDTH = 4096
 
 
-def find_width(n_parameters: int, count: Callable[[int], int], least: int) -> int:
-    """Find the width at which the number of parameters is nearest to a given one.
+def find_width(
+    target_parameters: int, count_parameters: Callable[[int], int], min_width: int
+) -> int:
+    """Find the width at which the number of parameters is closest to a given one.
 
-    Of two that are equally near the smaller. By doubling and bisection: the number is asked for
-    about ten times, and never of a model of many more parameters than four times those wanted.
+    Of two equally close widths the smaller is returned. The search is by doubling and bisection:
+    `count_parameters` is called about ten times, and never for a model of many more than four
+    times the parameters asked for.
 
     Parameters
     ----------
-    n_parameters : int
-        How many the model should have.
-    count : callable
-        Width -> number of parameters of the model; never falls as the width grows.
-    least : int
-        The smallest width.
+    target_parameters : int
+        Number of parameters that the model should have.
+    count_parameters : callable
+        Width -> number of parameters of the model; must not decrease with the width.
+    min_width : int
+        Smallest width.
+
+    Returns
+    -------
+    int
+        The width.
 
     Raises
     ------
     ExperimentError
-        If the model has more parameters even at that width, or fewer at any that can be tried.
+        If the model has more parameters even at `min_width`, or fewer at any width that can be
+        tried.
+
+    Examples
+    --------
+    >>> find_width(1000, lambda width: 3 * width**2, min_width=4)
+    18
     """
-    low, fewer = least, count(least)
-    if fewer > n_parameters:
+    low, n_low = min_width, count_parameters(min_width)
+    if n_low > target_parameters:
         raise ExperimentError(
-            f"{n_parameters:,} parameters were asked for by widening, and the model has {fewer:,} "
-            f"at width={least}, the smallest allowed. Ask for more, or give a smaller width."
+            f"target_parameters={target_parameters:,} is too small: the model has {n_low:,} "
+            f"parameters at width={min_width}, the smallest allowed. Increase target_parameters, "
+            f"or reduce width."
         )
-    high, more = 2 * low, count(2 * low)
-    while more <= n_parameters:
-        if high >= WIDEST:
+    high, n_high = 2 * low, count_parameters(2 * low)
+    while n_high <= target_parameters:
+        if high >= MAX_WIDTH:
             raise ExperimentError(
-                f"{n_parameters:,} parameters were asked for by widening, and the model has "
-                f"{more:,} at width={high}. Ask for fewer, or choose an encoder that grows."
+                f"target_parameters={target_parameters:,} is too large: the model has {n_high:,} "
+                f"parameters at width={high}. Reduce target_parameters, or choose an encoder that "
+                f"grows with its width."
             )
-        low, fewer, high, more = high, more, 2 * high, count(2 * high)
+        low, n_low, high, n_high = high, n_high, 2 * high, count_parameters(2 * high)
     while high - low > 1:
         middle = (low + high) // 2
-        if (n := count(middle)) <= n_parameters:
-            low, fewer = middle, n
+        if (n_middle := count_parameters(middle)) <= target_parameters:
+            low, n_low = middle, n_middle
         else:
-            high, more = middle, n
-    return low if n_parameters - fewer <= more - n_parameters else high
+            high, n_high = middle, n_middle
+    return low if target_parameters - n_low <= n_high - target_parameters else high

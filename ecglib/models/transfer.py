@@ -46,7 +46,7 @@ def copy_branch_weights(
     >>> single = build_model(
     ...     {"frequency": (40, 2)},
     ...     ModelSettings(
-    ...         branches={"frequency": "mlp"}, fusion="none", n_classes=2, kind="multi_label", seed=2
+    ...         branches={"frequency": "mlp"}, fusion="none", n_classes=2, kind="multi_label"
     ...     ),
     ... )
     >>> copy_branch_weights(fused, "frequency", single)

@@ -125,9 +125,9 @@ class TestResidual:
         x = keras.Input(shape)
         given = RANDOM.normal(size=(1, *shape)).astype("float32")
         expected = given[(slice(None), *[slice(None, None, 2)] * (len(shape) - 1))]
-        taken = keras.Model(x, resnet.every(x, 2))
+        taken = keras.Model(x, resnet.take_every(x, 2))
         np.testing.assert_array_equal(values(taken(given)), expected)
-        # A batch of one window has a gradient: see `every`.
+        # A batch of one window has a gradient: see `take_every`.
         slope = compute_gradient(lambda x: keras.ops.sum(taken(x)), given)
         assert slope.sum() == expected.size
 

@@ -1,4 +1,6 @@
-"""The baseline everyone forgets: features that nobody trained."""
+"""The encoder whose features are not trained."""
+
+from ecglib._keras import Tensor
 
 from keras import layers
 
@@ -6,15 +8,37 @@ from ecglib.models.blocks import dense
 from ecglib.models.layers import RandomConvolutions, seed_stream
 
 
-def random_convolutions(x, width: int, feature_dim: int, dropout: float, seed: int):
+def random_convolutions(
+    x: Tensor, width: int, feature_dim: int, dropout: float, seed: int
+) -> Tensor:
     """Random convolutions that are never trained, and a trained linear layer.
 
-    What a trained encoder does not beat, its training did not bring. After ROCKET (Dempster,
-    Petitjean and Webb, 2020, arXiv:1910.13051): ``16 * width`` kernels, theirs 10,000, which is
-    ``width=625``. As there, the features are standardized by the training windows: by a batch
-    normalization without weights, the only thing here that adapts but for the linear layer.
+    An encoder that does not beat it gains nothing from its training.
 
-    Input (n_windows, n_samples, n_leads).
+    Parameters
+    ----------
+    x : tensor of shape (n_windows, n_samples, n_leads)
+        Scaled time series.
+    width, feature_dim, dropout, seed
+        As in `ecglib.models.ModelSettings`.
+
+    Returns
+    -------
+    tensor of shape (n_windows, feature_dim)
+        Features.
+
+    Notes
+    -----
+    After ROCKET (Dempster, Petitjean and Webb, 2020, arXiv:1910.13051): ``16 * width`` kernels;
+    theirs has 10,000, which is ``width=625``. As there, the features are standardized by the
+    training windows: by a batch normalization without weights, besides the linear layer the only
+    part that adapts to the data.
+
+    Examples
+    --------
+    >>> x = layers.Input((250, 12))
+    >>> random_convolutions(x, width=8, feature_dim=64, dropout=0.2, seed=0).shape
+    (None, 64)
     """
     seeds = seed_stream(seed)
     x = RandomConvolutions(16 * width, seed=next(seeds))(x)

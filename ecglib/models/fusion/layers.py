@@ -1,66 +1,76 @@
 """The layers that only fusions need."""
 
+from ecglib._keras import Tensor
+
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
-from ecglib.models.layers import seed_stream
-
-# The least and, taken from 1, the largest probability whose logarithm is used; the same as in
-# `ecglib.evaluation.stacking`. A power of 2: taken from 1, others are rounded in float32, and
-# opposite answers of equal certainty would no longer cancel.
-SMALLEST_PROBABILITY = 2.0**-23
+from ecglib.evaluation.stacking import MIN_PROBABILITY
+from ecglib.models.layers import Shape, seed_stream
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
 class FillMissing(keras.layers.Layer):
-    """Tell which branches are missing, and put zeros in their place.
+    """Replace missing branches by zeros, and output which branches are present.
 
-    A view that is NaN throughout says that its branch is missing from that window. After the
-    scaling zero is the mean of the training windows. A view of which only a part is NaN is
-    handed on as it is: that is a fault, not a missing branch. Where every branch is missing all
-    count as present, so that what follows never divides by zero.
+    A branch is missing from a window in which its input is NaN throughout. After the scaling zero
+    is the mean of the training windows. An input that is only partly NaN is passed on unchanged:
+    that is a fault, not a missing branch. Where every branch is missing, all count as present, so
+    that later layers never divide by zero.
 
     Input shape
-        A list of n_branches views, (n_windows, ...).
+        A list of n_branches tensors, (n_windows, ...).
 
     Output shape
-        A list: the views as they came, and last which are present, (n_windows, n_branches).
+        A list: the inputs, and as the last item which are present, (n_windows, n_branches).
+
+    Examples
+    --------
+    >>> time = np.array([[1.0, 2.0], [np.nan, np.nan]])
+    >>> frequency = np.array([[3.0], [4.0]])
+    >>> filled, _, present = FillMissing()([time, frequency])
+    >>> ops.convert_to_numpy(filled).tolist()
+    [[1.0, 2.0], [0.0, 0.0]]
+    >>> ops.convert_to_numpy(present).tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
     """
 
-    def call(self, inputs):
+    def call(self, inputs: list[Tensor]) -> list[Tensor]:
         filled, flags = [], []
         for x in inputs:
-            unknown = ops.isnan(x)
-            gone = ops.all(unknown, axis=tuple(range(1, len(x.shape))), keepdims=True)
-            # Selected in two steps, each of which the converter to ONNX sees to be about NaN;
-            # others it turns into products with 0 and 1, and NaN times 0 is NaN.
-            filled.append(ops.where(unknown, ops.where(gone, 0.0, np.nan), x))
-            flags.append(ops.reshape(ops.cast(gone, self.compute_dtype), (-1, 1)))
+            is_nan = ops.isnan(x)
+            is_missing = ops.all(is_nan, axis=tuple(range(1, len(x.shape))), keepdims=True)
+            # Selected in two steps, each of which the converter to ONNX recognizes as a selection
+            # of NaN; others it turns into products with 0 and 1, and NaN times 0 is NaN.
+            filled.append(ops.where(is_nan, ops.where(is_missing, 0.0, np.nan), x))
+            flags.append(ops.reshape(ops.cast(is_missing, self.compute_dtype), (-1, 1)))
         missing = ops.concatenate(flags, axis=1)
         all_missing = ops.min(missing, axis=1, keepdims=True)
         return [*filled, 1 - missing + all_missing]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> list[Shape]:
         return [*input_shape, (input_shape[0][0], len(input_shape))]
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
 class BranchDropout(keras.layers.Layer):
-    """Put zeros for whole branches: in training for some at random, always for missing ones.
+    """Replace whole branches by zeros: random ones in training, missing ones always.
 
-    This is the modality dropout of Neverova et al., "ModDrop: adaptive multi-modal gesture
-    recognition" (2016, arXiv:1501.00102). Of each window at least one branch is kept; were all
-    to be dropped, each is as likely to stay. What is kept is not scaled up: in prediction a
-    window with a missing branch then looks as such a window did in training, and so does one
-    that lacks nothing.
+    At least one branch of each window is kept; if all were to be dropped, each is equally likely
+    to be kept. Kept branches are not scaled up: in prediction a window with a missing branch then
+    looks like such a window in training, and so does a window without missing branches.
 
     Parameters
     ----------
     rate : float
-        Chance that a branch is dropped in training, at least 0, below 1.
-    seed : int or None
-        Seed of which are dropped.
+        Probability that a branch is dropped in training, in [0, 1).
+    seed : int, optional
+        Seed of the random choice.
+    **kwargs
+        Options of `keras.layers.Layer`.
 
     Input shape
         A list of n_branches tensors (n_windows, ...); as the argument `present`, where branches
@@ -68,94 +78,110 @@ class BranchDropout(keras.layers.Layer):
 
     Output shape
         As the list.
+
+    Notes
+    -----
+    This is the modality dropout of Neverova et al., "ModDrop: adaptive multi-modal gesture
+    recognition" (2016, arXiv:1501.00102).
+
+    Examples
+    --------
+    >>> layer = BranchDropout(0.5, seed=0)
+    >>> time, frequency = layer([np.ones((100, 3)), np.ones((100, 3))], training=True)
+    >>> kept = ops.convert_to_numpy(time + frequency)
+    >>> sorted(set(kept.ravel().tolist()))
+    [1.0, 2.0]
     """
 
-    def __init__(self, rate: float, seed: int | None = None, **kwargs):
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.rate = rate
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs, present=None, training=False):
+    def call(
+        self, inputs: list[Tensor], present: Tensor | None = None, training: bool = False
+    ) -> list[Tensor]:
         if present is None and not (training and self.rate):
             return list(inputs)
         if present is None:
             present = ops.ones((ops.shape(inputs[0])[0], len(inputs)), "float32")
-        kept = ops.cast(present, "float32")
+        mask = ops.cast(present, "float32")
         if training and self.rate:
-            kept = kept * self._drawn(kept)
-        # One column a branch, with as many axes as its tensor.
+            mask = mask * self._draw_mask(mask)
+        # One column per branch, with as many axes as its tensor.
         columns = [
-            ops.cast(ops.reshape(kept[:, b], (-1, *[1] * (len(x.shape) - 1))), x.dtype)
+            ops.cast(ops.reshape(mask[:, b], (-1, *[1] * (len(x.shape) - 1))), x.dtype)
             for b, x in enumerate(inputs)
         ]
         return [x * column for x, column in zip(inputs, columns, strict=True)]
 
-    def _drawn(self, present):
-        """Draw which branches stay: those whose number is large, and the one with the largest."""
+    def _draw_mask(self, present: Tensor) -> Tensor:
+        """Draw which branches are kept: those with a number above the rate, and the maximum."""
         numbers = keras.random.uniform(
             (ops.shape(present)[0], present.shape[1]), seed=self.seed_generator
         )
         numbers = ops.where(present > 0, numbers, -1.0)
-        largest = ops.max(numbers, axis=1, keepdims=True)
-        return ops.cast((numbers >= self.rate) | (numbers >= largest), "float32")
+        maximum = ops.max(numbers, axis=1, keepdims=True)
+        return ops.cast((numbers >= self.rate) | (numbers >= maximum), "float32")
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> list[Shape]:
         return list(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
 class LearnedTokens(keras.layers.Layer):
-    """Give each window the same few learned vectors.
+    """Output the same learned vectors for each window.
 
     Parameters
     ----------
     n_tokens : int
         Number of vectors.
-    seed : int or None
-        Seed of the initial values, drawn from a normal distribution of deviation 0.02.
+    seed : int, optional
+        Seed of the initial values, drawn from a normal distribution of standard deviation 0.02.
+    **kwargs
+        Options of `keras.layers.Layer`.
 
     Input shape
         (n_windows, n_steps, n_channels): only the number of windows and of channels matter.
 
     Output shape
         (n_windows, n_tokens, n_channels).
+
+    Examples
+    --------
+    >>> tuple(LearnedTokens(4)(np.zeros((2, 10, 3))).shape)
+    (2, 4, 3)
     """
 
-    def __init__(self, n_tokens: int, seed: int | None = None, **kwargs):
+    def __init__(self, n_tokens: int, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.n_tokens = n_tokens
         self.seed = seed
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.embedding = self.add_weight(
             name="embedding",
             shape=(self.n_tokens, input_shape[-1]),
             initializer=keras.initializers.RandomNormal(stddev=0.02, seed=self.seed),
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return ops.broadcast_to(self.embedding, (ops.shape(inputs)[0], *self.embedding.shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.n_tokens, input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "n_tokens": self.n_tokens, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
 class LowRankProduct(keras.layers.Layer):
-    """Multiply every feature of each branch with every feature of the others, at low rank.
-
-    With each vector z extended by a 1, the outer product of all vectors holds every product of
-    features of one, two, up to all branches. It is contracted with a weight tensor of the given
-    rank without ever being formed, as in Liu et al., "Efficient low-rank multimodal fusion with
-    modality-specific factors" (2018, arXiv:1806.00064): the sum over the rank of the products
-    over the branches of z @ factor.
+    """Multiply every feature of each branch by every feature of the others, at low rank.
 
     Parameters
     ----------
@@ -163,24 +189,40 @@ class LowRankProduct(keras.layers.Layer):
         Length of the output.
     rank : int
         Rank of the weight tensor of each output.
-    seed : int
+    seed : int, default 0
         Seed of the factors; each output of a factor starts with about the variance of its input.
+    **kwargs
+        Options of `keras.layers.Layer`.
 
     Input shape
         A list of n_branches tensors (n_windows, n_features), of any lengths.
 
     Output shape
         (n_windows, units).
+
+    Notes
+    -----
+    With each vector z extended by a 1, the outer product of all vectors holds every product of
+    features of one, two, up to all branches. It is contracted with a weight tensor of the given
+    rank without ever being formed, as in Liu et al., "Efficient low-rank multimodal fusion with
+    modality-specific factors" (2018, arXiv:1806.00064): the sum over the rank of the products
+    over the branches of z @ factor.
+
+    Examples
+    --------
+    >>> layer = LowRankProduct(units=8, rank=4)
+    >>> tuple(layer([np.zeros((2, 5)), np.zeros((2, 3))]).shape)
+    (2, 8)
     """
 
-    def __init__(self, units: int, rank: int, seed: int = 0, **kwargs):
-        # In float32 also where the rest is in float16: a product of many overflows there.
+    def __init__(self, units: int, rank: int, seed: int = 0, **kwargs: Any):
+        # In float32 also where the other layers are in float16: a product of many overflows there.
         super().__init__(**{"dtype": "float32", **kwargs})
         self.units = units
         self.rank = rank
         self.seed = seed
 
-    def build(self, input_shape):
+    def build(self, input_shape: list[Shape]) -> None:
         seeds = seed_stream(self.seed)
         self.factors = [
             self.add_weight(
@@ -192,35 +234,90 @@ class LowRankProduct(keras.layers.Layer):
         ]
         self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
 
-    def call(self, inputs):
-        product = 1.0
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        product: Tensor = 1.0
         for x, factor in zip(inputs, self.factors, strict=True):
             # The last row of the factor belongs to the 1.
             product = product * (ops.matmul(x, factor[:-1]) + factor[-1])
         product = ops.reshape(product, (-1, self.rank, self.units))
         return ops.sum(product, axis=1) + self.bias
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return (input_shape[0][0], self.units)
 
-    def get_config(self):
-        own = {"units": self.units, "rank": self.rank, "seed": self.seed}
-        return {**super().get_config(), **own}
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        return {**config, "units": self.units, "rank": self.rank, "seed": self.seed}
 
 
-def log_odds(p, kind: str):
-    """Return what a head gave before its activation; of a softmax, up to a constant."""
-    p = ops.clip(p, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+def compute_log_odds(p: Tensor, kind: str) -> Tensor:
+    """Compute the input of the activation from its output; for a softmax, up to a constant.
+
+    Parameters
+    ----------
+    p : tensor
+        Probabilities, clipped to [`MIN_PROBABILITY`, 1 - `MIN_PROBABILITY`].
+    kind : {"multi_label", "multi_class"}
+        Whether the classes are independent (sigmoid) or mutually exclusive (softmax).
+
+    Returns
+    -------
+    tensor
+        Log odds, or logarithms of the probabilities.
+
+    Examples
+    --------
+    >>> round(float(compute_log_odds(np.array(0.9), "multi_label")), 3)
+    2.197
+    """
+    p = ops.clip(p, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     return ops.log(p) - ops.log(1 - p) if kind == "multi_label" else ops.log(p)
 
 
-def probabilities(x, kind: str):
-    """Return the probabilities of log odds."""
+def compute_probabilities(x: Tensor, kind: str) -> Tensor:
+    """Compute the probabilities of log odds.
+
+    Parameters
+    ----------
+    x : tensor of shape (..., n_classes)
+        Log odds.
+    kind : {"multi_label", "multi_class"}
+        Whether the classes are independent (sigmoid) or mutually exclusive (softmax).
+
+    Returns
+    -------
+    tensor of shape (..., n_classes)
+
+    Examples
+    --------
+    >>> ops.convert_to_numpy(compute_probabilities(np.zeros(4), "multi_class")).tolist()
+    [0.25, 0.25, 0.25, 0.25]
+    """
     return ops.sigmoid(x) if kind == "multi_label" else ops.softmax(x, axis=-1)
 
 
-def mean_of_present(x, present):
-    """Average (n_windows, n_branches, n_classes) over the branches; None: all are present."""
+def average_present(x: Tensor, present: Tensor | None) -> Tensor:
+    """Average over the branches that are present.
+
+    Parameters
+    ----------
+    x : tensor of shape (n_windows, n_branches, n_classes)
+        Values of each branch.
+    present : tensor of shape (n_windows, n_branches) or None
+        1 for each branch that is present, 0 for one that is missing; None if none is missing.
+
+    Returns
+    -------
+    tensor of shape (n_windows, n_classes)
+
+    Examples
+    --------
+    >>> x = np.array([[[1.0], [3.0]]])
+    >>> float(average_present(x, None)[0, 0])
+    2.0
+    >>> float(average_present(x, np.array([[0.0, 1.0]]))[0, 0])
+    3.0
+    """
     if present is None:
         return ops.mean(x, axis=1)
     counts = ops.sum(present, axis=1, keepdims=True)
@@ -229,18 +326,14 @@ def mean_of_present(x, present):
 
 @keras.saving.register_keras_serializable(package="ecglib")
 class ProductOfExperts(keras.layers.Layer):
-    """Multiply the branches' probabilities, take the root, and bring them to the sum 1.
-
-    This is the product of experts of Hinton, "Training products of experts by minimizing
-    contrastive divergence" (Neural Computation 14, 2002), with the root of the logarithmic
-    opinion pool (Heskes, NIPS 1998): the normalized geometric mean. The root leaves the decision
-    as it is and keeps branches that agree from growing surer together than any of them is. Of
-    independent classes each is such a product over "yes" and "no": the mean of the logits.
+    """Compute the normalized geometric mean of the branches' probabilities.
 
     Parameters
     ----------
     kind : {"multi_label", "multi_class"}
-        Whether the classes are independent or exclude each other.
+        Whether the classes are independent or mutually exclusive.
+    **kwargs
+        Options of `keras.layers.Layer`.
 
     Input shape
         (n_windows, n_branches, n_classes); as the argument `present`, where branches may be
@@ -248,36 +341,51 @@ class ProductOfExperts(keras.layers.Layer):
 
     Output shape
         (n_windows, n_classes).
+
+    Notes
+    -----
+    This is the product of experts of Hinton, "Training products of experts by minimizing
+    contrastive divergence" (Neural Computation 14, 2002), with the root of the logarithmic
+    opinion pool (Heskes, NIPS 1998). The root does not change the decision, and keeps branches
+    that agree from becoming more certain together than any of them is. For independent classes
+    each class is such a product over "yes" and "no": the mean of the logits.
+
+    Examples
+    --------
+    >>> p = np.array([[[0.9], [0.1]]])  # two branches that contradict each other
+    >>> round(float(ProductOfExperts("multi_label")(p)[0, 0]), 4)
+    0.5
     """
 
-    def __init__(self, kind: str, **kwargs):
+    def __init__(self, kind: str, **kwargs: Any):
         super().__init__(**kwargs)
         self.kind = kind
 
-    def call(self, inputs, present=None):
-        return probabilities(mean_of_present(log_odds(inputs, self.kind), present), self.kind)
+    def call(self, inputs: Tensor, present: Tensor | None = None) -> Tensor:
+        log_odds = compute_log_odds(inputs, self.kind)
+        return compute_probabilities(average_present(log_odds, present), self.kind)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kind": self.kind}
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
 class Stacking(keras.layers.Layer):
-    """Logistic regression on the branches' log odds, fitted on validation, not by the gradient.
+    """Logistic regression on the branches' log odds, fitted on the validation split.
 
-    Each class has a weight for each branch, on what that branch says of this class, and a bias:
-    the stacking of Wolpert (Neural Networks 5, 1992) in the form that Ting and Witten, "Issues in
-    stacked generalization" (JAIR 10, 1999), found best, on log odds. The weights start equal,
-    where this is `ProductOfExperts`; `ecglib.models.set_stacking_weights` sets them. A branch that is
-    missing is taken to say the mean of what the others say.
+    Each class has a bias, and a weight for each branch's log odds of this class. The initial
+    weights are equal, which is `ProductOfExperts`; `ecglib.models.set_stacking_weights` sets
+    them. A missing branch is replaced by the mean log odds of the others.
 
     Parameters
     ----------
     kind : {"multi_label", "multi_class"}
-        Whether the classes are independent or exclude each other.
+        Whether the classes are independent or mutually exclusive.
+    **kwargs
+        Options of `keras.layers.Layer`.
 
     Input shape
         (n_windows, n_branches, n_classes), with all but the first known; as the argument
@@ -285,13 +393,26 @@ class Stacking(keras.layers.Layer):
 
     Output shape
         (n_windows, n_classes).
+
+    Notes
+    -----
+    This is the stacking of Wolpert (Neural Networks 5, 1992) in the form that Ting and Witten,
+    "Issues in stacked generalization" (JAIR 10, 1999), found best.
+
+    Examples
+    --------
+    >>> layer = Stacking("multi_label")
+    >>> layer.build((None, 2, 1))
+    >>> layer.set_weights([np.array([[1.0], [0.0]]), np.array([0.0])])  # only the first branch
+    >>> round(float(layer(np.array([[[0.9], [0.1]]]))[0, 0]), 4)
+    0.9
     """
 
-    def __init__(self, kind: str, **kwargs):
+    def __init__(self, kind: str, **kwargs: Any):
         super().__init__(**kwargs)
         self.kind = kind
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         _, n_branches, n_classes = input_shape
         self.branch_weights = self.add_weight(
             name="branch_weights",
@@ -303,14 +424,15 @@ class Stacking(keras.layers.Layer):
             name="bias", shape=(n_classes,), initializer="zeros", trainable=False
         )
 
-    def call(self, inputs, present=None):
-        x = log_odds(inputs, self.kind)
+    def call(self, inputs: Tensor, present: Tensor | None = None) -> Tensor:
+        x = compute_log_odds(inputs, self.kind)
         if present is not None:
-            x = ops.where(present[:, :, None] > 0, x, mean_of_present(x, present)[:, None])
-        return probabilities(ops.sum(x * self.branch_weights, axis=1) + self.bias, self.kind)
+            x = ops.where(present[:, :, None] > 0, x, average_present(x, present)[:, None])
+        weighted = ops.sum(x * self.branch_weights, axis=1) + self.bias
+        return compute_probabilities(weighted, self.kind)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], input_shape[2])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kind": self.kind}
