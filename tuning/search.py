@@ -219,6 +219,13 @@ def search(
         If a setting is wrong or does not fit the dataset (`ecglib.experiment.check_experiment`).
     RunError
         If three trials in a row failed, none completed, or a file cannot be written.
+
+    Examples
+    --------
+    Two trials on the synthetic data, which take a minute::
+
+        result = search(ecglib.prepare("synthetic"), SearchSettings(max_trials=2, epochs=1))
+        print(result.table())
     """
     fixed = {
         "dataset": dataset.name,

@@ -29,13 +29,20 @@ def list_controls(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
     list of Job
         For each ensemble size and each size of a widened branch one job for each seed of the best
         single branch; none if no run of a single branch exists.
+
+    Examples
+    --------
+    After the jobs of the grid were carried out::
+
+        jobs = batch.list_jobs()
+        controls = list_controls(batch, jobs)
     """
     best_branch = find_best_branch(jobs)
     if not best_branch:
         return []
     changes = [{"ensemble_size": size} for size in batch.file.ensemble_sizes]
     if batch.file.widened_branch:
-        sizes = choose_sizes(jobs, min_parameters=count_parameters(best_branch[0]))
+        sizes = choose_sizes(jobs, min_parameters=_count_parameters(best_branch[0]))
         changes += [{"target_parameters": size} for size in sizes]
     return [batch.create_job(job.parameters | change) for change in changes for job in best_branch]
 
@@ -53,6 +60,11 @@ def find_best_branch(jobs: Sequence[Job]) -> list[Job]:
     list of Job
         The jobs of the single branch with the highest mean validation macro AUROC; empty if there
         is no run of a single branch.
+
+    Examples
+    --------
+    >>> find_best_branch([])
+    []
     """
     jobs_by_model: dict[str, list[Job]] = {}
     for job in jobs:
@@ -75,18 +87,23 @@ def choose_sizes(jobs: Sequence[Job], min_parameters: int) -> list[int]:
     -------
     list of int
         Numbers of parameters, largest first; none is smaller than the fusions that it serves.
+
+    Examples
+    --------
+    >>> choose_sizes([], min_parameters=1000)
+    []
     """
     fusions = [job for job in jobs if job.experiment.role == "fusion" and runs.run_exists(job.path)]
     sizes: list[int] = []
-    for size in sorted(map(count_parameters, fusions), reverse=True):
+    for size in sorted(map(_count_parameters, fusions), reverse=True):
         is_larger_than_branch = size > SAME_SIZE_RATIO * min_parameters
         if is_larger_than_branch and (not sizes or sizes[-1] > SAME_SIZE_RATIO * size):
             sizes.append(size)
     return sizes
 
 
-def count_parameters(job: Job) -> int:
-    """Return the number of parameters of the model of a job's run."""
+def _count_parameters(job: Job) -> int:
+    """Count the parameters of the model of a finished job."""
     return runs.Run(job.path).metrics["model"]["parameters"]
 
 

@@ -26,6 +26,19 @@ class Job:
         All that the notebook is given: also the dataset and the folders.
     path : Path
         Folder of the run.
+
+    Examples
+    --------
+    >>> settings = {"dataset": "d", "fingerprint": "f", "task": "t", "branches": {"time": "cnn"}}
+    >>> experiment = Experiment.from_flat(settings)
+    >>> job = Job(
+    ...     experiment=experiment,
+    ...     parameters={"branches": {"time": "cnn"}},
+    ...     notebook_parameters={"branches": {"time": "cnn"}, "batch": "fusion"},
+    ...     path=Path("runs/fusion") / experiment.run_name,
+    ... )
+    >>> job.path.name.startswith("time-cnn_seed0_")
+    True
     """
 
     experiment: Experiment
@@ -46,6 +59,15 @@ class Batch:
         The prepared store.
     runs_dir : Path
         Absolute path of the folder of all batches.
+
+    Examples
+    --------
+    From the checkout::
+
+        file = BatchFile.read("notebooks/batches/fusion.yaml")
+        dataset = ecglib.prepare("synthetic")
+        batch = Batch(file=file, dataset=dataset, runs_dir=ecglib.paths.runs_dir().resolve())
+        jobs = batch.list_jobs()
     """
 
     file: BatchFile

@@ -247,6 +247,14 @@ def execute_notebook(
     -------
     ProcessResult
         Exit status and standard error of the last start.
+
+    Examples
+    --------
+    From the checkout::
+
+        with ProcessGroup() as processes:
+            notebook = Path("notebooks/01_dataset.ipynb")
+            execute_notebook(notebook, Path("out.ipynb"), {}, dict(os.environ), processes)
     """
     command = [
         sys.executable,

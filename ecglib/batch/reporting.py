@@ -36,6 +36,12 @@ def write_report(notebook: Path, folder: Path) -> Path:
         If the notebook has no such parameter, or an error occurs in it.
     RunError
         If there is no run.
+
+    Examples
+    --------
+    From the checkout, for a batch that was carried out::
+
+        write_report(Path("notebooks/04_compare.ipynb"), Path("runs") / name_of_the_batch)
     """
     report = folder / "report.html"
     hashes = _hash_contents(notebook, folder)

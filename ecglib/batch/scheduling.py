@@ -89,6 +89,14 @@ def run_batch(
         If a parameter is wrong or an experiment does not fit the dataset; nothing was started.
     BatchError
         If no run finished, or the comparison failed.
+
+    Examples
+    --------
+    The main job on the synthetic data, from the checkout; it takes minutes::
+
+        file = BatchFile.read("notebooks/batches/fusion.yaml", epochs=1)
+        report = run_batch(file, ecglib.prepare("synthetic"))
+        print(report.html)
     """
     batch = Batch(file=file, dataset=dataset, runs_dir=paths.runs_dir(runs_dir).resolve())
     report = BatchReport(batch=batch.name, folder=batch.folder)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # importing these for real would cost every command
-    from ecglib.evaluation.report import Comparison
     from ecglib.batch.scheduling import BatchReport
     from ecglib.datasets.selection import Selection
     from ecglib.datasets.store import Dataset
+    from ecglib.evaluation.report import Comparison
     from ecglib.inference import Exported, Latency, PredictedRecords
     from ecglib.runs import Run
 
@@ -113,7 +113,15 @@ def print_task(selection: "Selection", balance: dict[str, Any]) -> None:
 
 
 def print_batch(report: "BatchReport") -> None:
-    """Print which runs of a batch were carried out, existed already or failed."""
+    """Print which runs of a batch were carried out, existed already or failed.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from ecglib.batch import BatchReport
+    >>> print_batch(BatchReport(batch="b", folder=Path("runs/b"), existing=["a", "b"]))
+    All 2 runs already exist; nothing to run.
+    """
     if not report.new and not report.failed:
         print(f"All {len(report.existing)} runs already exist; nothing to run.")
     else:

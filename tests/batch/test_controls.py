@@ -24,7 +24,7 @@ def test_one_widened_branch_serves_all_fusions_of_about_one_size(monkeypatch):
         for name in sizes
     ]
     monkeypatch.setattr(runs, "run_exists", lambda path: path.name != "g")  # which failed
-    monkeypatch.setattr(controls, "count_parameters", lambda job: sizes[job.path.name])
+    monkeypatch.setattr(controls, "_count_parameters", lambda job: sizes[job.path.name])
     assert controls.choose_sizes(jobs, min_parameters=40) == [201, 160, 120]
     assert controls.choose_sizes(jobs, min_parameters=100) == [201, 160]
     assert controls.choose_sizes(jobs, min_parameters=500) == []
