@@ -11,14 +11,16 @@ With few patients the intervals are too narrow, as every bootstrap's are.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
 
 from ecglib.errors import EcgError
 from ecglib.evaluation.metrics import MACRO_METRICS, check_arrays, has_both_outcomes
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 # A few resamples side by side keep the working arrays in the cache; their cells (8 bytes each,
 # about six arrays) bound the memory where there are very many windows.
@@ -249,6 +251,8 @@ class _Ranking(NamedTuple):
 
 
 def _rank_windows(y: np.ndarray, p: np.ndarray, patient: np.ndarray, n_patients: int) -> _Ranking:
+    from scipy import sparse
+
     order = np.argsort(-p, kind="stable")
     y, p, patient = y[order], p[order], patient[order]
     distinct = np.concatenate([[0], np.cumsum(p[1:] != p[:-1])])
