@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with _MOD
     from ecglib.errors import EcgError as EcgError
     from ecglib.experiment import Experiment as Experiment
     from ecglib.inference import Predictor as Predictor
+    from ecglib.inference import RecordOptions as RecordOptions
     from ecglib.inference import export_run as export_run
     from ecglib.runs import Run as Run
     from ecglib.runs import find_runs as find_runs
@@ -51,6 +52,7 @@ _MODULES = {
     "EcgError": "ecglib.errors",
     "Experiment": "ecglib.experiment",
     "Predictor": "ecglib.inference",
+    "RecordOptions": "ecglib.inference",
     "Recordings": "ecglib.datasets.sources.arrays",
     "Run": "ecglib.runs",
     "Task": "ecglib.datasets.schema",
