@@ -1,22 +1,29 @@
-"""Training steps of our own models: ``python -m benchmarks.keras_steps time cnn``.
+"""Training steps of our models: ``python -m benchmarks.keras_steps time cnn``.
 
-A worker (`benchmarks.worker`): ``step`` is what `fit` calls for a batch, compiled as
-`ecglib.training.trainer` does it, on one batch of noise that is there already; ``convolutions`` is what of
-that TensorFlow's convolutions take, forward and backward, with nothing between them;
-``tensorflow`` and ``numpy`` are the matrix products that tell what the machine can do.
+This is a worker (`benchmarks.worker`). ``step`` is what `fit` calls for a batch, compiled as by
+`ecglib.training.optimizers`, on one batch of noise in memory. ``convolutions`` is the part of it
+that TensorFlow's convolutions take, forward and backward, without anything between them.
+``tensorflow`` and ``numpy`` are matrix products, which show what the machine can do.
 """
 
+from __future__ import annotations
+
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.noise import LEADS, RATE_HZ
 from benchmarks.worker import serve
 
+if TYPE_CHECKING:
+    import keras
+
 BATCH = 64
 N_SAMPLES = 1000
 N_CLASSES = 5
-PRODUCT = 2048  # rows and columns of the matrices
+PRODUCT_SIZE = 2048  # rows and columns of the matrices
 
 
 def main(representation: str, encoder: str) -> None:
@@ -25,17 +32,17 @@ def main(representation: str, encoder: str) -> None:
     from ecglib.training import input_pipeline
 
     input_pipeline.make_deterministic(0)
-    model = branch(representation, encoder)
-    sides = {"step": training_step(model), "convolutions": convolutions(model), **products()}
-    told = {
-        "parameters": sum(int(np.prod(w.shape)) for w in model.trainable_weights),
-        "multiply_adds": models.count_multiply_adds(model),
-    }
-    serve(sides, **told)
+    model = build_branch(representation, encoder)
+    works = {"step": make_training_step(model), "convolutions": make_convolutions(model)}
+    serve(
+        works | make_products(),
+        parameters=sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        multiply_adds=models.count_multiply_adds(model),
+    )
 
 
-def branch(representation: str, encoder: str):
-    """A model of one branch as an experiment with the usual values has it."""
+def build_branch(representation: str, encoder: str) -> keras.Model:
+    """Build the model of one branch that an experiment with default values has."""
     from ecglib import models
 
     settings = models.ModelSettings(
@@ -44,22 +51,21 @@ def branch(representation: str, encoder: str):
         n_classes=N_CLASSES,
         kind="multi_label",
     )
-    return models.build_model({representation: view_shape(representation)}, settings)
+    return models.build_model({representation: compute_shape(representation)}, settings)
 
 
-def view_shape(representation: str) -> tuple[int, ...]:
-    """Shape of the view of one window of ten seconds."""
+def compute_shape(representation: str) -> tuple[int, ...]:
+    """Compute the shape of the representation of one window of ten seconds."""
     from ecglib.datasets.schema import SignalSpec
     from ecglib.representations import build_representations
 
     signal = SignalSpec(RATE_HZ, N_SAMPLES, LEADS)
-    return tuple(
-        build_representations(signal, [representation], (0.0, 0.0)).output[representation].shape[1:]
-    )
+    model = build_representations(signal, [representation], (0.0, 0.0))
+    return tuple(model.output[representation].shape[1:])
 
 
-def training_step(model):
-    """A function that does one step on the same batch over and over."""
+def make_training_step(model: keras.Model) -> Callable[[], object]:
+    """Return a function that does one training step, always on the same batch."""
     import tensorflow as tf
 
     from ecglib.experiment.config import TrainingSettings
@@ -77,41 +83,45 @@ def training_step(model):
     return lambda: model.train_function(batches)
 
 
-def convolutions(model):
-    """A function that does the convolutions of a step, forward and by weights and input.
+def make_convolutions(model: keras.Model) -> Callable[[], object]:
+    """Return a function that does the convolutions of a step: forward and both gradients.
 
-    The layers follow one another; of the first not by its input, from which nothing is learned.
+    The layers are run one after the other. The gradient with respect to the input is omitted for
+    the first layer, which does not need it.
     """
     import keras
     import tensorflow as tf
 
-    layers = [own for own in model.layers if isinstance(own, keras.layers.Conv1D)]
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv1D)]
     rng = np.random.default_rng(0)
-    shapes = [(BATCH, *own.input.shape[1:]) for own in layers]
+    shapes = [(BATCH, *layer.input.shape[1:]) for layer in layers]
     inputs = [tf.constant(rng.standard_normal(shape, np.float32)) for shape in shapes]
 
     @tf.function
-    def work():
-        gradients = []
+    def work() -> list:
+        gradients: list = []
         for number, (layer, x) in enumerate(zip(layers, inputs, strict=True)):
             with tf.GradientTape() as tape:
                 tape.watch(x)
                 y = layer(x)
-            # What comes from above is the output itself: nothing else is computed for it.
-            wanted = [layer.kernel.value] + ([x] if number else [])
-            gradients += tape.gradient(y, wanted, output_gradients=y)
+            # The output serves as its own gradient, so that nothing else has to be computed.
+            sources = [layer.kernel.value] + ([x] if number else [])
+            gradients += tape.gradient(y, sources, output_gradients=y)
         return gradients
 
     return work
 
 
-def products() -> dict:
-    """Products of two square float32 matrices, by each library that may be the faster."""
+def make_products() -> dict[str, Callable[[], object]]:
+    """Return functions that multiply square float32 matrices, by each library."""
     import tensorflow as tf
 
-    one = np.random.default_rng(0).standard_normal((PRODUCT, PRODUCT), np.float32)
-    fixed = tf.constant(one)
-    return {"tensorflow": lambda: tf.matmul(fixed, fixed).numpy(), "numpy": lambda: one @ one}
+    matrix = np.random.default_rng(0).standard_normal((PRODUCT_SIZE, PRODUCT_SIZE), np.float32)
+    tensor = tf.constant(matrix)
+    return {
+        "tensorflow": lambda: tf.matmul(tensor, tensor).numpy(),
+        "numpy": lambda: matrix @ matrix,
+    }
 
 
 if __name__ == "__main__":

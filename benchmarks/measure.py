@@ -1,7 +1,7 @@
-"""Rounds of A B A B, the ratio of each round, a figure with its floor, the table, the machine.
+"""Measure in rounds of A B A B, compute the ratio of each round, and format the figures.
 
-The speed of a machine that others use too changes from second to second. A ratio of two things
-that were measured right after each other changes much less, so only ratios have a floor.
+The speed of a shared machine changes from second to second. The ratio of two things measured
+right after each other changes much less, so only ratios have a floor.
 """
 
 import importlib.metadata
@@ -12,19 +12,21 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+NAME_WIDTH = 34  # of the names of figures, in characters
 PACKAGES = ("ecg-fusion", "numpy", "scipy", "pandas", "tensorflow", "keras", "wfdb")
 
 
 class SkippedError(Exception):
-    """A figure cannot be measured here; the message says what is missing."""
+    """The figure cannot be measured here; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: ``run()`` handles ``n`` things."""
+    """One side of a comparison: ``run()`` processes ``n`` items."""
 
     run: Callable[[], object]
     n: int
@@ -32,20 +34,20 @@ class Side:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured ratio; more is better.
+    """One measured ratio; higher is better.
 
     Parameters
     ----------
-    name
+    name : str
         ``module.figure``.
-    what, against
-        what is measured, and the peer or limit that it is measured against.
-    floor
-        what the median of `ratios` should reach.
-    ratios
-        one a round.
-    detail
-        the absolute numbers, with their unit in the name; they hold for this machine only.
+    what, against : str
+        What is measured, and the peer or limit that it is compared with.
+    floor : float
+        The value that the median of `ratios` should reach.
+    ratios : list of float
+        One per round.
+    detail : dict of str to float
+        The absolute numbers, with their unit in the name; they are valid for this machine only.
     """
 
     name: str
@@ -57,7 +59,7 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """Median over the rounds."""
+        """The median over the rounds."""
         return statistics.median(self.ratios)
 
     @property
@@ -65,8 +67,8 @@ class Figure:
         """Whether the median reaches the floor."""
         return self.ratio >= self.floor
 
-    def to_dict(self) -> dict:
-        """What is written to the JSON file."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is written to the JSON file."""
         return {
             "name": self.name,
             "what": self.what,
@@ -90,26 +92,27 @@ def alternate(
     name: str = "",
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Time the sides in turn, after one run of each that does not count.
+    """Time the sides in turn, after one run of each that is not counted.
 
     Parameters
     ----------
-    sides
-        what is timed, in this order in every round.
-    rounds
-        how many times.
-    name
-        shown in the progress bar.
-    clock
-        gives seconds.
+    sides : dict of str to Side
+        What is timed, in this order in every round.
+    rounds : int
+        Number of rounds.
+    name : str, default ""
+        Shown in the progress bar.
+    clock : callable
+        Returns the time in s.
 
     Returns
     -------
-    For each side its speed in each round, in things a second.
+    dict of str to list of float
+        The speed of each side in each round, in items per second.
     """
     for side in sides.values():
         side.run()
-    speeds = {key: [] for key in sides}
+    speeds: dict[str, list[float]] = {key: [] for key in sides}
     for _ in tqdm(range(rounds), desc=name, unit="round", leave=False):
         for key, side in sides.items():
             started = clock()
@@ -118,23 +121,25 @@ def alternate(
     return speeds
 
 
-def ratios(ours: list[float], others: list[float]) -> list[float]:
-    """Ours over the other's, round by round."""
-    return [a / b for a, b in zip(ours, others, strict=True)]
+def compute_ratios(ours: list[float], peers: list[float]) -> list[float]:
+    """Divide our values by those of the peer, round by round."""
+    return [a / b for a, b in zip(ours, peers, strict=True)]
 
 
-def medians(measured: dict[str, list[float]], unit: str) -> dict[str, float]:
-    """The median of each side, with the unit in the name."""
-    return {f"{key}, {unit}": round(statistics.median(own), 1) for key, own in measured.items()}
+def compute_medians(measured: dict[str, list[float]], unit: str) -> dict[str, float]:
+    """Compute the median of each side, with the unit in the name."""
+    return {
+        f"{key}, {unit}": round(statistics.median(values), 1) for key, values in measured.items()
+    }
 
 
-def table(figures: list[Figure], skipped: dict[str, str]) -> str:
-    """The figures as text, then what was skipped, then which floors were missed."""
-    lines = [f"{'figure':26}{'ratio':>9}{'floor':>8}  {'':8}{'min - max of the rounds'}"]
+def format_table(figures: list[Figure], skipped: dict[str, str]) -> str:
+    """Format the figures as text, then what was skipped, then which floors were missed."""
+    lines = [f"{'figure':{NAME_WIDTH}}{'ratio':>9}{'floor':>8}  {'':8}{'min - max of the rounds'}"]
     for f in figures:
         spread = f"{min(f.ratios):.3g} - {max(f.ratios):.3g} of {len(f.ratios)}"
         met = "met" if f.met else "MISSED"
-        lines.append(f"{f.name:26}{f.ratio:>9.3g}{f.floor:>8g}  {met:8}{spread}")
+        lines.append(f"{f.name:{NAME_WIDTH}}{f.ratio:>9.3g}{f.floor:>8g}  {met:8}{spread}")
         lines += [f"    {f.what}", f"    against {f.against}"]
         lines += [f"    {value:>12,g} {key}" for key, value in f.detail.items()]
     lines += [f"skipped {name}: {why}" for name, why in skipped.items()]
@@ -145,22 +150,22 @@ def table(figures: list[Figure], skipped: dict[str, str]) -> str:
     return "\n".join(lines)
 
 
-def machine() -> dict:
-    """Processor, cores, load and versions that the absolute numbers belong to."""
+def describe_machine() -> dict[str, Any]:
+    """Describe processor, cores, load and versions, for which the absolute numbers are valid."""
     return {
-        "processor": _processor(),
+        "processor": _find_processor(),
         "cores": os.cpu_count(),
-        "cores_of_this_process": _usable_cores(),
+        "cores_of_this_process": _count_usable_cores(),
         "load_average_at_start": round(os.getloadavg()[0], 2),
         "system": platform.platform(),
         "versions": {
             "python": platform.python_version(),
-            **{package: _version(package) for package in PACKAGES},
+            **{package: _find_version(package) for package in PACKAGES},
         },
     }
 
 
-def _processor() -> str:
+def _find_processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -169,13 +174,13 @@ def _processor() -> str:
     return models[0] if models else platform.machine()
 
 
-def _usable_cores() -> int:
+def _count_usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _version(package: str) -> str:
+def _find_version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

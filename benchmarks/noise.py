@@ -1,8 +1,9 @@
-"""Noise in the shape of an ECG, and where real data is looked for."""
+"""A source of noise with the shape of an ECG, and the folder of the real datasets."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,7 +17,7 @@ TASK = Task("noise", "multi_label", {"A": ["A"], "B": ["B"]})
 
 
 class NoiseSource:
-    """Records of noise, each of `n_windows` windows of `n_samples` samples, end to end."""
+    """A source of noise: each record has `n_windows` adjacent windows of `n_samples` samples."""
 
     name = "noise"
     synthetic = True
@@ -24,15 +25,15 @@ class NoiseSource:
     citation = ""
     tasks = {TASK.name: TASK}
     tabular = ()
-    columns = {}
+    columns: ClassVar[dict[str, str]] = {}
     caveats = ("noise",)
 
-    def __init__(self, n_records: int, n_samples: int = 1000, n_windows: int = 1):
+    def __init__(self, n_records: int, n_samples: int = 1000, n_windows: int = 1) -> None:
         self._n_records = n_records
         self._n_windows = n_windows
         self.signal = SignalSpec(RATE_HZ, n_samples, LEADS)
 
-    def to_request(self) -> dict:
+    def to_request(self) -> dict[str, int]:
         return {"n_records": self._n_records, "n_windows": self._n_windows}
 
     def count_records(self) -> int:
@@ -44,22 +45,29 @@ class NoiseSource:
         for i in range(self._n_records):
             shape = (self._n_windows * n_samples, len(LEADS))
             signal_mv = rng.standard_normal(shape, np.float32).astype(np.float64)
-            about = {"patient": f"p{i}", "labels": ["AB"[i % 2]], "part": "train"}
-            starts = [n_samples * k for k in range(self._n_windows)]
-            windows = [{**about, "start": start, "length": n_samples} for start in starts]
+            windows = [
+                {
+                    "patient": f"p{i}",
+                    "labels": ["AB"[i % 2]],
+                    "part": "train",
+                    "start": n_samples * window,
+                    "length": n_samples,
+                }
+                for window in range(self._n_windows)
+            ]
             yield Record.from_mv(f"r{i}", signal_mv, windows)
 
     def count_excluded(self) -> dict[str, int]:
         return {}
 
 
-def real_data(name: str) -> Path:
-    """Folder of a real dataset.
+def find_real_data(name: str) -> Path:
+    """Return the folder of a real dataset.
 
     Raises
     ------
     SkippedError
-        it is not there.
+        If there is no such folder.
     """
     folder = Path(os.environ.get("ECG_SHARED_DATA", ROOT.parent / "shared" / "data")) / name
     if not folder.is_dir():

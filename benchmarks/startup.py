@@ -1,4 +1,4 @@
-"""What a user waits for before anything happens."""
+"""The time until a command starts."""
 
 import statistics
 import subprocess
@@ -11,25 +11,28 @@ LIMIT_S = 0.5
 ROUNDS = 11
 
 
-def help_text() -> Figure:
-    """``ecglib --help`` in a fresh process, against half a second."""
+def measure_help() -> Figure:
+    """``ecglib --help`` in a new process, against half a second."""
     sides = {
-        "ecglib --help": Side(lambda: _python("-m", "ecglib", "--help"), 1),
-        "python that does nothing": Side(lambda: _python("-c", "pass"), 1),
+        "ecglib --help": Side(lambda: _run_python("-m", "ecglib", "--help"), 1),
+        "python that does nothing": Side(lambda: _run_python("-c", "pass"), 1),
     }
     speeds = alternate(sides, ROUNDS, "startup.help")
     return Figure(
-        "startup.help",
-        "ecglib --help in a fresh process",
-        f"the limit: {LIMIT_S:g} s",
-        1.0,
-        [LIMIT_S * speed for speed in speeds["ecglib --help"]],
-        {f"{name}, ms": round(1000 / statistics.median(own), 1) for name, own in speeds.items()},
+        name="startup.help",
+        what="ecglib --help in a new process",
+        against=f"the limit: {LIMIT_S:g} s",
+        floor=1.0,
+        ratios=[LIMIT_S * speed for speed in speeds["ecglib --help"]],
+        detail={
+            f"{name}, ms": round(1000 / statistics.median(per_second), 1)
+            for name, per_second in speeds.items()
+        },
     )
 
 
-def _python(*arguments: str) -> None:
+def _run_python(*arguments: str) -> None:
     subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)
 
 
-FIGURES = {"help": help_text}
+FIGURES = {"help": measure_help}

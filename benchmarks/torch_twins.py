@@ -1,12 +1,14 @@
-"""Twins in PyTorch of our encoders: ``python -m benchmarks.torch_twins time cnn``.
+"""PyTorch twins of our encoders: ``python -m benchmarks.torch_twins time cnn``.
 
-The same layers with as many parameters, written as a user of PyTorch would write them: channels
-before steps, its own layers, no compiler. Of an even stride the padding begins elsewhere than
-ours, which changes no length. A worker (`benchmarks.worker`); it needs PyTorch and nothing of us.
+They have the same layers and as many parameters, written as a user of PyTorch would write them:
+channels before steps, the layers of PyTorch, no compiler. With an even stride the padding begins
+at another place than ours, which changes no length. This is a worker (`benchmarks.worker`); it
+only needs PyTorch, not ecglib.
 """
 
 import math
 import sys
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -25,72 +27,77 @@ def main(representation: str, encoder: str) -> None:
     """Build the twin and wait for work."""
     torch.manual_seed(0)
     twin = build(representation, encoder)
-    n = sum(p.numel() for p in twin.parameters() if p.requires_grad)
-    serve({"step": training_step(twin, SHAPES[representation])}, parameters=n)
+    n_parameters = sum(p.numel() for p in twin.parameters() if p.requires_grad)
+    step = make_training_step(twin, SHAPES[representation])
+    serve({"step": step}, parameters=n_parameters)
 
 
 def build(representation: str, encoder: str) -> nn.Module:
-    """Scaling, encoder and head."""
+    """Build scaling, encoder and head."""
     layers, width = TWINS[representation][encoder]()
-    head = (nn.Linear(width, FEATURES), nn.ReLU(), nn.Dropout(DROPOUT))
     return nn.Sequential(
-        Scaling(SHAPES[representation]), layers, *head, nn.Linear(FEATURES, N_CLASSES)
+        Scaling(SHAPES[representation]),
+        layers,
+        nn.Linear(width, FEATURES),
+        nn.ReLU(),
+        nn.Dropout(DROPOUT),
+        nn.Linear(FEATURES, N_CLASSES),
     )
 
 
-def training_step(twin: nn.Module, shape: tuple[int, ...]):
-    """A function that does one step on the same batch over and over."""
+def make_training_step(twin: nn.Module, shape: tuple[int, ...]) -> Callable[[], None]:
+    """Return a function that does one training step, always on the same batch."""
     x = torch.randn(BATCH, *shape)
     y = (torch.rand(BATCH, N_CLASSES) < 0.3).float()
     optimizer = torch.optim.AdamW(twin.parameters(), 3e-3, weight_decay=1e-2, fused=True)
-    loss_of = nn.BCEWithLogitsLoss()
+    compute_loss = nn.BCEWithLogitsLoss()
     twin.train()
 
-    def step():
+    def step() -> None:
         optimizer.zero_grad()
-        loss_of(twin(x), y).backward()
+        compute_loss(twin(x), y).backward()
         optimizer.step()
 
     return step
 
 
 class Scaling(nn.Module):
-    """Mean and deviation of each lead, or of each bin of it, which are not trained."""
+    """Scale by the mean and deviation of each lead, or of each of its bins; not trained."""
 
     def __init__(self, shape: tuple[int, ...]):
         super().__init__()
-        own = (shape[0], 1) if len(shape) == 2 else (shape[0], 1, shape[2])
-        self.register_buffer("mean", torch.zeros(own))
-        self.register_buffer("deviation", torch.ones(own))
+        scale_shape = (shape[0], 1) if len(shape) == 2 else (shape[0], 1, shape[2])
+        self.register_buffer("mean", torch.zeros(scale_shape))
+        self.register_buffer("deviation", torch.ones(scale_shape))
 
     def forward(self, x):
         return (x - self.mean) / self.deviation
 
 
 def convolve(channels: int, filters: int, size: int, stride=1) -> nn.Sequential:
-    """Convolution, normalisation, rectifier, over one axis."""
+    """Build convolution, normalization and rectifier over one axis."""
     return nn.Sequential(*convolve_linear(channels, filters, size, stride), nn.ReLU())
 
 
 def convolve_linear(channels: int, filters: int, size: int, stride=1) -> nn.Sequential:
-    """Convolution and normalisation over one axis."""
+    """Build convolution and normalization over one axis."""
     convolution = nn.Conv1d(channels, filters, size, stride, size // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm1d(filters))
 
 
 def convolve2d(channels: int, filters: int, stride) -> nn.Sequential:
-    """Convolution of kernel 3, normalisation, rectifier, over two axes."""
+    """Build a convolution of kernel 3, normalization and rectifier over two axes."""
     return nn.Sequential(*convolve2d_linear(channels, filters, 3, stride), nn.ReLU())
 
 
 def convolve2d_linear(channels: int, filters: int, size: int, stride) -> nn.Sequential:
-    """Convolution and normalisation over two axes."""
+    """Build convolution and normalization over two axes."""
     convolution = nn.Conv2d(channels, filters, size, stride, size // 2, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(filters))
 
 
 class Residual(nn.Module):
-    """What is within a block, and what goes around it."""
+    """Add the input of a block, or a shortcut, to its output."""
 
     def __init__(self, inner: nn.Module, shortcut: nn.Module | None = None):
         super().__init__()
@@ -101,7 +108,7 @@ class Residual(nn.Module):
 
 
 class Position(nn.Module):
-    """A learned value for each place and channel."""
+    """Add a learned value for each position and channel."""
 
     def __init__(self, *shape: int):
         super().__init__()
@@ -112,7 +119,7 @@ class Position(nn.Module):
 
 
 class AverageAndMaximum(nn.Module):
-    """Pools over the first axis after the channels, or over all that is left."""
+    """Concatenate the averages and maxima over some axes, by default the first after channels."""
 
     def __init__(self, axes: tuple[int, ...] = (2,)):
         super().__init__()
@@ -124,14 +131,14 @@ class AverageAndMaximum(nn.Module):
 
 
 class StepsFirst(nn.Module):
-    """From channels and steps to steps and channels, for what attends or remembers."""
+    """Swap channels and steps, for attention and recurrent layers."""
 
     def forward(self, x):
         return x.transpose(1, 2)
 
 
 class Attention(nn.Module):
-    """Attention of the steps to each other, in four heads without biases."""
+    """Self-attention of the steps, with four heads and without biases."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -141,19 +148,19 @@ class Attention(nn.Module):
         return self.attention(x, x, x, need_weights=False)[0]
 
 
-class AddNormalised(nn.Module):
-    """What is added to its input: pieces on the normalised input."""
+class AddNormalized(nn.Module):
+    """Add the output of some layers, applied to the normalized input, to the input."""
 
-    def __init__(self, channels: int, *pieces: nn.Module):
+    def __init__(self, channels: int, *inner: nn.Module):
         super().__init__()
-        self.pieces = nn.Sequential(nn.LayerNorm(channels), *pieces)
+        self.inner = nn.Sequential(nn.LayerNorm(channels), *inner)
 
     def forward(self, x):
-        return x + self.pieces(x)
+        return x + self.inner(x)
 
 
 class AttentionPool(nn.Module):
-    """The average over the steps, weighted by a learned query."""
+    """Average over the steps, weighted by a learned query."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -164,7 +171,7 @@ class AttentionPool(nn.Module):
 
 
 class BothDirections(nn.Module):
-    """An LSTM in each direction, and what each has read after its last step."""
+    """An LSTM in each direction, each with its output after its last step."""
 
     def __init__(self, channels: int, units: int):
         super().__init__()
@@ -178,17 +185,22 @@ class BothDirections(nn.Module):
         return functional.dropout(torch.cat([last[0], last[1]], 1), DROPOUT, self.training)
 
 
-def transformer(channels: int) -> nn.Sequential:
-    """One pre-norm transformer block."""
-    hidden = nn.Linear(channels, 2 * channels), nn.ReLU(), nn.Linear(2 * channels, channels)
+def build_transformer(channels: int) -> nn.Sequential:
+    """Build one pre-norm transformer block."""
     return nn.Sequential(
-        AddNormalised(channels, Attention(channels), nn.Dropout(DROPOUT)),
-        AddNormalised(channels, *hidden, nn.Dropout(DROPOUT)),
+        AddNormalized(channels, Attention(channels), nn.Dropout(DROPOUT)),
+        AddNormalized(
+            channels,
+            nn.Linear(channels, 2 * channels),
+            nn.ReLU(),
+            nn.Linear(2 * channels, channels),
+            nn.Dropout(DROPOUT),
+        ),
     )
 
 
-def front_end() -> list[nn.Module]:
-    """To 63 steps of twice the width."""
+def build_front_end() -> list[nn.Module]:
+    """Build the convolutions that lead to 63 steps of twice the width."""
     return [
         convolve(12, WIDTH, 9, 4),
         convolve(WIDTH, 2 * WIDTH, 5, 2),
@@ -196,44 +208,44 @@ def front_end() -> list[nn.Module]:
     ]
 
 
-def cnn():
-    """`time_cnn`."""
+def build_cnn() -> tuple[nn.Module, int]:
+    """Build the twin of `time_cnn`; return it and its number of outputs."""
     last = convolve(2 * WIDTH, 4 * WIDTH, 3, 2)
-    layers = [*front_end(), Position(2 * WIDTH, 63), last, AverageAndMaximum()]
+    layers = [*build_front_end(), Position(2 * WIDTH, 63), last, AverageAndMaximum()]
     return nn.Sequential(*layers), 8 * WIDTH
 
 
-def cnn_bilstm():
-    """`time_cnn_bilstm`."""
-    layers = [*front_end(), StepsFirst(), BothDirections(2 * WIDTH, WIDTH)]
+def build_cnn_bilstm() -> tuple[nn.Module, int]:
+    """Build the twin of `time_cnn_bilstm`; return it and its number of outputs."""
+    layers = [*build_front_end(), StepsFirst(), BothDirections(2 * WIDTH, WIDTH)]
     return nn.Sequential(*layers), 2 * WIDTH
 
 
-def cnn_attention():
-    """`time_cnn_attention`."""
+def build_cnn_attention() -> tuple[nn.Module, int]:
+    """Build the twin of `time_cnn_attention`; return it and its number of outputs."""
     n = 2 * WIDTH
-    attended = AddNormalised(n, Attention(n)), nn.LayerNorm(n), AttentionPool(n)
+    attended = AddNormalized(n, Attention(n)), nn.LayerNorm(n), AttentionPool(n)
     places = Position(63, n)
-    layers = [*front_end(), StepsFirst(), places, *attended, nn.Dropout(DROPOUT)]
+    layers = [*build_front_end(), StepsFirst(), places, *attended, nn.Dropout(DROPOUT)]
     return nn.Sequential(*layers), n
 
 
 class MeanOfSteps(nn.Module):
-    """The average over the steps."""
+    """Average over the steps."""
 
     def forward(self, x):
         return x.mean(1)
 
 
-def cnn_transformer():
-    """`time_cnn_transformer`."""
+def build_cnn_transformer() -> tuple[nn.Module, int]:
+    """Build the twin of `time_cnn_transformer`; return it and its number of outputs."""
     n = 2 * WIDTH
-    blocks = transformer(n), transformer(n), nn.LayerNorm(n), MeanOfSteps()
-    return nn.Sequential(*front_end(), StepsFirst(), Position(63, n), *blocks), n
+    blocks = build_transformer(n), build_transformer(n), nn.LayerNorm(n), MeanOfSteps()
+    return nn.Sequential(*build_front_end(), StepsFirst(), Position(63, n), *blocks), n
 
 
-def resnet1d():
-    """`resnet1d`."""
+def build_resnet1d() -> tuple[nn.Module, int]:
+    """Build the twin of `resnet1d`; return it and its number of outputs."""
     n = 2 * WIDTH
     layers = [convolve(12, n, 7)]
     for stride in (1, 2, 2):
@@ -242,8 +254,8 @@ def resnet1d():
     return nn.Sequential(*layers, AverageAndMaximum()), 2 * n
 
 
-def xresnet1d():
-    """`xresnet1d`."""
+def build_xresnet1d() -> tuple[nn.Module, int]:
+    """Build the twin of `xresnet1d`; return it and its number of outputs."""
     half, n = WIDTH // 2, 4 * WIDTH
     layers = [convolve(12, half, 5, 2), convolve(half, half, 5), convolve(half, WIDTH, 5)]
     layers.append(nn.MaxPool1d(3, 2, 1))
@@ -261,7 +273,7 @@ def xresnet1d():
 
 
 class Inception(nn.Module):
-    """Kernels of three lengths and a pooling side by side."""
+    """Convolutions of three lengths and a pooling, in parallel."""
 
     def __init__(self, channels: int, filters: int):
         super().__init__()
@@ -271,19 +283,19 @@ class Inception(nn.Module):
         )
         pooled = nn.MaxPool1d(3, 1, 1), nn.Conv1d(channels, filters, 1, bias=False)
         self.pooled = nn.Sequential(*pooled)
-        self.normalise = nn.BatchNorm1d(4 * filters)
+        self.normalize = nn.BatchNorm1d(4 * filters)
 
     def forward(self, x):
         narrow = self.narrow(x)
         paths = [*(path(narrow) for path in self.paths), self.pooled(x)]
-        return functional.relu(self.normalise(torch.cat(paths, dim=1)))
+        return functional.relu(self.normalize(torch.cat(paths, dim=1)))
 
 
-def inception_time():
-    """`inception_time`."""
+def build_inception_time() -> tuple[nn.Module, int]:
+    """Build the twin of `inception_time`; return it and its number of outputs."""
     n, channels, layers = 2 * WIDTH, 12, []
     for _ in range(DEPTH // 3):
-        modules = [Inception(own, WIDTH // 2) for own in (channels, n, n)]
+        modules = [Inception(n_inputs, WIDTH // 2) for n_inputs in (channels, n, n)]
         layers.append(Residual(nn.Sequential(*modules), convolve_linear(channels, n, 1)))
         channels = n
     return nn.Sequential(*layers, AverageAndMaximum()), 2 * n
@@ -292,8 +304,8 @@ def inception_time():
 class S4D(nn.Module):
     """A diagonal state space in both directions, by Fourier transforms as published.
 
-    After the authors' ``s4d.py`` (Gu, Gupta, Goel and Ré, 2022): a kernel as long as the window,
-    twice its length in the transform.
+    It follows the authors' ``s4d.py`` (Gu, Gupta, Goel and Ré, 2022): the kernel is as long as the
+    window, and the transform twice as long.
     """
 
     def __init__(self, channels: int):
@@ -305,7 +317,7 @@ class S4D(nn.Module):
         self.skip = nn.Parameter(torch.ones(channels))
 
     def kernel(self, n_steps: int):
-        """Give (2, n_channels, n_steps), forward and backward."""
+        """Compute the kernels (2, n_channels, n_steps), forward and backward."""
         a = -self.log_decay.exp() + 1j * self.frequency
         rate = a * self.log_step.exp()[:, None]
         c = torch.view_as_complex(self.readout) * (rate.exp() - 1) / a
@@ -321,7 +333,7 @@ class S4D(nn.Module):
 
 
 class S4DBlock(nn.Module):
-    """State space, gated unit, what came in added, normalised."""
+    """A state space and a gated unit, added to the input and normalized."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -329,29 +341,29 @@ class S4DBlock(nn.Module):
         self.inner = nn.Sequential(
             S4D(channels), nn.SiLU(), nn.Dropout1d(DROPOUT), *mix, nn.Dropout1d(DROPOUT)
         )
-        self.normalise = nn.LayerNorm(channels)
+        self.normalize = nn.LayerNorm(channels)
 
     def forward(self, x):
-        return self.normalise((x + self.inner(x)).transpose(1, 2)).transpose(1, 2)
+        return self.normalize((x + self.inner(x)).transpose(1, 2)).transpose(1, 2)
 
 
-def s4d():
-    """`time_s4d`."""
+def build_s4d() -> tuple[nn.Module, int]:
+    """Build the twin of `time_s4d`; return it and its number of outputs."""
     n = 2 * WIDTH
     blocks = [nn.Conv1d(12, n, 1), *(S4DBlock(n) for _ in range(4))]
     pooled = nn.AvgPool1d(16, ceil_mode=True), Position(n, 63), StepsFirst()
     return nn.Sequential(*blocks, *pooled, AttentionPool(n), nn.Dropout(DROPOUT)), n
 
 
-def cnn2d():
-    """`time_frequency_cnn2d`."""
+def build_cnn2d() -> tuple[nn.Module, int]:
+    """Build the twin of `time_frequency_cnn2d`; return it and its number of outputs."""
     n, width = 2 * WIDTH, WIDTH
     layers = [convolve2d(12, width, 2), convolve2d(width, width, 2), Position(width, 15, 8)]
     return nn.Sequential(*layers, convolve2d(width, n, 2), AverageAndMaximum()), 8 * n
 
 
-def resnet2d():
-    """`resnet2d`."""
+def build_resnet2d() -> tuple[nn.Module, int]:
+    """Build the twin of `resnet2d`; return it and its number of outputs."""
     layers, channels = [convolve2d(12, WIDTH, 2)], WIDTH
     for stage in range(3):
         filters = WIDTH * 2**stage
@@ -368,33 +380,53 @@ def resnet2d():
 
 
 class FramesFirst(nn.Module):
-    """From channels, frames and bins to frames, each of its bins and channels."""
+    """Make frames the first axis, each with all its bins and channels."""
 
     def forward(self, x):
         return x.transpose(1, 2).flatten(2)
 
 
-def crnn():
-    """`time_frequency_crnn`."""
+def build_crnn() -> tuple[nn.Module, int]:
+    """Build the twin of `time_frequency_crnn`; return it and its number of outputs."""
     n = 2 * WIDTH
     layers = [convolve2d(12, WIDTH, 2), convolve2d(WIDTH, WIDTH, (1, 2))]
     layers += [convolve2d(WIDTH, n, (1, 2)), FramesFirst(), BothDirections(4 * n, WIDTH)]
     return nn.Sequential(*layers), n
 
 
-def patch_transformer():
-    """`time_frequency_patch_transformer`."""
+def build_patch_transformer() -> tuple[nn.Module, int]:
+    """Build the twin of `time_frequency_patch_transformer`; return it and its number of outputs."""
     n = 2 * WIDTH
     cut = nn.Conv2d(12, n, 4, 4, padding=(1, 0), bias=False)
-    layers = [cut, nn.Flatten(2), StepsFirst(), Position(120, n), transformer(n), transformer(n)]
+    layers = [
+        cut,
+        nn.Flatten(2),
+        StepsFirst(),
+        Position(120, n),
+        build_transformer(n),
+        build_transformer(n),
+    ]
     pooled = nn.LayerNorm(n), AttentionPool(n), nn.Dropout(DROPOUT)
     return nn.Sequential(*layers, *pooled), n
 
 
-_TIME = (cnn, cnn_bilstm, cnn_attention, cnn_transformer, resnet1d, xresnet1d, inception_time, s4d)
 TWINS = {
-    "time": {twin.__name__: twin for twin in _TIME},
-    "spectrogram": {twin.__name__: twin for twin in (cnn2d, resnet2d, crnn, patch_transformer)},
+    "time": {
+        "cnn": build_cnn,
+        "cnn_bilstm": build_cnn_bilstm,
+        "cnn_attention": build_cnn_attention,
+        "cnn_transformer": build_cnn_transformer,
+        "resnet1d": build_resnet1d,
+        "xresnet1d": build_xresnet1d,
+        "inception_time": build_inception_time,
+        "s4d": build_s4d,
+    },
+    "spectrogram": {
+        "cnn2d": build_cnn2d,
+        "resnet2d": build_resnet2d,
+        "crnn": build_crnn,
+        "patch_transformer": build_patch_transformer,
+    },
 }
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Work in a process of its own, done when it is asked for.
+"""Run pieces of work on demand in a separate process.
 
-TensorFlow and PyTorch do not share a process well, and what makes training repeatable cannot be
-undone, so each stands in one that waits while the other works. Only the standard library is
-imported: both interpreters read this file.
+TensorFlow and PyTorch do not share a process well, and the settings that make training repeatable
+cannot be undone. So each has its own process, which waits while the other works. This module only
+imports the standard library, because both interpreters read it.
 """
 
 import contextlib
@@ -15,43 +15,49 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-ROUND_S = 0.5  # a round is as many repetitions as take about this long
+ROUND_S = 0.5  # duration of the repetitions of one round, approximately
 READY = "ready"
 
 
 class WorkerError(Exception):
-    """A worker ended or answered something else; the message has its last words."""
+    """A worker ended or gave an unexpected answer; the message has its last output."""
 
 
 class Worker:
-    """A process that does a named piece of work as often as it is told.
+    """A process that repeats named pieces of work on demand.
 
     Parameters
     ----------
-    command
-        interpreter and arguments; the process calls `serve`.
-    folder
-        where it starts.
-    errors
-        file for what it writes to standard error: a pipe that nobody reads may fill up.
+    command : list of str
+        Interpreter and arguments; the process calls `serve`.
+    folder : Path
+        Working directory of the process.
+    errors : text file
+        For its standard error, because a pipe that nobody reads may fill up.
     """
 
-    def __init__(self, command: list[str], folder: Path, errors: IO[str]):
-        own = os.environ | {"PYTHONPATH": str(folder), "CUDA_VISIBLE_DEVICES": ""}
+    def __init__(self, command: list[str], folder: Path, errors: IO[str]) -> None:
         self._errors = errors
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
-        self._process = subprocess.Popen(command, cwd=folder, env=own, text=True, **pipes)
-        self.told = dict(pair.split("=") for pair in self._answer(READY).split())
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(folder), "CUDA_VISIBLE_DEVICES": ""},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        )
+        self.facts = dict(pair.split("=") for pair in self._read_answer(READY).split())
 
     def work(self, name: str, n: int) -> None:
         """Do the work of this name `n` times; return when it is done."""
-        with contextlib.suppress(BrokenPipeError):  # what went wrong is read with the answer
+        with contextlib.suppress(BrokenPipeError):  # the error is read with the answer
             self._process.stdin.write(f"{name} {n}\n")
             self._process.stdin.flush()
-        self._answer(name)
+        self._read_answer(name)
 
-    def repetitions(self, name: str) -> int:
-        """How often the work is to be done for a round, after some of it that warms up."""
+    def count_repetitions(self, name: str) -> int:
+        """Find how often the work has to be repeated to fill a round, after a warm-up."""
         self.work(name, 2)
         started = time.perf_counter()
         self.work(name, 2)
@@ -61,21 +67,21 @@ class Worker:
         """End the process."""
         self._process.communicate()
 
-    def _answer(self, word: str) -> str:
-        """The rest of the line that begins with this word."""
+    def _read_answer(self, word: str) -> str:
+        """Read a line that begins with a word, and return the rest of it."""
         line = self._process.stdout.readline()
         if line.split(" ", 1)[0].strip() != word:
             self._process.kill()
             self._process.communicate()
             self._errors.seek(0)
-            last = self._errors.read().strip().splitlines()[-5:]
-            raise WorkerError(f"{line!r} was answered, expected {word!r}:\n" + "\n".join(last))
+            last = "\n".join(self._errors.read().strip().splitlines()[-5:])
+            raise WorkerError(f"The worker answered {line!r} instead of {word!r}:\n{last}")
         return line.removeprefix(word)
 
 
 @contextlib.contextmanager
-def workers(commands: dict[str, list[str]], folder: Path) -> Iterator[dict[str, Worker]]:
-    """Start a process for each command; all of them end with the block."""
+def start_workers(commands: dict[str, list[str]], folder: Path) -> Iterator[dict[str, Worker]]:
+    """Start a process for each command, and end all of them with the block."""
     with contextlib.ExitStack() as stack:
         started = {}
         for name, command in commands.items():
@@ -85,11 +91,11 @@ def workers(commands: dict[str, list[str]], folder: Path) -> Iterator[dict[str, 
         yield started
 
 
-def serve(works: dict[str, Callable[[], object]], **told: int) -> None:
-    """Be a worker: say what is to be told, then do each piece of work that a line asks for."""
+def serve(works: dict[str, Callable[[], object]], **facts: int) -> None:
+    """Act as a worker: announce some facts, then do each piece of work that a line asks for."""
     answers = sys.stdout
-    sys.stdout = sys.stderr  # a library that prints must not answer
-    print(READY, *(f"{key}={value}" for key, value in told.items()), file=answers, flush=True)
+    sys.stdout = sys.stderr  # what a library prints must not be read as an answer
+    print(READY, *(f"{key}={value}" for key, value in facts.items()), file=answers, flush=True)
     for line in sys.stdin:
         name, n = line.split()
         for _ in range(int(n)):
