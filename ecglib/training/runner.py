@@ -117,7 +117,7 @@ def _evaluate(
         task=experiment.data.task,
         kind=kind,
         classes=validation.classes,
-        part_column=dataset.task(experiment.data.task).part,
+        part_column=dataset.find_task(experiment.data.task).part,
         signal=dataset.signal,
         processing=Processing.from_experiment(experiment, dataset),
         calibration_scale=tuple(calibrate.scale),

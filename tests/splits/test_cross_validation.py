@@ -9,17 +9,17 @@ from sklearn.metrics import f1_score, roc_auc_score
 from ecglib import runs
 from ecglib.batch.comparison import compare_runs
 from ecglib.errors import DatasetError, ExperimentError, RunError
-from ecglib.experiment import Experiment
+from ecglib.experiment import Experiment, check_experiment
 from ecglib.splits import merge_patients
-from ecglib.training import trainer, trees
+from ecglib.training import train, trees
 
 FOLDS = 4
 
 
 def experiment(store, **changes):
-    values = {"dataset": store.name, "fingerprint": store.fingerprint, "task": "letters"}
-    values |= {"branches": {"handcrafted": "random_forest"}, "n_folds": FOLDS, "fold": 1}
-    return Experiment(**(values | changes))
+    branches = {"handcrafted": "random_forest"}
+    values = {"task": "letters", "branches": branches, "n_folds": FOLDS, "fold": 1}
+    return Experiment.from_flat(values | changes, store)
 
 
 def test_each_patient_outside_the_test_split_is_predicted_once(small_store):
@@ -56,7 +56,7 @@ def test_a_dataset_without_validation_and_test_splits_still_has_folds(small_stor
     assert len(selection.rows) == len(small_store.windows)
     sizes = {part: (selection.part == part).mean() for part in ("train", "validation", "test")}
     assert sizes == pytest.approx(dict.fromkeys(sizes, 1 / 3), abs=0.02)
-    assert experiment(small_store, n_folds=3).check(small_store)
+    assert check_experiment(experiment(small_store, n_folds=3), small_store)
 
 
 def test_patients_who_share_a_signal_or_a_record_count_as_one():
@@ -100,7 +100,7 @@ def test_windows_for_training_only_are_predicted_in_no_fold(small_store, monkeyp
 
 @pytest.mark.parametrize("given", [{"n_folds": 2}, {"fold": 5}, {"fold": 0}, {"n_folds": 0}])
 def test_wrong_folds_are_refused(small_store, given):
-    with pytest.raises(ExperimentError, match="at least three folds"):
+    with pytest.raises(ExperimentError, match="at least 3 folds"):
         experiment(small_store, **given)
 
 
@@ -121,18 +121,19 @@ def finished(small_store, tmp_path_factory):
         patch.setattr(trees, "N_TREES", 10)
         for fold in range(1, FOLDS + 1):
             for changes in ({"seed": 0}, {"seed": 1}, small):
-                trainer.train(
+                train(
                     experiment(small_store, fold=fold, **changes), small_store, folder, "b"
                 )
     return folder / "b"
 
 
+@pytest.mark.slow
 def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, small_store):
     found = runs.find_runs(finished)
     compared = compare_runs(found)
     runs_by_model = {}
     for run in found:
-        runs_by_model.setdefault((run.experiment.model, run.experiment.seed), []).append(run)
+        runs_by_model.setdefault((run.experiment.model_name, run.experiment.training.seed), []).append(run)
     parts = small_store.select("letters")
     kept = parts.take(parts.part != "test")
     scores = {}
@@ -141,7 +142,7 @@ def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, 
         rows = np.concatenate([piece.rows for piece in pieces])
         assert np.array_equal(np.sort(rows), kept.rows)
         y, p = (np.concatenate([getattr(piece, name) for piece in pieces]) for name in "yp")
-        thresholds = [np.array(run.contract["thresholds"]) for run in folds]
+        thresholds = [np.array(run.contract.thresholds) for run in folds]
         decided = [
             piece.p >= threshold for piece, threshold in zip(pieces, thresholds, strict=True)
         ]
@@ -155,11 +156,12 @@ def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, 
     assert compared.describe_split() == header
     assert compared.to_text().startswith(header)
     assert compared.to_dict()["n_folds"] == FOLDS
-    caveat = f"cross-validation in {FOLDS} folds, the test part was not looked at"
+    caveat = f"cross-validation in {FOLDS} folds, the test split was not used"
     assert compared.caveats == (caveat,)
     assert caveat in compared.to_text()
 
 
+@pytest.mark.slow
 def test_a_fold_that_is_missing_is_named(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "b")
     (lost,) = (tmp_path / "b").glob("frequency-mlp_fold3of4_*")
@@ -168,9 +170,10 @@ def test_a_fold_that_is_missing_is_named(finished, tmp_path):
         compare_runs(runs.find_runs(tmp_path / "b"))
 
 
+@pytest.mark.slow
 def test_folds_and_the_parts_of_the_dataset_are_not_compared(finished, small_store, tmp_path):
     without_folds = experiment(small_store, n_folds=0, fold=0)
-    other = trainer.train(without_folds, small_store, tmp_path, "b")
-    assert other.caveats == []
+    other = train(without_folds, small_store, tmp_path, "b")
+    assert other.caveats == ()
     with pytest.raises(RunError, match=r"Runs of \[0, 4\] folds .* cannot be compared"):
         compare_runs([*runs.find_runs(finished), other])

@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import ecglib._keras
 import keras, numpy as np, tensorflow as tf
@@ -10,7 +14,7 @@ from ecglib.training import input_pipeline
 
 processor = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
-strategy = input_pipeline.accelerators("CPU")
+strategy = input_pipeline.find_strategy("CPU")
 assert strategy.num_replicas_in_sync == 2
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(64, 5)), rng.normal(size=(64, 1))
@@ -30,35 +34,48 @@ import sys, ecglib._keras
 import numpy as np, tensorflow as tf
 processor = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
-from ecglib.training import input_pipeline, trainer
+from ecglib.training import input_pipeline, train, trainer
 from ecglib.datasets.store import Dataset
+from ecglib.evaluation.calibration import Calibration
 from ecglib.experiment import Experiment
-both = input_pipeline.accelerators("CPU")
-input_pipeline.accelerators = lambda: both
+both = input_pipeline.find_strategy("CPU")
+trainer.find_strategy = lambda: both
 store = Dataset(sys.argv[1])
-own = Experiment(dataset=store.name, fingerprint=store.fingerprint, task="letters",
-                 branches={"time": "cnn", "frequency": "cnn"}, fusion="late_weighted", ema_decay=0.9,
-                 width=4, feature_dim=8, epochs=3, batch_size=16, learning_rate=0.01)
-run = trainer.train(own, store, sys.argv[2])
+experiment = Experiment.from_flat(
+    {
+        "task": "letters",
+        "branches": {"time": "cnn", "frequency": "cnn"},
+        "fusion": "late_weighted",
+        "ema_decay": 0.9,
+        "width": 4,
+        "feature_dim": 8,
+        "epochs": 3,
+        "batch_size": 16,
+        "learning_rate": 0.01,
+    },
+    store,
+)
+run = train(experiment, store, sys.argv[2])
 assert run.history["loss"].iloc[-1] < run.history["loss"].iloc[0]
-p = run.predictions("test").p
-views = trainer.views_of(own, store)
-again = run.load_model().predict(dict(views(store.read(run.predictions("test").rows))), verbose=0)
-calibrate = trainer.calibration.Calibration(run.contract["kind"], **run.contract["calibration"])
-assert np.allclose(calibrate(again), p, atol=1e-5)
+test = run.predictions("test")
+inputs = dict(trainer.Trainer(experiment, store).representations(store.read(test.rows)))
+p = run.load_model().predict(inputs, verbose=0)
+contract = run.contract
+calibrate = Calibration(contract.kind, contract.calibration_scale, contract.calibration_bias)
+assert np.allclose(calibrate(p), test.p, atol=1e-5)
 """
 
 
-def carried_out(script, *arguments):
-    """In a process of its own: devices must be divided before TensorFlow's first operation."""
+def run_script(script, *arguments):
+    """Run in a new process: devices must be divided before TensorFlow's first operation."""
     command = [sys.executable, "-c", script, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_step_on_two_devices_is_the_step_of_the_whole_batch():
-    carried_out(SCRIPT)
+    run_script(SCRIPT)
 
 
 def test_a_run_on_two_devices_is_a_run(small_store, tmp_path):
-    carried_out(RUN, small_store.path, tmp_path)
+    run_script(RUN, small_store.path, tmp_path)

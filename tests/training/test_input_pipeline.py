@@ -27,7 +27,7 @@ def collect(batches):
 
 
 def test_every_representation_comes_from_the_window_of_its_label(small_store, representations):
-    """In shuffled order too: each row equals the representation of the window that its label belongs to."""
+    """Also in shuffled order: each row is the representation of the window of its label."""
     selection = small_store.select("letters").in_split("train")
     shuffled = make_batches(
         small_store, selection, representations, 7, BatchOptions(shuffle_seed=1)

@@ -117,6 +117,7 @@ def test_scaling_is_that_of_the_training_part(finished, small_store):
     assert np.allclose(variance, array.var(axis=(0, 1)), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_robust_scaling_is_median_and_interquartile_range(small_store, tmp_path):
     experiment = create(small_store, scaling="robust", epochs=1, branches={"time": "cnn"})
     run = train(experiment, small_store, tmp_path)
@@ -139,6 +140,7 @@ def test_a_run_that_exists_is_not_run_again(finished, small_store, monkeypatch):
     assert again.path == finished.path
 
 
+@pytest.mark.slow
 def test_two_encoders_on_one_representation_share_its_input(small_store, tmp_path):
     branches = {"time": "cnn", "time_2": "cnn_attention"}
     experiment = create(
@@ -156,6 +158,7 @@ def test_two_encoders_on_one_representation_share_its_input(small_store, tmp_pat
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_widened_branch_is_that_of_the_width_nearest_in_size(small_store, tmp_path):
     run = train(create(small_store, target_parameters=20_000), small_store, tmp_path)
     size = run.metrics["model"]
@@ -175,6 +178,7 @@ def test_a_branch_is_not_narrowed(small_store, tmp_path):
         train(create(small_store, target_parameters=10), small_store, tmp_path)
 
 
+@pytest.mark.slow
 def test_same_experiment_same_bits_and_another_seed_other_ones(small_store, tmp_path):
     def p(folder, seed):
         experiment = create(small_store, branches={"time": "cnn_bilstm"}, seed=seed)
@@ -185,6 +189,7 @@ def test_same_experiment_same_bits_and_another_seed_other_ones(small_store, tmp_
     assert not np.array_equal(first, p("c", 4))
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_the_mean_of_its_models(small_store, tmp_path):
     joined = train(create(small_store, ensemble_size=2), small_store, tmp_path)
     seeds = (0, ENSEMBLE_SEED_STEP)
@@ -209,11 +214,13 @@ def watched_batches(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_the_test_split_is_not_used_while_fitting(small_store, watched_batches):
     Trainer(create(small_store, epochs=1), small_store).fit_model(seed=0)
     assert set().union(*(splits for splits, _ in watched_batches)) == {"train", "validation"}
 
 
+@pytest.mark.slow
 def test_multi_class_with_weights_learns_an_easy_task(small_class_store, tmp_path):
     experiment = create(
         small_class_store, class_weights="sqrt", epochs=15, width=8, learning_rate=0.01
@@ -224,6 +231,7 @@ def test_multi_class_with_weights_learns_an_easy_task(small_class_store, tmp_pat
     assert run.contract.thresholds == (1.0, 1.0)
 
 
+@pytest.mark.slow
 def test_validation_scores_of_the_history_are_those_of_the_kept_epoch(small_class_store, tmp_path):
     run = train(create(small_class_store, epochs=4), small_class_store, tmp_path)
     validation = run.predictions("validation")
@@ -285,6 +293,7 @@ def test_a_full_disk_leaves_no_half_run(small_store, finished, tmp_path, monkeyp
 CROPPED = {"crop_s": 1.5, "augment": {"noise": {"snr_db": 10}, "shift": {}, "gain": {}}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -305,6 +314,7 @@ def test_where_the_representations_are_computed_does_not_change_the_result(
         assert np.allclose(first.predictions(part).p, second.predictions(part).p, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_crops_and_augmentation_have_the_same_bits_for_the_same_seed(small_store, tmp_path):
     def p(folder, **changes):
         experiment = create(small_store, **CROPPED | {"sampling": "balanced"} | changes)
@@ -316,6 +326,7 @@ def test_crops_and_augmentation_have_the_same_bits_for_the_same_seed(small_store
     assert not np.array_equal(first, p("d", sampling="uniform"))
 
 
+@pytest.mark.slow
 def test_only_training_batches_are_augmented_cropped_and_drawn(small_store, watched_batches):
     experiment = create(small_store, epochs=1, sampling="balanced", **CROPPED)
     fitting = Trainer(experiment, small_store)
@@ -329,6 +340,7 @@ def test_only_training_batches_are_augmented_cropped_and_drawn(small_store, watc
     assert len(drawn[0].sampling_weights) == n_train
 
 
+@pytest.mark.slow
 def test_crops_learn_an_easy_task(small_class_store, tmp_path):
     experiment = create(small_class_store, epochs=15, width=8, learning_rate=0.01, crop_s=2.0)
     run = train(experiment, small_class_store, tmp_path)
@@ -349,6 +361,7 @@ EVERYTHING = {
 }
 
 
+@pytest.mark.slow
 def test_every_training_option_at_once_learns_an_easy_task(small_class_store, tmp_path):
     experiment = create(
         small_class_store,
@@ -364,6 +377,7 @@ def test_every_training_option_at_once_learns_an_easy_task(small_class_store, tm
     assert np.array_equal(run.predictions("test").p, again.predictions("test").p)
 
 
+@pytest.mark.slow
 def test_mixup_is_the_same_wherever_the_representations_are_computed(small_store, tmp_path):
     experiment = create(
         small_store,
@@ -381,6 +395,7 @@ def test_mixup_is_the_same_wherever_the_representations_are_computed(small_store
     assert not np.allclose(plain.history["loss"], first.history["loss"], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("monitor", ["auroc", "f1"])
 def test_the_monitored_score_of_the_saved_weights_is_the_best_one(monitor, small_store, tmp_path):
     """With averaged weights too, statistics of batch normalization among them."""
@@ -403,6 +418,7 @@ def test_the_monitored_score_of_the_saved_weights_is_the_best_one(monitor, small
     assert np.allclose(calibrate(p), test.p, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_a_monitor_all_epochs_are_trained_and_the_last_is_used(small_store, tmp_path):
     experiment = create(small_store, monitor="none", epochs=9, learning_rate=0.1)
     run = train(experiment, small_store, tmp_path)
@@ -426,6 +442,7 @@ def test_macro_f1_leaves_out_classes_without_both_outcomes():
     assert compute_macro_f1(y, p, "multi_class") == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_models_compute_in_the_precision_and_nothing_else_does(precision, small_store, tmp_path):
     experiment = create(
@@ -486,6 +503,7 @@ RESUMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RESUMED)
 def test_training_that_was_killed_resumes_with_the_same_bits(
     name, small_store, tmp_path, monkeypatch
@@ -507,6 +525,7 @@ def test_training_that_was_killed_resumes_with_the_same_bits(
     assert list(again.path.parent.iterdir()) == [again.path]
 
 
+@pytest.mark.slow
 def test_what_was_trained_when_the_process_was_killed_is_not_trained_again(
     small_store, tmp_path, monkeypatch
 ):
@@ -529,6 +548,7 @@ def test_what_was_trained_when_the_process_was_killed_is_not_trained_again(
     assert np.array_equal(again.predictions("test").p, whole.predictions("test").p)
 
 
+@pytest.mark.slow
 def test_classes_that_are_never_predicted_are_named(small_class_store, tmp_path, monkeypatch):
     def always_first(y, p, kind, classes):
         return np.array([1e-9, 1.0])  # the first class is always taken
@@ -547,6 +567,7 @@ def fit_alone(store, branch, encoder, seed):
     return experiment, Trainer(experiment, store).fit_model(seed).model
 
 
+@pytest.mark.slow
 def test_a_late_fusion_of_frozen_branches_joins_what_each_predicts_alone(small_store, tmp_path):
     fusion = create(small_store, **LEARNED, fusion="late_average", branch_training="frozen")
     run = train(fusion, small_store, tmp_path)
@@ -565,6 +586,7 @@ def get_encoder_weights(model):
     return keras.Model(scaled, features).get_weights()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("branch_training", ["warm", "frozen"])
 def test_a_fusion_starts_from_branches_that_were_trained_alone(
     branch_training, small_store, tmp_path
