@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from ecglib.datasets.labels import (
-    parse_labels,
     assign_parts,
     check_table,
     find_other_columns,
     infer_task,
+    parse_labels,
     read_label_table,
 )
 from ecglib.datasets.schema import Record, SignalSpec, Task

@@ -8,6 +8,7 @@ benchmarks and insights from PTB-XL. IEEE J Biomed Health Inform 25:1519 (2021).
 """
 
 import json
+from collections.abc import Hashable
 from pathlib import Path
 
 import pandas as pd
@@ -315,7 +316,7 @@ def _parse_statements(scp_codes: str) -> dict[str, float]:
         ) from None
 
 
-def _format_name(ecg_id: int) -> str:
+def _format_name(ecg_id: Hashable) -> str:
     return f"{ecg_id:05d}"
 
 

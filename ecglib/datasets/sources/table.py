@@ -238,7 +238,8 @@ def convert_record(record: LeadReader, signal: SignalSpec) -> np.ndarray:
     >>> import numpy as np
     >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 3\\nr1.dat 16 200/mV 16 0 0 0 0 MLII\\n")
+    ...     header = "r1 1 250 3\\nr1.dat 16 200/mV 16 0 0 0 0 MLII\\n"
+    ...     _ = Path(folder, "r1.hea").write_text(header)
     ...     np.array([0, 200, -200], "<i2").tofile(Path(folder, "r1.dat"))
     ...     record = read_record(f"{folder}/r1")
     >>> convert_record(record, SignalSpec(250.0, 3, ("II",))).ravel().tolist()

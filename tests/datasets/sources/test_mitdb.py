@@ -24,18 +24,19 @@ PUBLISHED = {
 }
 
 
-def test_windows_and_what_was_lost_add_up_to_the_published_counts(mitdb_store):
+def test_windows_and_excluded_beats_add_up_to_the_published_counts(mitdb_store):
     windows = mitdb_store.windows
-    class_of = {symbol: c for c, symbols in CLASSES.items() for symbol in symbols}
-    classes = windows["labels"].str[0].map(class_of).fillna("Q")
+    symbol_classes = {symbol: c for c, symbols in CLASSES.items() for symbol in symbols}
+    classes = windows["labels"].str[0].map(symbol_classes).fillna("Q")
     for data_set, records in (("DS1", DS1), ("DS2", DS2)):
-        kept = classes[windows["record"].isin(records)].value_counts()
+        counts = classes[windows["record"].isin(records)].value_counts()
         for name, number in PUBLISHED[data_set].items():
-            lost = mitdb_store.summary["excluded"].get(f"{name} beats at an edge, {data_set}", 0)
-            assert kept.get(name, 0) + lost == number, (data_set, name)
+            excluded = mitdb_store.summary["excluded"]
+            at_an_edge = excluded.get(f"{name} beats at an edge, {data_set}", 0)
+            assert counts.get(name, 0) + at_an_edge == number, (data_set, name)
 
 
-def test_ds2_is_the_test_part_and_validation_patients_are_whole(mitdb_store):
+def test_ds2_is_the_test_split_and_validation_patients_are_whole(mitdb_store):
     windows = mitdb_store.windows
     assert set(windows.loc[windows["part"] == "test", "record"]) == set(DS2)
     assert not set(windows.loc[windows["part"] != "test", "record"]) & set(DS2)
@@ -55,29 +56,34 @@ def test_the_person_on_both_sides_is_reported_and_the_other_task_is_clean(mitdb_
 
 
 @pytest.mark.parametrize("record", ["100", "114"])
-def test_the_beat_stands_at_its_place_in_the_right_lead(mitdb_store, record):
-    """At 2.5 s of a window stands the sample that wfdb reads at the annotation."""
+def test_the_beat_is_at_2_5_s_of_the_right_lead(mitdb_store, record):
+    """At 2.5 s of a window is the sample that wfdb reads at the annotation."""
     import wfdb
 
     path = str(find_shared_data("mitdb") / record)
-    signal, notes = wfdb.rdrecord(path), wfdb.rdann(path, "atr")
+    signal, annotations = wfdb.rdrecord(path), wfdb.rdann(path, "atr")
     mlii = signal.p_signal[:, signal.sig_name.index("MLII")]
     rows = np.flatnonzero(mitdb_store.windows["record"] == record)[50:80]
     found = mitdb_store.read(rows)[:, :, 0]
-    beats = notes.sample[np.isin(notes.symbol, list("NAV"))]
-    starts_s = (mitdb_store.windows["start"].to_numpy()[rows] - _offset(mitdb_store, record)) / 120
+    beats = annotations.sample[np.isin(annotations.symbol, list("NAV"))]
+    starts_s = (
+        mitdb_store.windows["start"].to_numpy()[rows] - find_offset(mitdb_store, record)
+    ) / 120
     for start_s, window in zip(starts_s, found, strict=True):
         beat = beats[np.argmin(np.abs(beats / 360 - (start_s + 2.5)))]
         assert abs(beat / 360 - (start_s + 2.5)) <= 0.5 / 120 + 1e-9
-        own = window[300 - 180 : 300 + 60]
+        found_mv = window[300 - 180 : 300 + 60]
         shifts = range(-6, 7)  # at 360 Hz
-        alike = [np.corrcoef(mlii[beat - 540 + s : beat + 180 + s : 3], own)[0, 1] for s in shifts]
-        assert max(alike) > 0.97
-        assert abs(shifts[np.argmax(alike)]) <= 2
+        correlations = [
+            np.corrcoef(mlii[beat - 540 + shift : beat + 180 + shift : 3], found_mv)[0, 1]
+            for shift in shifts
+        ]
+        assert max(correlations) > 0.97
+        assert abs(shifts[np.argmax(correlations)]) <= 2
 
 
-def _offset(dataset, record):
-    """Where the record's samples begin in the packed file: each has 650,000 / 3 samples."""
+def find_offset(dataset, record):
+    """First sample of a record in the packed file: each has 650,000 / 3 samples."""
     order = list(dict.fromkeys(dataset.windows["record"]))
     return order.index(record) * -(-650000 // 3)
 
@@ -86,19 +92,19 @@ def test_the_values_of_a_window_are_those_of_its_beat(mitdb_store):
     """Against the intervals between the annotations that wfdb reads; most lose the first beats."""
     import wfdb
 
-    notes = wfdb.rdann(str(find_shared_data("mitdb") / "100"), "atr")
-    rr = np.diff(notes.sample[np.isin(notes.symbol, list("NAV"))] / 360)
-    own = mitdb_store.windows[mitdb_store.windows["record"] == "100"]
-    start_s = (own["start"].to_numpy() - _offset(mitdb_store, "100")) / 120
-    beats_s = notes.sample[np.isin(notes.symbol, list("NAV"))] / 360
+    annotations = wfdb.rdann(str(find_shared_data("mitdb") / "100"), "atr")
+    beats_s = annotations.sample[np.isin(annotations.symbol, list("NAV"))] / 360
+    rr = np.diff(beats_s)
+    windows = mitdb_store.windows[mitdb_store.windows["record"] == "100"]
+    start_s = (windows["start"].to_numpy() - find_offset(mitdb_store, "100")) / 120
     beat = np.abs(beats_s[:, None] - (start_s + 2.5)).argmin(axis=0)[40:80]
     usual = [np.median(rr[max(0, b - 200) : b]) for b in beat]
-    assert own["rr_before_ratio"].to_numpy()[40:80] == pytest.approx(rr[beat - 1] / usual)
-    assert own["rr_after_to_record_ratio"].to_numpy()[40:80] == pytest.approx(
+    assert windows["rr_before_ratio"].to_numpy()[40:80] == pytest.approx(rr[beat - 1] / usual)
+    assert windows["rr_after_to_record_ratio"].to_numpy()[40:80] == pytest.approx(
         rr[beat] / np.median(rr)
     )
-    normal = own["labels"].str[0] == "N"
-    assert own["qrs_correlation_mlii"][normal].median() > 0.95
+    normal = windows["labels"].str[0] == "N"
+    assert windows["qrs_correlation_mlii"][normal].median() > 0.95
 
 
 @pytest.fixture(scope="module")
@@ -107,40 +113,50 @@ def simulated_store(tmp_path_factory):
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
 
 
-def test_simulated_beats_only_train_and_all_else_is_as_without_them(mitdb_store, simulated_store):
+@pytest.mark.slow
+def test_simulated_beats_are_in_training_only_and_all_else_is_unchanged(
+    mitdb_store, simulated_store
+):
     windows = simulated_store.windows
-    made = windows["record"].str.endswith("_simulated")
-    assert set(windows["part"][made]) == set(windows["part_disjoint"][made]) == {"train"}
-    real = windows[~made].reset_index(drop=True)
+    simulated = windows["record"].str.endswith("_simulated")
+    assert set(windows["part"][simulated]) == {"train"}
+    assert set(windows["part_disjoint"][simulated]) == {"train"}
+    real = windows[~simulated].reset_index(drop=True)
     same = [name for name in mitdb_store.windows if name != "start"]
-    assert windows["training_only"].eq(True).equals(made)
+    assert windows["training_only"].eq(True).equals(simulated)
     assert real[same].equals(mitdb_store.windows[same])
     for part in ("validation", "test"):
-        rows = [own.select("aami").in_split(part).rows for own in (simulated_store, mitdb_store)]
+        rows = [
+            store.select("aami").in_split(part).rows for store in (simulated_store, mitdb_store)
+        ]
         assert np.array_equal(simulated_store.read(rows[0]), mitdb_store.read(rows[1]))
     assert simulated_store.caveats == ("simulated beats in training",)
 
 
-def test_simulated_beats_are_of_many_patients_where_real_ones_are_of_few(simulated_store):
-    own = simulated_store.select("aami").in_split("train")
-    made = np.char.endswith(own.records.astype(str), "_simulated")
-    for name, least in (("S", 500), ("F", 50)):
-        of_class = own.y[:, simulated_store.select("aami").classes.index(name)] > 0
-        most = [
-            np.unique(own.patients[of_class & which].astype(str), return_counts=True)[1]
-            for which in (made, ~made)
-        ]
-        assert most[0].sum() > least
-        assert most[0].max() / most[0].sum() < most[1].max() / most[1].sum(), name
+@pytest.mark.slow
+def test_simulated_beats_come_from_many_patients_where_real_ones_come_from_few(simulated_store):
+    train = simulated_store.select("aami").in_split("train")
+    simulated = np.char.endswith(train.records.astype(str), "_simulated")
+    for name, minimum in (("S", 500), ("F", 50)):
+        in_class = train.y[:, train.classes.index(name)] > 0
+        simulated_counts, real_counts = (
+            np.unique(train.patients[in_class & origin].astype(str), return_counts=True)[1]
+            for origin in (simulated, ~simulated)
+        )
+        assert simulated_counts.sum() > minimum
+        max_fraction = simulated_counts.max() / simulated_counts.sum()
+        assert max_fraction < real_counts.max() / real_counts.sum(), name
 
 
-def test_no_part_shares_more_than_without_simulated_beats(mitdb_store, simulated_store):
+@pytest.mark.slow
+def test_simulated_beats_add_no_leak(mitdb_store, simulated_store):
     for column in ("part", "part_disjoint"):
-        found, real = (own.summary["leaks"][column] for own in (simulated_store, mitdb_store))
+        found, real = (store.summary["leaks"][column] for store in (simulated_store, mitdb_store))
         for kind in ("shared_patients", "identical_signals", "near_identical_records"):
             assert found[kind]["count"] == real[kind]["count"], kind
 
 
+@pytest.mark.slow
 def test_no_simulated_beat_is_scored_in_a_fold(simulated_store):
     scored = []
     for fold in range(1, 7):
@@ -161,19 +177,19 @@ def test_a_missing_file_is_named(tmp_path):
         MitdbSource(folder)
 
 
-def test_the_download_asks_for_the_files_that_are_read_and_no_others(tmp_path, monkeypatch):
+def test_the_download_takes_the_files_that_are_read_and_no_others(tmp_path, monkeypatch):
     published = (find_shared_data("mitdb") / "SHA256SUMS.txt").read_text().split()[1::2]
-    asked = {}
+    requested = {}
 
-    def brought(database, version, folder, wanted):
-        asked[database, version] = {name for name in published if wanted(name)}
+    def download_files(database, version, folder, wanted):
+        requested[database, version] = {name for name in published if wanted(name)}
         return folder
 
-    monkeypatch.setattr("ecglib.datasets.sources.mitdb.download_files", brought)
+    monkeypatch.setattr("ecglib.datasets.sources.mitdb.download_files", download_files)
     assert download(tmp_path) == tmp_path
     read = {f"{record}.{end}" for record in DS1 + DS2 for end in ("hea", "dat", "atr")}
-    assert read <= asked["mitdb", "1.0.0"]
-    assert not {name for name in asked["mitdb", "1.0.0"] if name.endswith((".html", ".xws"))}
+    assert read <= requested["mitdb", "1.0.0"]
+    assert not {name for name in requested["mitdb", "1.0.0"] if name.endswith((".html", ".xws"))}
 
 
 @pytest.fixture(scope="module")
@@ -182,15 +198,17 @@ def rhythm_store(tmp_path_factory):
     return write_store(source, tmp_path_factory.mktemp("data"), progress=False)
 
 
-def test_a_window_carries_the_rhythm_that_wfdb_reads_throughout_it(rhythm_store):
+def test_a_window_has_the_rhythm_that_wfdb_reads_throughout_it(rhythm_store):
     import wfdb
 
     windows = rhythm_store.windows
-    offset = {name: own["start"].min() for name, own in windows.groupby("record")}
+    offset = windows.groupby("record")["start"].min()
     for name in ("200", "202", "222"):
-        notes = wfdb.rdann(str(find_shared_data("mitdb") / name), "atr")
+        annotations = wfdb.rdann(str(find_shared_data("mitdb") / name), "atr")
         changes = [
-            (s / 360, a.strip("\0")) for s, a in zip(notes.sample, notes.aux_note, strict=True) if a
+            (sample / 360, note.strip("\0"))
+            for sample, note in zip(annotations.sample, annotations.aux_note, strict=True)
+            if note
         ]
         found = {}
         for row in windows[windows["record"] == name].itertuples():
@@ -208,9 +226,9 @@ def test_a_window_carries_the_rhythm_that_wfdb_reads_throughout_it(rhythm_store)
         assert {k: v for k, v in expected.items() if k in shifted} == shifted
 
 
-def test_rhythm_parts_keep_patients_whole_and_each_has_every_class(rhythm_store):
+def test_rhythm_splits_keep_patients_whole_and_each_has_every_class(rhythm_store):
     assert (rhythm_store.windows.groupby("patient")["part"].nunique() == 1).all()
     assert rhythm_store.summary["leaks"]["part"]["shared_patients"]["count"] == 0
     assert (rhythm_store.select("rhythm").count_windows() > 0).all().all()
-    lost = rhythm_store.summary["excluded"]
-    assert len(rhythm_store.windows) + lost["windows in which the rhythm changes"] == 44 * 180
+    excluded = rhythm_store.summary["excluded"]
+    assert len(rhythm_store.windows) + excluded["windows in which the rhythm changes"] == 44 * 180

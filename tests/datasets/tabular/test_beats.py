@@ -6,22 +6,22 @@ import pytest
 from ecglib.datasets.tabular.beats import (
     INTERVALS,
     SHAPES,
-    aligned,
-    compared,
-    ectopic_shares,
-    intervals,
-    shapes,
-    templates,
+    align_beats,
+    compare_with_template,
+    compute_ectopic_positions,
+    compute_intervals,
+    compute_shapes,
+    compute_templates,
 )
 
 RATE_HZ = 120.0
 N_BEATS, BROAD, WITHOUT_P, LATE = 60, 20, 30, 40
 
 
-def test_intervals_are_relative_to_the_patients_own():
+def test_intervals_are_relative_to_the_patients_other_intervals():
     """A premature beat with its pause in a rhythm of 0.8 s, then a gap of 100 s."""
     beats_s = np.cumsum([0, 0.8, 0.8, 0.8, 0.4, 1.2, 0.8, 100])
-    found = intervals(beats_s)
+    found = compute_intervals(beats_s)
     assert tuple(found) == INTERVALS
     nan = np.nan
     expected = {
@@ -42,10 +42,10 @@ def test_intervals_are_relative_to_the_patients_own():
         assert found[name] == pytest.approx(values, nan_ok=True), name
 
 
-def test_the_interval_around_knows_what_comes_after_where_the_usual_one_does_not():
+def test_the_interval_around_depends_on_later_beats_and_the_usual_one_does_not():
     """From 1 s to 0.5 s at beat 100: 10 beats later the interval around is the new one."""
     beats_s = np.cumsum([0.0, *[1.0] * 99, *[0.5] * 100])
-    found = intervals(beats_s)
+    found = compute_intervals(beats_s)
     assert found["rr_before_ratio"][110] == pytest.approx(0.5)
     assert found["rr_before_to_around_ratio"][110] == pytest.approx(1.0)
     assert found["rr_before_to_around_ratio"][95] == pytest.approx(1.0)
@@ -54,30 +54,30 @@ def test_the_interval_around_knows_what_comes_after_where_the_usual_one_does_not
 def test_where_most_beats_are_premature_the_long_interval_is_still_that_of_the_others():
     """Runs of eight beats 0.5 s apart between two of 0.9 s: medians are those of the runs."""
     rr_s = np.tile([0.9, 0.9, *[0.5] * 8], 40)
-    found = intervals(np.cumsum(rr_s))
+    found = compute_intervals(np.cumsum(rr_s))
     premature = np.flatnonzero(rr_s == 0.5)
     assert found["rr_before_to_record_ratio"][premature] == pytest.approx(1)
-    steady = intervals(np.arange(300) * 0.8)
+    steady = compute_intervals(np.arange(300) * 0.8)
     for name in ("rr_before_to_long_ratio", "rr_before_to_record_long_ratio"):
         assert found[name][premature] == pytest.approx(0.5 / 0.9), name
         assert steady[name][1:] == pytest.approx(1), name
 
 
-def test_a_rhythm_without_order_is_irregular_and_a_drifting_one_is_not():
+def test_a_random_rhythm_is_irregular_and_a_drifting_one_is_not():
     rng = np.random.default_rng(0)
-    fibrillation = intervals(np.cumsum(rng.uniform(0.4, 1.2, 300)))
-    drifting = intervals(np.cumsum(0.8 + 0.2 * np.sin(np.arange(300) / 60)))
+    fibrillation = compute_intervals(np.cumsum(rng.uniform(0.4, 1.2, 300)))
+    drifting = compute_intervals(np.cumsum(0.8 + 0.2 * np.sin(np.arange(300) / 60)))
     for name in (name for name in INTERVALS if "irregular" in name):
         assert np.median(fibrillation[name]) > 0.6, name
         assert drifting[name].max() == 0, name
-    # The same early beat stands out of a steady rhythm only.
+    # The same early beat stands out from a steady rhythm only.
     steady_s = np.cumsum(np.where(np.arange(300) == 150, 0.5, 0.8))
-    assert intervals(steady_s)["rr_before_score"][150] == -20
+    assert compute_intervals(steady_s)["rr_before_score"][150] == -20
     assert np.nanmax(np.abs(fibrillation["rr_before_score"])) < 5
 
 
 @pytest.fixture(scope="module")
-def made():
+def record():
     """Beats 0.9 s apart: one broad and upside down, one without P wave, one marked late."""
     beats_s = 2 + 0.9 * np.arange(N_BEATS)
     time_s = np.arange(round(60 * RATE_HZ)) / RATE_HZ
@@ -93,102 +93,109 @@ def made():
     return signal + noise_mv, beats_s
 
 
-def test_a_broad_beat_and_one_without_p_wave_stand_out_in_both_leads(made):
-    found = shapes(*made, RATE_HZ)
+def test_a_broad_beat_and_one_without_p_wave_stand_out_in_both_leads(record):
+    found = compute_shapes(*record, RATE_HZ)
     assert tuple(found) == SHAPES
     usual = np.delete(np.arange(N_BEATS), [BROAD, WITHOUT_P])
     for lead in ("mlii", "v"):
-        own = {name.removesuffix(f"_{lead}"): v for name, v in found.items() if name.endswith(lead)}
-        assert own["qrs_correlation"][usual].min() > 0.98
-        assert own["qrs_correlation"][BROAD] < 0.5
-        assert own["qrs_rms_ratio"][usual] == pytest.approx(1, abs=0.1)
-        assert own["qrs_rms_ratio"][BROAD] > 1.3
-        assert own["qrs_difference"][usual].max() < 0.2
-        assert own["qrs_difference"][BROAD] > 1.5
-        assert own["p_correlation"][WITHOUT_P] < 0.6 < own["p_correlation"][usual].min()
-        assert own["p_rms_ratio"][WITHOUT_P] < 0.5
-        assert np.abs(own["qrs_width_score"][usual]).max() < 0.7
-        assert own["qrs_width_score"][BROAD] > 1.5
+        values = {
+            name.removesuffix(f"_{lead}"): column
+            for name, column in found.items()
+            if name.endswith(lead)
+        }
+        assert values["qrs_correlation"][usual].min() > 0.98
+        assert values["qrs_correlation"][BROAD] < 0.5
+        assert values["qrs_rms_ratio"][usual] == pytest.approx(1, abs=0.1)
+        assert values["qrs_rms_ratio"][BROAD] > 1.3
+        assert values["qrs_difference"][usual].max() < 0.2
+        assert values["qrs_difference"][BROAD] > 1.5
+        assert values["p_correlation"][WITHOUT_P] < 0.6 < values["p_correlation"][usual].min()
+        assert values["p_rms_ratio"][WITHOUT_P] < 0.5
+        assert np.abs(values["qrs_width_score"][usual]).max() < 0.7
+        assert values["qrs_width_score"][BROAD] > 1.5
 
 
-def test_a_beat_that_is_marked_late_is_moved_back(made):
-    signal, beats_s = made
+def test_a_beat_that_is_marked_late_is_moved_back(record):
+    signal, beats_s = record
     at = np.round(beats_s * RATE_HZ).astype(int)
-    moved = aligned(signal.T, at, RATE_HZ) - at
+    moved = align_beats(signal.T, at, RATE_HZ) - at
     assert moved[LATE] == -3
     assert np.abs(np.delete(moved, [BROAD, LATE])).max() <= 1
 
 
-def test_the_gain_of_a_lead_changes_nothing(made):
-    signal, beats_s = made
-    once, twice = shapes(signal, beats_s, RATE_HZ), shapes(signal * [2, 0.5], beats_s, RATE_HZ)
+def test_the_gain_of_a_lead_does_not_matter(record):
+    signal, beats_s = record
+    once, twice = (
+        compute_shapes(signal, beats_s, RATE_HZ),
+        compute_shapes(signal * [2, 0.5], beats_s, RATE_HZ),
+    )
     for name in SHAPES:
         assert twice[name] == pytest.approx(once[name], abs=0.05, nan_ok=True), name
 
 
 def test_the_template_is_the_median_of_the_beats_around():
-    own = np.random.default_rng(0).normal(size=(2, 5, 400))
-    found = templates(own)
-    assert np.array_equal(found[..., 10], np.median(own[..., :125], axis=-1))
-    assert np.array_equal(found[..., 249], np.median(own[..., 125:325], axis=-1))
-    assert np.array_equal(found[..., 399], np.median(own[..., 275:], axis=-1))
+    beats = np.random.default_rng(0).normal(size=(2, 5, 400))
+    found = compute_templates(beats)
+    assert np.array_equal(found[..., 10], np.median(beats[..., :125], axis=-1))
+    assert np.array_equal(found[..., 249], np.median(beats[..., 125:325], axis=-1))
+    assert np.array_equal(found[..., 399], np.median(beats[..., 275:], axis=-1))
 
 
-def test_beats_are_compared_as_numpy_compares_them():
-    own, template = np.random.default_rng(0).normal(size=(2, 2, 40, 7))
-    correlation, ratio, difference = compared(own, template)
+def test_comparisons_agree_with_numpy():
+    beats, template = np.random.default_rng(0).normal(size=(2, 2, 40, 7))
+    correlation, ratio, difference = compare_with_template(beats, template)
     for beat in range(7):
-        a, b = own[1, :, beat], template[1, :, beat]
+        a, b = beats[1, :, beat], template[1, :, beat]
         assert correlation[1, beat] == pytest.approx(np.corrcoef(a, b)[0, 1])
         assert ratio[1, beat] == pytest.approx(a.std() / b.std(), rel=0.01)
         assert difference[1, beat] == pytest.approx((a - b).std() / b.std(), rel=0.01)
 
 
-def test_a_lead_that_is_flat_has_no_shape(made):
-    signal, beats_s = made
-    found = shapes(signal * [1, 0], beats_s, RATE_HZ)
+def test_a_flat_lead_has_no_shape(record):
+    signal, beats_s = record
+    found = compute_shapes(signal * [1, 0], beats_s, RATE_HZ)
     for name in (name for name in SHAPES if not name.startswith("ectopic")):
-        lacks = name.endswith("_v")
-        assert np.isnan(found[name]).all() == lacks, name
-        assert np.isfinite(found[name]).all() != lacks, name
+        is_flat = name.endswith("_v")
+        assert np.isnan(found[name]).all() == is_flat, name
+        assert np.isfinite(found[name]).all() != is_flat, name
 
 
 def test_a_fusion_beat_is_on_the_way_to_the_ectopic_one():
-    """Made of two shapes at right angles and a third that is neither."""
+    """Two orthogonal shapes, and a third that is orthogonal to both."""
     n_beats, n_steps = 60, 40
-    made = np.random.default_rng(0).normal(size=(n_steps, 3))
-    usual, ectopic, other = np.linalg.qr(made - made.mean(axis=0))[0].T[:, None, :, None]
-    shares = np.zeros(n_beats)
-    shares[[5, 15, 25, 35]], shares[45] = 1.0, 0.4
-    own = (1 - shares) * usual + shares * ectopic
-    own[..., 50] += 0.5 * other[..., 0]
-    found, beside = ectopic_shares(own, shares == 1)
-    assert found[:50] == pytest.approx(shares[:50], abs=0.01)
-    assert beside[:50] == pytest.approx(0, abs=0.01)
-    assert beside[50] == pytest.approx(0.5 / np.sqrt(2), abs=0.05)
-    # Two are not enough, and what is unlike but on time is no ectopic beat here.
+    noise = np.random.default_rng(0).normal(size=(n_steps, 3))
+    usual, ectopic, other = np.linalg.qr(noise - noise.mean(axis=0))[0].T[:, None, :, None]
+    fractions = np.zeros(n_beats)
+    fractions[[5, 15, 25, 35]], fractions[45] = 1.0, 0.4
+    complexes = (1 - fractions) * usual + fractions * ectopic
+    complexes[..., 50] += 0.5 * other[..., 0]
+    positions = compute_ectopic_positions(complexes, fractions == 1)
+    assert positions.fraction[:50] == pytest.approx(fractions[:50], abs=0.01)
+    assert positions.distance[:50] == pytest.approx(0, abs=0.01)
+    assert positions.distance[50] == pytest.approx(0.5 / np.sqrt(2), abs=0.05)
+    # Two are not enough, and a beat that is unlike but on time is not ectopic here.
     for early in (np.arange(n_beats) < 20, np.zeros(n_beats, bool)):
-        assert all(np.isnan(values).all() for values in ectopic_shares(own, early))
+        assert np.isnan(compute_ectopic_positions(complexes, early)).all()
 
 
-def test_the_ectopic_shape_is_that_of_early_beats(made):
+def test_the_ectopic_shape_is_that_of_early_beats(record):
     """The broad beat three times more, each 0.3 s early."""
-    signal, beats_s = made[0].copy(), made[1].copy()
+    signal, beats_s = record[0].copy(), record[1].copy()
     length, lead = round(0.5 * RATE_HZ), round(0.25 * RATE_HZ)
     broad = round(beats_s[BROAD] * RATE_HZ) - lead
     for beat in (10, 30, 50):
         beats_s[beat] -= 0.3
         start = round(beats_s[beat] * RATE_HZ) - lead
-        signal[start + length : start + 2 * length] = signal[:length]  # where it stood on time
+        signal[start + length : start + 2 * length] = signal[:length]  # where the beat was
         signal[start : start + length] = signal[broad : broad + length]
-    found = shapes(signal, beats_s, RATE_HZ)
+    found = compute_shapes(signal, beats_s, RATE_HZ)
     early = np.isin(np.arange(N_BEATS), [10, 30, 50])
     assert found["ectopic_share"][early] == pytest.approx(1, abs=0.1)
     usual = ~early & (np.arange(N_BEATS) != BROAD)
     assert np.abs(found["ectopic_share"][usual]).max() < 0.1
     assert found["ectopic_distance"][usual].max() < 0.2
     # One lead is enough; without any there is no shape.
-    one = shapes(signal * [1, 0], beats_s, RATE_HZ)["ectopic_share"]
-    assert one[early] == pytest.approx(1, abs=0.1)
-    assert np.abs(one[usual]).max() < 0.1
-    assert np.isnan(shapes(signal * 0, beats_s, RATE_HZ)["ectopic_share"]).all()
+    one_lead = compute_shapes(signal * [1, 0], beats_s, RATE_HZ)["ectopic_share"]
+    assert one_lead[early] == pytest.approx(1, abs=0.1)
+    assert np.abs(one_lead[usual]).max() < 0.1
+    assert np.isnan(compute_shapes(signal * 0, beats_s, RATE_HZ)["ectopic_share"]).all()

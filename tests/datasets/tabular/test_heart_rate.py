@@ -1,4 +1,4 @@
-"""Against the annotations of MIT-BIH, wfdb's own detector and beats at known times."""
+"""Against the annotations of MIT-BIH, the detector of wfdb and beats at known times."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from made import shared_data
+from helpers import find_shared_data
 from scipy.signal import resample_poly
 
 from ecglib.datasets.schema import SignalSpec, Task
@@ -17,12 +17,12 @@ from ecglib.datasets.sources.synthetic import SyntheticSource
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.tabular import heart_rate
 from ecglib.datasets.tabular.heart_rate import (
-    FILE,
+    FILE_NAME,
     HEART_RATE,
-    heart_rate_of_windows,
-    of_window,
-    r_peaks,
-    statistics,
+    compute_heart_rate,
+    compute_rr_statistics,
+    find_r_peaks,
+    load_or_compute_heart_rate,
 )
 from ecglib.datasets.writer import write_store
 
@@ -31,11 +31,11 @@ NOISE_MV = 0.01
 HEIGHTS_MV = (0.6, 1.2, -0.8)
 
 
-def of_store(store):
-    return heart_rate_of_windows(store.path, store.signal, len(store.windows), store.read)
+def read_heart_rate(store):
+    return load_or_compute_heart_rate(store.path, store.signal, len(store.windows), store.read)
 
 
-def contract(rate_hz=100.0, n_samples=1000, leads=LEADS):
+def signal_spec(rate_hz=100.0, n_samples=1000, leads=LEADS):
     return SignalSpec(rate_hz, n_samples, leads)
 
 
@@ -53,25 +53,25 @@ TIMES_S = 0.473 + np.cumsum([0, 0.81, 0.83, 0.79, 0.9, 0.86, 0.8, 0.78, 0.84, 0.
 
 
 @pytest.mark.parametrize("rate_hz", [50.0, 100.0, 120.0, 500.0])
-def test_beats_stand_where_they_were_put_between_the_samples_too(rate_hz):
-    found = r_peaks(ecg(TIMES_S, rate_hz), contract(rate_hz)) / rate_hz
+def test_beats_are_found_at_their_times_between_samples_too(rate_hz):
+    found = find_r_peaks(ecg(TIMES_S, rate_hz), signal_spec(rate_hz)) / rate_hz
     assert len(found) == len(TIMES_S)
     assert np.abs(found - TIMES_S).max() < 0.003
 
 
 def test_the_lead_may_point_down():
-    found = r_peaks(ecg(TIMES_S, heights_mv=(-0.6, -1.2, 0.8)), contract()) / 100
+    found = find_r_peaks(ecg(TIMES_S, heights_mv=(-0.6, -1.2, 0.8)), signal_spec()) / 100
     assert np.abs(found - TIMES_S).max() < 0.003
 
 
-def test_in_a_pause_no_t_wave_is_taken_for_a_beat():
+def test_in_a_pause_no_t_wave_counts_as_a_beat():
     times_s = [0.5, 1.3, 2.1, 2.9, 6.4, 7.2, 8.0, 8.8]
-    found = r_peaks(ecg(times_s), contract()) / 100
+    found = find_r_peaks(ecg(times_s), signal_spec()) / 100
     assert np.abs(found - times_s).max() < 0.003
 
 
 @pytest.mark.parametrize("bad", ["flat", "off after 4 s", "noise", "silent"])
-def test_another_lead_serves_where_lead_ii_does_not(bad):
+def test_another_lead_is_used_where_lead_ii_is_bad(bad):
     signal_mv = ecg(TIMES_S)
     noise = np.random.default_rng(1).standard_normal(1000)
     signal_mv[:, 0] += 0.2 * noise
@@ -79,7 +79,7 @@ def test_another_lead_serves_where_lead_ii_does_not(bad):
         signal_mv[400:, 1] = 0.3
     else:
         signal_mv[:, 1] = {"flat": 0.7, "noise": 0.8 * noise, "silent": 0.002 * noise}[bad]
-    found = r_peaks(signal_mv, contract()) / 100
+    found = find_r_peaks(signal_mv, signal_spec()) / 100
     assert len(found) == len(TIMES_S)
     assert np.abs(found - TIMES_S).max() < 0.003
 
@@ -89,13 +89,13 @@ def test_lead_ii_and_mlii_come_first_where_they_are_clear():
     fewer = ecg(TIMES_S[::2], noise_mv=0)[:, :1] * 3
     signal_mv = np.hstack([fewer, ecg(TIMES_S)[:, 1:2], fewer])
     for leads in (LEADS, ("V1", "MLII", "V5"), ("V1", "Lead II", "V5")):
-        assert len(r_peaks(signal_mv, contract(leads=leads))) == len(TIMES_S)
+        assert len(find_r_peaks(signal_mv, signal_spec(leads=leads))) == len(TIMES_S)
 
 
-def test_nothing_is_looked_for_before_a_lead_begins():
+def test_beats_are_not_searched_before_a_lead_begins():
     signal_mv = ecg(TIMES_S)
     signal_mv[:300] = 0.2
-    found = r_peaks(signal_mv, contract()) / 100
+    found = find_r_peaks(signal_mv, signal_spec()) / 100
     assert found == pytest.approx(TIMES_S[TIMES_S > 3], abs=0.003)
 
 
@@ -116,8 +116,8 @@ def silence(kind):
 @pytest.mark.parametrize(
     "kind", ["zero", "offset", "noise", "a step at the end", "no sample", "half a second"]
 )
-def test_where_no_beats_are_every_value_is_missing(kind):
-    values = of_window(silence(kind), contract())
+def test_without_beats_every_value_is_missing(kind):
+    values = compute_heart_rate(silence(kind), signal_spec())
     assert values.dtype == np.float32
     assert values.shape == (len(HEART_RATE),)
     assert np.isnan(values).all()
@@ -125,52 +125,53 @@ def test_where_no_beats_are_every_value_is_missing(kind):
 
 def test_noise_has_no_heart_rate():
     noise_mv = 0.3 * np.random.default_rng(3).standard_normal((40, 5000, 12))
-    signal = contract(500.0, 5000, tuple(f"V{i}" for i in range(12)))
-    assert np.isnan([of_window(own, signal) for own in noise_mv]).all()
+    signal = signal_spec(500.0, 5000, tuple(f"V{i}" for i in range(12)))
+    assert np.isnan([compute_heart_rate(window_mv, signal) for window_mv in noise_mv]).all()
 
 
-def test_too_few_beats_leave_out_only_what_needs_more():
-    assert np.isnan(of_window(ecg([5.0]), contract())).all()
-    told = dict(zip(HEART_RATE, statistics(np.array([100, 200]), 100.0), strict=True))
-    assert told["heart_rate_bpm"] == 60
-    assert told["rr_min_s"] == told["rr_max_s"] == 1
-    assert np.isnan([told["rr_sd_s"], told["rr_rmssd_s"], told["rr_change_s"]]).all()
+def test_with_too_few_beats_only_the_values_that_need_more_are_missing():
+    assert np.isnan(compute_heart_rate(ecg([5.0]), signal_spec())).all()
+    values = dict(zip(HEART_RATE, compute_rr_statistics(np.array([100, 200]), 100.0), strict=True))
+    assert values["heart_rate_bpm"] == 60
+    assert values["rr_min_s"] == values["rr_max_s"] == 1
+    assert np.isnan([values["rr_sd_s"], values["rr_rmssd_s"], values["rr_change_s"]]).all()
 
 
 def test_the_padded_end_of_a_short_record_does_not_count():
     short = ecg(TIMES_S[:5], length_s=4.3) + 0.7
     padded = np.pad(short, ((0, 570), (0, 0)))
-    assert np.array_equal(r_peaks(padded, contract()), r_peaks(short, contract()))
-    assert len(r_peaks(padded, contract())) == 5
+    assert np.array_equal(find_r_peaks(padded, signal_spec()), find_r_peaks(short, signal_spec()))
+    assert len(find_r_peaks(padded, signal_spec())) == 5
 
 
-def test_statistics_are_those_of_the_textbook():
+def test_statistics_agree_with_the_textbook():
     """RR of 0.8 and 1.0 s in turn, four of each: mean 0.9, every change 0.2."""
     peaks = np.cumsum([0, *[80, 100] * 4])
-    told = dict(zip(HEART_RATE, statistics(peaks, 100.0), strict=True))
-    assert told["heart_rate_bpm"] == pytest.approx(60 / 0.9)
-    assert told["rr_sd_s"] == pytest.approx(0.1 * np.sqrt(8 / 7))
-    assert told["rr_rmssd_s"] == pytest.approx(0.2)
-    assert told["rr_change_s"] == pytest.approx(0.2)
-    assert (told["rr_min_s"], told["rr_max_s"]) == pytest.approx((0.8, 1.0))
+    values = dict(zip(HEART_RATE, compute_rr_statistics(peaks, 100.0), strict=True))
+    assert values["heart_rate_bpm"] == pytest.approx(60 / 0.9)
+    assert values["rr_sd_s"] == pytest.approx(0.1 * np.sqrt(8 / 7))
+    assert values["rr_rmssd_s"] == pytest.approx(0.2)
+    assert values["rr_change_s"] == pytest.approx(0.2)
+    assert (values["rr_min_s"], values["rr_max_s"]) == pytest.approx((0.8, 1.0))
 
 
-def test_one_missed_beat_hardly_moves_what_is_robust():
-    whole, missed = (statistics(own * 100, 100.0) for own in (TIMES_S, np.delete(TIMES_S, 4)))
+def test_one_missed_beat_hardly_moves_the_robust_values():
+    whole = compute_rr_statistics(TIMES_S * 100, 100.0)
+    missed = compute_rr_statistics(np.delete(TIMES_S, 4) * 100, 100.0)
     robust = [HEART_RATE.index(n) for n in ("heart_rate_bpm", "rr_change_s", "rr_min_s")]
     assert missed[robust] == pytest.approx(whole[robust], rel=0.02, abs=0.02)
 
 
-def test_the_heart_rate_of_made_up_patients_is_the_one_they_were_given():
+def test_the_heart_rate_of_synthetic_patients_is_the_simulated_one():
     source = SyntheticSource(n_patients=60)
-    found, given = [], []
+    found, simulated = [], []
     for record, visit in zip(source.read_records(), source._plan, strict=True):
         rhythm = visit.description.rhythm
         if not (rhythm.fibrillation_mv or rhythm.ventricular or rhythm.atrial):
-            found.append(of_window(record.signal_mv, source.signal)[0])
-            given.append(rhythm.rate_bpm)
-    assert len(given) > 40
-    assert np.abs(np.array(found) / given - 1).max() < 0.08
+            found.append(compute_heart_rate(record.signal_mv, source.signal)[0])
+            simulated.append(rhythm.rate_bpm)
+    assert len(simulated) > 40
+    assert np.abs(np.array(found) / simulated - 1).max() < 0.08
 
 
 # Sinus rhythm, artefacts, leads swapped, bigeminy, fibrillation, low voltage, pauses.
@@ -184,37 +185,40 @@ def test_r_peaks_are_the_annotated_beats_of_mitdb():
 
     reached = {}
     for name in RECORDS:
-        path = str(shared_data("mitdb") / name)
-        record, notes = wfdb.rdrecord(path, sampto=360 * 600), wfdb.rdann(path, "atr")
+        path = str(find_shared_data("mitdb") / name)
+        record = wfdb.rdrecord(path, sampto=360 * 600)
+        annotations = wfdb.rdann(path, "atr")
         signal_mv = resample_poly(record.p_signal, 1, 3, axis=0, padtype="line")
-        signal = contract(120.0, 1200, tuple(record.sig_name))
+        signal = signal_spec(120.0, 1200, tuple(record.sig_name))
         starts = range(0, len(signal_mv), 1200)
-        found = [r_peaks(signal_mv[s : s + 1200], signal) + s for s in starts]
+        found = [find_r_peaks(signal_mv[s : s + 1200], signal) + s for s in starts]
         found = np.rint(np.concatenate(found)).astype(int)
-        beats = np.rint(notes.sample[np.isin(notes.symbol, list(BEATS))] / 3).astype(int)
-        beats = beats[beats < len(signal_mv)]
-        # A beat that a window begins or ends with is none that can be asked for.
-        own, theirs = (x[(x % 1200 >= 18) & (x % 1200 < 1182)] for x in (found, beats))
-        reached[name] = (
-            1 - compare_annotations(theirs, found, 18).fn / len(theirs),
-            1 - compare_annotations(beats, own, 18).fp / len(own),
+        beats = np.rint(annotations.sample[np.isin(annotations.symbol, list(BEATS))] / 3).astype(
+            int
         )
-    for name, least in {"201": 0.97, "232": 0.92}.items():
-        assert min(reached.pop(name)) >= least, name
-    assert min(min(own) for own in reached.values()) >= 0.98, reached
+        beats = beats[beats < len(signal_mv)]
+        # A beat at an edge of a window cannot be expected.
+        inner_found, inner_beats = (x[(x % 1200 >= 18) & (x % 1200 < 1182)] for x in (found, beats))
+        reached[name] = (
+            1 - compare_annotations(inner_beats, found, 18).fn / len(inner_beats),
+            1 - compare_annotations(beats, inner_found, 18).fp / len(inner_found),
+        )
+    for name, minimum in {"201": 0.97, "232": 0.92}.items():
+        assert min(reached.pop(name)) >= minimum, name
+    assert min(min(rates) for rates in reached.values()) >= 0.98, reached
 
 
-def test_the_heart_rate_of_ptbxl_is_that_of_another_detector():
-    """Xqrs of wfdb in lead II at 500 Hz, ours at 100 Hz."""
+def test_the_heart_rate_of_ptbxl_agrees_with_another_detector():
+    """XQRS of wfdb in lead II at 500 Hz, this one at 100 Hz."""
     import wfdb
     from wfdb.processing import xqrs_detect
 
-    folder = shared_data("ptbxl")
+    folder = find_shared_data("ptbxl")
     table = pd.read_csv(folder / "ptbxl_database.csv", index_col=0).iloc[::70]
     for names in zip(table["filename_lr"], table["filename_hr"], strict=True):
         low, high = (wfdb.rdrecord(str(folder / name)) for name in names)
         peaks = xqrs_detect(high.p_signal[:, 1], 500, verbose=False)
-        found = of_window(low.p_signal, contract(leads=tuple(low.sig_name)))
+        found = compute_heart_rate(low.p_signal, signal_spec(leads=tuple(low.sig_name)))
         expected = 60 / np.median(np.diff(peaks) / 500)
         assert found[0] == pytest.approx(expected, rel=0.02), names
 
@@ -238,49 +242,51 @@ def beats_source(n=12):
 
 
 def test_a_table_holds_every_window_and_is_computed_once(store, monkeypatch):
-    values = of_store(store)
+    values = read_heart_rate(store)
     assert values.dtype == np.float32
     assert values[:, 0] == pytest.approx(60 + np.arange(12), rel=0.01)
     assert values[:, 1:4].max() < 0.01
-    assert sorted(p.name for p in store.path.glob("*heart_rate*")) == [FILE]
-    monkeypatch.setattr(heart_rate, "_compute", None)
-    assert np.array_equal(of_store(Dataset(store.path)), values)
+    assert sorted(p.name for p in store.path.glob("*heart_rate*")) == [FILE_NAME]
+    monkeypatch.setattr(heart_rate, "_compute_windows", None)
+    assert np.array_equal(read_heart_rate(Dataset(store.path)), values)
 
 
 @pytest.mark.parametrize("change", ["version", "sleepecg", "cut short", "another", "rows"])
-def test_a_table_of_another_version_or_a_broken_one_is_computed_anew(store, change):
-    values, path = of_store(store), store.path / FILE
+def test_a_table_of_another_version_or_a_broken_one_is_computed_again(store, change):
+    values, path = read_heart_rate(store), store.path / FILE_NAME
     if change == "cut short":
         path.write_bytes(path.read_bytes()[:-100])
     elif change == "another":
         pd.DataFrame({"x": [1]}).to_parquet(path)
     else:
-        made_by = {"version": heart_rate.VERSION, "sleepecg": heart_rate.version("sleepecg")}
-        made_by |= {change: "0"} if change != "rows" else {}
-        heart_rate._write(path, made_by, np.zeros_like(values)[: -1 if change == "rows" else None])
-    assert np.array_equal(of_store(store), values)
+        provenance = {"version": heart_rate.VERSION, "sleepecg": heart_rate.version("sleepecg")}
+        provenance |= {change: "0"} if change != "rows" else {}
+        heart_rate._write_table(
+            path, provenance, np.zeros_like(values)[: -1 if change == "rows" else None]
+        )
+    assert np.array_equal(read_heart_rate(store), values)
     assert np.array_equal(pq.read_table(path)[HEART_RATE[0]].to_numpy(), values[:, 0])
 
 
 def test_where_nothing_can_be_written_the_values_are_kept_in_memory(store, monkeypatch):
-    (store.path / FILE).mkdir()
+    (store.path / FILE_NAME).mkdir()
     values = store.read_tabular(np.arange(12), HEART_RATE)
     assert values[:, 0] == pytest.approx(60 + np.arange(12), rel=0.01)
     assert not list(store.path.glob(".*"))
-    monkeypatch.setattr(heart_rate, "_compute", None)
+    monkeypatch.setattr(heart_rate, "_compute_windows", None)
     assert np.array_equal(store.read_tabular(np.arange(12), HEART_RATE), values)
 
 
-def test_two_that_compute_it_at_once_do_not_harm_each_other(store, monkeypatch):
-    both, compute = threading.Barrier(2, timeout=60), heart_rate._compute
+def test_two_processes_that_compute_it_at_once_do_not_interfere(store, monkeypatch):
+    both, compute = threading.Barrier(2, timeout=60), heart_rate._compute_windows
 
-    def at_once(*arguments):
+    def compute_at_once(*arguments):
         both.wait()
         return compute(*arguments)
 
-    monkeypatch.setattr(heart_rate, "_compute", at_once)
+    monkeypatch.setattr(heart_rate, "_compute_windows", compute_at_once)
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(of_store, [Dataset(store.path), Dataset(store.path)])
+        first, second = pool.map(read_heart_rate, [Dataset(store.path), Dataset(store.path)])
     assert np.array_equal(first, second)
-    assert sorted(p.name for p in store.path.glob("*heart_rate*")) == [FILE]
-    assert np.array_equal(of_store(store), first)
+    assert sorted(p.name for p in store.path.glob("*heart_rate*")) == [FILE_NAME]
+    assert np.array_equal(read_heart_rate(store), first)
