@@ -178,7 +178,8 @@ def build_representations(
     rate_hz = signal.sampling_rate_hz
     if notch_hz:
         filtered = Notch(rate_hz, notch_hz, name="notch")(filtered)
-    filtered = BandPass(rate_hz, *band_hz, name="band_pass")(filtered)
+    low_hz, high_hz = band_hz
+    filtered = BandPass(rate_hz, low_hz, high_hz, name="band_pass")(filtered)
     if denoise:
         filtered = WaveletDenoise(rate_hz, name="denoise")(filtered)
     layers = {

@@ -121,24 +121,30 @@ def test_band_pass_survives_saving(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("build", "words"),
     [
-        ((100, 0.5, 50), ["high_hz=50", "Nyquist frequency of 50 Hz", "below 50 Hz"]),
-        ((100, 0.5, 60), ["high_hz=60", "more than 120 Hz", "high_hz=0"]),
-        ((100, 70, 0), ["low_hz=70", "Nyquist frequency of 50 Hz"]),
-        ((100, 40, 0.5), ["low_hz=40", "high_hz=0.5", "below the Nyquist frequency of 50 Hz"]),
-        ((100, 5, 5), ["`low_hz=5` must be below `high_hz=5`"]),
-        ((100, -1, 40), ["low_hz", "-1"]),
-        ((100, float("nan"), 40), ["low_hz", "nan"]),
-        ((100, 0.5, "40"), ["high_hz", "'40'"]),
-        ((0, 0.5, 40), ["sampling_rate", "above 0"]),
-        ((100, 0.5, 40, 0), ["order", "0"]),
-        ((100, 0.5, 40, 2.5), ["order", "2.5"]),
+        (
+            lambda: BandPass(100, 0.5, 50),
+            ["high_hz=50", "Nyquist frequency of 50 Hz", "below 50 Hz"],
+        ),
+        (lambda: BandPass(100, 0.5, 60), ["high_hz=60", "more than 120 Hz", "high_hz=0"]),
+        (lambda: BandPass(100, 70, 0), ["low_hz=70", "Nyquist frequency of 50 Hz"]),
+        (
+            lambda: BandPass(100, 40, 0.5),
+            ["low_hz=40", "high_hz=0.5", "below the Nyquist frequency of 50 Hz"],
+        ),
+        (lambda: BandPass(100, 5, 5), ["`low_hz=5` must be below `high_hz=5`"]),
+        (lambda: BandPass(100, -1, 40), ["low_hz", "-1"]),
+        (lambda: BandPass(100, float("nan"), 40), ["low_hz", "nan"]),
+        (lambda: BandPass(100, 0.5, "40"), ["high_hz", "'40'"]),
+        (lambda: BandPass(0, 0.5, 40), ["sampling_rate", "above 0"]),
+        (lambda: BandPass(100, 0.5, 40, 0), ["order", "0"]),
+        (lambda: BandPass(100, 0.5, 40, 2.5), ["order", "2.5"]),
     ],
 )
-def test_errors_name_what_was_given_and_the_remedy(arguments, words):
+def test_errors_name_what_was_given_and_the_remedy(build, words):
     with pytest.raises(ExperimentError) as error:
-        BandPass(*arguments)
+        build()
     for word in words:
         assert word in str(error.value)
 
@@ -217,17 +223,17 @@ def test_notch_has_a_gain_of_a_half_at_half_its_width_and_keeps_0_hz():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("build", "words"),
     [
-        ((100, 50), ["mains_hz=50", "Nyquist frequency of 50 Hz", "Omit the notch"]),
-        ((500, 0), ["mains_hz", "at least 1 Hz"]),
-        ((500, 50, 0), ["width_hz"]),
-        ((500, 50, 50), ["width_hz=50", "mains_hz=50", "1 to 2 Hz"]),
+        (lambda: Notch(100, 50), ["mains_hz=50", "Nyquist frequency of 50 Hz", "Omit the notch"]),
+        (lambda: Notch(500, 0), ["mains_hz", "at least 1 Hz"]),
+        (lambda: Notch(500, 50, 0), ["width_hz"]),
+        (lambda: Notch(500, 50, 50), ["width_hz=50", "mains_hz=50", "1 to 2 Hz"]),
     ],
 )
-def test_notch_errors_name_what_was_given_and_the_remedy(arguments, words):
+def test_notch_errors_name_what_was_given_and_the_remedy(build, words):
     with pytest.raises(ExperimentError) as error:
-        Notch(*arguments)
+        build()
     for word in words:
         assert word in str(error.value)
 

@@ -321,27 +321,43 @@ def test_representations_cover_the_band_of_the_filter_unless_options_say_otherwi
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("representations", "words"),
     [
-        ((["time", "wavelet"],), ["'wavelet'", "'time', 'frequency', 'spectrogram', 'scalogram'"]),
-        (([],), ["at least one"]),
-        ((["time", "time"],), ["each once"]),
-        ((["time"], (0.5, 60.0)), ["high_hz=60", "Nyquist"]),
-        (
-            (["spectrogram"], (0.5, 40), {"spectrogram": {"windows": 1}}),
-            ["'windows'", "window_s, hop_s, low_hz, high_hz, floor_mv2_per_hz"],
-        ),
-        ((["time"], (0.5, 40), {"time": {"name": "x"}}), ["'name'", "scale"]),
-        ((["time"], (0.5, 40), {"spectogram": {}}), ["'spectogram'"]),
-        ((["time"], (0.5, 40), {"frequency": {"hop_s": 1}}), ["'hop_s'"]),
-        ((["spectrogram"], (0.5, 40), {"spectrogram": {"window_s": 20}}), ["window_s=20", "10 s"]),
-        ((["tabular"],), ["columns=[]", "at least one column"]),
-        ((["time"], (0.5, 40), {"tabular": {"column": "age"}}), ["'column'", "columns"]),
+        (["time", "wavelet"], ["'wavelet'", "'time', 'frequency', 'spectrogram', 'scalogram'"]),
+        ([], ["at least one"]),
+        (["time", "time"], ["each once"]),
+        (["tabular"], ["columns=[]", "at least one column"]),
     ],
 )
-def test_unknown_representations_and_options_are_refused(arguments, words):
+def test_wrong_representations_are_refused(representations, words):
     with pytest.raises(ExperimentError) as error:
-        build_representations(Spec(), *arguments)
+        build_representations(Spec(), representations)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_band_above_the_nyquist_frequency_is_refused():
+    with pytest.raises(ExperimentError, match=r"high_hz=60.*Nyquist"):
+        build_representations(Spec(), ["time"], (0.5, 60.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            {"spectrogram": {"windows": 1}},
+            ["'windows'", "window_s, hop_s, low_hz, high_hz, floor_mv2_per_hz"],
+        ),
+        ({"time": {"name": "x"}}, ["'name'", "scale"]),
+        ({"spectogram": {}}, ["'spectogram'"]),
+        ({"frequency": {"hop_s": 1}}, ["'hop_s'"]),
+        ({"spectrogram": {"window_s": 20}}, ["window_s=20", "10 s"]),
+        ({"tabular": {"column": "age"}}, ["'column'", "columns"]),
+    ],
+)
+def test_wrong_options_are_refused(options, words):
+    with pytest.raises(ExperimentError) as error:
+        build_representations(Spec(), ["time", "spectrogram"], (0.5, 40), options)
     for word in words:
         assert word in str(error.value)
 
