@@ -236,7 +236,7 @@ def test_a_different_question_does_not_continue_an_old_answer(
 
     def suggest_less(hp, crops_s=(0.0,)):
         rate = hp.Choice("learning_rate", [1e-3, 2e-3, 3e-3])
-        return {"branches": {"time": "cnn"}, "learning_rate": rate}
+        return {"branches": {"time": "cnn"}, "fusion": "none", "learning_rate": rate}
 
     monkeypatch.setattr(search_module, "suggest", suggest_less)
     folders.append(run_search(small_store, tmp_path, max_trials=2).folder)
