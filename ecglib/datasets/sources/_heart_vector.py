@@ -1,18 +1,19 @@
 """One synthetic ECG from an explicit description: waves, beats, leads and noise.
 
-The heart is a current dipole that moves with the beat. Each wave (P, the parts of QRS, ST, T) is a
-Gaussian in time (McSharry et al. 2003) with a three-dimensional amplitude (Sameni et al. 2007);
-their sum, the heart vector, is seen by the leads through the lead field of Dower (1968). Frank's
-axes in mV: X to the left, Y to the feet, Z to the back. A lesion moves the vectors, so the leads
-that look at it and the reciprocal ones change together.
+The heart is a current dipole that changes during the beat. Each wave (P, the parts of QRS, ST, T)
+is a Gaussian in time (McSharry et al. 2003) with a three-dimensional amplitude (Sameni et al.
+2007); the leads measure their sum, the heart vector, through the lead field of Dower (1968).
+Frank's axes in mV: X to the left, Y to the feet, Z to the back. A lesion changes the vectors, so
+the leads that face it and the reciprocal ones change together.
 
-Noise arises at the nine electrodes, not at the leads, so Einthoven's and Goldberger's relations
-hold for it as well. Everything is made at 500 Hz. The decimation filter to 100 Hz passes 40 Hz
-and damps the mains, which sit at 50 Hz on the new Nyquist frequency, by 22 dB: the little
-that is left appears in the last bins of the spectrum, as in PTB-XL's 100 Hz records.
+Noise arises at the nine electrodes, not in the leads, so Einthoven's and Goldberger's relations
+hold for it as well. Everything is simulated at 500 Hz. The decimation filter to 100 Hz passes 40 Hz
+and damps the mains, at 50 Hz on the new Nyquist frequency, by 22 dB: the small remainder appears in
+the last bins of the spectrum, as in PTB-XL's 100 Hz records.
 """
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 from scipy.signal import firwin, resample_poly
@@ -43,8 +44,8 @@ ELECTRODES[2:, :3] = -1 / 3
 ELECTRODES[2:, 3:] = np.eye(6)
 
 # A wave is (centre ms, width ms, X, Y, Z mV); the centre counts from the middle of QRS.
-# All QRS shapes have the same six waves, so that one can be moved towards another.
-_QRS = {
+# All QRS shapes have the same six waves, so that one can be blended with another.
+_QRS_WAVES: dict[str, tuple] = {
     "normal": (
         (-26, 8, -0.10, -0.04, -0.30),
         (-24, 11, 0, 0, 0),
@@ -78,7 +79,7 @@ _QRS = {
         (46, 9, 0, 0, 0),
     ),
 }
-_QRS = {name: np.array(waves, dtype=float) for name, waves in _QRS.items()}
+_QRS = {name: np.array(waves, dtype=float) for name, waves in _QRS_WAVES.items()}
 _P = np.array([(35, 16, 0.03, 0.08, -0.04), (62, 17, 0.05, 0.06, 0.05)])  # from the onset of P
 _ST = np.array([(130, 45, 0.0, 0.02, -0.02)])
 _T = np.array([(-45, 50, 0.14, 0.11, -0.07), (0, 36, 0.20, 0.165, -0.105)])  # from the peak of T
@@ -95,18 +96,42 @@ TERRITORIES = {
 }
 FINDINGS = (
     *(f"{territory}_mi" for territory in TERRITORIES),
-    *("old_mi", "fragmented_qrs", "st_depression", "t_inversion", "long_qt"),
-    *("rbbb", "lbbb", "lafb", "av_block", "lvh", "rvh"),
+    "old_mi",
+    "fragmented_qrs",
+    "st_depression",
+    "t_inversion",
+    "long_qt",
+    "rbbb",
+    "lbbb",
+    "lafb",
+    "av_block",
+    "lvh",
+    "rvh",
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Heart:
-    """What a patient keeps from record to record.
+    """What is the same in all records of a patient.
 
-    `vectors` (15, 3) are the patient's own deviations of the waves, as a share of each wave's
-    size; `lead_field` (8, 3) those of the torso, in mV per mV; `timing` (15,) those of the wave
-    centres in ms; `ectopic` (3,) is the direction in which ventricular ectopic beats spread.
+    Parameters
+    ----------
+    frontal_deg, horizontal_deg : float, default 0
+        Rotation of the heart in the frontal and the horizontal plane, in degrees.
+    voltage, t_voltage : float, default 1
+        Factors of all amplitudes and of those of the T wave.
+    qrs_stretch : float, default 1
+        Factor of the duration of the QRS complex.
+    pr_s, qtc_s : float, default 0.16, 0.41
+        PR interval and corrected QT interval, in s.
+    vectors : array of shape (15, 3)
+        Deviations of the waves, relative to the size of each; 0 by default.
+    timing : array of shape (15,)
+        Deviations of the centres of the waves, in ms; 0 by default.
+    lead_field : array of shape (8, 3)
+        Deviations of the lead field, in mV per mV; 0 by default.
+    ectopic : array of shape (3,)
+        Direction in which ventricular ectopic beats spread.
     """
 
     frontal_deg: float = 0.0
@@ -128,22 +153,20 @@ class Rhythm:
 
     Parameters
     ----------
-    rate_bpm
-        mean heart rate per minute.
-    respiration_hz
-        breathing rate.
-    respiratory
-        share of the RR interval by which breathing moves it.
-    slow
-        the same for the 0.1 Hz pressure wave.
-    fibrillation_mv
-        size of fibrillatory waves; above 0 there is no P and RR is irregular.
-    fibrillation_hz
-        mean frequency of those waves.
-    ventricular
-        probability that a beat is a ventricular ectopic one.
-    atrial
-        probability that a beat is an atrial ectopic one.
+    rate_bpm : float, default 70
+        Mean heart rate in beats per minute.
+    respiration_hz : float, default 0.25
+        Breathing rate in Hz.
+    respiratory : float, default 0.03
+        Change of the RR interval by breathing, relative to the interval.
+    slow : float, default 0.015
+        The same for the 0.1 Hz pressure wave.
+    fibrillation_mv : float, default 0
+        Size of fibrillatory waves in mV; above 0 there is no P and RR is irregular.
+    fibrillation_hz : float, default 6
+        Mean frequency of those waves in Hz.
+    ventricular, atrial : float, default 0
+        Probability that a beat is a ventricular or an atrial ectopic one.
     """
 
     rate_bpm: float = 70.0
@@ -158,7 +181,15 @@ class Rhythm:
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
-    """Standard deviations at an electrode in mV, and the number of electrode artefacts."""
+    """Noise at each electrode.
+
+    Parameters
+    ----------
+    wander_mv, muscle_mv, mains_mv : float, default 0.04, 0.01, 0.02
+        Standard deviation of baseline wander, muscle noise and mains interference, in mV.
+    artefacts : int, default 0
+        Number of electrode artefacts.
+    """
 
     wander_mv: float = 0.04
     muscle_mv: float = 0.01
@@ -168,21 +199,21 @@ class Noise:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """Everything that decides a record but the dice.
+    """Everything that decides a record except the random numbers.
 
     Parameters
     ----------
-    heart
-        the patient's heart.
-    rhythm
-        when the beats come.
-    noise
-        what the electrodes add.
-    findings
-        severity of each of `FINDINGS` between 0 and 1; absent ones are 0. ``old_mi`` is
-        the age of an infarct: at 0 ST is elevated, at 1 only Q waves and inverted T are left.
-    beat_variation
-        standard deviation of the amplitude of a wave from beat to beat.
+    heart : Heart
+        The patient's heart.
+    rhythm : Rhythm
+        When the beats come.
+    noise : Noise
+        What the electrodes add.
+    findings : dict of str to float, default {}
+        Severity of each of `FINDINGS` between 0 and 1; absent ones are 0. ``old_mi`` is the age of
+        an infarct: at 0 ST is elevated, at 1 only Q waves and inverted T remain.
+    beat_variation : float, default 0.04
+        Standard deviation of the amplitude of a wave from beat to beat, relative to it.
     """
 
     heart: Heart = dataclasses.field(default_factory=Heart)
@@ -193,34 +224,40 @@ class Description:
 
 
 def render(description: Description, entropy: int, key: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """Make the record that a description asks for.
+    """Simulate the record of a description.
 
     Parameters
     ----------
-    description
-        the heart, the rhythm, the noise and the findings.
-    entropy
-        seed of the dataset.
-    key
-        patient and visit; together with `entropy` they decide the dice.
+    description : Description
+        Heart, rhythm, noise and findings.
+    entropy : int
+        Seed of the dataset.
+    key : tuple of int, default (0, 0)
+        Patient and visit; together with `entropy` they seed the random numbers.
 
     Returns
     -------
-    Array of shape (1000, 12) in mV at 100 Hz, leads in the order of `LEADS`.
+    array of shape (1000, 12)
+        The record in mV at 100 Hz, leads in the order of `LEADS`.
+
+    Examples
+    --------
+    >>> render(Description(rhythm=Rhythm(rate_bpm=80.0)), entropy=0).shape
+    (1000, 12)
     """
-    # Noise has its own dice, so that it cannot depend on the findings.
+    # Noise has its own random numbers, so that it cannot depend on the findings.
     beat_rng, noise_rng = (
         np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(*key, stream)))
         for stream in (1, 2)
     )
     t = np.arange(-MARGIN_S, N_SAMPLES / RATE_HZ + MARGIN_S, 1 / FINE_HZ)
-    dipole = _dipole(description, t, beat_rng)
+    dipole = _simulate_dipole(description, t, beat_rng)
     leads = (DOWER + description.heart.lead_field) @ dipole
-    leads += ELECTRODES @ _electrode_noise(description, t, noise_rng)
-    return _twelve(_decimate(leads)).T
+    leads += ELECTRODES @ _simulate_electrode_noise(description, t, noise_rng)
+    return _add_limb_leads(_decimate(leads)).T
 
 
-def _twelve(leads: np.ndarray) -> np.ndarray:
+def _add_limb_leads(leads: np.ndarray) -> np.ndarray:
     """Add the four limb leads that follow from I and II (Einthoven, Goldberger)."""
     one, two = leads[:2]
     limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
@@ -228,7 +265,7 @@ def _twelve(leads: np.ndarray) -> np.ndarray:
 
 
 def _decimate(x: np.ndarray) -> np.ndarray:
-    """From 500 to 100 Hz with a linear-phase filter, margins cut off."""
+    """Decimate from 500 to 100 Hz with a linear-phase filter, and cut off the margins."""
     factor = FINE_HZ // RATE_HZ
     x = resample_poly(x, 1, factor, axis=-1, window=_ANTI_ALIAS)
     start = round(MARGIN_S * RATE_HZ)
@@ -238,24 +275,36 @@ def _decimate(x: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------------------- the beat
 
 
-def _beat_waves(heart: Heart, findings: dict[str, float]) -> tuple[np.ndarray, ...]:
-    """Waves of one beat at 60 per minute.
+class _Waves(NamedTuple):
+    """Centres (..., 15) in ms from the middle of QRS, widths in ms, vectors (..., 15, 3) in mV."""
 
-    Returns
-    -------
-    Centres (15,) in ms from the middle of QRS, widths (15,) in ms, vectors (15, 3) in mV.
-    """
+    centres: np.ndarray
+    widths: np.ndarray
+    vectors: np.ndarray
+
+
+class _Beats(NamedTuple):
+    """Times of the beats in s, the RR interval before each in s, and which are ectopic."""
+
+    times: np.ndarray
+    rr: np.ndarray
+    ventricular: np.ndarray
+    atrial: np.ndarray
+
+
+def _make_waves(heart: Heart, findings: dict[str, float]) -> _Waves:
+    """Make the waves of one beat at 60 per minute."""
     sev = {name: findings.get(name, 0.0) for name in FINDINGS}
-    qrs = _qrs(sev)
+    qrs = _make_qrs(sev)
     # Conduction delay ends QRS later; ST and T move with its end.
     late = 45.0 * max(sev["rbbb"], sev["lbbb"])
     p, st, t = _P.copy(), _ST.copy(), _T.copy()
     p[:, 0] += ONSET_MS - 1000 * heart.pr_s - 130 * sev["av_block"]
     st[:, 0] += late
     t[:, 0] += ONSET_MS + 1000 * (heart.qtc_s + 0.10 * sev["long_qt"]) - 85 + 0.6 * late
-    st[0, 2:], t[:, 2:] = _repolarisation(sev, st[0, 2:], heart.t_voltage * t[:, 2:])
+    st[0, 2:], t[:, 2:] = _make_repolarisation(sev, st[0, 2:], heart.t_voltage * t[:, 2:])
     fragments = _FRAGMENTS.copy()
-    # Successive fragments point to and fro, 14 ms apart: content around 35 Hz.
+    # Successive fragments point in opposite directions, 14 ms apart: content around 35 Hz.
     fragments[:, 2:] = np.outer((1, -1, 1, -1), (0.11, 0.12, 0.09)) * 1.6 * sev["fragmented_qrs"]
     waves = np.vstack([p, qrs, fragments, st, t])
     centres, widths, vectors = waves[:, 0] + heart.timing, waves[:, 1].copy(), waves[:, 2:]
@@ -263,17 +312,17 @@ def _beat_waves(heart: Heart, findings: dict[str, float]) -> tuple[np.ndarray, .
     widths[2:12] *= heart.qrs_stretch
     size = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors = vectors + size * heart.vectors
-    return centres, widths, heart.voltage * vectors @ _turn(heart).T
+    return _Waves(centres, widths, heart.voltage * vectors @ _make_heart_rotation(heart).T)
 
 
-def _qrs(sev: dict[str, float]) -> np.ndarray:
-    """The six waves of QRS, shape (6, 5), with block, hypertrophy and infarct applied."""
+def _make_qrs(sev: dict[str, float]) -> np.ndarray:
+    """Make the six waves of QRS, shape (6, 5), with block, hypertrophy and infarct applied."""
     normal = _QRS["normal"]
     qrs = normal + sum(sev[name] * (_QRS[name] - normal) for name in ("rbbb", "lbbb", "rvh"))
     qrs[2:4, 2:] *= 1 + sev["lvh"] * np.array((0.85, 0.35, 1.15))
     qrs[2:4, 1] *= 1 + 0.15 * sev["lvh"]
     # Left anterior fascicular block: activation starts downwards and ends up and to the left.
-    qrs[2:5, 2:] = qrs[2:5, 2:] @ _rotation(0, 1, -75 * sev["lafb"]).T
+    qrs[2:5, 2:] = qrs[2:5, 2:] @ _make_rotation(0, 1, -75 * sev["lafb"]).T
     qrs[0, 3] += 0.20 * sev["lafb"]
     for territory, towards in TERRITORIES.items():
         dead = sev[f"{territory}_mi"] * (0.55 + 0.45 * sev["old_mi"])
@@ -283,10 +332,10 @@ def _qrs(sev: dict[str, float]) -> np.ndarray:
     return qrs
 
 
-def _repolarisation(
+def _make_repolarisation(
     sev: dict[str, float], st: np.ndarray, t: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """ST vector (3,) and T vectors (2, 3) after ischaemia, strain, block and infarct."""
+    """Change ST vector (3,) and T vectors (2, 3) by ischaemia, strain, block and infarct."""
     t = t * (1 - 1.5 * sev["t_inversion"])
     st = st - 0.17 * sev["st_depression"] * np.array((0.85, 0.5, -0.15))
     t = t * (1 - 0.4 * sev["st_depression"])
@@ -306,8 +355,8 @@ def _repolarisation(
     return st, t
 
 
-def _rotation(a: int, b: int, degrees: float) -> np.ndarray:
-    """Rotation from axis `a` towards axis `b`, shape (3, 3)."""
+def _make_rotation(a: int, b: int, degrees: float) -> np.ndarray:
+    """Make the rotation from axis `a` towards axis `b`, shape (3, 3)."""
     matrix = np.eye(3)
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     matrix[[a, b], [a, b]] = cos
@@ -315,16 +364,16 @@ def _rotation(a: int, b: int, degrees: float) -> np.ndarray:
     return matrix
 
 
-def _turn(heart: Heart) -> np.ndarray:
-    """How the heart lies in the chest, as a rotation of shape (3, 3)."""
-    return _rotation(0, 1, heart.frontal_deg) @ _rotation(0, 2, heart.horizontal_deg)
+def _make_heart_rotation(heart: Heart) -> np.ndarray:
+    """Make the rotation of the heart in the chest, shape (3, 3)."""
+    return _make_rotation(0, 1, heart.frontal_deg) @ _make_rotation(0, 2, heart.horizontal_deg)
 
 
 # ---------------------------------------------------------------------------- the beats
 
 
-def _beat_times(rhythm: Rhythm, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Times of the beats in s, the RR interval before each, and which are ectopic."""
+def _draw_beats(rhythm: Rhythm, rng: np.random.Generator) -> _Beats:
+    """Draw when the beats come and which are ectopic."""
     mean = 60.0 / rhythm.rate_bpm
     n = int(np.ceil(14.0 / (0.6 * mean))) + 2
     phase = rng.uniform(0, 2 * np.pi, 2)
@@ -338,48 +387,49 @@ def _beat_times(rhythm: Rhythm, rng: np.random.Generator) -> tuple[np.ndarray, .
             + rhythm.slow * np.sin(2 * np.pi * 0.1 * t + phase[1])
             + 0.006 * rng.standard_normal(n)
         )
-    dice = rng.random(n)
-    ventricular = dice < rhythm.ventricular
-    atrial = ~ventricular & (dice < rhythm.ventricular + rhythm.atrial)
+    draws = rng.random(n)
+    ventricular = draws < rhythm.ventricular
+    atrial = ~ventricular & (draws < rhythm.ventricular + rhythm.atrial)
     ventricular[1:] &= ~ventricular[:-1]
     early = ventricular | atrial
     rr[early] *= 0.65
     rr[1:][ventricular[:-1]] *= 1.35  # the compensatory pause
     times = -2.0 - rng.uniform(0, mean) + np.cumsum(rr)
-    keep = (times > -1.5) & (times < 11.5)
-    return times[keep], rr[keep], ventricular[keep], atrial[keep]
+    near = (times > -1.5) & (times < 11.5)
+    return _Beats(times[near], rr[near], ventricular[near], atrial[near])
 
 
-def _dipole(description: Description, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The heart vector over time, shape (3, len(t)), in mV."""
+def _simulate_dipole(
+    description: Description, t: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Simulate the heart vector over time, shape (3, len(t)), in mV."""
     rhythm, heart = description.rhythm, description.heart
-    times, rr, ventricular, atrial = _beat_times(rhythm, rng)
-    centres, widths, vectors = _beat_waves(heart, description.findings)
-    n = len(times)
+    beats = _draw_beats(rhythm, rng)
+    waves = _make_waves(heart, description.findings)
+    n = len(beats.times)
     # Repolarisation and conduction shorten with the square root of RR (Bazett), slowly.
-    pace = np.sqrt(0.3 * rr + 0.7 * 60.0 / rhythm.rate_bpm)
-    c, w, v = (np.repeat(x[None], n, axis=0) for x in (centres, widths, vectors))
+    pace = np.sqrt(0.3 * beats.rr + 0.7 * 60.0 / rhythm.rate_bpm)
+    c, w, v = (np.repeat(x[None], n, axis=0) for x in waves)
     c[:, T] = ONSET_MS + (c[:, T] - ONSET_MS) * pace[:, None]
     w[:, T] *= pace[:, None]
     c[:, ST] *= 0.5 + 0.5 * pace[:, None]
     v *= 1 + description.beat_variation * rng.standard_normal((n, N_WAVES, 1))
     w *= 1 + 0.3 * description.beat_variation * rng.standard_normal((n, N_WAVES))
-    breath = np.sin(2 * np.pi * rhythm.respiration_hz * times + rng.uniform(0, 2 * np.pi))
+    breath = np.sin(2 * np.pi * rhythm.respiration_hz * beats.times + rng.uniform(0, 2 * np.pi))
     v *= 1 + description.beat_variation * breath[:, None, None]
     if rhythm.fibrillation_mv > 0:
         v[:, P] = 0
-    v[atrial, P] *= (-0.5, -0.3, 1.0)
-    _make_ventricular(c, w, v, ventricular, heart)
-    dipole = _sum_of_gaussians(t, times, c / 1000, w / 1000, v)
+    v[beats.atrial, P] *= (-0.5, -0.3, 1.0)
+    _make_ventricular(_Waves(c, w, v), beats.ventricular, heart)
+    dipole = _sum_gaussians(t, beats.times, _Waves(c, w, v))
     if rhythm.fibrillation_mv > 0:
-        dipole += _fibrillation(rhythm, t, rng)
+        dipole += _simulate_fibrillation(rhythm, t, rng)
     return dipole
 
 
-def _make_ventricular(
-    c: np.ndarray, w: np.ndarray, v: np.ndarray, which: np.ndarray, heart: Heart
-) -> None:
+def _make_ventricular(waves: _Waves, which: np.ndarray, heart: Heart) -> None:
     """Turn the chosen beats into ventricular ectopic ones, in place: no P, wide QRS, opposite T."""
+    c, w, v = waves
     v[which, :13] = 0
     c[which, 2:5] = (-35, 10, 50)
     w[which, 2:5] = (20, 24, 20)
@@ -388,10 +438,9 @@ def _make_ventricular(
     v[which, T] = np.outer((-0.25, -0.35), heart.ectopic)
 
 
-def _sum_of_gaussians(
-    t: np.ndarray, times: np.ndarray, c: np.ndarray, w: np.ndarray, v: np.ndarray
-) -> np.ndarray:
-    """Sum over beats and waves, each beat on its own stretch of `t`; shape (3, len(t))."""
+def _sum_gaussians(t: np.ndarray, times: np.ndarray, waves: _Waves) -> np.ndarray:
+    """Sum over beats and waves, each beat on a short stretch of `t`; shape (3, len(t))."""
+    c, w, v = waves.centres / 1000, waves.widths / 1000, waves.vectors
     before, after = round(0.45 * FINE_HZ), round(0.70 * FINE_HZ)
     used = v.any(axis=(0, 2))
     c, w, v = c[:, used], w[:, used], v[:, used]
@@ -408,8 +457,8 @@ def _sum_of_gaussians(
     return padded[:, origin : origin + len(t)]
 
 
-def _fibrillation(rhythm: Rhythm, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Fibrillatory waves: a wandering sawtooth, strongest towards V1; shape (3, len(t))."""
+def _simulate_fibrillation(rhythm: Rhythm, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Simulate fibrillatory waves: a wandering sawtooth, strongest towards V1; (3, len(t))."""
     wander = np.cumsum(rng.standard_normal(len(t))) / np.sqrt(FINE_HZ)
     phase = 2 * np.pi * rhythm.fibrillation_hz * t + 1.2 * wander
     saw = np.sin(phase) + 0.4 * np.sin(2 * phase + 0.5)
@@ -420,17 +469,17 @@ def _fibrillation(rhythm: Rhythm, t: np.ndarray, rng: np.random.Generator) -> np
 # ---------------------------------------------------------------------------- the noise
 
 
-def _electrode_noise(
+def _simulate_electrode_noise(
     description: Description, t: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Potentials that are not the heart's at the nine electrodes, shape (9, len(t)), in mV."""
+    """Simulate the noise at the nine electrodes, shape (9, len(t)), in mV."""
     noise, n = description.noise, len(ELECTRODES[0])
     frequency = np.array((0.05, 0.11, 0.19, description.rhythm.respiration_hz, 0.45))
     weight = np.array((1.0, 0.8, 0.5, 0.8, 0.25))
     angle = 2 * np.pi * frequency[:, None] * t
     size = noise.wander_mv * weight * rng.standard_normal((2, n, 5))
     x = size[0] @ np.sin(angle) + size[1] @ np.cos(angle)
-    # Muscle: white noise with less of the low frequencies, swelling and fading.
+    # Muscle: white noise with weaker low frequencies, whose strength varies slowly.
     white = rng.standard_normal((n, len(t) + 1), dtype=np.float32)
     swell = 1 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.05, 0.3) * t + rng.uniform(0, 2 * np.pi))
     x += noise.muscle_mv * swell * (white[:, 1:] - 0.6 * white[:, :-1])

@@ -278,25 +278,26 @@ def plan_changes(
     n = len(sinus)
     classes, intervals, p_waves = np.full(n, "", "<U1"), np.ones(n), np.ones(n)
     in_stretch = np.zeros(n, bool)
-    start = rng.integers(*BEATS_BETWEEN_STRETCHES)
+    start = int(rng.integers(*BEATS_BETWEEN_STRETCHES))
     while start < n:
         stretch = STRETCHES[rng.choice(kinds)]
-        end = min(n, start + rng.integers(*BEATS_IN_STRETCH))
+        end = min(n, start + int(rng.integers(*BEATS_IN_STRETCH)))
         interval, p_wave = rng.uniform(*stretch.interval), rng.uniform(*stretch.p_wave)
         in_stretch[start:end] = True
         i = start
         while i < end:
-            changed = slice(i, min(end, i + rng.integers(*stretch.changed, endpoint=True)))
+            n_changed = int(rng.integers(*stretch.changed, endpoint=True))
+            changed = slice(i, min(end, i + n_changed))
             classes[changed], p_waves[changed] = stretch.beat, p_wave
             deviation = rng.normal(0, stretch.jitter, changed.stop - changed.start)
             intervals[changed] = np.maximum(interval + deviation, MIN_INTERVAL)
             if changed.stop < end:
                 intervals[changed.stop] = rng.uniform(*stretch.pause)
-            i = changed.stop + rng.integers(*stretch.between, endpoint=True)
+            i = changed.stop + int(rng.integers(*stretch.between, endpoint=True))
         usable = sinus if stretch.beat == "F" else sinus & regular
         unchanged = start + np.flatnonzero(~usable[start:end])
         classes[unchanged], intervals[unchanged], p_waves[unchanged] = "", 1.0, 1.0
-        start = end + rng.integers(*BEATS_BETWEEN_STRETCHES)
+        start = end + int(rng.integers(*BEATS_BETWEEN_STRETCHES))
     return Changes(classes, intervals, p_waves, in_stretch)
 
 

@@ -2,12 +2,12 @@
 
 Ten seconds at 100 Hz with the five diagnostic superclasses of PTB-XL, several records for some
 patients, age and sex. The signals come from a heart vector of Gaussian waves (`_heart_vector`):
-each patient has a heart of his own, each finding moves its waves as the textbooks say, and its
-severity runs from borderline to plain. Class shares and combinations are roughly those of PTB-XL
-(Wagner et al. 2020). Rhythm (rate, variability, ectopic beats, fibrillation) is not a class, but
-goes with some of them; noise has nothing to do with any. A few labels are wrong.
+each patient has a different heart, each finding changes its waves as described in textbooks, with a
+severity from borderline to clear. Class frequencies and combinations are roughly those of PTB-XL
+(Wagner et al. 2020). Rhythm (rate, variability, ectopic beats, fibrillation) is not a class, but is
+related to some of them; noise is independent of all of them. A few labels are wrong.
 
-The data teach nothing about patients: they are for trying things out, and for tests.
+The data say nothing about real patients: they are for trying things out, and for tests.
 
 References:
     McSharry PE, Clifford GD, Tarassenko L, Smith LA. A dynamical model for generating synthetic
@@ -21,9 +21,9 @@ References:
 """
 
 import dataclasses
-import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -36,7 +36,9 @@ CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 VERSION = 2  # of the content; raise it whenever the same request gives other bits
 
-# What a patient has, and its weight.
+T = TypeVar("T")
+
+# Combinations of classes, and the weight of each.
 _COMBINATIONS = {
     ("NORM",): 430,
     ("MI",): 120,
@@ -57,7 +59,7 @@ _COMBINATIONS = {
     ("MI", "CD", "HYP"): 6,
 }
 _RECORDS_PER_PATIENT = {1: 0.76, 2: 0.16, 3: 0.08}
-_WRONG_LABEL = 0.04  # share of the records of which a label is missing or one too many
+_WRONG_LABEL = 0.04  # fraction of records with a label missing or one too many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,40 +74,47 @@ class _Visit:
 
 
 class SyntheticSource:
-    """Records of made-up patients.
+    """Records of synthetic patients.
 
-    The signals, labels, age and sex of a patient depend on `seed` and the patient's number only,
-    so that asking for more patients changes none of the earlier ones; the part a patient is dealt
-    to depends on all of them.
+    The signals, labels, age and sex of a patient depend only on `seed` and the patient's number, so
+    more patients leave the earlier ones unchanged. The split of a patient depends on all patients.
 
     Parameters
     ----------
-    n_patients
-        number of patients; there are about 4 records to 3 patients.
-    seed
-        any whole number from 0.
+    n_patients : int, default 1520
+        Number of patients, at least 3; there are about 4 records per 3 patients.
+    seed : int, default 0
+        Seed of all random numbers, at least 0.
 
     Raises
     ------
     DatasetError
-        `n_patients` or `seed` is not such a number.
+        If `n_patients` or `seed` is not such a number.
+
+    Examples
+    --------
+    >>> source = SyntheticSource(n_patients=3, seed=0)
+    >>> record = next(source.read_records())
+    >>> record.name, record.steps.shape
+    ('synthetic-00001', (1000, 12))
     """
 
     name = "synthetic"
     synthetic = True
-    description = "Made-up 12-lead ECGs from a model of the heart vector, PTB-XL's superclasses"
+    description = "Synthetic 12-lead ECGs from a model of the heart vector, PTB-XL's superclasses"
     citation = "McSharry et al. 2003, IEEE TBME 50:289; Sameni et al. 2007, EURASIP JASP 043407"
     signal = SignalSpec(float(hv.RATE_HZ), hv.N_SAMPLES, hv.LEADS)
     tabular = ("age", "sex")
-    columns = {}
+    columns: Mapping[str, str] = {}
     caveats = ("synthetic data",)
 
     def __init__(self, n_patients: int = 1520, seed: int = 0):
-        for name, value, least in (("n_patients", n_patients, len(FRACTIONS)), ("seed", seed, 0)):
-            if not isinstance(value, numbers.Integral) or value < least:
+        limits = (("n_patients", n_patients, len(FRACTIONS)), ("seed", seed, 0))
+        for name, value, minimum in limits:
+            if not isinstance(value, int | np.integer) or value < minimum:
                 raise DatasetError(
-                    f"{name}={value!r} was given to the synthetic dataset; give a whole number "
-                    f"from {least}."
+                    f"{name}={value!r} of the synthetic dataset must be an integer of at least "
+                    f"{minimum}."
                 )
         self.n_patients, self.seed = int(n_patients), int(seed)
         self.tasks = {
@@ -118,23 +127,23 @@ class SyntheticSource:
         }
 
     def to_request(self) -> dict:
-        """The plain values that decide the content."""
+        """Return the plain values that decide the content."""
         return {"n_patients": self.n_patients, "seed": self.seed, "version": VERSION}
 
     def count_records(self) -> int:
-        """Number of records that `records` yields."""
-        return len(self._plan)
+        """Count the records that `read_records` yields."""
+        return len(self._visits)
 
     def count_excluded(self) -> dict[str, int]:
-        """Nothing is left out."""
+        """Return an empty dict: no record is excluded."""
         return {}
 
     def read_records(self) -> Iterator[Record]:
-        """Yield the records one at a time, each drawn when it is asked for."""
-        planned = zip(self._plan, self._parts, strict=True)
-        for number, (visit, part) in enumerate(planned, start=1):
+        """Yield the records one at a time, each simulated when it is needed."""
+        visits = zip(self._visits, self._parts, strict=True)
+        for number, (visit, part) in enumerate(visits, start=1):
             window = {
-                "patient": _patient_name(visit),
+                "patient": _format_patient(visit),
                 "start": 0,
                 "length": hv.N_SAMPLES,
                 "labels": list(visit.labels),
@@ -146,22 +155,26 @@ class SyntheticSource:
             yield Record.from_mv(f"synthetic-{number:05d}", signal_mv, [window])
 
     @cached_property
-    def _plan(self) -> list[_Visit]:
-        return [v for patient in range(self.n_patients) for v in _visits(self.seed, patient)]
+    def _visits(self) -> list[_Visit]:
+        return [
+            visit
+            for patient in range(self.n_patients)
+            for visit in _draw_visits(self.seed, patient)
+        ]
 
     @cached_property
     def _parts(self) -> np.ndarray:
-        y = np.array([[name in visit.labels for name in CLASSES] for visit in self._plan])
-        patients = [_patient_name(visit) for visit in self._plan]
+        y = np.array([[name in visit.labels for name in CLASSES] for visit in self._visits])
+        patients = [_format_patient(visit) for visit in self._visits]
         return split_by_patient(patients, y, FRACTIONS, seed=self.seed)
 
 
-def _patient_name(visit: _Visit) -> str:
+def _format_patient(visit: _Visit) -> str:
     return f"patient-{visit.key[0] + 1:05d}"
 
 
-def _visits(seed: int, patient: int) -> list[_Visit]:
-    """The records of one patient, as descriptions."""
+def _draw_visits(seed: int, patient: int) -> list[_Visit]:
+    """Draw the descriptions of the records of one patient."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient, 0, 0)))
     classes = _choose(rng, _COMBINATIONS)
     ill = classes[0] != "NORM"
@@ -176,7 +189,7 @@ def _visits(seed: int, patient: int) -> list[_Visit]:
             heart=dataclasses.replace(
                 heart, lead_field=heart.lead_field + 0.03 * rng.standard_normal((8, 3))
             ),
-            rhythm=_later_rhythm(rng, rhythm),
+            rhythm=_vary_rhythm(rng, rhythm),
             noise=_draw_noise(seed, (patient, number + 1)),
             findings={
                 name: float(np.clip(severity * rng.lognormal(0, 0.2), 0, 1))
@@ -184,20 +197,20 @@ def _visits(seed: int, patient: int) -> list[_Visit]:
             },
             beat_variation=float(rng.uniform(0.02, 0.06)),
         )
-        labels = _read_labels(rng, classes)
+        labels = _draw_labels(rng, classes)
         visits.append(_Visit((patient, number + 1), labels, age, int(not male), description))
         age += float(rng.integers(0, 3))
     return visits
 
 
-def _choose(rng: np.random.Generator, weights: dict):
-    """One of the keys, by weight."""
-    share = np.cumsum(list(weights.values())) / sum(weights.values())
-    return list(weights)[int(np.searchsorted(share, rng.random(), side="right"))]
+def _choose(rng: np.random.Generator, weights: Mapping[T, float]) -> T:
+    """Draw one of the keys, by weight."""
+    cumulative = np.cumsum(list(weights.values())) / sum(weights.values())
+    return list(weights)[int(np.searchsorted(cumulative, rng.random(), side="right"))]
 
 
 def _draw_heart(rng: np.random.Generator, age: float, male: bool) -> hv.Heart:
-    """A patient's heart and torso; voltage falls and the axis turns left with age."""
+    """Draw a patient's heart and torso; voltage falls and the axis turns left with age."""
     direction = rng.standard_normal(3)
     return hv.Heart(
         frontal_deg=float(rng.normal(6 - 0.35 * (age - 45), 16)),
@@ -214,20 +227,20 @@ def _draw_heart(rng: np.random.Generator, age: float, male: bool) -> hv.Heart:
     )
 
 
-def _severity(rng: np.random.Generator, least: float = 0.2) -> float:
-    """From borderline to plain."""
-    return float(least + (1 - least) * rng.beta(1.5, 1.5))
+def _draw_severity(rng: np.random.Generator, minimum: float = 0.2) -> float:
+    """Draw a severity from borderline to clear."""
+    return float(minimum + (1 - minimum) * rng.beta(1.5, 1.5))
 
 
 def _draw_findings(rng: np.random.Generator, classes: tuple[str, ...]) -> dict[str, float]:
-    """Findings and their severities; the healthy have borderline ones now and then."""
+    """Draw findings and their severities; the healthy sometimes have borderline ones."""
     findings: dict[str, float] = {}
     if "MI" in classes:
         weights = {"anterior_mi": 42, "inferior_mi": 43, "lateral_mi": 15}
-        findings[_choose(rng, weights)] = _severity(rng)
+        findings[_choose(rng, weights)] = _draw_severity(rng)
         findings["old_mi"] = float(rng.beta(1.0, 0.7))
         if rng.random() < 0.5:
-            findings["fragmented_qrs"] = _severity(rng)
+            findings["fragmented_qrs"] = _draw_severity(rng)
     if "STTC" in classes:
         kinds = {
             ("st_depression",): 30,
@@ -236,12 +249,12 @@ def _draw_findings(rng: np.random.Generator, classes: tuple[str, ...]) -> dict[s
             ("long_qt",): 8,
             ("t_inversion", "long_qt"): 7,
         }
-        findings |= {kind: _severity(rng) for kind in _choose(rng, kinds)}
+        findings |= {kind: _draw_severity(rng) for kind in _choose(rng, kinds)}
     if "CD" in classes:
-        kinds = {"rbbb": 34, "lbbb": 14, "lafb": 28, "av_block": 16, "rbbb lafb": 8}
-        findings |= {kind: _severity(rng) for kind in _choose(rng, kinds).split()}
+        blocks = {"rbbb": 34, "lbbb": 14, "lafb": 28, "av_block": 16, "rbbb lafb": 8}
+        findings |= {kind: _draw_severity(rng) for kind in _choose(rng, blocks).split()}
     if "HYP" in classes:
-        findings[_choose(rng, {"lvh": 85, "rvh": 15})] = _severity(rng)
+        findings[_choose(rng, {"lvh": 85, "rvh": 15})] = _draw_severity(rng)
     if rng.random() < 0.35:
         benign = ("st_depression", "t_inversion", "rbbb", "lafb", "av_block", "lvh")
         kind = benign[rng.integers(len(benign))]
@@ -254,20 +267,20 @@ def _draw_findings(rng: np.random.Generator, classes: tuple[str, ...]) -> dict[s
 def _draw_rhythm(
     rng: np.random.Generator, classes: tuple[str, ...], findings: dict[str, float], age: float
 ) -> hv.Rhythm:
-    """A patient's rhythm: faster, stiffer and with more ectopic beats in some of the ill."""
+    """Draw a patient's rhythm: faster, less variable, more ectopic beats in some of the ill."""
     ill = set(classes) - {"NORM"}
-    chance = {"NORM": 0.0, "MI": 0.05, "STTC": 0.16, "CD": 0.08, "HYP": 0.10}
+    fibrillation_probability = {"NORM": 0.0, "MI": 0.05, "STTC": 0.16, "CD": 0.08, "HYP": 0.10}
     # AV block cannot be seen in fibrillation, which has no P.
-    fibrillation = rng.random() < max(chance[name] for name in classes)
+    fibrillation = rng.random() < max(fibrillation_probability[name] for name in classes)
     fibrillation &= findings.get("av_block", 0.0) == 0
     ectopy = rng.random() < 0.05 + 0.12 * len(ill & {"MI", "STTC"})
     rate = 68 + 7 * ("STTC" in ill) + 3 * ("MI" in ill) + 14 * fibrillation
-    stiff = np.exp(-0.012 * (age - 50)) * (0.6 if ill & {"MI", "STTC"} else 1.0)
+    variability = np.exp(-0.012 * (age - 50)) * (0.6 if ill & {"MI", "STTC"} else 1.0)
     return hv.Rhythm(
         rate_bpm=float(np.clip(rng.normal(rate, 11), 44, 135)),
         respiration_hz=float(rng.uniform(0.18, 0.36)),
-        respiratory=float(stiff * rng.lognormal(np.log(0.03), 0.5)),
-        slow=float(stiff * rng.lognormal(np.log(0.015), 0.5)),
+        respiratory=float(variability * rng.lognormal(np.log(0.03), 0.5)),
+        slow=float(variability * rng.lognormal(np.log(0.015), 0.5)),
         fibrillation_mv=float(rng.uniform(0.03, 0.10)) if fibrillation else 0.0,
         fibrillation_hz=float(rng.uniform(4.5, 8.0)),
         ventricular=float(ectopy * rng.uniform(0.03, 0.18)),
@@ -275,8 +288,8 @@ def _draw_rhythm(
     )
 
 
-def _later_rhythm(rng: np.random.Generator, rhythm: hv.Rhythm) -> hv.Rhythm:
-    """The patient's rhythm on another day."""
+def _vary_rhythm(rng: np.random.Generator, rhythm: hv.Rhythm) -> hv.Rhythm:
+    """Vary a patient's rhythm for another day."""
     rate = float(np.clip(rhythm.rate_bpm * rng.lognormal(0, 0.08), 42, 145))
     return dataclasses.replace(
         rhythm, rate_bpm=rate, respiratory=float(rhythm.respiratory * rng.lognormal(0, 0.2))
@@ -284,7 +297,7 @@ def _later_rhythm(rng: np.random.Generator, rhythm: hv.Rhythm) -> hv.Rhythm:
 
 
 def _draw_noise(seed: int, key: tuple[int, int]) -> hv.Noise:
-    """Noise of one recording, from dice that know nothing of the patient."""
+    """Draw the noise of one recording, with random numbers that do not depend on the patient."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, 0)))
     return hv.Noise(
         wander_mv=float(rng.lognormal(np.log(0.03), 0.5)),
@@ -294,8 +307,8 @@ def _draw_noise(seed: int, key: tuple[int, int]) -> hv.Noise:
     )
 
 
-def _read_labels(rng: np.random.Generator, classes: tuple[str, ...]) -> list[str]:
-    """What the reader wrote down: now and then a class too few or one too many."""
+def _draw_labels(rng: np.random.Generator, classes: tuple[str, ...]) -> list[str]:
+    """Draw the labels that the reader wrote down: rarely a class too few or one too many."""
     read = set(classes)
     if rng.random() < _WRONG_LABEL:
         if len(read) > 1:

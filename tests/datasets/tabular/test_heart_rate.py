@@ -165,7 +165,7 @@ def test_one_missed_beat_hardly_moves_the_robust_values():
 def test_the_heart_rate_of_synthetic_patients_is_the_simulated_one():
     source = SyntheticSource(n_patients=60)
     found, simulated = [], []
-    for record, visit in zip(source.read_records(), source._plan, strict=True):
+    for record, visit in zip(source.read_records(), source._visits, strict=True):
         rhythm = visit.description.rhythm
         if not (rhythm.fibrillation_mv or rhythm.ventricular or rhythm.atrial):
             found.append(compute_heart_rate(record.signal_mv, source.signal)[0])
