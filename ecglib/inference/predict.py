@@ -8,238 +8,365 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from ecglib.datasets.schema import Problem
-from ecglib.datasets.store import Dataset
 from ecglib.errors import DatasetError
 from ecglib.evaluation.metrics import decide
-from ecglib.inference.export import BATCH, one_graph, signal_contract, tabular_columns
+from ecglib.experiment.contract import Contract
+from ecglib.inference.export import BATCH_SIZE, build_run_model, unpack_single
+from ecglib.inference.options import RecordOptions
 from ecglib.inference.records import (
-    Given,
     Window,
-    check_values,
+    check_tabular_values,
+    compute_tabular,
     find_records,
-    tabular_of,
-    windows_of,
+    read_windows,
 )
 from ecglib.runs import Run
 
-REPEATS = 20
+N_REPEATS = 20  # of a measured time
+
+Item = TypeVar("Item")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Predicted:
-    """What a run says about records.
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class PredictedRecords:
+    """What a run predicts for records.
 
     Parameters
     ----------
-    contract
-        of the run: classes, kind, thresholds, caveats.
-    windows
-        the windows that were predicted, without their samples unless they were to be kept.
-    p
-        float32 array of shape (n_windows, n_classes).
-    decisions
-        bool array of shape (n_windows, n_classes), by the stored thresholds.
-    refused
-        records that do not fit the contract, and why.
-    seconds
-        time it took, reading included.
+    contract : Contract
+        Contract of the run: classes, thresholds, caveats.
+    windows : list of Window
+        The windows that were predicted; without their samples, unless they were asked for.
+    p : float32 array of shape (n_windows, n_classes)
+        Calibrated probabilities.
+    decisions : bool array of shape (n_windows, n_classes)
+        Decisions by the stored thresholds.
+    refused : list of Problem
+        Records that do not fit the contract, and why.
+    duration_s : float
+        Time that it took, reading included, in s.
+
+    Examples
+    --------
+    See `Predictor`.
     """
 
-    contract: dict
+    contract: Contract
     windows: list[Window]
     p: np.ndarray
     decisions: np.ndarray
     refused: list[Problem]
-    seconds: float
+    duration_s: float
 
     @property
-    def caveats(self) -> list[str]:
-        """What has to be said wherever these numbers appear."""
-        return self.contract["caveats"]
+    def caveats(self) -> tuple[str, ...]:
+        """Shown with every one of these numbers."""
+        return self.contract.caveats
 
     @property
     def records_per_s(self) -> float:
-        """Records, refused ones included, read and predicted in a second."""
-        records = {window.record for window in self.windows} | {r.record for r in self.refused}
-        return len(records) / self.seconds
+        """Number of records, refused ones included, read and predicted in a second."""
+        names = {window.record for window in self.windows}
+        names |= {problem.record for problem in self.refused}
+        return len(names) / self.duration_s
 
-    def decided(self, row: int) -> list[str]:
-        """The classes decided for a window."""
-        classes = self.contract["classes"]
-        return [name for name, own in zip(classes, self.decisions[row], strict=True) if own]
+    def list_decisions(self, row: int) -> list[str]:
+        """List the predicted classes of a window.
 
-    def table(self) -> pd.DataFrame:
-        """One row a window, and one a refused record.
+        Parameters
+        ----------
+        row : int
+            Position of the window in `windows`.
+        """
+        pairs = zip(self.contract.classes, self.decisions[row], strict=True)
+        return [name for name, decided in pairs if decided]
 
-        Columns: record, start_s, p_<class> for each class, decision (classes separated by ``;``),
-        notes, refused (why), caveats.
+    def to_table(self) -> pd.DataFrame:
+        """Return a table with one row for each window, then one for each refused record.
+
+        Returns
+        -------
+        DataFrame
+            Columns record, start_s, p_<class> for each class, decision (classes separated by
+            ``;``), problems, refused (why) and caveats.
         """
         caveats = "; ".join(self.caveats)
-        rows = [
-            {
-                **{"record": window.record, "start_s": window.start_s},
-                **self._probabilities(row, "p_"),
-                **{"decision": ";".join(self.decided(row)), "notes": "; ".join(window.notes)},
-                **{"refused": "", "caveats": caveats},
-            }
-            for row, window in enumerate(self.windows)
-        ]
-        rows += [
-            {"record": r.record, "refused": r.detail, "caveats": caveats} for r in self.refused
-        ]
-        columns = [f"p_{name}" for name in self.contract["classes"]]
-        columns = ["record", "start_s", *columns, "decision", "notes", "refused", "caveats"]
-        texts = dict.fromkeys(("decision", "notes"), "")
-        return pd.DataFrame(rows, columns=columns).fillna(texts)
+        rows: list[dict[str, Any]] = []
+        for row, window in enumerate(self.windows):
+            probabilities = self._get_probabilities(row)
+            rows.append(
+                {
+                    "record": window.record,
+                    "start_s": window.start_s,
+                    **{f"p_{name}": p for name, p in probabilities.items()},
+                    "decision": ";".join(self.list_decisions(row)),
+                    "problems": "; ".join(window.problems),
+                    "refused": "",
+                    "caveats": caveats,
+                }
+            )
+        for problem in self.refused:
+            rows.append({"record": problem.record, "refused": problem.detail, "caveats": caveats})
+        columns = ["record", "start_s"]
+        columns += [f"p_{name}" for name in self.contract.classes]
+        columns += ["decision", "problems", "refused", "caveats"]
+        return pd.DataFrame(rows, columns=columns).fillna({"decision": "", "problems": ""})
 
-    def to_dict(self) -> dict:
-        """The same as plain values, for JSON."""
-        told = ("dataset", "task", "kind", "classes", "thresholds", "caveats")
+    def to_dict(self) -> dict[str, Any]:
+        """Return the same as plain values, for JSON."""
+        contract = self.contract
         return {
-            **{name: self.contract[name] for name in told},
+            "dataset": contract.dataset,
+            "task": contract.task,
+            "kind": contract.kind,
+            "classes": list(contract.classes),
+            "thresholds": list(contract.thresholds),
+            "caveats": list(contract.caveats),
             "predictions": [
                 {
-                    **{"record": window.record, "start_s": window.start_s},
-                    "probabilities": self._probabilities(row),
-                    **{"decisions": self.decided(row), "notes": list(window.notes)},
+                    "record": window.record,
+                    "start_s": window.start_s,
+                    "probabilities": self._get_probabilities(row),
+                    "decisions": self.list_decisions(row),
+                    "problems": list(window.problems),
                 }
                 for row, window in enumerate(self.windows)
             ],
             "refused": [
-                {"record": r.record, "kind": r.kind, "why": r.detail} for r in self.refused
+                {"record": problem.record, "kind": problem.kind, "why": problem.detail}
+                for problem in self.refused
             ],
             "records_per_s": self.records_per_s,
         }
 
-    def _probabilities(self, row: int, before: str = "") -> dict[str, float]:
-        pairs = zip(self.contract["classes"], self.p[row].tolist(), strict=True)
-        return {f"{before}{name}": p for name, p in pairs}
+    def _get_probabilities(self, row: int) -> dict[str, float]:
+        return dict(zip(self.contract.classes, self.p[row].tolist(), strict=True))
 
 
-class Predictor:
-    """A run, ready to predict.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Latency:
+    """How long the prediction of one record takes.
 
     Parameters
     ----------
-    run
-        the run.
+    record_s : float
+        Median time from the file to the probabilities, in s.
+    model_s : float
+        Median time of the model alone, in s.
+
+    Examples
+    --------
+    >>> Latency(record_s=0.004, model_s=0.003).model_s
+    0.003
+    """
+
+    record_s: float
+    model_s: float
+
+
+class Predictor:
+    """Predict records with a run.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+
+    Attributes
+    ----------
+    contract : Contract
+        Contract of the run.
+    tabular_columns : tuple of str
+        The tabular values that the model uses, in order.
+    model : keras.Model
+        From mV to calibrated probabilities (`build_run_model`).
+
+    Raises
+    ------
+    RunError
+        If the run is a baseline, whose trees are not saved.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib import Experiment, prepare, train
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     settings = {"task": "superdiagnostic", "branches": {"frequency": "mlp"}, "epochs": 1}
+    ...     run = train(Experiment.from_flat(settings, dataset), dataset, folder)
+    ...     predictor = Predictor(run)
+    ...     np.save(f"{folder}/a.npy", dataset.read(np.array([0]))[0])
+    ...     options = RecordOptions(
+    ...         sampling_rate_hz=100.0, unit="mV", leads=predictor.contract.signal.leads
+    ...     )
+    ...     predicted = predictor.predict_records([f"{folder}/a.npy"], options)
+    >>> predicted.p.shape, predicted.refused, predicted.caveats
+    ((1, 5), [], ('synthetic data',))
+    >>> predicted.to_table().columns.tolist()[:4]
+    ['record', 'start_s', 'p_NORM', 'p_MI']
     """
 
     def __init__(self, run: Run):
         self.contract = run.contract
-        self.signal = signal_contract(run.contract)
-        self.columns = tabular_columns(run.contract)
-        self.graph = one_graph(run)
-        # After two sizes of a batch TensorFlow traces no third.
+        self.tabular_columns = run.contract.processing.tabular_columns
+        self.model = build_run_model(run)
+        # After two batch sizes TensorFlow does not trace a third.
         for n in (1, 2):
-            self._probabilities(
-                [np.zeros((n, *x.shape[1:]), np.float32) for x in self.graph.inputs]
-            )
+            zeros = [np.zeros((n, *x.shape[1:]), np.float32) for x in self.model.inputs]
+            self._compute_probabilities(zeros)
 
-    def predict(self, windows: Iterable[Window | Problem], keep_signal: bool = False) -> Predicted:
+    def predict(
+        self, windows: Iterable[Window | Problem], keep_signal: bool = False
+    ) -> PredictedRecords:
         """Predict windows, batch by batch: memory does not grow with their samples.
 
         Parameters
         ----------
-        windows
-            of `recordings.windows_of` or `windows_of_store`.
-        keep_signal
-            keep the samples, to draw them.
-        """
-        started = time.perf_counter()
-        kept, refused, probabilities = [], [], []
-        for batch in _batches(windows, BATCH):
-            own = [one for one in batch if isinstance(one, Window)]
-            refused += [one for one in batch if isinstance(one, Problem)]
-            if own:
-                probabilities.append(self._probabilities(self._inputs(own)))
-            none = np.empty((0, len(self.signal.leads)), np.int16)
-            kept += own if keep_signal else [dataclasses.replace(w, steps=none) for w in own]
-        classes, limits = self.contract["classes"], self.contract["thresholds"]
-        p = np.concatenate([np.empty((0, len(classes)), np.float32), *probabilities])
-        decisions = decide(p, limits, self.contract["kind"]) if len(p) else p > 1
-        seconds = time.perf_counter() - started
-        return Predicted(self.contract, kept, p, decisions, refused, seconds)
-
-    def predict_records(
-        self, paths: Sequence[str | Path], given: Given | None = None, keep_signal: bool = False
-    ) -> Predicted:
-        """Predict records and folders of records (`recordings.windows_of`)."""
-        return self.predict(self._windows(paths, given or Given()), keep_signal)
-
-    def latency(self, paths: Sequence[str | Path], given: Given | None = None) -> dict[str, float]:
-        """Median time in s of the first record that can be predicted, over 20 repeats.
+        windows : iterable of Window or Problem
+            Windows as `read_windows` or `read_stored_windows` yields them.
+        keep_signal : bool, default False
+            Whether the result has the samples of the windows, to draw them.
 
         Returns
         -------
-        ``record_s``, from the file to the probabilities, and ``model_s``, the model alone.
+        PredictedRecords
+            Probabilities and decisions.
+        """
+        started = time.perf_counter()
+        predicted: list[Window] = []
+        refused: list[Problem] = []
+        probabilities = [np.empty((0, len(self.contract.classes)), np.float32)]
+        no_samples = np.empty((0, len(self.contract.signal.leads)), np.int16)
+        for batch in _split_into_batches(windows, BATCH_SIZE):
+            batch_windows = [item for item in batch if isinstance(item, Window)]
+            refused += [item for item in batch if isinstance(item, Problem)]
+            if batch_windows:
+                inputs = self._build_inputs(batch_windows)
+                probabilities.append(self._compute_probabilities(inputs))
+            if not keep_signal:
+                batch_windows = [dataclasses.replace(w, steps=no_samples) for w in batch_windows]
+            predicted += batch_windows
+        p = np.concatenate(probabilities)
+        decisions = np.empty(p.shape, bool)
+        if len(p):
+            decisions = decide(p, self.contract.thresholds, self.contract.kind)
+        return PredictedRecords(
+            contract=self.contract,
+            windows=predicted,
+            p=p,
+            decisions=decisions,
+            refused=refused,
+            duration_s=time.perf_counter() - started,
+        )
+
+    def predict_records(
+        self,
+        paths: Sequence[str | Path],
+        options: RecordOptions | None = None,
+        keep_signal: bool = False,
+    ) -> PredictedRecords:
+        """Predict records and folders of records.
+
+        Parameters
+        ----------
+        paths : sequence of str or Path
+            Records and folders, as for `find_records`.
+        options : RecordOptions, optional
+            What the files do not say.
+        keep_signal : bool, default False
+            Whether the result has the samples of the windows, to draw them.
+
+        Returns
+        -------
+        PredictedRecords
+            Probabilities and decisions, and the records that were refused.
 
         Raises
         ------
         DatasetError
-            there is no such record.
+            If a path does not exist, a folder holds no record, or the model does not use one of the
+            tabular values.
+        """
+        return self.predict(self._read_windows(paths, options), keep_signal)
+
+    def measure_latency(
+        self, paths: Sequence[str | Path], options: RecordOptions | None = None
+    ) -> Latency:
+        """Measure how long the first record that can be predicted takes, over 20 repeats.
+
+        Parameters
+        ----------
+        paths : sequence of str or Path
+            Records and folders, as for `find_records`.
+        options : RecordOptions, optional
+            What the files do not say.
+
+        Returns
+        -------
+        Latency
+            Median times.
+
+        Raises
+        ------
+        DatasetError
+            If there is no such record, or for what `predict_records` raises it.
         """
         for path in find_records(paths):
+            if windows := self._read_first_window(path, options):
+                return self._measure(path, options, windows)
+        examples = ", ".join(map(str, paths[:5]))
+        raise DatasetError(
+            f"None of the records can be predicted: {examples}. `predict_records` says why."
+        )
 
-            def first(path=path) -> list[Window]:
-                windows = self._windows([path], given or Given())
-                return list(itertools.islice((w for w in windows if isinstance(w, Window)), 1))
+    def _measure(self, path: Path, options: RecordOptions | None, windows: list[Window]) -> Latency:
+        inputs = self._build_inputs(windows)
+        return Latency(
+            record_s=_measure_median_s(
+                lambda: self.predict(self._read_first_window(path, options))
+            ),
+            model_s=_measure_median_s(lambda: self._compute_probabilities(inputs)),
+        )
 
-            if windows := first():
-                inputs = self._inputs(windows)
-                return {
-                    "record_s": _median_s(lambda first=first: self.predict(first())),
-                    "model_s": _median_s(lambda x=inputs: self._probabilities(x)),
-                }
-        raise DatasetError(f"None of {list(map(str, paths))[:5]} can be predicted.")
+    def _read_first_window(self, path: Path, options: RecordOptions | None) -> list[Window]:
+        """Read the first window of a record: a list of one, or of none."""
+        windows = (w for w in self._read_windows([path], options) if isinstance(w, Window))
+        return list(itertools.islice(windows, 1))
 
-    def _windows(self, paths, given: Given) -> Iterator[Window | Problem]:
-        check_values(given.values, self.columns)
-        return windows_of(paths, self.signal, given)
+    def _read_windows(
+        self, paths: Sequence[str | Path], options: RecordOptions | None
+    ) -> Iterator[Window | Problem]:
+        options = options or RecordOptions()
+        check_tabular_values(options.values, self.tabular_columns)
+        return read_windows(paths, self.contract.signal, options)
 
-    def _inputs(self, windows: Sequence[Window]) -> list[np.ndarray]:
-        signal_mv = np.stack([window.signal_mv for window in windows])
-        if not self.columns:
-            return [signal_mv]
-        return [signal_mv, np.stack([tabular_of(w, self.columns, self.signal) for w in windows])]
+    def _build_inputs(self, windows: Sequence[Window]) -> list[np.ndarray]:
+        inputs = [np.stack([window.signal_mv for window in windows])]
+        if columns := self.tabular_columns:
+            signal = self.contract.signal
+            inputs.append(np.stack([compute_tabular(w, columns, signal) for w in windows]))
+        return inputs
 
-    def _probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
-        inputs = inputs if len(inputs) > 1 else inputs[0]
-        return np.asarray(self.graph.predict_on_batch(inputs))
-
-
-def windows_of_store(
-    dataset: Dataset, rows: np.ndarray, columns: Sequence[str] = ()
-) -> Iterator[Window]:
-    """Windows of a prepared store, by their rows in its window table.
-
-    The start of each counts from the first window of its record; `columns` are the tabular values
-    that it carries (`Predictor.columns`).
-    """
-    table, tabular = dataset.windows, dataset.read_tabular(rows, columns)
-    first = table.groupby("record")["start"].min()
-    for row, values in zip(rows, tabular, strict=True):
-        (steps,) = dataset.read_steps(np.array([row]))
-        record = table["record"].iloc[row]
-        start_s = (table["start"].iloc[row] - first[record]) / dataset.signal.sampling_rate_hz
-        known = dict(zip(columns, values.tolist(), strict=True))
-        yield Window(str(record), float(start_s), steps, values=known)
+    def _compute_probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
+        return np.asarray(self.model.predict_on_batch(unpack_single(inputs)))
 
 
-def _batches(items: Iterable, n: int) -> Iterator[list]:
-    items = iter(items)
-    while batch := list(itertools.islice(items, n)):
+def _split_into_batches(items: Iterable[Item], n: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while batch := list(itertools.islice(iterator, n)):
         yield batch
 
 
-def _median_s(function: Callable) -> float:
+def _measure_median_s(function: Callable[[], object]) -> float:
+    """Call a function once unmeasured, then `N_REPEATS` times."""
     seconds = []
-    for _ in range(REPEATS + 1):
+    for _ in range(N_REPEATS + 1):
         started = time.perf_counter()
         function()
         seconds.append(time.perf_counter() - started)

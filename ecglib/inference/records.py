@@ -1,251 +1,298 @@
-"""Records to be predicted: WFDB, CSV, EDF or NumPy, brought to a model's contract or refused.
+"""Finds records to predict and converts them to a model's contract, or refuses them.
 
-What is done to a record is what was done to those of the dataset: leads by name, units, rate,
-the middle of a longer record, steps of 0.001 mV, the checks of `datasets.quality`.
+A record is treated like those of the dataset: leads matched by name, units converted, the signal
+resampled, the middle of a longer record taken, steps of 0.001 mV, the checks of
+`ecglib.datasets.quality`.
 """
 
 import dataclasses
 import numbers
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ecglib.datasets import leads
 from ecglib.datasets.problems import FLAGGED, KINDS
-from ecglib.datasets.quality import Quality
+from ecglib.datasets.quality import QualityChecker
 from ecglib.datasets.schema import Problem, SignalSpec
-from ecglib.datasets.sources.table import at_rate
+from ecglib.datasets.sources.table import LeadReader, convert_record
 from ecglib.datasets.sources.wfdb_folder import read_headers
-from ecglib.datasets.tabular.heart_rate import HEART_RATE, of_window
-from ecglib.datasets.units import STEP_MV, find_mv_per_unit, to_steps
-from ecglib.datasets.wfdb.records import read_record
+from ecglib.datasets.store import Dataset
+from ecglib.datasets.tabular.heart_rate import HEART_RATE, compute_heart_rate
+from ecglib.datasets.units import STEP_MV
 from ecglib.errors import DatasetError, RecordError, did_you_mean
+from ecglib.inference.formats import (
+    SUFFIXES,
+    WFDB_SIGNAL_SUFFIXES,
+    get_record_name,
+    read_file,
+)
+from ecglib.inference.options import RecordOptions
 
-SUFFIXES = (".hea", ".csv", ".edf", ".bdf", ".npy")
-SIGNAL_FILES = (".dat", ".mat")
 REMEDIES = {
-    "not_measured": "Choose another stretch (--start, or starts_s), or fill the gaps.",
+    "not_measured": "Choose another window (--start, or starts_s), or fill the gaps.",
     "flat": "The electrodes were off: record it again.",
     "wrong_unit": "Name its unit (--unit, or unit), or correct its header.",
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Given:
-    """What the files do not say themselves.
-
-    Parameters
-    ----------
-    rate_hz
-        sampling rate of CSV and NumPy files, in Hz.
-    unit
-        unit of CSV and NumPy files, and of an EDF file that names none: mV, uV, V or nV.
-    leads
-        names of the columns of a NumPy array; those of a CSV file stand in its first line.
-    starts_s
-        start of each window in the record, in s; empty for one window, the middle.
-    pad
-        a record that is shorter than the window is followed by 0 mV, instead of being refused.
-    values
-        tabular values by their column, such as ``{"age": 63, "sex": 1}``; they hold for every
-        record.
-    """
-
-    rate_hz: float = 0.0
-    unit: str = ""
-    leads: tuple[str, ...] = ()
-    starts_s: tuple[float, ...] = ()
-    pad: bool = False
-    values: Mapping[str, float] = dataclasses.field(default_factory=dict)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Window:
     """A window that fits the contract.
 
     Parameters
     ----------
-    record
-        name of the record.
-    start_s
-        where in the record it starts, in s.
-    steps
-        int16 array of shape (n_samples, n_leads), in 0.001 mV.
-    notes
-        what is odd about it: a lead flat, off or clipped.
-    values
-        tabular values that are known, by their column.
+    record : str
+        Name of the record.
+    start_s : float
+        Start of the window in the record, in s.
+    steps : int16 array of shape (n_samples, n_leads)
+        Samples in 0.001 mV.
+    problems : tuple of str, default ()
+        What is unusual about the window, such as a flat or a clipped lead.
+    values : mapping of str to float, default {}
+        Known tabular values by column.
+
+    Examples
+    --------
+    >>> steps = np.array([[1000], [-500]], np.int16)
+    >>> Window(record="a", start_s=0.0, steps=steps).signal_mv.tolist()
+    [[1.0], [-0.5]]
     """
 
     record: str
     start_s: float
     steps: np.ndarray
-    notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def signal_mv(self) -> np.ndarray:
-        """The samples in mV, float32, as `Dataset.read` gives them."""
+        """The samples in mV, float32, as `Dataset.read` returns them."""
         return self.steps.astype(np.float32) * np.float32(STEP_MV)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Columns:
-    """A record in columns, whatever file they come from; read as a `WfdbRecord` is.
+def find_records(paths: Sequence[str | Path]) -> list[Path]:
+    """Find the files of the named records, and of all records below the named folders.
 
     Parameters
     ----------
-    leads, units
-        name and unit of each column.
-    sampling_rate_hz
-        of all columns, in Hz.
-    column
-        number of a column -> its samples, (n_samples,).
-    """
-
-    leads: tuple[str, ...]
-    units: tuple[str, ...]
-    sampling_rate_hz: float
-    column: Callable[[int], np.ndarray]
-
-    def signal_mv(self, columns: Sequence[int]) -> np.ndarray:
-        """These columns in mV: float64, (n_samples, len(columns)), NaN where not measured.
-
-        Raises
-        ------
-        RecordError
-            a unit is none of voltage.
-        """
-        try:
-            factors = [find_mv_per_unit(self.units[column]) for column in columns]
-        except DatasetError as error:
-            raise RecordError("unknown_unit", str(error)) from None
-        pairs = zip(factors, columns, strict=True)
-        return np.stack([factor * self.column(column) for factor, column in pairs], axis=1)
-
-    def steps(self, columns: Sequence[int]) -> np.ndarray:
-        """These columns as int16 steps of 0.001 mV."""
-        return to_steps(self.signal_mv(columns))
-
-
-def windows_of(
-    paths: Sequence[str | Path], signal: SignalSpec, given: Given
-) -> Iterator[Window | Problem]:
-    """Yield the windows of each record, or what is wrong with it; one bad record stops no other.
-
-    Parameters
-    ----------
-    paths
-        records (a header or the name of a WFDB record, ``.csv``, ``.edf``, ``.bdf``, ``.npy``) and
-        folders, of which every record below is taken.
-    signal
-        what a window must be.
-    given
-        what the files do not say.
-
-    Raises
-    ------
-    DatasetError
-        a path does not exist, or a folder holds no record.
-    """
-    for path in find_records(paths):
-        name = str(path.with_suffix("") if path.suffix == ".hea" else path)
-        try:
-            for own_name, record in _records_in(path, name, signal, given):
-                yield from _windows(own_name, record, signal, given)
-        except RecordError as error:
-            yield Problem(name, error.kind, str(error))
-
-
-def tabular_of(window: Window, columns: Sequence[str], signal: SignalSpec) -> np.ndarray:
-    """The tabular values of a window: what was given, else computed from its beats.
-
-    Parameters
-    ----------
-    window
-        the window.
-    columns
-        names of the values that are wanted, in order.
-    signal
-        what its samples are.
+    paths : sequence of str or Path
+        Records (a header, a signal file or the name of a WFDB record, ``.csv``, ``.edf``, ``.bdf``
+        or ``.npy``) and folders. Segments of a WFDB record in several segments are not records.
 
     Returns
     -------
-    float32 array of shape (n_columns,), NaN where a value is not known.
-    """
-    values = dict(window.values)
-    if set(columns) & set(HEART_RATE) - set(values):
-        found = of_window(window.signal_mv, signal)
-        values = dict(zip(HEART_RATE, found, strict=True)) | values
-    return np.array([values.get(name, np.nan) for name in columns], np.float32)
-
-
-def check_values(values: Mapping[str, float], columns: Sequence[str]) -> None:
-    """Refuse tabular values that a model does not look at, or that are no numbers.
-
-    Parameters
-    ----------
-    values
-        what was given (`Given.values`).
-    columns
-        the columns that the model looks at; none if it looks at no tabular values.
+    list of Path
+        One file a record, for a WFDB record its header; those below a folder sorted by path.
 
     Raises
     ------
     DatasetError
-        a name is no column, or a value no number.
+        If a path does not exist, or a folder holds no record.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.csv", "a.npy", "readme.txt"):
+    ...         Path(folder, name).touch()
+    ...     [path.name for path in find_records([folder])]
+    ['a.npy', 'b.csv']
     """
-    for name, value in values.items():
-        if name not in columns:
-            looks_at = f"only at {', '.join(columns)}" if columns else "at no tabular values"
-            raise DatasetError(
-                f"A value was given for {name!r}, and the model looks {looks_at}. Leave it out, or "
-                f"correct its name.{did_you_mean(name, columns)}"
-            )
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise DatasetError(
-                f"The value of {name!r} is {value!r}, expected a number. Leave it out where it is "
-                f"not known."
-            )
-
-
-def find_records(paths: Sequence[str | Path]) -> list[Path]:
-    """The files of the records that are named, and of all below the folders that are.
-
-    Raises
-    ------
-    DatasetError
-        see `windows_of`.
-    """
-    found = []
+    found: list[Path] = []
     for path in map(Path, paths):
         header = path.with_name(f"{path.name}.hea")
         if path.is_dir() and not header.is_file():
-            found += _records_below(path)
+            found += _find_records_below(path)
         elif path.suffix.lower() in SUFFIXES and path.is_file():
             found.append(path)
-        elif path.suffix in SIGNAL_FILES and path.with_suffix(".hea").is_file():
+        elif path.suffix in WFDB_SIGNAL_SUFFIXES and path.with_suffix(".hea").is_file():
             found.append(path.with_suffix(".hea"))
         elif header.is_file():
             found.append(header)
         else:
+            reason = "there is no such file or folder"
+            if path.exists():
+                reason = f"its name does not end in {', '.join(SUFFIXES)}"
             raise DatasetError(
-                f"{path} is no record: there is {'no' if not path.exists() else 'a'} file of that "
-                f"name, and no {header.name}. Give a WFDB record (its header, or its name), a file "
-                f"that ends in {', '.join(SUFFIXES[1:])}, or a folder of these."
+                f"{path} is not a record: {reason}, and there is no {header.name}. Give a WFDB "
+                f"record (its header, or its name), a file that ends in {', '.join(SUFFIXES[1:])}, "
+                f"or a folder of these."
             )
     return found
 
 
-def _records_below(folder: Path) -> list[Path]:
-    """Every record below a folder, by path; segments of other records are none."""
+def read_windows(
+    paths: Sequence[str | Path], signal: SignalSpec, options: RecordOptions
+) -> Iterator[Window | Problem]:
+    """Yield the windows of each record, or its problem.
+
+    A record that is refused does not stop the others.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Records and folders, as for `find_records`.
+    signal : SignalSpec
+        What a window must be.
+    options : RecordOptions
+        What the files do not say.
+
+    Yields
+    ------
+    Window or Problem
+        In the order of the records.
+
+    Raises
+    ------
+    DatasetError
+        If a path does not exist, or a folder holds no record.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> signal = SignalSpec(sampling_rate_hz=100.0, n_samples=200, leads=("II", "I"))
+    >>> options = RecordOptions(sampling_rate_hz=100.0, unit="mV", leads=("I", "II"))
+    >>> t = np.arange(400)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.npy"
+    ...     np.save(path, np.stack([np.sin(t / 9), np.cos(t / 9)], axis=1))
+    ...     (window,) = read_windows([path], signal, options)
+    >>> window.start_s, window.steps.shape, window.problems
+    (1.0, (200, 2), ())
+    """
+    for path in find_records(paths):
+        try:
+            for name, record in read_file(path, signal, options):
+                yield from _read_record(name, record, signal, options)
+        except RecordError as error:
+            yield Problem(get_record_name(path), error.kind, str(error))
+
+
+def read_stored_windows(
+    dataset: Dataset, rows: np.ndarray, columns: Sequence[str] = ()
+) -> Iterator[Window]:
+    """Yield windows of a prepared store.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The store.
+    rows : int array of shape (n_windows,)
+        Rows of its window table.
+    columns : sequence of str, default ()
+        Tabular values that the windows carry (`Predictor.tabular_columns`).
+
+    Yields
+    ------
+    Window
+        In the order of `rows`. Its start counts from the first window of its record.
+
+    Raises
+    ------
+    DatasetError
+        If the store does not have one of the columns.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     (window,) = read_stored_windows(dataset, np.array([5]))
+    ...     bool((window.signal_mv == dataset.read(np.array([5]))[0]).all())
+    True
+    """
+    table, tabular = dataset.windows, dataset.read_tabular(rows, columns)
+    first_start = table.groupby("record")["start"].min()
+    for row, values in zip(rows, tabular, strict=True):
+        (steps,) = dataset.read_steps(np.array([row]))
+        record = table["record"].iloc[row]
+        start = table["start"].iloc[row] - first_start[record]
+        yield Window(
+            record=str(record),
+            start_s=float(start / dataset.signal.sampling_rate_hz),
+            steps=steps,
+            values=dict(zip(columns, values.tolist(), strict=True)),
+        )
+
+
+def compute_tabular(window: Window, columns: Sequence[str], signal: SignalSpec) -> np.ndarray:
+    """Return the tabular values of a window: the known ones, heart rate computed from its beats.
+
+    Parameters
+    ----------
+    window : Window
+        The window.
+    columns : sequence of str
+        Names of the wanted values, in order.
+    signal : SignalSpec
+        Its sampling rate and leads.
+
+    Returns
+    -------
+    float32 array of shape (n_columns,)
+        NaN where a value is not known.
+
+    Examples
+    --------
+    >>> steps = np.zeros((200, 1), np.int16)
+    >>> window = Window(record="a", start_s=0.0, steps=steps, values={"age": 63})
+    >>> signal = SignalSpec(sampling_rate_hz=100.0, n_samples=200, leads=("I",))
+    >>> compute_tabular(window, ["sex", "age"], signal).tolist()
+    [nan, 63.0]
+    """
+    values = dict(window.values)
+    if set(columns) & set(HEART_RATE) - set(values):
+        heart_rate = compute_heart_rate(window.signal_mv, signal)
+        values = dict(zip(HEART_RATE, heart_rate, strict=True)) | values
+    return np.array([values.get(name, np.nan) for name in columns], np.float32)
+
+
+def check_tabular_values(values: Mapping[str, object], columns: Sequence[str]) -> None:
+    """Check that a model uses the tabular values that were given, and that they are numbers.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        The values by column (`RecordOptions.values`), as the user gave them.
+    columns : sequence of str
+        The columns that the model uses; none if it has no tabular branch.
+
+    Raises
+    ------
+    DatasetError
+        If a name is not one of the columns, or a value is not a number.
+
+    Examples
+    --------
+    >>> check_tabular_values({"agee": 63}, ["age", "sex"])
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: A value was given for 'agee', ... Did you mean 'age'?
+    """
+    for name, value in values.items():
+        if name not in columns:
+            used = f"only {', '.join(columns)}" if columns else "no tabular values"
+            raise DatasetError(
+                f"A value was given for {name!r}, but the model uses {used}. Leave it out, or "
+                f"correct its name.{did_you_mean(name, columns)}"
+            )
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise DatasetError(
+                f"The value of {name!r} is {value!r}, expected a number. Leave it out if it is "
+                f"not known."
+            )
+
+
+def _find_records_below(folder: Path) -> list[Path]:
     files = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
     if any(path.suffix == ".hea" for path in files):
         headers, problems = read_headers(folder)
-        records = [*headers, *(problem.record for problem in problems)]
+        names = [*headers, *(problem.record for problem in problems)]
         files = [path for path in files if path.suffix != ".hea"]
-        files += [folder / f"{record}.hea" for record in records]
+        files += [folder / f"{name}.hea" for name in names]
     if not files:
         raise DatasetError(
             f"There is no record below {folder}: no file ends in {', '.join(SUFFIXES)}. Give the "
@@ -254,173 +301,89 @@ def _records_below(folder: Path) -> list[Path]:
     return sorted(files)
 
 
-def _records_in(path: Path, name: str, signal: SignalSpec, given: Given) -> Iterator[tuple]:
-    """The name of each record of a file, and the record."""
-    kind = path.suffix.lower()
-    if kind == ".hea":
-        yield name, read_record(path)
-    elif kind == ".csv":
-        yield name, _csv(path, given)
-    elif kind == ".npy":
-        yield from _npy(path, given)
-    else:
-        yield name, _edf(path, signal, given)
-
-
-def _csv(path: Path, given: Given) -> Columns:
-    import pandas as pd
-
-    _require(path, given)
+def _read_record(
+    name: str, record: LeadReader, signal: SignalSpec, options: RecordOptions
+) -> Iterator[Window | Problem]:
+    """Yield the windows of one record, or its problems."""
     try:
-        with open(path) as file:
-            first = file.readline()
-        frame = pd.read_csv(path, sep=max(",;\t", key=first.count))
-    except (OSError, ValueError) as error:
-        raise RecordError("unreadable", f"{path} cannot be read as CSV: {error}") from None
-    names = tuple(str(name).strip() for name in frame.columns)
-
-    def column(number: int) -> np.ndarray:
-        try:
-            return frame.iloc[:, number].to_numpy(float)
-        except ValueError as error:
-            where = f"The column {names[number]!r} of {path} holds something else than numbers"
-            raise RecordError("unreadable", f"{where}: {error}. Correct it.") from None
-
-    return Columns(names, (given.unit,) * len(names), given.rate_hz, column)
-
-
-def _npy(path: Path, given: Given) -> Iterator[tuple[str, Columns]]:
-    """The record of an array (n_samples, n_leads), or each of (n_records, n_samples, n_leads)."""
-    _require(path, given)
-    n_leads = len(given.leads)
-    if not n_leads:
-        raise RecordError("missing_lead", f"{path} names no leads. Give them: --leads, or leads.")
-    try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise RecordError("unreadable", f"{path} cannot be read as .npy: {error}") from None
-    if array.ndim not in (2, 3) or array.shape[-1] != n_leads or array.dtype.kind not in "iuf":
-        raise RecordError(
-            "unreadable",
-            f"{path} holds {array.dtype} of shape {array.shape}, expected numbers of shape "
-            f"(n_samples, {n_leads}) or (n_records, n_samples, {n_leads}) for the leads "
-            f"{', '.join(given.leads)}. Transpose it, or correct the leads.",
-        )
-    several = array.ndim == 3
-    for number, own in enumerate(array if several else array[None]):
-        name = f"{path}[{number}]" if several else str(path)
-        units = (given.unit,) * n_leads
-        yield name, Columns(given.leads, units, given.rate_hz, lambda c, own=own: own[:, c])
-
-
-def _edf(path: Path, signal: SignalSpec, given: Given) -> Columns:
-    try:
-        import edfio
-    except ImportError:
-        raise RecordError(
-            "unreadable", f"Reading {path} needs edfio: python -m pip install edfio"
-        ) from None
-    read = edfio.read_bdf if path.suffix.lower() == ".bdf" else edfio.read_edf
-    try:
-        file = read(path)
-        continuous = file.is_continuous
-    except Exception as error:  # edfio raises any
-        raise RecordError(
-            "unreadable", f"{path} cannot be read as EDF: {type(error).__name__}: {error}"
-        ) from None
-    if not continuous:
-        raise RecordError(
-            "not_measured", f"{path} is an EDF+D file, with gaps in time. Export it without gaps."
-        )
-    # An EDF file may hold other signals at other rates; only the leads that are wanted count.
-    columns = leads.match_leads(signal.leads, [own.label for own in file.signals])
-    chosen = [file.signals[column] for column in columns]
-    rates_hz = sorted({own.sampling_frequency for own in chosen})
-    if len(rates_hz) > 1:
-        raise RecordError(
-            "wrong_rate",
-            f"The leads {', '.join(signal.leads)} of {path} have the rates {rates_hz} Hz, expected "
-            f"one. Export the leads at one rate.",
-        )
-    return Columns(
-        signal.leads,
-        tuple(own.physical_dimension or given.unit for own in chosen),
-        rates_hz[0],
-        lambda number: chosen[number].data,
-    )
-
-
-def _require(path: Path, given: Given) -> None:
-    if not given.rate_hz:
-        raise RecordError(
-            "wrong_rate",
-            f"{path} names no sampling rate. Give it in Hz: --rate, or rate_hz.",
-        )
-    if not given.unit:
-        raise RecordError(
-            "unknown_unit",
-            f"{path} names no unit. Give mV, uV, V or nV: --unit, or unit.",
-        )
-
-
-def _windows(name: str, record, signal: SignalSpec, given: Given) -> Iterator[Window | Problem]:
-    try:
-        steps = at_rate(record, signal)
+        steps = convert_record(record, signal)
     except RecordError as error:
         yield Problem(name, error.kind, str(error))
         return
-    for start_s in given.starts_s or (None,):
+    for start_s in options.starts_s or (None,):
         try:
-            yield _window(name, steps, signal, start_s, given)
+            yield _cut_window(name, steps, start_s, signal, options)
         except RecordError as error:
-            where = "" if start_s is None else f"Start {start_s:g} s: "
-            yield Problem(name, error.kind, f"{where}{error}")
+            prefix = "" if start_s is None else f"Start {start_s:g} s: "
+            yield Problem(name, error.kind, f"{prefix}{error}")
 
 
-def _window(
+def _cut_window(
     name: str,
     steps: np.ndarray,
-    signal: SignalSpec,
     start_s: float | None,
-    given: Given,
+    signal: SignalSpec,
+    options: RecordOptions,
 ) -> Window:
-    n, rate_hz = signal.n_samples, signal.sampling_rate_hz
-    wanted = f"windows of {n / rate_hz:g} s ({n} samples at {rate_hz:g} Hz)"
-    n_more = n - len(steps)
-    if n_more > 0 and not given.pad:
+    """Cut the window that starts at `start_s` out of a record; without it the middle one."""
+    rate_hz = signal.sampling_rate_hz
+    n_missing = signal.n_samples - len(steps)  # negative if the record is longer than a window
+    _check_length(len(steps), start_s, signal, options)
+    start = max(0, -n_missing // 2) if start_s is None else round(start_s * rate_hz)
+    end = start + signal.n_samples
+    if start < 0 or (start and end > len(steps)):
         raise RecordError(
             "too_short",
-            f"The record holds {len(steps) / rate_hz:g} s, the model takes {wanted}. Give a longer "
-            f"record, or pad it (--pad, or pad) if the model was trained on such records.",
+            f"The window would end at {end / rate_hz:g} s, but the record has "
+            f"{len(steps) / rate_hz:g} s. Choose a start from 0 to "
+            f"{max(0, -n_missing) / rate_hz:g}.",
         )
-    if signal.around_beats and start_s is None and n_more < 0:
+    window = np.ascontiguousarray(steps[start:end])
+    problems = _find_problems(name, window, signal)
+    if n_missing > 0:
+        window = np.pad(window, ((0, n_missing), (0, 0)))
+        problems.append(f"padded with {n_missing / rate_hz:g} s of 0 mV at its end")
+    return Window(
+        record=name,
+        start_s=start / rate_hz,
+        steps=window,
+        problems=tuple(problems),
+        values=options.values,
+    )
+
+
+def _check_length(
+    n_samples: int, start_s: float | None, signal: SignalSpec, options: RecordOptions
+) -> None:
+    """Check that a record is long enough, and that it is clear where its window starts."""
+    rate_hz = signal.sampling_rate_hz
+    wanted = (
+        f"windows of {signal.n_samples / rate_hz:g} s ({signal.n_samples} samples at "
+        f"{rate_hz:g} Hz)"
+    )
+    if n_samples < signal.n_samples and not options.pad:
+        raise RecordError(
+            "too_short",
+            f"The record has {n_samples / rate_hz:g} s, but the model takes {wanted}. Give a "
+            f"longer record, or pad it (--pad, or pad) if the model was trained on such records.",
+        )
+    if signal.around_beats and start_s is None and n_samples > signal.n_samples:
         raise RecordError(
             "no_start",
-            f"The record holds {len(steps) / rate_hz:g} s, and the model was trained on {wanted} "
-            f"around a beat. Give the start of each window in s "
-            f"(--start, or starts_s), or records of just that length.",
+            f"The record has {n_samples / rate_hz:g} s, but the model was trained on {wanted} "
+            f"around a beat. Give the start of each window in s (--start, or starts_s), or records "
+            f"of exactly that length.",
         )
-    start = max(0, -n_more // 2) if start_s is None else round(start_s * rate_hz)
-    if start < 0 or (start and start + n > len(steps)):
-        raise RecordError(
-            "too_short",
-            f"The window would end at {(start + n) / rate_hz:g} s, the record holds "
-            f"{len(steps) / rate_hz:g} s. Choose a start from 0 to {max(0, -n_more) / rate_hz:g}.",
-        )
-    own = np.ascontiguousarray(steps[start : start + n])
-    notes = _checked(name, own, signal)
-    if n_more > 0:
-        own = np.pad(own, ((0, n_more), (0, 0)))
-        notes = (*notes, f"{n_more / rate_hz:g} s of 0 mV at its end")
-    return Window(name, start / rate_hz, own, notes, given.values)
 
 
-def _checked(name: str, steps: np.ndarray, signal: SignalSpec) -> tuple[str, ...]:
-    """What is odd about a window; what cannot be trusted is refused."""
-    notes = []
-    for problem in Quality(signal.sampling_rate_hz, signal.leads).look([name], steps[None]):
-        told = f"{KINDS[problem.kind]}: {problem.detail}"
+def _find_problems(name: str, steps: np.ndarray, signal: SignalSpec) -> list[str]:
+    """Describe what is unusual about a window; refuse one that cannot be trusted."""
+    checker = QualityChecker(signal.sampling_rate_hz, signal.leads)
+    descriptions = []
+    for problem in checker.find_problems([name], steps[None]):
+        description = f"{KINDS[problem.kind]}: {problem.detail}"
         if problem.kind not in FLAGGED:
-            raise RecordError(problem.kind, f"{told} {REMEDIES[problem.kind]}".strip())
-        notes.append(told)
-    return tuple(notes)
+            remedy = REMEDIES[problem.kind]
+            raise RecordError(problem.kind, f"{description} {remedy}")
+        descriptions.append(description)
+    return descriptions
