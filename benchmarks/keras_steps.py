@@ -68,7 +68,7 @@ def make_training_step(model: keras.Model) -> Callable[[], object]:
     """Return a function that does one training step, always on the same batch."""
     import tensorflow as tf
 
-    from ecglib.experiment.config import TrainingSettings
+    from ecglib.experiment.settings import TrainingSettings
     from ecglib.training.losses import build_loss
     from ecglib.training.optimizers import compile_model
 

@@ -316,7 +316,8 @@ def write_run(path: Path, experiment: Experiment, result: Result) -> Run:
             else:
                 result.model.save(folder / MODEL)
             result.history.to_csv(folder / "history.csv", index=False)
-            np.savez_compressed(folder / "predictions.npz", **_list_arrays(result.predictions))
+            arrays: dict[str, Any] = _list_arrays(result.predictions)
+            np.savez_compressed(folder / "predictions.npz", **arrays)
             write_json(folder / METRICS, result.metrics)
             if not run_exists(path):
                 shutil.rmtree(path, ignore_errors=True)

@@ -1,470 +1,24 @@
-"""An experiment: everything that decides a result, as plain values in four groups.
-
-A setting is declared once, as a field of its group: its type, its default and its `Setting`, which
-holds the help text and what is accepted. Checks, the hash, the parameter reference and the
-settings of a search are derived from these declarations.
-"""
+"""An experiment: everything that decides a result, as plain values in four groups."""
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from ecglib.datasets.store import Dataset
-from ecglib.errors import ExperimentError, did_you_mean, require_one_of
-from ecglib.experiment.branches import (
-    check_branches,
-    get_representation,
-    list_representations,
-    sort_branches,
+from ecglib.errors import ExperimentError, did_you_mean
+from ecglib.experiment.branches import get_representation, list_representations
+from ecglib.experiment.registry import HANDCRAFTED
+from ecglib.experiment.settings import (
+    DataSettings,
+    InputSettings,
+    ModelSettings,
+    Setting,
+    SettingsGroup,
+    TrainingSettings,
+    format_type,
 )
-from ecglib.experiment.registry import (
-    AUGMENTATIONS,
-    BRANCH_TRAININGS,
-    CLASS_WEIGHTS,
-    CROP_AGGREGATIONS,
-    ENCODERS,
-    FUSIONS,
-    HANDCRAFTED,
-    LOSSES,
-    MONITORS,
-    NO_FUSION,
-    PRECISIONS,
-    SAMPLINGS,
-    SCALINGS,
-    SCHEDULES,
-)
-from ecglib.splits import LEAKS
-
-Group = TypeVar("Group")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Setting:
-    """What is known of a setting besides its type and default.
-
-    Parameters
-    ----------
-    help : str
-        What it decides, for the docs.
-    choices : collection of str
-        The accepted values, where they have names; each item of a tuple.
-    minimum, above, below : float, optional
-        Bounds of a number: at least, greater than, less than.
-    used_by_trees : bool
-        Whether it decides something for the baseline of trees, which ignores all others.
-    fusion_families : tuple of str
-        The families of fusions that have this option; empty where it depends on no fusion.
-
-    Examples
-    --------
-    >>> list_settings()["dropout"].below
-    1
-    """
-
-    help: str
-    choices: Collection[str] = ()
-    minimum: float | None = None
-    above: float | None = None
-    below: float | None = None
-    used_by_trees: bool = False
-    fusion_families: tuple[str, ...] = ()
-
-
-def _setting(default: Any, setting: Setting) -> Any:
-    """A dataclass field with this default; a `dict` or `dataclasses.MISSING` as they are meant."""
-    metadata = {"setting": setting}
-    if default is dict:
-        return dataclasses.field(default_factory=dict, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-def _document_settings(group: type[Group]) -> type[Group]:
-    """Append the settings of a group to its docstring, as its parameters."""
-    lines = [group.__doc__ or "", "\n    Parameters\n    ----------\n"]
-    for field in dataclasses.fields(group):  # type: ignore[arg-type]
-        lines.append(f"    {field.name} : {_type_name(field.type)}\n")
-        lines.append(f"        {field.metadata['setting'].help}\n")
-    group.__doc__ = "".join(lines)
-    return group
-
-
-def _type_name(kind: Any) -> str:
-    return kind.__name__ if kind in (bool, int, float, str) else str(kind)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class _Group:
-    """Checks the values of a group against the declarations of its settings."""
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = _convert(field.name, getattr(self, field.name), field.type)
-            _check_value(field.name, value, field.metadata["setting"])
-            self._set(field.name, value)
-        self._check_together()
-
-    def _check_together(self) -> None:
-        """Check values that depend on each other; groups that have such override it."""
-
-    def _set(self, name: str, value: Any) -> None:
-        object.__setattr__(self, name, value)
-
-
-@_document_settings
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class DataSettings(_Group):
-    """What is predicted, and from which windows."""
-
-    dataset: str = _setting(
-        dataclasses.MISSING, Setting(help="Name of the dataset.", used_by_trees=True)
-    )
-    fingerprint: str = _setting(
-        dataclasses.MISSING,
-        Setting(help="Fingerprint of its prepared store.", used_by_trees=True),
-    )
-    task: str = _setting(dataclasses.MISSING, Setting(help="Name of the task.", used_by_trees=True))
-    n_folds: int = _setting(
-        0,
-        Setting(
-            help="Number of folds of a cross-validation over the patients of the training and "
-            "validation splits, at least 3; the test split is not used. 0 for the splits of the "
-            "dataset.",
-            minimum=0,
-            used_by_trees=True,
-        ),
-    )
-    fold: int = _setting(
-        0,
-        Setting(
-            help="The fold that takes the place of the test split, from 1; the next one validates.",
-            minimum=0,
-            used_by_trees=True,
-        ),
-    )
-    allow_leaks: tuple[str, ...] = _setting(
-        (),
-        Setting(
-            help="Kinds of leak that are accepted by name; every number then carries the caveat.",
-            choices=LEAKS,
-            used_by_trees=True,
-        ),
-    )
-
-    def _check_together(self) -> None:
-        if not (self.n_folds == self.fold == 0 or 1 <= self.fold <= self.n_folds >= 3):
-            raise ExperimentError(
-                f"n_folds={self.n_folds} with fold={self.fold}: a cross-validation needs at least "
-                f"3 folds and a fold from 1 to n_folds. Use 0 for both to train on the splits of "
-                f"the dataset."
-            )
-
-
-@_document_settings
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InputSettings(_Group):
-    """How a window is filtered, represented, cropped, scaled and augmented."""
-
-    band_hz: tuple[float, float] = _setting(
-        (0.5, 40.0),
-        Setting(
-            help="Band-pass filter before every representation: low and high edge in Hz; 0 leaves "
-            "that side open.",
-            used_by_trees=True,
-        ),
-    )
-    notch_hz: float = _setting(
-        0.0,
-        Setting(
-            help="Mains frequency that a notch filter removes with its harmonics, in Hz: 50 or 60; "
-            "0 for no notch.",
-            minimum=0,
-            used_by_trees=True,
-        ),
-    )
-    denoise: bool = _setting(
-        False,
-        Setting(
-            help="Whether to denoise by soft thresholds in a wavelet transform, after the filters "
-            "(`ecglib.preprocessing.WaveletDenoise`).",
-            used_by_trees=True,
-        ),
-    )
-    scaling: str = _setting(
-        "standard",
-        Setting(
-            help="Statistics of the training split that scale each lead or bin: 'standard' takes "
-            "mean and standard deviation, 'robust' median and interquartile range.",
-            choices=SCALINGS,
-        ),
-    )
-    representation_options: dict[str, dict[str, Any]] = _setting(
-        dict,
-        Setting(
-            help="Options of the representations, for example {'spectrogram': {'window_s': 0.5}}; "
-            "those of a representation without a branch are dropped."
-        ),
-    )
-    crop_s: float = _setting(
-        0.0,
-        Setting(
-            help="Length of the crops that the model sees, in s; 0 for the whole window. It trains "
-            "on one random crop of each window and epoch, and predicts from sliding crops.",
-            minimum=0,
-        ),
-    )
-    crop_hop_s: float = _setting(
-        0.0,
-        Setting(
-            help="Distance between the starts of two sliding crops, in s; 0 for half a crop.",
-            minimum=0,
-        ),
-    )
-    crop_aggregation: str = _setting(
-        "mean",
-        Setting(
-            help="How the probabilities of a window's sliding crops are joined: 'mean' or 'max'. "
-            "The public PTB-XL benchmark (Strodthoff 2021) takes crops of 2.5 s and the maximum; "
-            "the mean does not rise with the number of crops.",
-            choices=CROP_AGGREGATIONS,
-        ),
-    )
-    augment: dict[str, dict[str, Any]] = _setting(
-        dict,
-        Setting(
-            help="Augmentations of the training windows, in mV, before the representations: name "
-            "-> options, for example {'noise': {'snr_db': 20}} "
-            "(`ecglib.preprocessing.augmentation`)."
-        ),
-    )
-
-    def _check_together(self) -> None:
-        for representation, options in self.representation_options.items():
-            require_one_of("a representation in representation_options", representation, ENCODERS)
-            _convert(f"representation_options[{representation!r}]", options, dict)
-        for augmentation, options in self.augment.items():
-            require_one_of("an augmentation in augment", augmentation, AUGMENTATIONS)
-            _convert(f"augment[{augmentation!r}]", options, dict)
-        self._set(
-            "augment", {name: self.augment[name] for name in AUGMENTATIONS if name in self.augment}
-        )
-        if not self.crop_s:  # without crops these decide nothing
-            self._set("crop_hop_s", 0.0)
-            self._set("crop_aggregation", CROP_AGGREGATIONS[0])
-
-
-@_document_settings
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelSettings(_Group):
-    """What the network is made of."""
-
-    branches: dict[str, str] = _setting(
-        dataclasses.MISSING,
-        Setting(
-            help="Representation -> encoder, for example {'time': 'cnn'}. Further encoders on one "
-            "representation are numbered, {'time': 'cnn', 'time_2': 's4d'}. {'handcrafted': "
-            "'random_forest'} or 'gradient_boosting' is the baseline of trees, always alone.",
-            used_by_trees=True,
-        ),
-    )
-    fusion: str = _setting(
-        NO_FUSION,
-        Setting(help="How the branches are joined; 'none' for one branch.", used_by_trees=True),
-    )
-    branch_dropout: float = _setting(
-        0.0,
-        Setting(
-            help="Probability that a branch is dropped from a training window, never all of them.",
-            minimum=0,
-            below=1,
-            fusion_families=("early", "intermediate"),
-        ),
-    )
-    missing_branches: bool = _setting(
-        False,
-        Setting(
-            help="Whether a branch may be missing at prediction: its representation is then NaN.",
-            fusion_families=("early", "intermediate", "late"),
-        ),
-    )
-    ensemble_size: int = _setting(
-        1,
-        Setting(
-            help="Number of equal models with different seeds whose probabilities are averaged: "
-            "the ensemble control that a fusion has to beat.",
-            minimum=1,
-        ),
-    )
-    target_parameters: int = _setting(
-        0,
-        Setting(
-            help="Number of parameters to which a single branch is widened, by the `width` that "
-            "comes nearest: the size control that a fusion has to beat; 0 for `width` as it is.",
-            minimum=0,
-        ),
-    )
-    width: int = _setting(32, Setting(help="Base number of channels of an encoder.", minimum=1))
-    feature_dim: int = _setting(
-        64, Setting(help="Length of the feature vector of a branch.", minimum=1)
-    )
-    dropout: float = _setting(
-        0.2, Setting(help="Dropout rate before the heads.", minimum=0, below=1)
-    )
-
-    def _check_together(self) -> None:
-        _check_model(self.branches, self.fusion)
-        self._set("branches", sort_branches(self.branches))
-        if self.ensemble_size > 1 and len(self.branches) > 1:
-            raise ExperimentError(
-                f"ensemble_size={self.ensemble_size} with {len(self.branches)} branches: the "
-                f"ensemble control repeats a single branch. Use one branch, or ensemble_size=1."
-            )
-        if self.target_parameters and (self.ensemble_size > 1 or len(self.branches) > 1):
-            raise ExperimentError(
-                f"target_parameters={self.target_parameters} with {len(self.branches)} branches "
-                f"and ensemble_size={self.ensemble_size}: the size control is one model of a "
-                f"single branch. Use one branch and ensemble_size=1, or target_parameters=0."
-            )
-
-
-@_document_settings
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingSettings(_Group):
-    """How the model is trained."""
-
-    branch_training: str = _setting(
-        "joint",
-        Setting(
-            help="How the branches get their weights: 'joint' trains them within the fusion. "
-            "Otherwise each is first trained alone; 'warm' then trains the whole fusion from "
-            "there, 'frozen' only what joins the branches.",
-            choices=BRANCH_TRAININGS,
-            fusion_families=("intermediate", "late"),
-        ),
-    )
-    auxiliary_loss_weight: float = _setting(
-        0.0,
-        Setting(
-            help="Weight of a loss of each branch beside that of the fusion; 0 for none.",
-            minimum=0,
-            fusion_families=("intermediate",),
-        ),
-    )
-    epochs: int = _setting(
-        20, Setting(help="Maximum number of passes over the training split.", minimum=1)
-    )
-    steps_per_epoch: int = _setting(
-        0, Setting(help="Batches in an epoch; 0 for the whole training split.", minimum=0)
-    )
-    batch_size: int = _setting(64, Setting(help="Windows in a batch.", minimum=1))
-    learning_rate: float = _setting(3e-3, Setting(help="Maximum learning rate of AdamW.", above=0))
-    schedule: str = _setting(
-        "cosine",
-        Setting(
-            help="'cosine' decays from `learning_rate` to 0; 'one_cycle' rises to it in the first "
-            "quarter of the steps, then decays (`ecglib.training.optimizers.OneCycle`).",
-            choices=SCHEDULES,
-        ),
-    )
-    weight_decay: float = _setting(1e-2, Setting(help="Weight decay of AdamW.", minimum=0))
-    clip_norm: float = _setting(
-        0.0,
-        Setting(help="Maximum norm of the gradient over all weights; 0 for no limit.", minimum=0),
-    )
-    ema_decay: float = _setting(
-        0.0,
-        Setting(
-            help="Decay of the exponential moving average of the weights that is validated and "
-            "saved (`ecglib.training.optimizers.AveragingAdamW`); 0 for the weights themselves.",
-            minimum=0,
-            below=1,
-        ),
-    )
-    loss: str = _setting(
-        "cross_entropy",
-        Setting(
-            help="'cross_entropy', or 'focal' (Lin et al. 2017, gamma 2, no alpha), which gives "
-            "less weight to easy windows.",
-            choices=LOSSES,
-        ),
-    )
-    label_smoothing: float = _setting(
-        0.0,
-        Setting(
-            help="Fraction of each label that is spread evenly over the classes (multi-label: over "
-            "yes and no).",
-            minimum=0,
-            below=1,
-        ),
-    )
-    mixup: float = _setting(
-        0.0,
-        Setting(
-            help="Alpha of the Beta distribution of the weights with which pairs of training "
-            "windows, in mV, and their labels are mixed (`ecglib.training.mixup`); 0 for no mixup.",
-            minimum=0,
-        ),
-    )
-    sampling: str = _setting(
-        "uniform",
-        Setting(
-            help="'uniform' shows each training window once an epoch; 'balanced' draws as many, "
-            "each in inverse proportion to the frequency of its rarest class. Trees see every "
-            "window once, weighted accordingly.",
-            choices=SAMPLINGS,
-            used_by_trees=True,
-        ),
-    )
-    class_weights: str = _setting(
-        "none",
-        Setting(
-            help="Weights of the windows of a multi-class task in the loss: 'none', 'balanced' "
-            "(inverse class frequency) or 'sqrt' (its square root).",
-            choices=CLASS_WEIGHTS,
-            used_by_trees=True,
-        ),
-    )
-    monitor: str = _setting(
-        "auroc",
-        Setting(
-            help="Validation score that chooses the epoch: macro 'auroc', macro 'f1' with "
-            "thresholds fitted there, or 'none': all epochs are trained and the last is used.",
-            choices=MONITORS,
-        ),
-    )
-    patience: int = _setting(
-        5,
-        Setting(
-            help="Epochs without a better score before training stops; unused without `monitor`.",
-            minimum=0,
-        ),
-    )
-    precision: str = _setting(
-        "float32",
-        Setting(
-            help="'float32', or 'mixed_float16' or 'mixed_bfloat16' on a device that computes "
-            "faster with them; the weights stay float32.",
-            choices=PRECISIONS,
-        ),
-    )
-    seed: int = _setting(
-        0,
-        Setting(
-            help="Seed of weights, dropout and order; of an ensemble, of its first model.",
-            minimum=0,
-            used_by_trees=True,
-        ),
-    )
-
-    def _check_together(self) -> None:
-        if self.sampling == "balanced" and self.class_weights != "none":
-            raise ExperimentError(
-                f"sampling='balanced' with class_weights={self.class_weights!r} corrects for rare "
-                f"classes twice. Use one of them."
-            )
-        if self.monitor == "none":  # it then decides nothing
-            self._set("patience", type(self).patience)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -518,7 +72,7 @@ class Experiment:
     model: ModelSettings
     training: TrainingSettings
 
-    GROUPS: ClassVar[Mapping[str, type[_Group]]] = {
+    GROUPS: ClassVar[Mapping[str, type[SettingsGroup]]] = {
         "data": DataSettings,
         "inputs": InputSettings,
         "model": ModelSettings,
@@ -528,15 +82,12 @@ class Experiment:
     def __post_init__(self) -> None:
         self._check_fusion_options()
         # Options of a representation without a branch decide nothing.
-        used = {
-            name: options
-            for name, options in self.inputs.representation_options.items()
-            if name in self.representations
-        }
+        options = self.inputs.representation_options
+        used = {name: options[name] for name in options if name in self.representations}
+        if used != options:
+            self._set("inputs", dataclasses.replace(self.inputs, representation_options=used))
         if HANDCRAFTED in self.model.branches:
             self._reset_network_settings()
-        elif used != self.inputs.representation_options:
-            self._set("inputs", dataclasses.replace(self.inputs, representation_options=used))
 
     @classmethod
     def from_flat(cls, values: Mapping[str, Any], dataset: Dataset | None = None) -> Self:
@@ -705,7 +256,7 @@ class Experiment:
         object.__setattr__(self, name, value)
 
 
-def _field_names(group: type[_Group]) -> list[str]:
+def _field_names(group: type[SettingsGroup]) -> list[str]:
     return [field.name for field in dataclasses.fields(group)]
 
 
@@ -758,7 +309,7 @@ def describe_settings() -> str:
             cells = [
                 f"`{field.name}`",
                 group,
-                f"`{_type_name(field.type)}`",
+                f"`{format_type(field.type)}`",
                 default,
                 _describe_accepted(setting),
                 setting.help,
@@ -789,68 +340,3 @@ def _describe_accepted(setting: Setting) -> str:
 def _hash(values: dict[str, Any]) -> str:
     text = json.dumps(values, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
-
-
-def _convert(name: str, value: Any, kind: Any) -> Any:
-    """Return the value as the type of its field.
-
-    Lists come from JSON, YAML and papermill and become tuples; whole numbers may stand for floats;
-    nothing else is converted.
-    """
-    origin = getattr(kind, "__origin__", kind)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise ExperimentError(_wrong_type(name, value, "a list"))
-        if name == "band_hz":
-            return _convert_band(value)
-        return tuple(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, origin) or (isinstance(value, bool) and kind is not bool):
-        raise ExperimentError(_wrong_type(name, value, origin.__name__))
-    return value
-
-
-def _convert_band(value: list | tuple) -> tuple[float, ...]:
-    if len(value) != 2:
-        raise ExperimentError(f"band_hz={tuple(value)} must be a low and a high edge in Hz.")
-    return tuple(_convert("band_hz", edge, float) for edge in value)
-
-
-def _wrong_type(name: str, value: Any, accepted: str) -> str:
-    return f"{name}={value!r} is {type(value).__name__}, expected {accepted}."
-
-
-def _check_value(name: str, value: Any, setting: Setting) -> None:
-    if setting.choices:
-        for item in value if isinstance(value, tuple) else (value,):
-            require_one_of(name, item, setting.choices)
-    bounds: list[tuple[float | None, Callable[[float, float], bool], str]] = [
-        (setting.minimum, lambda x, bound: x >= bound, "at least"),
-        (setting.above, lambda x, bound: x > bound, "above"),
-        (setting.below, lambda x, bound: x < bound, "below"),
-    ]
-    accepted = [f"{word} {bound:g}" for bound, _, word in bounds if bound is not None]
-    if not all(fits(value, bound) for bound, fits, _ in bounds if bound is not None):
-        raise ExperimentError(f"{name}={value} must be {' and '.join(accepted)}.")
-
-
-def _check_model(branches: dict[str, str], fusion: str) -> None:
-    if not branches:
-        raise ExperimentError(
-            "branches={} is empty; give representation: encoder, as in {'time': 'cnn'}."
-        )
-    check_branches(branches, fusion)
-    if len(branches) > 1 and HANDCRAFTED in branches:
-        raise ExperimentError(
-            f"branches={branches}: the baseline {branches[HANDCRAFTED]!r} cannot be fused with a "
-            f"network. Give it an experiment of its own, with fusion='none'."
-        )
-    if len(branches) == 1 and fusion != NO_FUSION:
-        raise ExperimentError(f"fusion={fusion!r} with one branch; use fusion='none'.")
-    if len(branches) > 1:
-        if fusion == NO_FUSION:
-            raise ExperimentError(
-                f"fusion='none' with {len(branches)} branches; choose one of {list(FUSIONS)}."
-            )
-        require_one_of("fusion", fusion, FUSIONS)

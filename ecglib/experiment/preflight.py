@@ -4,8 +4,9 @@ from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError
-from ecglib.experiment.config import Experiment, InputSettings
+from ecglib.experiment.config import Experiment
 from ecglib.experiment.registry import TABULAR
+from ecglib.experiment.settings import InputSettings
 from ecglib.splits import check_leaks
 
 
@@ -90,22 +91,22 @@ def find_tabular_columns(experiment: Experiment, dataset: Dataset) -> tuple[str,
 
     Examples
     --------
-    >>> experiment = Experiment.from_flat(
-    ...     {
-    ...         "dataset": "synthetic",
-    ...         "fingerprint": "0123",
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     settings = {
     ...         "task": "superdiagnostic",
     ...         "branches": {"tabular": "mlp"},
     ...         "representation_options": {"tabular": {"columns": ["age"]}},
     ...     }
-    ... )
-    >>> find_tabular_columns(experiment, dataset=None)
+    ...     find_tabular_columns(Experiment.from_flat(settings, dataset), dataset)
     ('age',)
     """
     if TABULAR not in experiment.representations:
         return ()
     options = experiment.inputs.representation_options.get(TABULAR, {})
-    return tuple(options["columns"] if "columns" in options else dataset.default_tabular)
+    return tuple(options.get("columns", dataset.default_tabular))
 
 
 def select_windows(experiment: Experiment, dataset: Dataset) -> Selection:

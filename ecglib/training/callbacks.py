@@ -13,7 +13,7 @@ import numpy as np
 
 from ecglib.datasets.selection import Selection
 from ecglib.errors import RunError
-from ecglib.experiment.config import TrainingSettings
+from ecglib.experiment.settings import TrainingSettings
 from ecglib.training.optimizers import AveragingAdamW
 from ecglib.training.validation import score_validation
 

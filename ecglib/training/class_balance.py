@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ecglib.experiment.config import TrainingSettings
+from ecglib.experiment.settings import TrainingSettings
 
 
 def compute_class_weights(y: np.ndarray, rule: str) -> np.ndarray | None:

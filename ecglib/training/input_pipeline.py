@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import os
 import warnings
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,7 +30,8 @@ N_PREFETCHED = 2  # batches that are ready before they are needed
 N_PARALLEL = min(os.cpu_count() or 1, 4)  # batches that are prepared at a time
 
 
-class Shard(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
     """Which of several workers gets these windows; each gets as many others in every epoch.
 
     Parameters
@@ -39,10 +40,26 @@ class Shard(NamedTuple):
         Number of this worker, from 0.
     count : int
         Number of all workers.
+
+    Raises
+    ------
+    ExperimentError
+        If the index is not below the count.
+
+    Examples
+    --------
+    >>> Shard(index=0, count=2)
+    Shard(index=0, count=2)
     """
 
     index: int
     count: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ExperimentError(
+                f"index={self.index} of {self.count} workers must be from 0 to {self.count - 1}."
+            )
 
 
 WHOLE = Shard(0, 1)
@@ -67,7 +84,7 @@ class BatchOptions:
         more than once and others not in this epoch.
     augment : keras.Model, optional
         From mV to mV, called with ``training=True`` before the representations.
-    shard : Shard, default (0, 1)
+    shard : Shard, default Shard(0, 1)
         The part of the windows that this worker gets; fewer than `count` windows are left out.
 
     Examples
@@ -311,15 +328,10 @@ class _EpochOrder:
 
 
 def _check_options(selection: Selection, options: BatchOptions) -> None:
-    index, count = options.shard
-    if not 0 <= index < count:
+    if len(selection.rows) < options.shard.count:
         raise ExperimentError(
-            f"shard={tuple(options.shard)} must be (index, count) with an index from 0 to "
-            f"count - 1."
-        )
-    if len(selection.rows) < count:
-        raise ExperimentError(
-            f"{len(selection.rows)} windows are too few for {count} workers. Use fewer workers."
+            f"{len(selection.rows)} windows are too few for {options.shard.count} workers. Use "
+            f"fewer workers."
         )
     draws = options.crop or options.sampling_weights is not None
     if draws and options.shuffle_seed is None:

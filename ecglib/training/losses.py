@@ -4,7 +4,7 @@ import ecglib._keras  # noqa: F401
 
 import keras
 
-from ecglib.experiment.config import TrainingSettings
+from ecglib.experiment.settings import TrainingSettings
 
 FOCAL_GAMMA = 2.0
 

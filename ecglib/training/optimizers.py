@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ecglib.experiment.config import TrainingSettings
+from ecglib.experiment.settings import TrainingSettings
 
 RISING_FRACTION = 0.25  # of a one-cycle schedule
 FIRST_RATIO, LAST_RATIO = 1 / 25, 1e-5  # learning rates of a one-cycle schedule, to its maximum

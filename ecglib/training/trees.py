@@ -28,8 +28,8 @@ from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError, require_one_of
-from ecglib.experiment.config import InputSettings
 from ecglib.experiment.registry import BASELINES
+from ecglib.experiment.settings import InputSettings
 from ecglib.representations import build_representations
 
 BLOCK_VALUES = 1 << 21  # values of the windows that are read together: 8 MB

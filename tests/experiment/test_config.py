@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from ecglib.errors import ExperimentError
-from ecglib.experiment import Experiment, config, describe_settings
-from ecglib.experiment.config import Setting, TrainingSettings, list_fields, list_settings
+from ecglib.experiment import Experiment, describe_settings, settings
+from ecglib.experiment.config import list_fields, list_settings
 from ecglib.experiment.registry import CLASS_WEIGHTS, FUSIONS
+from ecglib.experiment.settings import Setting, TrainingSettings
 
 THREE = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
 TREES = {"handcrafted": "random_forest"}
@@ -123,7 +124,7 @@ def _fields(group):
 def test_a_new_setting_needs_nothing_but_its_field(monkeypatch):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Extended(TrainingSettings):
-        momentum: float = config._setting(
+        momentum: float = settings._setting(
             0.9, Setting(help="Momentum of the optimizer.", minimum=0, below=1)
         )
 
@@ -143,7 +144,9 @@ def test_a_new_setting_needs_nothing_but_its_field(monkeypatch):
 def test_settings_that_decide_nothing_are_set_to_their_defaults():
     assert create(crop_hop_s=1, crop_aggregation="max") == create()
     assert create(monitor="none", patience=1) == create(monitor="none")
-    assert create(representation_options={"spectrogram": {"hop_s": 0.1}}) == create()
+    unused = {"spectrogram": {"hop_s": 0.1}}
+    assert create(representation_options=unused) == create()
+    assert create(branches=TREES, representation_options=unused) == create(branches=TREES)
 
 
 def test_the_order_of_augmentations_does_not_matter():

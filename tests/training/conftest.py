@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from ecglib.experiment.config import TrainingSettings
+from ecglib.experiment.settings import TrainingSettings
 from ecglib.training.optimizers import compile_model
 
 

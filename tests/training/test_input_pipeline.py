@@ -213,8 +213,8 @@ def test_workers_get_different_windows_in_equally_many_batches(small_store, samp
             assert all(len(p[number]) == n // count for p in epochs)
             assert len(set().union(*windows)) == sum(map(len, windows))
         assert set(epochs[0][0]) != set(epochs[0][1])
-    with pytest.raises(ExperimentError, match=r"must be \(index, count\)"):
-        make_batches(small_store, selection, None, 4, BatchOptions(shard=Shard(2, 2)))
+    with pytest.raises(ExperimentError, match="index=2 of 2 workers must be from 0 to 1"):
+        Shard(2, 2)
 
 
 def test_all_representations_see_the_same_augmented_signal(small_store, representations):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ecglib.experiment.config import TrainingSettings
+from ecglib.experiment.settings import TrainingSettings
 from ecglib.training.losses import build_loss
 
 P = np.array([[0.7, 0.2, 0.1], [0.05, 0.15, 0.8]], np.float32)

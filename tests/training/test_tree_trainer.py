@@ -14,8 +14,8 @@ from ecglib.batch.comparison import compare_runs
 from ecglib.errors import RunError
 from ecglib.evaluation.calibration import Calibration
 from ecglib.experiment import Experiment
-from ecglib.experiment.config import TrainingSettings
 from ecglib.experiment.registry import BASELINES
+from ecglib.experiment.settings import TrainingSettings
 from ecglib.inference.export import export_run
 from ecglib.inference.predict import Predictor
 from ecglib.training import train, trees

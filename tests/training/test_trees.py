@@ -9,8 +9,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.multioutput import MultiOutputClassifier
 
 from ecglib.errors import ExperimentError
-from ecglib.experiment.config import InputSettings
 from ecglib.experiment.registry import BASELINES
+from ecglib.experiment.settings import InputSettings
 from ecglib.training import trees
 from ecglib.training.trees import TreeSettings
 
