@@ -1,4 +1,7 @@
-"""One check for every encoder and every fusion, in the manner of KerasHub's run_backbone_test."""
+"""Helpers of the tests of models: small models, batches, and one check for all of them.
+
+The check is in the manner of `run_backbone_test` of KerasHub.
+"""
 
 import keras
 import numpy as np
@@ -26,7 +29,9 @@ N_CLASSES = 3
 STEPS = 80
 
 
-def tiny_model(branches: dict, fusion: str, kind: str = "multi_label", **changes) -> keras.Model:
+def build_tiny_model(
+    branches: dict, fusion: str, kind: str = "multi_label", **changes
+) -> keras.Model:
     """Build a small model with the shapes of `SHAPES`."""
     shapes = {name: SHAPES[name] for name in list_representations(branches)}
     sizes = {"width": 8, "feature_dim": 8, "dropout": 0.2, "seed": 1, **changes}
@@ -36,10 +41,10 @@ def tiny_model(branches: dict, fusion: str, kind: str = "multi_label", **changes
     return build_model(shapes, settings)
 
 
-def windows(branches, n_windows: int = N_WINDOWS, seed: int = 0) -> dict[str, np.ndarray]:
-    """Make a batch of noise far from mean 0 and variance 1, as views are.
+def make_windows(branches, n_windows: int = N_WINDOWS, seed: int = 0) -> dict[str, np.ndarray]:
+    """Make a batch of noise far from mean 0 and variance 1, like the representations.
 
-    Of the tabular values some are missing, in the first column of every third window.
+    In every third window the first tabular value is missing.
     """
     random = np.random.default_rng(seed)
     batch = {
@@ -51,7 +56,7 @@ def windows(branches, n_windows: int = N_WINDOWS, seed: int = 0) -> dict[str, np
     return batch
 
 
-def labels(kind: str, n_windows: int = N_WINDOWS, seed: int = 1) -> np.ndarray:
+def make_labels(kind: str, n_windows: int = N_WINDOWS, seed: int = 1) -> np.ndarray:
     """Make random labels, multi-hot or one-hot."""
     random = np.random.default_rng(seed)
     if kind == "multi_class":
@@ -68,50 +73,65 @@ def scale(model: keras.Model, batch: dict) -> None:
     set_scaling(model, statistics)
 
 
-def compiled(model: keras.Model, kind: str, optimizer) -> keras.Model:
-    """Return the model to fit, compiled."""
+def compile_for_training(model: keras.Model, kind: str, optimizer) -> keras.Model:
+    """Return the model to fit, compiled with the loss of its kind of task."""
     loss = (
         keras.losses.BinaryCrossentropy()
         if kind == "multi_label"
         else keras.losses.CategoricalCrossentropy()
     )
-    fitted, per_branch = build_training_model(model)
-    fitted.compile(optimizer, BranchLoss(loss) if per_branch else loss, jit_compile=False)
-    return fitted
+    trained, has_branch_output = build_training_model(model)
+    trained.compile(optimizer, BranchLoss(loss) if has_branch_output else loss, jit_compile=False)
+    return trained
 
 
-def settle(model: keras.Model, batch: dict) -> None:
-    """Bring the averages of the normalisations to this batch at once, as training does slowly.
+def settle_statistics(model: keras.Model, batch: dict) -> None:
+    """Set the moving averages of the normalizations from this batch, as training does slowly.
 
-    Before, a deep network predicts with channels that grow from block to block.
+    With the initial ones a deep network predicts with channels that grow from block to block.
     """
-    found = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    kept = [layer.momentum for layer in found]
-    for layer in found:
+    normalizations = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in normalizations]
+    for layer in normalizations:
         layer.momentum = 0.0
     model(batch, training=True)
-    for layer, momentum in zip(found, kept, strict=True):
+    for layer, momentum in zip(normalizations, momenta, strict=True):
         layer.momentum = momentum
 
 
-def initial_weights(model: keras.Model) -> list:
-    """All weights, trained or not, but those that are statistics of the data."""
+def list_initial_weights(model: keras.Model) -> list:
+    """List all weights, trained or not, except statistics of the data."""
     return [w for w in model.weights if "_scaling/" not in w.path and "moving_" not in w.path]
 
 
-def probabilities(model: keras.Model, batch: dict) -> np.ndarray:
+def predict(model: keras.Model, batch: dict) -> np.ndarray:
     return keras.ops.convert_to_numpy(model(batch, training=False))
 
 
-def run_model_check(branches: dict, fusion: str, kind: str, folder) -> None:
-    """Check a model that is built of these values in every way a user relies on.
+def build_tail(model: keras.Model, names):
+    """Return a function from the features of these branches to the model's output."""
+    inputs = [model.get_layer(f"{name}_features").output for name in names]
+    tail = keras.Model(inputs, model.output)
+    return lambda *features: keras.ops.convert_to_numpy(
+        tail([x.astype("float32") for x in features])
+    )
 
-    The kind of the task decides the last activation only, so what takes long and cannot depend
-    on it is checked for one kind.
+
+def assert_close(found, expected, atol=1e-6, rtol=1e-7) -> None:
+    """Compare tensors or arrays."""
+    found, expected = keras.ops.convert_to_numpy(found), keras.ops.convert_to_numpy(expected)
+    np.testing.assert_allclose(found, expected, atol=atol, rtol=rtol)
+
+
+def run_model_check(branches: dict, fusion: str, kind: str, folder) -> None:
+    """Check everything that a user relies on of a model with these branches and this fusion.
+
+    The kind of the task decides only the last activation, so slow checks that cannot depend on it
+    are run for one kind.
     """
-    model, batch = tiny_model(branches, fusion, kind), windows(branches)
+    model, batch = build_tiny_model(branches, fusion, kind), make_windows(branches)
     scale(model, batch)
-    settle(model, batch)
+    settle_statistics(model, batch)
     _check_probabilities(model, batch, kind)
     _check_round_trips(model, batch, folder)
     if kind == "multi_label":
@@ -119,23 +139,23 @@ def run_model_check(branches: dict, fusion: str, kind: str, folder) -> None:
         _check_seeds(model, branches, fusion, kind)
         _check_mixed_precision(model, branches, fusion, kind)
         _check_overfitting(branches, fusion, kind)
-    _check_gradients(model, batch, kind)  # last: it moves the averages of the normalisation
+    _check_gradients(model, batch, kind)  # last: it changes the averages of the normalization
 
 
 def _check_probabilities(model, batch, kind):
-    p = probabilities(model, batch)
+    p = predict(model, batch)
     assert p.shape == (N_WINDOWS, N_CLASSES)
     assert [x.name for x in model.inputs] == [name for name in SHAPES if name in batch]
     assert model.output_names == ["probabilities"]
     assert ((p > 0) & (p < 1)).all()
     if kind == "multi_class":
         np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
-    # Two windows, two answers, also of a class that is unlikely: the input reaches the output.
+    # Different windows have different probabilities, also of an unlikely class.
     assert np.ptp(np.log(p), axis=0).min() > 1e-3
 
 
 def _check_feeding(model, batch):
-    whole = probabilities(model, batch)
+    whole = predict(model, batch)
     other_order = dict(reversed(batch.items()))
     np.testing.assert_allclose(model.predict(other_order, verbose=0), whole, atol=1e-5)
     if BACKEND == "tensorflow":
@@ -144,30 +164,30 @@ def _check_feeding(model, batch):
         dataset = tf.data.Dataset.from_tensor_slices(other_order).batch(12)
         np.testing.assert_allclose(model.predict(dataset, verbose=0), whole, atol=1e-5)
     for row in range(3):
-        alone = probabilities(model, {name: x[row : row + 1] for name, x in batch.items()})
+        alone = predict(model, {name: x[row : row + 1] for name, x in batch.items()})
         np.testing.assert_allclose(alone[0], whole[row], atol=1e-5)
 
 
 def _check_round_trips(model, batch, folder):
-    expected = probabilities(model, batch)
+    expected = predict(model, batch)
     path = folder / "model.keras"
     model.save(path)
     loaded = keras.models.load_model(path, safe_mode=True)
-    np.testing.assert_allclose(probabilities(loaded, batch), expected, atol=1e-6)
+    np.testing.assert_allclose(predict(loaded, batch), expected, atol=1e-6)
 
     rebuilt = keras.Model.from_config(model.get_config())
     assert rebuilt.get_config() == model.get_config()
     rebuilt.set_weights(model.get_weights())
     scale(rebuilt, batch)
-    np.testing.assert_allclose(probabilities(rebuilt, batch), expected, atol=1e-6)
+    np.testing.assert_allclose(predict(rebuilt, batch), expected, atol=1e-6)
 
 
 def _check_gradients(model, batch, kind):
-    fitted = compiled(model, kind, "sgd")
-    y = labels(kind)
+    fitted = compile_for_training(model, kind, "sgd")
+    y = make_labels(kind)
     for weight in model.trainable_weights:
-        # A scale that starts at 0 (a residual block that starts as the identity) lets nothing
-        # through at first; it has left 0 after one step.
+        # An initial scale of 0 (a residual block that starts as the identity) blocks gradients at
+        # first; it is no longer 0 after one step.
         if weight.path.endswith("gamma") and not keras.ops.any(weight.value):
             weight.assign(keras.ops.full_like(weight.value, 0.1))
     gradients = compute_weight_gradients(fitted, batch, lambda outputs: fitted.loss(y, outputs))
@@ -179,12 +199,15 @@ def _check_gradients(model, batch, kind):
 
 def _check_seeds(model, branches, fusion, kind):
     keras.utils.set_random_seed(99)  # must not matter
-    same, other = (tiny_model(branches, fusion, kind, seed=seed) for seed in (1, 2))
+    same, other = (build_tiny_model(branches, fusion, kind, seed=seed) for seed in (1, 2))
     kernels = []
-    for weight, again, different in zip(
-        *(initial_weights(own) for own in (model, same, other)), strict=True
+    for weight, repeated, different in zip(
+        list_initial_weights(model),
+        list_initial_weights(same),
+        list_initial_weights(other),
+        strict=True,
     ):
-        np.testing.assert_array_equal(weight, again, err_msg=weight.path)
+        np.testing.assert_array_equal(weight, repeated, err_msg=weight.path)
         if "kernel" in weight.path or "embedding" in weight.path:
             assert not np.array_equal(weight, different), weight.path
             kernels.append(np.asarray(weight))
@@ -192,34 +215,35 @@ def _check_seeds(model, branches, fusion, kind):
 
 
 def _check_overfitting(branches, fusion, kind):
-    """From one of two beginnings: a few steps of so small a network may be stuck by chance."""
-    batch, y = windows(branches), labels(kind)
-    # The same batch again and again in one epoch: an epoch costs more than such a step.
-    again, same = ({name: np.concatenate([x] * STEPS) for name, x in batch.items()}, [y] * STEPS)
-    shares = []
+    """Check it for one of two seeds: so small a network may get stuck by chance."""
+    batch, y = make_windows(branches), make_labels(kind)
+    # The same batch repeated in one epoch: an epoch costs more than such a step.
+    repeated_batch = {name: np.concatenate([x] * STEPS) for name, x in batch.items()}
+    repeated_y = np.concatenate([y] * STEPS)
+    accuracies = []
     for seed in (1, 2):
-        model = tiny_model(branches, fusion, kind, dropout=0.0, seed=seed)
+        model = build_tiny_model(branches, fusion, kind, dropout=0.0, seed=seed)
         scale(model, batch)
-        fitted = compiled(model, kind, keras.optimizers.Adam(0.01))
-        fitted.fit(again, np.concatenate(same), batch_size=len(y), shuffle=False, verbose=0)
-        settle(model, batch)
-        shares.append(((probabilities(model, batch) > 0.5) == (y > 0.5)).mean())
-        if shares[-1] > 0.95:
+        fitted = compile_for_training(model, kind, keras.optimizers.Adam(0.01))
+        fitted.fit(repeated_batch, repeated_y, batch_size=len(y), shuffle=False, verbose=0)
+        settle_statistics(model, batch)
+        accuracies.append(((predict(model, batch) > 0.5) == (y > 0.5)).mean())
+        if accuracies[-1] > 0.95:
             return
-    raise AssertionError(f"right answers after {STEPS} steps: {shares}")
+    raise AssertionError(f"accuracy after {STEPS} steps: {accuracies}")
 
 
 def _check_mixed_precision(model, branches, fusion, kind):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
-        mixed, batch = tiny_model(branches, fusion, kind), windows(branches)
+        mixed, batch = build_tiny_model(branches, fusion, kind), make_windows(branches)
     finally:
         keras.config.set_dtype_policy(before)
     scale(mixed, batch)
-    settle(mixed, batch)
+    settle_statistics(mixed, batch)
     assert {weight.dtype for weight in mixed.trainable_weights} == {"float32"}
-    p = probabilities(mixed, batch)
+    p = predict(mixed, batch)
     assert p.dtype == np.float32
-    np.testing.assert_allclose(p, probabilities(model, batch), atol=0.01)
+    np.testing.assert_allclose(p, predict(model, batch), atol=0.01)
     _check_gradients(mixed, batch, kind)

@@ -1,5 +1,5 @@
 import pytest
-from check import run_model_check, tiny_model
+from check import build_tiny_model, run_model_check
 
 from ecglib.errors import ExperimentError
 from ecglib.experiment.registry import FUSIONS, REPRESENTATIONS
@@ -10,7 +10,7 @@ SINGLES = [
     for name, representation in REPRESENTATIONS.items()
     for encoder in representation.encoders
     for kind in KINDS
-    # The same functions as for the spectrogram, see below: what takes long is checked there.
+    # The same functions as for the spectrogram, see below: slow checks are run there.
     if (name, kind) != ("scalogram", "multi_label")
 ]
 
@@ -19,11 +19,13 @@ def test_a_scalogram_has_the_encoders_of_a_spectrogram():
     assert REPRESENTATIONS["scalogram"].encoders == REPRESENTATIONS["spectrogram"].encoders
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "encoder", "kind"), SINGLES)
 def test_every_encoder(name, encoder, kind, tmp_path):
     run_model_check({name: encoder}, "none", kind, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion(fusion, kind, tmp_path):
@@ -34,11 +36,12 @@ def test_every_fusion(fusion, kind, tmp_path):
 TWO_ENCODERS = {"time": "cnn", "time_2": "cnn_attention"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fusion", [name for name in FUSIONS if not name.startswith("early_")])
-def test_every_fusion_of_two_encoders_on_one_view(fusion, tmp_path):
+def test_every_fusion_of_two_encoders_on_one_representation(fusion, tmp_path):
     run_model_check(TWO_ENCODERS, fusion, "multi_label", tmp_path)
 
 
-def test_an_early_fusion_has_no_use_for_a_second_encoder():
+def test_an_early_fusion_with_a_second_encoder_is_refused():
     with pytest.raises(ExperimentError, match="a second encoder would never be used"):
-        tiny_model(TWO_ENCODERS, "early_concat")
+        build_tiny_model(TWO_ENCODERS, "early_concat")

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 import pytest
-from check import SHAPES, scale, tiny_model, windows
+from check import SHAPES, build_tiny_model
 from scipy.interpolate import interp1d
 from scipy.signal import correlate
 
@@ -18,7 +18,7 @@ RANDOM = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize(("n_frames", "n_steps"), [(5, 40), (7, 16), (16, 4), (1, 6)])
-def test_interpolation_is_that_of_scipy_between_the_middles(n_frames, n_steps):
+def test_interpolation_between_the_middles_is_that_of_scipy(n_frames, n_steps):
     x = RANDOM.normal(size=(2, n_frames, 3))
     middles = (np.arange(n_steps) + 0.5) / n_steps
     if n_frames == 1:
@@ -30,8 +30,8 @@ def test_interpolation_is_that_of_scipy_between_the_middles(n_frames, n_steps):
     np.testing.assert_allclose(Interpolate(n_steps)(x), expected, atol=1e-6)
 
 
-def test_interpolation_keeps_what_happens_when_in_its_place():
-    """A frame that stands out is found in the middle of its own share of the samples."""
+def test_interpolation_keeps_the_time_of_an_event():
+    """A peak in one of 10 frames is in the middle of its tenth of the samples."""
     x = np.zeros((1, 10, 1), "float32")
     x[0, 3] = 1.0
     y = np.asarray(Interpolate(100)(x))[0, :, 0]
@@ -47,37 +47,37 @@ def test_weighted_average_starts_as_the_mean_and_is_not_trained():
     np.testing.assert_allclose(layer(x), 0.2 * x[:, 0] + 0.8 * x[:, 2], atol=1e-6)
 
 
-def test_missing_values_are_0_and_marked():
+def test_missing_values_are_0_with_an_indicator():
     x = np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, -2.0]], "float32")
     expected = [[1, 0, 3, 0, 1, 0], [0, 0, -2, 1, 1, 0]]
     np.testing.assert_array_equal(MissingIndicator()(x), expected)
     np.testing.assert_array_equal(MissingIndicator(rate=0.0)(x, training=True), expected)
 
 
-def test_in_training_a_share_of_the_values_that_are_there_is_taken_for_missing():
+def test_in_training_a_fraction_of_the_values_is_treated_as_missing():
     x = RANDOM.normal(size=(2000, 5)).astype("float32")
     x[:, 0] = np.nan
     first, again, other = (
         keras.ops.convert_to_numpy(MissingIndicator(rate=0.1, seed=seed)(x, training=True))
         for seed in (1, 1, 2)
     )
-    values, caveats = first[:, :5], first[:, 5:]
-    assert (caveats[:, 0] == 1).all()
-    assert caveats[:, 1:].mean() == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 8000))
-    np.testing.assert_array_equal(values, np.where(caveats == 1, 0, x))
+    values, indicators = first[:, :5], first[:, 5:]
+    assert (indicators[:, 0] == 1).all()
+    assert indicators[:, 1:].mean() == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 8000))
+    np.testing.assert_array_equal(values, np.where(indicators == 1, 0, x))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
-def test_a_rate_that_is_no_share_is_refused(rate):
+def test_a_rate_outside_0_to_1_is_refused(rate):
     with pytest.raises(ExperimentError, match=f"rate={rate}"):
         MissingIndicator(rate=rate)
 
 
 @pytest.mark.parametrize("n_steps", [20, 100])
 def test_random_convolutions_are_those_of_scipy(n_steps):
-    """One channel, so that a kernel is a row; a dilated one is a row with zeros between."""
+    """One channel, so that a kernel is a row; a dilated kernel is a row with zeros inserted."""
     layer = RandomConvolutions(12, seed=3)
     x = RANDOM.normal(size=(2, n_steps, 1)).astype("float32")
     pooled = keras.ops.convert_to_numpy(layer(x))
@@ -86,7 +86,8 @@ def test_random_convolutions_are_those_of_scipy(n_steps):
         for kernel, bias in zip(np.asarray(kernels)[:, 0].T, np.asarray(biases), strict=True):
             spread = np.zeros(8 * dilation + 1)
             spread[::dilation] = kernel
-            y = [correlate(np.pad(own, 4 * dilation), spread, "valid") for own in x[..., 0]]
+            padded = np.pad(x[..., 0], ((0, 0), (4 * dilation, 4 * dilation)))
+            y = [correlate(row, spread, "valid") for row in padded]
             expected.append((np.mean(np.add(y, bias) > 0, axis=1), np.max(y, axis=1) + bias))
             assert kernel.sum() == pytest.approx(0, abs=1e-5)
             assert -1 <= bias <= 1
@@ -96,12 +97,12 @@ def test_random_convolutions_are_those_of_scipy(n_steps):
     np.testing.assert_allclose(pooled, np.transpose([*proportions, *maxima]), atol=1e-4)
 
 
-def test_a_random_kernel_looks_at_some_of_the_channels():
+def test_a_random_kernel_uses_some_of_the_channels():
     layer = RandomConvolutions(200, seed=0)
     layer.build((None, 100, 12))
     used = np.concatenate([np.asarray(kernels).any(axis=0) for _, kernels, _ in layer.groups], 1)
     n_used = used.sum(axis=0)
-    # 2 ** uniform(0, log2(10)), cut: 1 to 9 channels, one of them in log10(2) of the kernels
+    # 2 ** uniform(0, log2(10)), truncated: 1 to 9 channels, 1 with a probability of log10(2)
     assert (n_used.min(), n_used.max()) == (1, 9)
     assert (n_used == 1).mean() == pytest.approx(np.log10(2), abs=0.1)
 
@@ -112,8 +113,8 @@ def test_seed_stream_depends_on_seed_and_name_only():
     assert len({*first, next(seed_stream(2, "a")), next(seed_stream(1, "b"))}) == 5
 
 
-def lstm_by_hand(x, kernel, recurrent, bias):
-    """Last output of an LSTM over x (n_windows, n_steps, n_channels), from its equations."""
+def compute_lstm(x, kernel, recurrent, bias):
+    """Compute the last output of an LSTM over (n_windows, n_steps, n_channels), step by step."""
 
     def sigmoid(z):
         return 1 / (1 + np.exp(-z))
@@ -128,16 +129,16 @@ def lstm_by_hand(x, kernel, recurrent, bias):
     return h
 
 
-def test_both_directions_of_the_bilstm_have_seen_the_whole_window():
-    model = tiny_model({"time": "cnn_bilstm"}, "none")
+def test_both_directions_of_the_bilstm_read_the_whole_window():
+    model = build_tiny_model({"time": "cnn_bilstm"}, "none")
     lstm = next(layer for layer in model.layers if isinstance(layer, keras.layers.Bidirectional))
     n_steps = lstm.input.shape[1]
     assert n_steps == SHAPES["time"][0] // 16
     x = RANDOM.normal(size=(4, *lstm.input.shape[1:])).astype("float32")
     pooled = keras.ops.convert_to_numpy(lstm(x))
     weights = [np.asarray(weight) for weight in lstm.weights]
-    np.testing.assert_allclose(pooled[:, :8], lstm_by_hand(x, *weights[:3]), atol=1e-5)
-    np.testing.assert_allclose(pooled[:, 8:], lstm_by_hand(x[:, ::-1], *weights[3:]), atol=1e-5)
+    np.testing.assert_allclose(pooled[:, :8], compute_lstm(x, *weights[:3]), atol=1e-5)
+    np.testing.assert_allclose(pooled[:, 8:], compute_lstm(x[:, ::-1], *weights[3:]), atol=1e-5)
     for step in (0, n_steps - 1):
         changed = x.copy()
         changed[:, step] += 1.0
@@ -146,29 +147,13 @@ def test_both_directions_of_the_bilstm_have_seen_the_whole_window():
         assert difference[:, 8:].max() > 1e-5
 
 
-def test_attention_between_steps_knows_their_order():
+def test_attention_depends_on_the_order_of_the_steps():
     """Without positions, swapping two steps of the sequence would change nothing."""
-    model = tiny_model({"frequency": "cnn_transformer"}, "none")
+    model = build_tiny_model({"frequency": "cnn_transformer"}, "none")
     embedding = next(x for x in model.layers if type(x).__name__ == "PositionEmbedding")
     embedding.set_weights([RANDOM.normal(size=embedding.embedding.shape)])
     tail = keras.Model(embedding.input, model.output)
     x = RANDOM.normal(size=(2, *embedding.input.shape[1:])).astype("float32")
-    forwards, backwards = (keras.ops.convert_to_numpy(tail(own)) for own in (x, x[:, ::-1]))
+    forwards = keras.ops.convert_to_numpy(tail(x))
+    backwards = keras.ops.convert_to_numpy(tail(x[:, ::-1]))
     assert np.abs(forwards - backwards).max() > 1e-4
-
-
-def test_early_fusion_gives_each_view_the_same_share():
-    """Wide and narrow views enter the shared encoder with as many channels and equal variance."""
-    branches = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
-    model = tiny_model(branches, "early_concat")
-    joined = next(x for x in model.layers if isinstance(x, keras.layers.Concatenate))
-    assert joined.output.shape[1:] == (SHAPES["time"][0], 3 * 8)
-    tail = keras.Model(model.inputs, joined.output)
-    batch = windows(branches, 64)
-    scale(model, batch)
-    batch["spectrogram"] *= 100
-    views = np.split(keras.ops.convert_to_numpy(tail(batch, training=True)), 3, axis=-1)
-    for view in (views[0], views[1]):
-        assert view.std(axis=(0, 1)) == pytest.approx(1, abs=0.05)
-    # Between two frames the interpolation averages, so a little less than 1 is left.
-    assert (np.abs(views[2].std(axis=(0, 1)) - 1) < 0.4).all()

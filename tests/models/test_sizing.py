@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from check import tiny_model
+from check import build_tiny_model
 
 from ecglib.errors import ExperimentError
 from ecglib.experiment.registry import REPRESENTATIONS
@@ -9,8 +9,8 @@ from ecglib.models import find_width
 
 @pytest.mark.parametrize("wanted", [100, 101, 1_234, 50_000])
 @pytest.mark.parametrize("steps", [1, 2])
-def test_it_is_the_nearest_of_all_widths(wanted, steps):
-    """Against trying every width; with steps of 2 two widths give one model, as in inception."""
+def test_it_is_the_closest_of_all_widths(wanted, steps):
+    """Compared with trying every width; with steps of 2 two widths give the same model."""
 
     def count(width):
         return 3 * (width // steps) ** 2 + 7 * (width // steps) + 5
@@ -20,7 +20,7 @@ def test_it_is_the_nearest_of_all_widths(wanted, steps):
     assert abs(count(found) - wanted) == min(distances)
 
 
-def test_of_two_equally_near_the_smaller_is_taken_and_few_are_tried():
+def test_of_two_equally_close_widths_it_is_the_smaller_after_few_tries():
     tried = []
 
     def count(width):
@@ -33,18 +33,20 @@ def test_of_two_equally_near_the_smaller_is_taken_and_few_are_tried():
     assert find_width(100, count, 10) == 10
 
 
-def test_what_cannot_be_reached_is_refused():
-    with pytest.raises(ExperimentError, match=r"has 320 at width=32, the smallest allowed"):
+def test_a_number_of_parameters_out_of_reach_is_refused():
+    with pytest.raises(ExperimentError, match="has 320 parameters at width=32, the smallest"):
         find_width(300, lambda width: 10 * width, 32)
-    with pytest.raises(ExperimentError, match=r"has 7 at width=4096.*an encoder that grows"):
+    with pytest.raises(
+        ExperimentError, match=r"has 7 parameters at width=4096.*encoder that grows"
+    ):
         find_width(300, lambda width: 7, 32)
 
 
 @pytest.mark.parametrize("encoder", REPRESENTATIONS["time"].encoders)
 def test_every_encoder_grows_with_its_width(encoder):
-    """By steps so small that the nearest is within the quarter that a comparison lets differ."""
+    """In steps of less than the quarter by which compared sizes may differ."""
     sizes = [
-        tiny_model({"time": encoder}, "none", width=width).count_params()
+        build_tiny_model({"time": encoder}, "none", width=width).count_params()
         for width in (16, 17, 18, 32)
     ]
     assert (np.diff(sizes) >= 0).all()

@@ -20,8 +20,8 @@ def random():
     return np.random.default_rng(0)
 
 
-def made_layer(random, n_channels: int = 3, n_states: int = 4, **options) -> StateSpace:
-    """Make a layer whose weights are all drawn, far from where they start."""
+def make_layer(random, n_channels: int = 3, n_states: int = 4, **options) -> StateSpace:
+    """Make a layer with random weights, far from the initial ones."""
     layer = StateSpace(n_states, **options)
     layer.build((None, 10, n_channels))
     pairs = n_channels, n_states // 2
@@ -38,17 +38,17 @@ def made_layer(random, n_channels: int = 3, n_states: int = 4, **options) -> Sta
 
 
 def silence(layer: StateSpace, direction: int) -> None:
-    """Let one direction have no say."""
+    """Remove one direction from the output."""
     readout = keras.ops.convert_to_numpy(layer.readout).copy()
     readout[:, direction] = 0
     layer.readout.assign(readout)
 
 
-def outputs(layer, x) -> np.ndarray:
+def compute_output(layer, x) -> np.ndarray:
     return keras.ops.convert_to_numpy(layer(np.asarray(x, layer.compute_dtype)))
 
 
-def system(layer: StateSpace):
+def read_system(layer: StateSpace):
     """Return the step, A, C (2, n_channels, n_pairs) and D of a layer, complex, in float64."""
     w = {v.name: keras.ops.convert_to_numpy(v).astype("float64") for v in layer.weights}
     a = -np.exp(w["log_decay"]) + 1j * w["frequency"]
@@ -56,9 +56,9 @@ def system(layer: StateSpace):
     return np.exp(w["log_step"]), a, c, w["skip"]
 
 
-def step_by_step(layer: StateSpace, x: np.ndarray) -> np.ndarray:
+def compute_step_by_step(layer: StateSpace, x: np.ndarray) -> np.ndarray:
     """Run both recurrences over x (n_windows, n_steps, n_channels), one step after the other."""
-    step, a, c, d = system(layer)
+    step, a, c, d = read_system(layer)
     a_bar = np.exp(a * step[:, None])
     b_bar = (a_bar - 1) / a
     y = x * d
@@ -74,16 +74,16 @@ def step_by_step(layer: StateSpace, x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("n_steps", LENGTHS)
-def test_it_is_the_recurrence_step_by_step(random, n_steps):
-    layer = made_layer(random)
+def test_the_output_is_that_of_the_recurrence(random, n_steps):
+    layer = make_layer(random)
     x = random.normal(size=(4, n_steps, 3))
-    np.testing.assert_allclose(outputs(layer, x), step_by_step(layer, x), atol=2e-5)
+    np.testing.assert_allclose(compute_output(layer, x), compute_step_by_step(layer, x), atol=2e-5)
 
 
-def test_one_channel_is_the_real_system_that_scipy_discretises_and_simulates(random):
-    """Each pair is [[re, -im], [im, re]]; dlsim gives the states before the step's own input."""
-    layer = made_layer(random, n_channels=1)
-    step, a, c, d = (value[..., 0] if value.ndim == 1 else value for value in system(layer))
+def test_one_channel_is_the_real_system_discretized_and_simulated_by_scipy(random):
+    """Each pair is [[re, -im], [im, re]]; dlsim returns the states before the input of the step."""
+    layer = make_layer(random, n_channels=1)
+    step, a, c, d = (value[..., 0] if value.ndim == 1 else value for value in read_system(layer))
     real_a = block_diag(*[[[z.real, -z.imag], [z.imag, z.real]] for z in a[0]])
     real_b = np.tile([[1.0], [0.0]], (a.shape[1], 1))
     rows = [np.stack([2 * z.real, -2 * z.imag], axis=-1).reshape(1, -1) for z in c[:, 0]]
@@ -91,45 +91,45 @@ def test_one_channel_is_the_real_system_that_scipy_discretises_and_simulates(ran
     x = random.normal(size=200)
     _, ahead, _ = dlsim((ad, bd, rows[0] @ ad, rows[0] @ bd + d, 1.0), x)
     _, behind, _ = dlsim((ad, bd, rows[1], [[0.0]], 1.0), x[::-1])
-    y = outputs(layer, x[None, :, None])[0, :, 0]
+    y = compute_output(layer, x[None, :, None])[0, :, 0]
     np.testing.assert_allclose(y, ahead[:, 0] + behind[::-1, 0], atol=2e-5)
 
 
-def test_forward_looks_back_only_and_backward_forward_only(random):
-    layer = made_layer(random)
+def test_each_direction_reads_only_one_side_of_a_step(random):
+    layer = make_layer(random)
     x = random.normal(size=(1, 150, 3))
     changed = x.copy()
     changed[:, 70] += 1.0
-    # Silenced in turn; D acts at the step itself in both.
+    # Each silenced in turn; D acts on the step itself in both.
     for silent, unchanged in ((BACKWARD, slice(0, 70)), (FORWARD, slice(71, None))):
-        layer = made_layer(random)
+        layer = make_layer(random)
         silence(layer, silent)
-        difference = np.abs(outputs(layer, changed) - outputs(layer, x))[0]
+        difference = np.abs(compute_output(layer, changed) - compute_output(layer, x))[0]
         assert difference[unchanged].max() < 1e-6
         difference[unchanged] = 1.0
         assert difference.max(axis=1)[60:80].min() > 1e-4
 
 
-def test_it_is_linear_and_knows_neither_the_other_windows_nor_the_other_channels(random):
-    layer = made_layer(random)
+def test_it_is_linear_and_independent_between_windows_and_channels(random):
+    layer = make_layer(random)
     one, other = random.normal(size=(2, 3, 150, 3))
-    expected = 2 * outputs(layer, one) - 3 * outputs(layer, other)
-    np.testing.assert_allclose(outputs(layer, 2 * one - 3 * other), expected, atol=1e-4)
+    expected = 2 * compute_output(layer, one) - 3 * compute_output(layer, other)
+    np.testing.assert_allclose(compute_output(layer, 2 * one - 3 * other), expected, atol=1e-4)
     changed = one.copy()
     changed[0, :, 0] += 1.0
-    difference = np.abs(outputs(layer, changed) - outputs(layer, one)).max(axis=1)
+    difference = np.abs(compute_output(layer, changed) - compute_output(layer, one)).max(axis=1)
     assert difference[0, 0] > 0.1
     difference[0, 0] = 0
     assert difference.max() == 0
 
 
-def test_an_impulse_is_answered_by_powers_of_the_system_to_the_end_of_a_long_window():
-    """At the start of training, as in S4D-Lin, with steps slow enough to last 2000 samples."""
+def test_the_impulse_response_is_that_of_the_system_to_the_end_of_a_long_window():
+    """With the initial weights, as in S4D-Lin, and steps slow enough to last 2000 samples."""
     layer = StateSpace(8, seed=3)
     x = np.zeros((1, 2000, 4))
     x[0, 0] = 1.0
-    y = outputs(layer, x)[0]
-    step, a, c, d = system(layer)
+    y = compute_output(layer, x)[0]
+    step, a, c, d = read_system(layer)
     np.testing.assert_allclose(a, np.tile(-0.5 + 1j * np.pi * np.arange(4), (4, 1)), rtol=1e-6)
     np.testing.assert_allclose(step, [0.001, 0.00464159, 0.0215443, 0.1], rtol=1e-5)
     power = np.exp(a * step[:, None] * np.arange(2000)[:, None, None])
@@ -141,18 +141,18 @@ def test_an_impulse_is_answered_by_powers_of_the_system_to_the_end_of_a_long_win
 
 
 def test_a_window_may_have_any_length(random):
-    """Zeros after the end are never met, so a longer window, cut otherwise, tells the same."""
-    layer = made_layer(random)
+    """Zeros after the end have no effect, so a padded window, chunked otherwise, gives the same."""
+    layer = make_layer(random)
     x = random.normal(size=(2, 40, 3))
-    expected = outputs(layer, x)
+    expected = compute_output(layer, x)
     for n_steps in (CHUNK, CHUNK + 1, 300):
         longer = np.pad(x, ((0, 0), (0, n_steps - 40), (0, 0)))
-        np.testing.assert_allclose(outputs(layer, longer)[:, :40], expected, atol=1e-5)
+        np.testing.assert_allclose(compute_output(layer, longer)[:, :40], expected, atol=1e-5)
 
 
 def test_gradients_are_those_of_finite_differences(random, monkeypatch):
     monkeypatch.setattr(state_space, "CHUNK", 4)
-    layer = made_layer(random, n_channels=2, dtype="float64")
+    layer = make_layer(random, n_channels=2, dtype="float64")
     inputs = keras.Input((10, 2), dtype="float64")
     model = keras.Model(inputs, layer(inputs))
     x, y = random.normal(size=(2, 3, 10, 2))
@@ -163,56 +163,56 @@ def test_gradients_are_those_of_finite_differences(random, monkeypatch):
     gradients = compute_weight_gradients(model, keras.ops.convert_to_tensor(x), loss)
     for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
         start = keras.ops.convert_to_numpy(weight).copy()
-        for place in np.ndindex(start.shape):
+        for index in np.ndindex(start.shape):
             losses = []
             for change in (1e-3, -1e-3):
                 moved = start.copy()
-                moved[place] += change
+                moved[index] += change
                 weight.assign(moved)
                 losses.append(float(loss(model(x))))
             numeric = (losses[0] - losses[1]) / 2e-3
-            given = float(gradient[place])
-            assert given == pytest.approx(numeric, rel=1e-4, abs=5e-3), (weight.path, place)
+            found = float(gradient[index])
+            assert found == pytest.approx(numeric, rel=1e-4, abs=5e-3), (weight.path, index)
         weight.assign(start)
 
 
 @pytest.mark.parametrize(("log_step", "log_decay"), [(-12, -25), (3, 6), (-12, 6), (3, -25)])
-def test_outputs_and_gradients_stay_finite_far_from_the_start(random, log_step, log_decay):
+def test_outputs_and_gradients_are_finite_far_from_the_initial_weights(random, log_step, log_decay):
     inputs = keras.Input((200, 2))
     layer = StateSpace(4, seed=1)
     model = keras.Model(inputs, layer(inputs))
     layer.log_step.assign(np.full(2, log_step))
     layer.log_decay.assign(np.full((2, 2), log_decay))
     x = random.normal(size=(2, 200, 2)).astype("float32")
-    assert np.isfinite(outputs(layer, x)).all()
+    assert np.isfinite(compute_output(layer, x)).all()
     gradients = compute_weight_gradients(model, keras.ops.convert_to_tensor(x), keras.ops.mean)
     assert all(np.isfinite(keras.ops.convert_to_numpy(g)).all() for g in gradients)
 
 
 def test_under_mixed_precision_it_is_computed_in_float32(random):
-    """A slow state sums 2000 samples, which in float16 would stand still long before the end."""
+    """A slow state sums 2000 samples, and in float16 would stop changing long before the end."""
     mixed, exact = StateSpace(8, seed=1, dtype="mixed_float16"), StateSpace(8, seed=1)
     x = random.uniform(1, 2, size=(1, 2000, 2)).astype("float16")
     y = mixed(x)
     assert keras.backend.standardize_dtype(y.dtype) == "float16"
-    expected = outputs(exact, x)
+    expected = compute_output(exact, x)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(y), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_seeds_decide_the_weights_and_the_configuration_makes_the_layer_again():
+def test_seeds_decide_the_weights_and_the_layer_is_rebuilt_from_its_configuration():
     layer = StateSpace(6, seed=1, name="filter")
-    again = StateSpace.from_config(layer.get_config())
-    assert again.get_config() == layer.get_config()
+    rebuilt = StateSpace.from_config(layer.get_config())
+    assert rebuilt.get_config() == layer.get_config()
     other = StateSpace(6, seed=2)
-    for each in (layer, again, other):
+    for each in (layer, rebuilt, other):
         each.build((None, 10, 3))
-    for weight, same in zip(layer.weights, again.weights, strict=True):
+    for weight, same in zip(layer.weights, rebuilt.weights, strict=True):
         np.testing.assert_array_equal(weight, same)
     assert not np.array_equal(layer.readout, other.readout)
     assert len(np.unique(layer.readout)) == 2 * 2 * 3 * 3
 
 
-def test_what_it_cannot_be_is_refused():
+def test_wrong_arguments_and_inputs_are_refused():
     for n_states in (0, 3, -2):
         with pytest.raises(ExperimentError, match="even number"):
             StateSpace(n_states)
@@ -220,11 +220,11 @@ def test_what_it_cannot_be_is_refused():
         StateSpace()(keras.Input((None, 3)))
 
 
-def test_what_the_first_samples_told_is_known_300_steps_later():
-    """Two samples decide the label, noise follows, and only the last step is asked."""
+def test_it_learns_to_remember_the_first_samples_for_300_steps():
+    """Two samples decide the label, noise follows, and only the last step is used."""
     random = np.random.default_rng(5)
 
-    def made(n_windows):
+    def make_examples(n_windows):
         x = random.normal(0, 0.3, size=(n_windows, 300, 1))
         y = random.integers(2, size=(n_windows, 1))
         x[:, :2, 0] += 4 * (2 * y - 1)
@@ -237,8 +237,8 @@ def test_what_the_first_samples_told_is_known_300_steps_later():
     output = keras.layers.Dense(1, "sigmoid", kernel_initializer=start)(x)
     model = keras.Model(inputs, output)
     model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy", jit_compile=False)
-    model.fit(*made(256), batch_size=64, epochs=20, shuffle=False, verbose=0)
-    x, y = made(200)
+    model.fit(*make_examples(256), batch_size=64, epochs=20, shuffle=False, verbose=0)
+    x, y = make_examples(200)
     assert ((keras.ops.convert_to_numpy(model(x)) > 0.5) == (y > 0.5)).mean() > 0.95
 
 
@@ -248,8 +248,8 @@ def test_s4d_has_the_size_of_the_published_model():
         branches={"time": "s4d"}, fusion="none", n_classes=5, kind="multi_label", width=256
     )
     model = build_model({"time": (250, 12)}, settings)
-    a_layer = 512 * (1 + 4 + 4 + 4 * 4 + 1) + 2 * (512 * 512 + 512) + 2 * 512
+    layer = 512 * (1 + 4 + 4 + 4 * 4 + 1) + 2 * (512 * 512 + 512) + 2 * 512
     places = math.ceil(250 / 16) * 512
     around = 12 * 512 + 512 + places + 512 + (512 * 64 + 64) + (64 * 5 + 5)
-    assert sum(math.prod(w.shape) for w in model.trainable_weights) == 4 * a_layer + around
-    assert 2.0e6 < 4 * a_layer + around < 2.3e6
+    assert sum(math.prod(w.shape) for w in model.trainable_weights) == 4 * layer + around
+    assert 2.0e6 < 4 * layer + around < 2.3e6

@@ -1,4 +1,4 @@
-"""What makes each encoder the one of its paper."""
+"""Each encoder against the description in its paper."""
 
 from functools import partial
 
@@ -6,7 +6,15 @@ import keras
 import numpy as np
 import pytest
 from backends import compute_gradient
-from check import SHAPES, compiled, labels, scale, settle, tiny_model, windows
+from check import (
+    SHAPES,
+    build_tiny_model,
+    compile_for_training,
+    make_labels,
+    make_windows,
+    scale,
+    settle_statistics,
+)
 
 from ecglib.experiment.registry import REPRESENTATIONS
 from ecglib.models.blocks import read_both_directions
@@ -17,21 +25,21 @@ RANDOM = np.random.default_rng(0)
 FEATURES = 10
 
 
-def model_of(encoder, shape, width: int, seed: int = 0) -> keras.Model:
+def build_encoder(encoder, shape, width: int, seed: int = 0) -> keras.Model:
     x = keras.Input(shape)
     return keras.Model(x, encoder(x, width, FEATURES, 0.0, seed))
 
 
-def n_trainable(model) -> int:
+def count_trainable(model) -> int:
     return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
-def n_normalised(*channels: int) -> int:
-    """A scale and a shift for each channel."""
+def count_normalization(*channels: int) -> int:
+    """Count a scale and a shift for each channel."""
     return 2 * sum(channels)
 
 
-def n_head(n: int) -> int:
+def count_head(n: int) -> int:
     return n * FEATURES + FEATURES
 
 
@@ -40,55 +48,55 @@ def values(x) -> np.ndarray:
 
 
 class TestCounts:
-    """Weights of the published sizes, counted from the papers' tables of layers."""
+    """Numbers of weights, counted from the tables of layers in the papers."""
 
     def test_resnet1d_wang(self):
-        model = model_of(load_encoder("time", "resnet1d"), (250, 12), width=64)
+        model = build_encoder(load_encoder("time", "resnet1d"), (250, 12), width=64)
         blocks = 3 * (5 + 3) * 128 * 128
         shortcuts = 2 * 128 * 128
-        expected = 7 * 12 * 128 + blocks + shortcuts + n_normalised(*[128] * 9)
-        assert n_trainable(model) == expected + n_head(256)
+        expected = 7 * 12 * 128 + blocks + shortcuts + count_normalization(*[128] * 9)
+        assert count_trainable(model) == expected + count_head(256)
 
     @pytest.mark.parametrize(("depths", "n_layers"), [((2, 2, 2, 2), 26), ((3, 4, 23, 3), 101)])
     def test_xresnet1d(self, depths, n_layers):
-        """A ResNet is named for its convolutions, its stem for one, and the last dense layer."""
+        """A ResNet is named after its convolutions, with one for the stem, and the dense layer."""
         encoder = partial(xresnet.xresnet1d, depths=depths)
-        model = model_of(encoder, (250, 12), width=64)
+        model = build_encoder(encoder, (250, 12), width=64)
         n_blocks = sum(depths)
         assert 3 * n_blocks + 2 == n_layers
-        stem = 5 * (12 * 32 + 32 * 32 + 32 * 64) + n_normalised(32, 32, 64)
-        block = 256 * 64 + 5 * 64 * 64 + 64 * 256 + n_normalised(64, 64, 256)
+        stem = 5 * (12 * 32 + 32 * 32 + 32 * 64) + count_normalization(32, 32, 64)
+        block = 256 * 64 + 5 * 64 * 64 + 64 * 256 + count_normalization(64, 64, 256)
         # The first block takes the 64 channels of the stem, and its shortcut widens them.
-        first = (64 - 256) * 64 + 64 * 256 + n_normalised(256)
-        assert n_trainable(model) == stem + n_blocks * block + first + n_head(512)
+        first = (64 - 256) * 64 + 64 * 256 + count_normalization(256)
+        assert count_trainable(model) == stem + n_blocks * block + first + count_head(512)
 
     def test_inception_time(self):
-        model = model_of(load_encoder("time", "inception_time"), (250, 12), width=64)
+        model = build_encoder(load_encoder("time", "inception_time"), (250, 12), width=64)
         kernels = (39 + 19 + 9) * 32 * 32
-        modules = sum(2 * n * 32 + kernels + n_normalised(128) for n in (12, *[128] * 5))
-        shortcuts = sum(n * 128 + n_normalised(128) for n in (12, 128))
-        assert n_trainable(model) == modules + shortcuts + n_head(256)
+        modules = sum(2 * n * 32 + kernels + count_normalization(128) for n in (12, *[128] * 5))
+        shortcuts = sum(n * 128 + count_normalization(128) for n in (12, 128))
+        assert count_trainable(model) == modules + shortcuts + count_head(256)
 
     def test_resnet2d_is_three_stages_of_resnet18(self):
-        """ResNet-18 has 11,689,512 weights; take off what is left out, put on what is changed."""
-        model = model_of(load_encoder("spectrogram", "resnet2d"), (16, 16, 12), width=64)
-        fourth = 9 * 512 * (256 + 3 * 512) + 256 * 512 + n_normalised(*[512] * 5)
+        """ResNet-18 has 11,689,512 weights; subtract omitted parts, add changed ones."""
+        model = build_encoder(load_encoder("spectrogram", "resnet2d"), (16, 16, 12), width=64)
+        fourth = 9 * 512 * (256 + 3 * 512) + 256 * 512 + count_normalization(*[512] * 5)
         classes = 512 * 1000 + 1000
         stem = 9 * 12 * 64 - 49 * 3 * 64
         place = 4 * 4 * 128
         expected = 11_689_512 - fourth - classes + stem + place
-        assert n_trainable(model) == expected + n_head(512)
+        assert count_trainable(model) == expected + count_head(512)
 
     def test_random(self):
         """10,000 kernels and 20,000 features at the width of the docstring."""
-        model = model_of(load_encoder("time", "random"), (250, 2), width=625)
-        assert n_trainable(model) == n_head(20_000)
+        model = build_encoder(load_encoder("time", "random"), (250, 2), width=625)
+        assert count_trainable(model) == count_head(20_000)
 
     @pytest.mark.parametrize("name", ["time", "frequency", "spectrogram", "tabular"])
-    def test_more_width_is_more_weights(self, name):
+    def test_a_larger_width_has_more_weights(self, name):
         for encoder in (load_encoder(name, one) for one in REPRESENTATIONS[name].encoders):
-            small, large = (model_of(encoder, SHAPES[name], width) for width in (1, 4))
-            assert n_trainable(small) < n_trainable(large)
+            small, large = (build_encoder(encoder, SHAPES[name], width) for width in (1, 4))
+            assert count_trainable(small) < count_trainable(large)
 
 
 class TestResidual:
@@ -103,7 +111,7 @@ class TestResidual:
             )
 
     def test_a_shortcut_averages_before_it_convolves(self):
-        """With the last scale at 0 a block of stride 2 gives the means of pairs; 7 leave one."""
+        """With the last scale at 0 a block of stride 2 returns the means of pairs of steps."""
         x = keras.Input((7, 4 * xresnet.EXPANSION))
         block = keras.Model(x, xresnet.bottleneck_block(x, 4, 2, seed_stream(0)))
         given = RANDOM.normal(size=(2, 7, 16)).astype("float32")
@@ -121,7 +129,7 @@ class TestResidual:
         np.testing.assert_allclose(values(block(given)), np.maximum(given, 0), atol=1e-6)
 
     @pytest.mark.parametrize("shape", [(7, 3), (7, 4, 3)])
-    def test_a_shortcut_takes_every_other_step_from_the_first(self, shape):
+    def test_a_shortcut_takes_every_second_step_from_the_first(self, shape):
         x = keras.Input(shape)
         given = RANDOM.normal(size=(1, *shape)).astype("float32")
         expected = given[(slice(None), *[slice(None, None, 2)] * (len(shape) - 1))]
@@ -132,10 +140,10 @@ class TestResidual:
         assert slope.sum() == expected.size
 
     def test_inception_has_a_shortcut_around_every_three_modules(self):
-        """With every kernel of the modules at 0 the input still arrives, by the shortcuts."""
-        model = model_of(load_encoder("time", "inception_time"), SHAPES["time"], width=8)
+        """With all kernels of the modules at 0 the input still receptive_fieldes the output."""
+        model = build_encoder(load_encoder("time", "inception_time"), SHAPES["time"], width=8)
         added = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
-        around = {layer for own in added for layer in _convolutions_into(own)}
+        around = {layer for addition in added for layer in _find_shortcut_convolutions(addition)}
         assert (len(added), len(around)) == (2, 2)
         for layer in model.layers:
             if isinstance(layer, keras.layers.Conv1D) and layer not in around:
@@ -146,10 +154,10 @@ class TestResidual:
         assert np.ptp(values(model(x)), axis=0).max() == 0
 
 
-def _convolutions_into(added) -> list:
-    """Convolutions that reach an addition through a normalisation and nothing else."""
+def _find_shortcut_convolutions(addition) -> list:
+    """Find convolutions that are connected to an addition only by a normalization."""
     found = []
-    for x in added.input:
+    for x in addition.input:
         layer = x._keras_history.operation
         if isinstance(layer, keras.layers.BatchNormalization):
             found.append(layer.input._keras_history.operation)
@@ -157,7 +165,7 @@ def _convolutions_into(added) -> list:
 
 
 @pytest.mark.parametrize(
-    ("encoder", "reach"),
+    ("encoder", "receptive_field"),
     [
         # stem 7; (5, 3) at step 1; 5 at step 1, 3 at step 2; 5 at step 2, 3 at step 4
         ("resnet1d", 1 + 6 + 4 + 2 + 4 + 4 + 8 + 8),
@@ -165,24 +173,24 @@ def _convolutions_into(added) -> list:
         ("inception_time", 1 + 6 * 38),
     ],
 )
-def test_how_far_a_pooled_step_sees(encoder, reach):
+def test_the_receptive_field_of_a_pooled_step(encoder, receptive_field):
     n = 400
-    model = model_of(load_encoder("time", encoder), (n, 1), width=4)
+    model = build_encoder(load_encoder("time", encoder), (n, 1), width=4)
     pooled = next(x for x in model.layers if isinstance(x, keras.layers.GlobalAveragePooling1D))
     steps = keras.Model(model.input, pooled.input)
     for weight in model.trainable_weights:
-        if weight.path.endswith("kernel"):  # none negative: nothing is cut off or cancels
+        if weight.path.endswith("kernel"):  # none negative: no ReLU blocks, nothing cancels
             weight.assign(np.abs(values(weight)))
     middle = pooled.input.shape[1] // 2
     x = RANDOM.uniform(1, 2, size=(1, n, 1)).astype("float32")
     gradient = compute_gradient(lambda x: keras.ops.sum(steps(x)[:, middle]), x)
     seen = np.flatnonzero(gradient[0, :, 0])
-    assert seen[-1] - seen[0] + 1 == reach
+    assert seen[-1] - seen[0] + 1 == receptive_field
 
 
-def test_both_directions_of_the_crnn_see_the_first_and_the_last_frame():
-    model = tiny_model({"spectrogram": "crnn"}, "none")
-    batch = windows(["spectrogram"])
+def test_both_directions_of_the_crnn_read_the_first_and_the_last_frame():
+    model = build_tiny_model({"spectrogram": "crnn"}, "none")
+    batch = make_windows(["spectrogram"])
     scale(model, batch)
     lstm = next(x for x in model.layers if isinstance(x, keras.layers.Bidirectional))
     pooled = keras.Model(model.inputs, lstm.output)
@@ -195,8 +203,7 @@ def test_both_directions_of_the_crnn_see_the_first_and_the_last_frame():
         assert difference[:, 8:].max() > 1e-5
 
 
-def test_both_directions_are_equal_on_a_window_that_reads_alike_both_ways():
-    """With the weights of one direction in the other, a palindrome tells them apart in nothing."""
+def test_both_directions_are_equal_on_a_palindrome():
     x = keras.Input((9, 3))
     model = keras.Model(x, read_both_directions(x, 4, seed_stream(0)))
     weights = model.get_weights()
@@ -211,40 +218,42 @@ def test_both_directions_are_equal_on_a_window_that_reads_alike_both_ways():
     ("name", "encoder"),
     [("frequency", "resnet1d"), ("spectrogram", "resnet2d"), ("time", "cnn_transformer")],
 )
-def test_what_is_pooled_knows_its_place(name, encoder):
-    """Behind the embedding of the place, turning the axis round is seen by nothing else."""
-    model = tiny_model({name: encoder}, "none")
+def test_pooling_keeps_the_position(name, encoder):
+    """Without the position embedding, reversing the axis of its output would change nothing."""
+    model = build_tiny_model({name: encoder}, "none")
     embedding = next(x for x in model.layers if type(x).__name__ == "PositionEmbedding")
     embedding.set_weights([RANDOM.normal(size=embedding.embedding.shape)])
-    batch = windows([name])
+    batch = make_windows([name])
     scale(model, batch)
     before = values(model(batch))
     embedding.set_weights([np.asarray(embedding.embedding)[..., ::-1, :]])
     assert np.abs(values(model(batch)) - before).max() > 1e-3
 
 
-def test_random_kernels_stay_as_they_are():
-    model, batch = tiny_model({"time": "random"}, "none"), windows(["time"])
+def test_random_kernels_are_not_trained():
+    model, batch = build_tiny_model({"time": "random"}, "none"), make_windows(["time"])
     scale(model, batch)
-    settle(model, batch)
+    settle_statistics(model, batch)
     layer = next(x for x in model.layers if type(x).__name__ == "RandomConvolutions")
     pooled = keras.Model(model.inputs, layer.output)
     before, kernels = values(pooled(batch)), layer.get_weights()
-    model.trainable = True  # as fine-tuning would say
-    fitted = compiled(model, "multi_label", keras.optimizers.AdamW(0.01, weight_decay=0.1))
+    model.trainable = True  # as for fine-tuning
+    fitted = compile_for_training(
+        model, "multi_label", keras.optimizers.AdamW(0.01, weight_decay=0.1)
+    )
     heads = [values(weight).copy() for weight in model.trainable_weights]
-    fitted.fit(batch, labels("multi_label"), epochs=2, verbose=0)
-    for kept, now in zip(kernels, layer.get_weights(), strict=True):
-        np.testing.assert_array_equal(now, kept)
+    fitted.fit(batch, make_labels("multi_label"), epochs=2, verbose=0)
+    for kernel, after in zip(kernels, layer.get_weights(), strict=True):
+        np.testing.assert_array_equal(after, kernel)
     np.testing.assert_array_equal(values(pooled(batch)), before)
-    # What is trained: two dense layers, the features' and the classes'.
+    # Two dense layers are trained, that of the features and that of the classes.
     assert [head.shape for head in heads] == [(256, 8), (8,), (8, 3), (3,)]
-    for head, now in zip(heads, model.trainable_weights, strict=True):
-        assert not np.array_equal(head, now)
+    for head, after in zip(heads, model.trainable_weights, strict=True):
+        assert not np.array_equal(head, after)
 
 
-def test_random_is_linear_in_what_its_kernels_give():
-    model = model_of(load_encoder("time", "random"), SHAPES["time"], width=2)
+def test_random_is_linear_in_the_features_of_its_kernels():
+    model = build_encoder(load_encoder("time", "random"), SHAPES["time"], width=2)
     layer = next(x for x in model.layers if type(x).__name__ == "RandomConvolutions")
     head = keras.Model(layer.output, model.output)
     a, b = RANDOM.normal(size=(2, 1, 64)).astype("float32")
@@ -255,4 +264,4 @@ def test_random_is_linear_in_what_its_kernels_give():
 def test_one_lead_needs_no_bottleneck():
     x = keras.Input((40, 1))
     module = keras.Model(x, inception.inception_module(x, 3, seed_stream(0)))
-    assert n_trainable(module) == (39 + 19 + 9) * 3 + 3 + n_normalised(12)
+    assert count_trainable(module) == (39 + 19 + 9) * 3 + 3 + count_normalization(12)
