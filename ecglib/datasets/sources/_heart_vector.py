@@ -245,7 +245,7 @@ def render(description: Description, entropy: int, key: tuple[int, int] = (0, 0)
     >>> render(Description(rhythm=Rhythm(rate_bpm=80.0)), entropy=0).shape
     (1000, 12)
     """
-    # Noise has its own random numbers, so that it cannot depend on the findings.
+    # Noise uses separate random numbers, so that it cannot depend on the findings.
     beat_rng, noise_rng = (
         np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(*key, stream)))
         for stream in (1, 2)

@@ -1,8 +1,8 @@
 """Download a PhysioNet database through wfdb, each file checked against its published SHA-256.
 
 The folder holds the files under their published names, the published ``SHA256SUMS.txt``, and
-``downloaded.json``, which says database, version and whether the folder is whole. A file gets its
-name when its sum is right; until then it is ``.NAME.partial`` and the next call goes on with it.
+``downloaded.json`` with database, version and whether the folder is complete. A file gets its name
+when its checksum is right; until then it is ``.NAME.partial``, and the next call resumes it.
 
 A folder that was filled by other means (with its ``SHA256SUMS.txt``) is checked, not downloaded.
 """
@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from tqdm.auto import tqdm
@@ -28,18 +29,36 @@ SUMS = "SHA256SUMS.txt"
 MARKER = "downloaded.json"
 LINE = re.compile(r"([0-9a-fA-F]{64}) [ *]?(\S.*)")
 
-THREADS = 4  # wfdb keeps to two connections a server; meanwhile the others hash and write
-PIECE = 2**20  # bytes a request; what a connection that breaks can lose
-TRANSFERS = 3  # before a connection that fails is an error
-CHANCES = 2  # before a wrong sum is an error
+N_THREADS = 4  # wfdb uses two connections per server; meanwhile the others hash and write
+PIECE = 2**20  # bytes per request; what a broken connection can lose
+MAX_TRANSFERS = 3  # before a failing connection is an error
+MAX_DOWNLOADS = 2  # before a wrong checksum is an error
 PAUSE_S = 1.0
-STALLED_S = 120.0  # wfdb itself waits for ever
+MAX_SILENCE_S = 120.0  # wfdb itself waits for ever
 POLL_S = 0.5
-LEAVE_S = 2.0
+MAX_EXIT_S = 2.0
+
+T = TypeVar("T")
 
 
-def everything(name: str) -> bool:
-    """Want each file."""
+def accept_all(name: str) -> bool:
+    """Accept every file.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file.
+
+    Returns
+    -------
+    bool
+        True.
+
+    Examples
+    --------
+    >>> accept_all("100.dat")
+    True
+    """
     return True
 
 
@@ -47,80 +66,119 @@ def download(
     database: str,
     version: str,
     folder: str | Path,
-    wanted: Callable[[str], bool] = everything,
+    wanted: Callable[[str], bool] = accept_all,
     progress: bool = True,
 ) -> Path:
-    """Download a database, or what is still missing of it.
+    """Download a database, or the files of it that are missing.
 
-    The server is the one set by ``wfdb.set_db_index_url``, PhysioNet unless told otherwise. Where
-    everything is there already, there is no request. Files that were changed, added to the wish
-    or not yet there are looked at: those with the right sum stay, the others are fetched.
+    The server is the one set by ``wfdb.set_db_index_url``, by default PhysioNet. If all files are
+    present, nothing is requested. Files that are new or changed are checked: those with the right
+    checksum stay, the others are downloaded.
 
     Parameters
     ----------
-    database
-        name of the project at PhysioNet: ``"mitdb"``, ``"ptb-xl"``.
-    version
-        its version: ``"1.0.0"``.
-    folder
-        where the files go, below it as they are named in ``SHA256SUMS.txt``.
-    wanted
-        which of these names to take.
-    progress
-        show a progress bar.
+    database : str
+        Name of the project at PhysioNet, such as ``"mitdb"`` or ``"ptb-xl"``.
+    version : str
+        Its version, such as ``"1.0.0"``.
+    folder : str or Path
+        Folder of the files, which have the names in ``SHA256SUMS.txt`` below it.
+    wanted : callable, default accept_all
+        Tells for each of these names whether to download the file.
+    progress : bool, default True
+        Whether to show a progress bar.
 
     Returns
     -------
     Path
-        `folder`, whole.
+        `folder`, complete.
 
     Raises
     ------
     DatasetError
-        there is no network, no such database or no access to it; a file is missing there or keeps
-        coming with another sum; the list of sums is not one, or names a file outside the folder;
-        the disk is full; the folder belongs to another database or another process is at it. What
-        has arrived stays, and the next call goes on from there.
+        If there is no network, no such database or no access to it; if a file is missing on the
+        server or repeatedly has another checksum; if the list of checksums is not valid or names a
+        file outside the folder; if the disk is full; or if the folder belongs to another database
+        or another process is using it. Downloaded files stay, and the next call resumes.
+
+    Examples
+    --------
+    >>> download("mitdb", "1.0.0", "data/raw/mitdb")  # doctest: +SKIP
+    PosixPath('data/raw/mitdb')
     """
     folder = Path(folder)
-    _refuse_another(folder, database, version)
-    if _is_still_whole(folder, wanted):
+    _check_marker(folder, database, version)
+    if _is_unchanged(folder, wanted):
         return folder
     try:
-        with _alone_in(folder):
+        with _lock_folder(folder):
             remote = _Remote(database, version, folder)
-            chosen = _choose(remote.sums(), wanted)
-            _mark(folder, database, version, whole=False)
+            chosen = _choose_files(remote.load_sums(), wanted)
+            _write_marker(folder, database, version, complete=False)
             with (
                 tqdm(
                     total=len(chosen), desc=remote.label, unit="file", disable=not progress
                 ) as bar,
-                contextlib.closing(remote.each(remote.bring, list(chosen.items()))) as done,
+                contextlib.closing(
+                    remote.run_in_threads(remote.provide_file, list(chosen.items()))
+                ) as finished,
             ):
-                for _ in done:
-                    bar.set_postfix_str(f"{remote.n_bytes / 1e6:.1f} MB fetched", refresh=False)
+                for _ in finished:
+                    bar.set_postfix_str(f"{remote.n_bytes / 1e6:.1f} MB", refresh=False)
                     bar.update()
-            _mark(folder, database, version, whole=True, **_summary(folder, chosen)[0])
-    except OSError as error:  # what the network does is a DatasetError already
+            summary, _ = _summarize_files(folder, chosen)
+            _write_marker(folder, database, version, complete=True, **summary)
+    except OSError as error:  # errors of the network are DatasetErrors already
         raise DatasetError(
-            f"{database} {version} could not be written to {folder}: {error}. Make room or give a "
-            f"folder that can be written, then call again: what has arrived is kept."
+            f"{database} {version} could not be written to {folder}: {error}. Free some space or "
+            f"give a writable folder, then call again: downloaded files are kept."
         ) from error
     return folder
 
 
-def is_whole(folder: str | Path) -> bool:
-    """Whether the last download into this folder came to its end."""
-    return _marker(Path(folder)).get("whole") is True
+def is_complete(folder: str | Path) -> bool:
+    """Tell whether the last download into a folder finished.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder of a download.
+
+    Returns
+    -------
+    bool
+        Whether it finished.
+
+    Examples
+    --------
+    >>> is_complete("no/such/folder")
+    False
+    """
+    return _read_marker(Path(folder)).get("complete") is True
 
 
-def read_sums(text: str) -> dict[str, str]:
-    """The names in a list made by ``sha256sum``, each with its sum.
+def parse_sums(text: str) -> dict[str, str]:
+    """Parse a list made by ``sha256sum``.
+
+    Parameters
+    ----------
+    text : str
+        Content of the list.
+
+    Returns
+    -------
+    dict of str to str
+        Checksum of each file.
 
     Raises
     ------
     DatasetError
-        the text is no such list, it is cut off, or a name would leave the folder.
+        If the text is not such a list or is cut off, or a name would leave the folder.
+
+    Examples
+    --------
+    >>> parse_sums("0" * 64 + " RECORDS\\n") == {"RECORDS": "0" * 64}
+    True
     """
     sums: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), start=1):
@@ -130,13 +188,13 @@ def read_sums(text: str) -> dict[str, str]:
         if not match:
             raise DatasetError(
                 f"Line {number} of {SUMS} is {line[:80]!r}, expected a SHA-256 sum, a blank and a "
-                f"file name. A proxy or a login page may have answered in the server's place: "
-                f"open the address in a browser, remove a local {SUMS} and call again."
+                f"file name. A proxy or a login page may have answered instead of the server: open "
+                f"the address in a browser, remove a local {SUMS} and call again."
             )
-        sum_, name = match[1].lower(), _inside(match[2])
+        sum_, name = match[1].lower(), _check_name(match[2])
         if sums.setdefault(name, sum_) != sum_:
             raise DatasetError(
-                f"{SUMS} lists {name!r} twice, with two sums. Report it to its host."
+                f"{SUMS} lists {name!r} twice, with two checksums. Report it to its host."
             )
     if not sums or not text.endswith("\n"):
         raise DatasetError(
@@ -148,7 +206,7 @@ def read_sums(text: str) -> dict[str, str]:
 class _Remote:
     """One version of a database on the server, and the folder it goes to.
 
-    `stopped`, `last_sign_s` and `n_bytes` are what the threads tell each other.
+    `stopped`, `last_activity_s` and `n_bytes` are shared by the threads.
     """
 
     def __init__(self, database: str, version: str, folder: Path):
@@ -158,123 +216,127 @@ class _Remote:
         self.folder = folder
         self.url = f"{config.db_index_url.rstrip('/')}/{database}/{version}"
         self.stopped = threading.Event()
-        self.last_sign_s = time.monotonic()
+        self.last_activity_s = time.monotonic()
         self.n_bytes = 0
 
-    def sums(self) -> dict[str, str]:
-        """The published sums: from the folder, else from the server."""
+    def load_sums(self) -> dict[str, str]:
+        """Load the published checksums: from the folder, else from the server."""
         if not (self.folder / SUMS).is_file():
-            list(self.each(self._fetch_sums, [SUMS]))
-        return _local_sums(self.folder)
+            list(self.run_in_threads(self._fetch_sums, [SUMS]))
+        return _read_local_sums(self.folder)
 
-    def each(self, work: Callable, items: list) -> Generator[None, None, None]:
-        """Do `work` on each item in threads, and yield as often as one is done.
+    def run_in_threads(
+        self, work: Callable[[T], None], items: list[T]
+    ) -> Generator[None, None, None]:
+        """Do `work` on each item in threads, and yield once for each that is finished.
 
         The threads are daemons, and they write nothing once `stopped` is set: neither an error nor
-        Ctrl-C waits for a server that is silent.
+        Ctrl-C waits for a silent server.
         """
         todo: queue.SimpleQueue = queue.SimpleQueue()
-        done: queue.SimpleQueue = queue.SimpleQueue()
+        finished: queue.SimpleQueue = queue.SimpleQueue()
         for item in items:
             todo.put(item)
         self.stopped.clear()
-        self.last_sign_s = time.monotonic()
+        self.last_activity_s = time.monotonic()
         threads = [
             threading.Thread(
-                target=self._work,
-                args=(work, todo, done),
+                target=self._run_thread,
+                args=(work, todo, finished),
                 name=f"download {self.label}",
                 daemon=True,
             )
-            for _ in range(min(THREADS, len(items)))
+            for _ in range(min(N_THREADS, len(items)))
         ]
         try:
             for thread in threads:
                 thread.start()
             for _ in items:
-                if (error := self._wait(done)) is not None:
+                if (error := self._wait_for_result(finished)) is not None:
                     raise error
                 yield
         finally:
             self.stopped.set()
-            leave_at_s = time.monotonic() + LEAVE_S
+            deadline_s = time.monotonic() + MAX_EXIT_S
             for thread in threads:
                 if thread.ident is not None:
-                    thread.join(max(0.0, leave_at_s - time.monotonic()))
+                    thread.join(max(0.0, deadline_s - time.monotonic()))
 
-    def bring(self, item: tuple[str, str]) -> None:
-        """Have one file in its place with the right sum: as found there, or fetched."""
+    def provide_file(self, item: tuple[str, str]) -> None:
+        """Put one file in its place with the right checksum: as present, or downloaded."""
         name, expected = item
         path = self.folder / name
-        if path.is_file() and self._sha256(path) == expected:
+        if path.is_file() and self._compute_sha256(path) == expected:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = _partial(path)
+        partial = _find_partial(path)
         found = ""
-        for _ in range(CHANCES + partial.is_file()):  # what was left behind is worth a try
+        for _ in range(MAX_DOWNLOADS + partial.is_file()):  # one more for resuming an old file
             self._fetch(name, partial)
-            found = self._sha256(partial)
+            found = self._compute_sha256(partial)
             if found == expected:
                 os.replace(partial, path)
                 return
             partial.unlink()
         raise DatasetError(
-            f"{self.url}/{name} came {CHANCES} times with the SHA-256 sum {found}, expected "
-            f"{expected} by {self.folder / SUMS}. Remove that list if it is of another version, "
+            f"{self.url}/{name} came {MAX_DOWNLOADS} times with the SHA-256 sum {found}, expected "
+            f"{expected} by {self.folder / SUMS}. If that list is of another version, remove it "
             f"and call again; otherwise the file is damaged on the way or on the server: "
-            f"{self._by_other_means()}"
+            f"{self._suggest_other_means()}"
         )
 
     def _fetch_sums(self, name: str) -> None:
-        """Fetch the list of sums; it gets its name only if it reads as one."""
-        partial = _partial(self.folder / name)
-        partial.unlink(missing_ok=True)  # nothing would tell if it went on wrongly
+        """Fetch the list of checksums; it gets its name only if it can be parsed."""
+        partial = _find_partial(self.folder / name)
+        partial.unlink(missing_ok=True)  # nothing would reveal a wrong continuation
         self._fetch(name, partial)
         try:
-            read_sums(partial.read_text("utf-8", errors="replace"))
+            parse_sums(partial.read_text("utf-8", errors="replace"))
         except DatasetError:
             partial.unlink()
             raise
         os.replace(partial, self.folder / name)
 
     def _fetch(self, name: str, partial: Path) -> None:
-        """Append to a partial file what it lacks, with another try where the connection fails."""
-        for transfer in range(1, TRANSFERS + 1):
+        """Append to a partial file what is missing, and try again if the connection fails."""
+        for transfer in range(1, MAX_TRANSFERS + 1):
             try:
                 with partial.open("ab") as file:
-                    for piece in self._pieces(name, file.tell()):
+                    for piece in self._read_pieces(name, file.tell()):
                         file.write(piece)
                 return
-            except _BrokenError as error:
-                if transfer == TRANSFERS:
-                    raise self._no_connection(name, error.__cause__) from error.__cause__
+            except _TransferError as error:
+                if transfer == MAX_TRANSFERS:
+                    raise self._make_connection_error(name, error.reason) from error.reason
                 self.stopped.wait(PAUSE_S * transfer)
 
-    def _pieces(self, name: str, start: int) -> Iterator[bytes]:
-        """The bytes of a file on the server from `start`, a request for each piece."""
+    def _read_pieces(self, name: str, start: int) -> Iterator[bytes]:
+        """Yield the bytes of a file on the server from `start`, one request per piece."""
         from wfdb.io._url import openurl
 
         try:
             with openurl(f"{self.url}/{quote(name)}", "rb") as file:
                 file.seek(start)
                 while piece := file.read(PIECE):
-                    self._sign(len(piece))
+                    self._report_activity(len(piece))
                     yield piece
-                # Nothing else vouches for the list itself.
+                # The list itself has no checksum.
                 if name == SUMS and file.tell() != file.seek(0, os.SEEK_END):
                     raise EOFError
         except FileNotFoundError as error:
-            raise self._not_there(name) from error
+            raise self._make_missing_error(name) from error
         except PermissionError as error:
             raise DatasetError(
-                f"The server gives {self.url}/{name} to nobody without an account or a signed "
-                f"agreement ({error}). {self._by_other_means()}"
+                f"The server denies access to {self.url}/{name} without an account or a signed "
+                f"agreement ({error}): {self._suggest_other_means()}"
             ) from error
         except (OSError, EOFError) as error:
-            raise _BrokenError from error
+            raise _TransferError(error) from error
 
-    def _work(self, work: Callable, todo: queue.SimpleQueue, done: queue.SimpleQueue) -> None:
-        """What a thread does: a file after the other, until none is left or it is told to stop."""
+    def _run_thread(
+        self, work: Callable[[T], None], todo: queue.SimpleQueue, finished: queue.SimpleQueue
+    ) -> None:
+        """Do `work` on one item after the other, until none is left or the thread is stopped."""
         with contextlib.suppress(queue.Empty, _StoppedError):
             while not self.stopped.is_set():
                 item = todo.get_nowait()
@@ -283,78 +345,83 @@ class _Remote:
                 except _StoppedError:
                     raise
                 except Exception as error:
-                    done.put(error)
+                    finished.put(error)
                 else:
-                    done.put(None)
+                    finished.put(None)
 
-    def _wait(self, done: queue.SimpleQueue) -> Exception | None:
-        """The next result, as long as there are signs of life."""
+    def _wait_for_result(self, finished: queue.SimpleQueue) -> Exception | None:
+        """Wait for the next result, as long as the threads are active."""
         while True:
             with contextlib.suppress(queue.Empty):
-                return done.get(timeout=POLL_S)
-            if time.monotonic() - self.last_sign_s > STALLED_S:
+                return finished.get(timeout=POLL_S)
+            if time.monotonic() - self.last_activity_s > MAX_SILENCE_S:
                 from wfdb.io._url import _get_session
 
-                _get_session().close()  # the next call shall not queue behind dead connections
+                _get_session().close()  # the next call must not queue behind dead connections
                 raise DatasetError(
-                    f"Nothing has come from {self.url} for {STALLED_S:g} s. Call again to go on; "
-                    f"if it stays silent: {self._by_other_means()}"
+                    f"Nothing has come from {self.url} for {MAX_SILENCE_S:g} s. Call again to "
+                    f"resume; if it stays silent: {self._suggest_other_means()}"
                 )
 
-    def _sha256(self, path: Path) -> str:
+    def _compute_sha256(self, path: Path) -> str:
         digest = hashlib.sha256()
         with path.open("rb") as file:
             while piece := file.read(PIECE):
                 digest.update(piece)
-                self._sign()
+                self._report_activity()
         return digest.hexdigest()
 
-    def _sign(self, n_bytes: int = 0) -> None:
-        """Give a sign of life; in a thread that is to stop, stop."""
+    def _report_activity(self, n_bytes: int = 0) -> None:
+        """Record that this thread is active, or end it if it was stopped."""
         if self.stopped.is_set():
             raise _StoppedError
-        self.last_sign_s = time.monotonic()
+        self.last_activity_s = time.monotonic()
         self.n_bytes += n_bytes  # for the bar only: two threads may lose a count
 
-    def _not_there(self, name: str) -> DatasetError:
+    def _make_missing_error(self, name: str) -> DatasetError:
         if name == SUMS:
             return DatasetError(
                 f"There is no {self.url}/{name}. Check name and version of the database: "
-                f"{self.label!r} was asked for."
+                f"{self.label!r} was requested."
             )
         return DatasetError(
-            f"{name} is listed in {self.folder / SUMS}, but there is no {self.url}/{name}. Remove "
-            f"that list if it is of another version, and call again; otherwise: "
-            f"{self._by_other_means()}"
+            f"{name} is listed in {self.folder / SUMS}, but there is no {self.url}/{name}. If that "
+            f"list is of another version, remove it and call again; otherwise: "
+            f"{self._suggest_other_means()}"
         )
 
-    def _no_connection(self, name: str, error: BaseException) -> DatasetError:
+    def _make_connection_error(self, name: str, error: Exception) -> DatasetError:
         from wfdb.io._url import NetFileError
 
-        what = "The server failed" if isinstance(error, NetFileError) else "No network connection"
+        problem = "The server failed" if isinstance(error, NetFileError) else "No network"
         reason = str(error) or "the transfer was cut off"
         return DatasetError(
-            f"{what}: {self.url}/{name} could not be fetched in {TRANSFERS} tries ({reason}). Call "
-            f"again once it is back: what has arrived is kept. Or: {self._by_other_means()}"
+            f"{problem}: {self.url}/{name} could not be downloaded in {MAX_TRANSFERS} attempts "
+            f"({reason}). Call again later: downloaded files are kept. Or: "
+            f"{self._suggest_other_means()}"
         )
 
-    def _by_other_means(self) -> str:
+    def _suggest_other_means(self) -> str:
         return (
             f"get the files of {self.label} by other means and put them with their {SUMS} into "
             f"{self.folder}."
         )
 
 
-class _BrokenError(Exception):
-    """A transfer failed in a way that another try may mend; its cause says how."""
+class _TransferError(Exception):
+    """A transfer failed in a way that another attempt may fix."""
+
+    def __init__(self, reason: Exception):
+        super().__init__(str(reason))
+        self.reason = reason
 
 
 class _StoppedError(Exception):
-    """This thread was told to stop."""
+    """This thread was stopped."""
 
 
-def _inside(name: str) -> str:
-    """A listed name, if it stays in the folder and is none of the names kept for ourselves."""
+def _check_name(name: str) -> str:
+    """Refuse a listed name that leaves the folder or that this module uses itself."""
     path = PurePosixPath(name)
     escapes = any(p.anchor or ".." in p.parts for p in (path, PureWindowsPath(name)))
     if escapes or not path.parts or not name.isprintable() or str(path) in (SUMS, MARKER):
@@ -365,38 +432,37 @@ def _inside(name: str) -> str:
     return str(path)
 
 
-def _choose(sums: dict[str, str], wanted: Callable[[str], bool]) -> dict[str, str]:
+def _choose_files(sums: dict[str, str], wanted: Callable[[str], bool]) -> dict[str, str]:
     chosen = {name: sum_ for name, sum_ in sums.items() if wanted(name)}
     if not chosen:
         raise DatasetError(
             f"None of the {len(sums)} files in {SUMS} is wanted, such as {list(sums)[:3]}. Check "
-            f"the rule that says which are, and the version of the database."
+            f"the function that chooses them, and the version of the database."
         )
     return chosen
 
 
-def _local_sums(folder: Path) -> dict[str, str]:
-    return read_sums((folder / SUMS).read_text("utf-8", errors="replace"))
+def _read_local_sums(folder: Path) -> dict[str, str]:
+    return parse_sums((folder / SUMS).read_text("utf-8", errors="replace"))
 
 
-def _partial(path: Path) -> Path:
+def _find_partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial")
 
 
-def _marker(folder: Path) -> dict:
+def _read_marker(folder: Path) -> dict[str, Any]:
     with contextlib.suppress(OSError, ValueError):
         if isinstance(marker := json.loads((folder / MARKER).read_text()), dict):
             return marker
     return {}
 
 
-def _mark(folder: Path, database: str, version: str, **values: object) -> None:
-    marker = {"database": database, "version": version, **values}
-    paths.write_json(folder / MARKER, marker)
+def _write_marker(folder: Path, database: str, version: str, **values: object) -> None:
+    paths.write_json(folder / MARKER, {"database": database, "version": version, **values})
 
 
-def _summary(folder: Path, chosen: dict[str, str]) -> tuple[dict, int]:
-    """What tells later that these files are as they were, and when the last was changed (in ns)."""
+def _summarize_files(folder: Path, chosen: dict[str, str]) -> tuple[dict[str, Any], int]:
+    """Number, bytes and checksums of files, and when the last of them was changed (in ns)."""
     stats = [os.stat(f"{folder}/{name}") for name in chosen]
     summary = {
         "n_files": len(chosen),
@@ -406,50 +472,51 @@ def _summary(folder: Path, chosen: dict[str, str]) -> tuple[dict, int]:
     return summary, max(stat.st_mtime_ns for stat in stats)
 
 
-def _is_still_whole(folder: Path, wanted: Callable[[str], bool]) -> bool:
-    """Whether these very files were all there once, and none is gone or changed since."""
-    marker = _marker(folder)
-    if marker.get("whole") is not True or not (folder / SUMS).is_file():
+def _is_unchanged(folder: Path, wanted: Callable[[str], bool]) -> bool:
+    """Whether these files were all downloaded, and none is missing or changed since."""
+    marker = _read_marker(folder)
+    if marker.get("complete") is not True or not (folder / SUMS).is_file():
         return False
-    chosen = _choose(_local_sums(folder), wanted)
+    chosen = _choose_files(_read_local_sums(folder), wanted)
     try:
-        summary, changed_ns = _summary(folder, chosen)
-        as_it_was = summary.items() <= marker.items()
-        return as_it_was and changed_ns <= (folder / MARKER).stat().st_mtime_ns
+        summary, changed_ns = _summarize_files(folder, chosen)
+        written_ns = (folder / MARKER).stat().st_mtime_ns
+        return summary.items() <= marker.items() and changed_ns <= written_ns
     except OSError:
         return False
 
 
-def _refuse_another(folder: Path, database: str, version: str) -> None:
-    marker = _marker(folder)
-    own = marker.get("database", database), marker.get("version", version)
-    if own != (database, version):
+def _check_marker(folder: Path, database: str, version: str) -> None:
+    """Refuse a folder that holds another database or version."""
+    marker = _read_marker(folder)
+    found = marker.get("database", database), marker.get("version", version)
+    if found != (database, version):
         raise DatasetError(
-            f"{folder} holds {' '.join(map(str, own))}, {database} {version} was to go there. Give "
-            f"another folder, or remove this one."
+            f"{folder} holds {' '.join(map(str, found))}, not {database} {version}. Give another "
+            f"folder, or remove this one."
         )
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep a second download out of the folder, where the system knows such locks."""
+def _lock_folder(folder: Path) -> Iterator[None]:
+    """Keep other downloads out of the folder, where the system has such locks."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl
     except ImportError:  # Windows
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DatasetError(
-                f"Another process is downloading to {folder}. Wait until it is done, or end it, "
+                f"Another process is downloading to {folder}. Wait until it finishes, or end it, "
                 f"and call again."
             ) from None
         except OSError:
             pass  # a file system without locks
         yield
     finally:
-        os.close(handle)
+        os.close(descriptor)

@@ -8,8 +8,8 @@ in runs, or late, or they are mixed with a ventricular one, which is what such b
   beat, in runs, or as most of the beats; a pause follows.
 - Where beats are *blocked*, sinus beats come after twice the interval.
 - In atrial *fibrillation* beats come at any time and have no P wave; none of them is premature.
-- A *fusion* beat is one in which the ventricles are excited both from the atria and from a focus of
-  their own, now and then or, where both have about the same rate, often: a mixture of both
+- A *fusion* beat is one in which the ventricles are excited both from the atria and from a
+  ventricular focus, now and then or, where both have about the same rate, often: a mixture of both
   complexes.
 
 These are simulations. They belong in a training split, never in one on which scores are computed.

@@ -99,7 +99,7 @@ class Layout:
 
 
 class Segment(NamedTuple):
-    """A segment of a record: name of its own record, or `GAP`, and its number of samples."""
+    """A segment of a record: the name of its record, or `GAP`, and its number of samples."""
 
     name: str
     n_samples: int

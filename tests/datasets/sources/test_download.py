@@ -1,4 +1,4 @@
-"""Against a server on this machine that publishes a small database, and misbehaves when told to."""
+"""Against a local server that publishes a small database and can be made to misbehave."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ import pytest
 from helpers import find_shared_data
 
 from ecglib.datasets.sources import download as module
-from ecglib.datasets.sources.download import MARKER, SUMS, download, is_whole, read_sums
+from ecglib.datasets.sources.download import MARKER, SUMS, download, is_complete, parse_sums
 from ecglib.errors import DatasetError
 
 TREE = {f"records/{i:02d}.dat": bytes([i]) * (1000 + i) for i in range(12)}
@@ -24,16 +24,17 @@ TREE |= {"RECORDS": b"00\n01\n", "notes/a b#%.txt": b"a name to be quoted", "emp
 
 
 class Published:
-    """A database "small" 1.0.0 on a server of its own.
+    """A database "small" 1.0.0 on a local server.
 
-    `asked` lists what was requested. `answers` changes what happens at a file: a function that
-    is called with the handler, and answers in the server's place if it returns True.
+    `requests` lists what was requested. `answers` changes what happens at a file: a function that
+    is called with the handler, and answers instead of the server if it returns True.
     """
 
     def __init__(self, files):
-        self.files, self.asked, self.answers, self.ranges = dict(files), [], {}, True
-        self.files[SUMS] = sums_of(files)
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_for(self))
+        self.files = dict(files)
+        self.files[SUMS] = format_sums(files)
+        self.requests, self.answers, self.ranges = [], {}, True
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), make_handler(self))
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}/files"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
@@ -43,27 +44,27 @@ class Published:
         self.server.server_close()
 
 
-def sums_of(files) -> bytes:
+def format_sums(files) -> bytes:
     lines = [f"{hashlib.sha256(files[name]).hexdigest()} {name}\n" for name in sorted(files)]
     return "".join(lines).encode()
 
 
-def _handler_for(published):
+def make_handler(published):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
         def do_GET(self):
             name = unquote(self.path).removeprefix("/files/small/1.0.0/")
-            published.asked.append((name, self.headers.get("Range", "")))
+            published.requests.append((name, self.headers.get("Range", "")))
             if published.answers.get(name, lambda handler: False)(self):
                 return
-            self.give(published.files.get(name))
+            self.send(published.files.get(name))
 
-        def give(self, content, stop=None, announce=True):
-            """Answer with a file, or with as much of it as `stop` says and then hang up.
+        def send(self, content, stop=None, announce=True):
+            """Answer with a file, or with its first `stop` bytes and then close the connection.
 
-            `announce` says beforehand how much will come now.
+            With `announce` the length is sent first.
             """
             if content is None:
                 return self.fail(404)
@@ -95,10 +96,10 @@ def _handler_for(published):
     return Handler
 
 
-def first_times(n, answer):
+def answer_times(n, answer):
     """Give that answer `n` times, then what is published."""
-    left = [answer] * n
-    return lambda handler: bool(left) and left.pop()(handler)
+    remaining = [answer] * n
+    return lambda handler: bool(remaining) and remaining.pop()(handler)
 
 
 @pytest.fixture
@@ -123,203 +124,207 @@ def publish(monkeypatch):
         server.close()
 
 
-def small(folder, **options):
+def download_small(folder, **options):
     return download("small", "1.0.0", folder, progress=False, **options)
 
 
-def there(folder) -> dict[str, bytes]:
-    """What a folder holds, but for the list and the marker."""
+def read_files(folder) -> dict[str, bytes]:
+    """The content of each file in a folder, except the list and the marker."""
     files = [path for path in Path(folder).rglob("*") if path.is_file()]
     content = {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
     return {name: content[name] for name in content if name not in (SUMS, MARKER)}
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_is_whole_and_a_second_call_asks_for_nothing(publish, tmp_path, ranges):
+def test_a_download_is_complete_and_a_second_call_requests_nothing(publish, tmp_path, ranges):
     server = publish()
     server.ranges = ranges
-    assert small(tmp_path / "new" / "raw") == tmp_path / "new" / "raw"
-    assert there(tmp_path / "new" / "raw") == TREE
-    assert is_whole(tmp_path / "new" / "raw")
-    assert sorted(name for name, _ in server.asked) == sorted([SUMS, *TREE])
-    server.asked.clear()
-    small(tmp_path / "new" / "raw")
-    assert server.asked == []
+    assert download_small(tmp_path / "new" / "raw") == tmp_path / "new" / "raw"
+    assert read_files(tmp_path / "new" / "raw") == TREE
+    assert is_complete(tmp_path / "new" / "raw")
+    assert sorted(name for name, _ in server.requests) == sorted([SUMS, *TREE])
+    server.requests.clear()
+    download_small(tmp_path / "new" / "raw")
+    assert server.requests == []
 
 
 def test_a_file_larger_than_a_piece_arrives_in_pieces(publish, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PIECE", 100_000)
     server = publish({"large.dat": os.urandom(350_000)})
-    small(tmp_path)
-    assert there(tmp_path)["large.dat"] == server.files["large.dat"]
-    assert [range_ for name, range_ in server.asked if name == "large.dat"][-1].startswith(
+    download_small(tmp_path)
+    assert read_files(tmp_path)["large.dat"] == server.files["large.dat"]
+    assert [range_ for name, range_ in server.requests if name == "large.dat"][-1].startswith(
         "bytes=300000-"
     )
 
 
-def test_only_what_is_wanted_is_fetched_and_a_wider_wish_adds_to_it(publish, tmp_path):
+def test_only_wanted_files_are_downloaded_and_a_later_call_can_add_others(publish, tmp_path):
     server = publish()
-    small(tmp_path, wanted=lambda name: name.startswith("records/0"))
-    assert len(there(tmp_path)) == 10
-    server.asked.clear()
-    small(tmp_path)
-    assert there(tmp_path) == TREE
-    assert len(server.asked) == len(TREE) - 10
+    download_small(tmp_path, wanted=lambda name: name.startswith("records/0"))
+    assert len(read_files(tmp_path)) == 10
+    server.requests.clear()
+    download_small(tmp_path)
+    assert read_files(tmp_path) == TREE
+    assert len(server.requests) == len(TREE) - 10
     with pytest.raises(DatasetError, match=r"None of the 15 files .* is wanted"):
-        small(tmp_path, wanted=lambda name: name.endswith(".mat"))
+        download_small(tmp_path, wanted=lambda name: name.endswith(".mat"))
 
 
-def test_a_server_that_goes_away_leaves_verified_files_and_the_next_call_goes_on(publish, tmp_path):
+def test_after_a_server_failure_verified_files_stay_and_the_next_call_resumes(publish, tmp_path):
     server = publish()
     for i in range(6, 12):
         server.answers[f"records/{i:02d}.dat"] = lambda handler: handler.fail(503)
     with pytest.raises(DatasetError, match=r"server failed: .*503.*Call again.*" + str(tmp_path)):
-        small(tmp_path)
-    assert not is_whole(tmp_path)
-    kept = there(tmp_path)
-    assert kept
-    assert all(TREE[name] == content for name, content in kept.items() if name in TREE)
+        download_small(tmp_path)
+    assert not is_complete(tmp_path)
+    present = read_files(tmp_path)
+    assert present
+    assert all(TREE[name] == content for name, content in present.items() if name in TREE)
     server.answers.clear()
-    server.asked.clear()
-    small(tmp_path)
-    assert there(tmp_path) == TREE
-    assert not {name for name, _ in server.asked} & {name for name in kept if name in TREE}
-    assert is_whole(tmp_path)
+    server.requests.clear()
+    download_small(tmp_path)
+    assert read_files(tmp_path) == TREE
+    assert not {name for name, _ in server.requests} & {name for name in present if name in TREE}
+    assert is_complete(tmp_path)
 
 
-def test_ctrl_c_leaves_verified_files_and_the_next_call_goes_on(publish, tmp_path, monkeypatch):
+def test_after_ctrl_c_verified_files_stay_and_the_next_call_resumes(publish, tmp_path, monkeypatch):
     server = publish()
-    monkeypatch.setattr(module, "LEAVE_S", 0.2)
+    monkeypatch.setattr(module, "MAX_EXIT_S", 0.2)
     released = threading.Event()
 
-    def press(handler):
+    def press_ctrl_c(handler):
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         released.wait(10)
 
-    server.answers["records/08.dat"] = press
-    # A shell that starts a command in the background has it ignore Ctrl-C.
+    server.answers["records/08.dat"] = press_ctrl_c
+    # A command that a shell starts in the background ignores Ctrl-C.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            small(tmp_path)
+            download_small(tmp_path)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert not is_whole(tmp_path)
-    kept = there(tmp_path)
-    assert all(TREE[name] == content for name, content in kept.items() if name in TREE)
+    assert not is_complete(tmp_path)
+    present = read_files(tmp_path)
+    assert all(TREE[name] == content for name, content in present.items() if name in TREE)
     server.answers.clear()
     released.set()
     for thread in threading.enumerate():
         if thread.name == "download small 1.0.0":
             thread.join(10)
-    assert there(tmp_path) == kept
-    small(tmp_path)
-    assert there(tmp_path) == TREE
+    assert read_files(tmp_path) == present
+    download_small(tmp_path)
+    assert read_files(tmp_path) == TREE
 
 
-def test_a_partial_file_is_continued_or_if_it_is_wrong_fetched_anew(publish, tmp_path):
+def test_a_partial_file_is_resumed_or_if_it_is_wrong_downloaded_again(publish, tmp_path):
     files = {"good.dat": b"0123456789", "bad.dat": b"0123456789", "all.dat": b"0123456789"}
     server = publish(files)
     (tmp_path / ".good.dat.partial").write_bytes(b"01234")
     (tmp_path / ".bad.dat.partial").write_bytes(b"x1234")
     (tmp_path / ".all.dat.partial").write_bytes(b"0123456789")
     (tmp_path / f".{SUMS}.partial").write_bytes(b"x" * 64)
-    once = first_times(1, lambda handler: handler.give(b"damaged"))
+    once = answer_times(1, lambda handler: handler.send(b"damaged"))
     server.answers["bad.dat"] = lambda h: "=0-" in h.headers["Range"] and once(h)
-    small(tmp_path)
-    assert there(tmp_path) == files
-    ranges = [(name, int(range_.split("=")[1].split("-")[0])) for name, range_ in server.asked[1:]]
+    download_small(tmp_path)
+    assert read_files(tmp_path) == files
+    ranges = [
+        (name, int(range_.split("=")[1].split("-")[0])) for name, range_ in server.requests[1:]
+    ]
     expected = [("good.dat", 5), ("bad.dat", 5), ("bad.dat", 0), ("bad.dat", 0), ("all.dat", 10)]
     assert sorted(ranges) == sorted(expected)
 
 
-def test_a_wrong_sum_is_given_a_second_chance(publish, tmp_path):
+def test_after_a_wrong_checksum_the_file_is_downloaded_once_more(publish, tmp_path):
     server = publish()
-    server.answers["RECORDS"] = first_times(1, lambda handler: handler.give(b"damaged"))
-    small(tmp_path)
-    assert there(tmp_path) == TREE
-    assert [name for name, _ in server.asked].count("RECORDS") == 2
+    server.answers["RECORDS"] = answer_times(1, lambda handler: handler.send(b"damaged"))
+    download_small(tmp_path)
+    assert read_files(tmp_path) == TREE
+    assert [name for name, _ in server.requests].count("RECORDS") == 2
 
 
-def test_a_sum_that_stays_wrong_is_an_error_with_file_and_both_sums(publish, tmp_path):
+def test_a_repeated_wrong_checksum_is_an_error_with_file_and_both_checksums(publish, tmp_path):
     server = publish()
-    server.answers["RECORDS"] = lambda handler: handler.give(b"damaged")
+    server.answers["RECORDS"] = lambda handler: handler.send(b"damaged")
     with pytest.raises(DatasetError) as error:
-        small(tmp_path)
+        download_small(tmp_path)
     for part in ("RECORDS", b"damaged", TREE["RECORDS"]):
         part = part if isinstance(part, str) else hashlib.sha256(part).hexdigest()
         assert part in str(error.value)
     assert not (tmp_path / "RECORDS").exists()
-    assert not is_whole(tmp_path)
+    assert not is_complete(tmp_path)
 
 
 @pytest.mark.parametrize("times", [1, 99])
-def test_a_transfer_that_is_cut_off_is_never_taken_for_whole(publish, tmp_path, times):
+def test_a_cut_off_transfer_is_never_taken_as_complete(publish, tmp_path, times):
     server = publish()
     content = TREE["records/03.dat"]
-    server.answers["records/03.dat"] = first_times(times, lambda h: h.give(content, stop=500))
+    server.answers["records/03.dat"] = answer_times(times, lambda h: h.send(content, stop=500))
     if times == 1:
-        small(tmp_path)
-        assert there(tmp_path) == TREE
+        download_small(tmp_path)
+        assert read_files(tmp_path) == TREE
         return
-    with pytest.raises(DatasetError, match=r"records/03\.dat could not be fetched in 3 tries"):
-        small(tmp_path)
+    with pytest.raises(
+        DatasetError, match=r"records/03\.dat could not be downloaded in 3 attempts"
+    ):
+        download_small(tmp_path)
     assert not (tmp_path / "records/03.dat").exists()
 
 
 @pytest.mark.parametrize("announce", [True, False])
-def test_a_list_of_sums_that_is_cut_off_is_never_taken_for_whole(publish, tmp_path, announce):
+def test_a_cut_off_list_of_checksums_is_never_taken_as_complete(publish, tmp_path, announce):
     server = publish()
     whole = server.files[SUMS]
     stops = [0, whole.index(b"\n") + 1]
-    server.answers[SUMS] = first_times(2, lambda h: h.give(whole, stops.pop(), announce))
-    small(tmp_path)
-    assert there(tmp_path) == TREE
+    server.answers[SUMS] = answer_times(2, lambda h: h.send(whole, stops.pop(), announce))
+    download_small(tmp_path)
+    assert read_files(tmp_path) == TREE
     with pytest.raises(DatasetError, match="cut off after 15 files"):
-        read_sums(whole.decode()[:-1])
+        parse_sums(whole.decode()[:-1])
 
 
 def test_a_listed_file_that_is_not_on_the_server_is_named(publish, tmp_path):
     server = publish()
     del server.files["RECORDS"]
     with pytest.raises(DatasetError, match=r"RECORDS is listed in .* but there is no http"):
-        small(tmp_path)
+        download_small(tmp_path)
 
 
-def test_a_database_that_is_not_there_or_not_for_everybody_is_an_error(publish, tmp_path):
+def test_a_missing_or_protected_database_is_an_error(publish, tmp_path):
     server = publish()
     with pytest.raises(DatasetError, match=r"Check name and version .*'smal 1\.0\.0'"):
         download("smal", "1.0.0", tmp_path, progress=False)
     server.answers["RECORDS"] = lambda handler: handler.fail(403)
     with pytest.raises(DatasetError, match="signed agreement"):
-        small(tmp_path)
+        download_small(tmp_path)
 
 
 @pytest.mark.parametrize(
     "name",
     ["../x", "a/../../x", "/etc/x", "..", "C:\\x", "a\\..\\..\\x", "a\0b", MARKER, f"./{SUMS}"],
 )
-def test_a_list_cannot_name_what_is_outside_the_folder(publish, tmp_path, name):
+def test_a_list_cannot_name_files_outside_the_folder(publish, tmp_path, name):
     publish({"RECORDS": b"", name: b"x"})
     with pytest.raises(DatasetError, match="expected names of files below the folder"):
-        small(tmp_path / "a" / "b")
+        download_small(tmp_path / "a" / "b")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_an_answer_that_is_no_list_of_sums_is_not_kept(publish, tmp_path):
+def test_an_answer_that_is_not_a_list_of_checksums_is_not_stored(publish, tmp_path):
     server = publish()
-    server.answers[SUMS] = first_times(1, lambda handler: handler.give(b"<html>log in</html>\n"))
+    server.answers[SUMS] = answer_times(1, lambda handler: handler.send(b"<html>log in</html>\n"))
     with pytest.raises(DatasetError, match=r"Line 1 of SHA256SUMS.txt is '<html>log in"):
-        small(tmp_path)
-    small(tmp_path)
-    assert there(tmp_path) == TREE
+        download_small(tmp_path)
+    download_small(tmp_path)
+    assert read_files(tmp_path) == TREE
 
 
-def test_a_list_with_two_sums_for_one_name_is_refused():
+def test_a_list_with_two_checksums_for_one_name_is_refused():
     text = f"{'0' * 64} *a\n{'0' * 64}  ./a\n\n"
-    assert read_sums(text) == {"a": "0" * 64}
+    assert parse_sums(text) == {"a": "0" * 64}
     with pytest.raises(DatasetError, match="'a' twice"):
-        read_sums(text + f"{'1' * 64} a\n")
+        parse_sums(text + f"{'1' * 64} a\n")
 
 
 def _remove(path):
@@ -338,15 +343,15 @@ def _change(path):
     os.utime(path, ns=(later_ns, later_ns))
 
 
-@pytest.mark.parametrize("spoil", [_remove, _shorten, _change])
-def test_a_file_that_is_spoiled_later_is_fetched_again(publish, tmp_path, spoil):
+@pytest.mark.parametrize("damage", [_remove, _shorten, _change])
+def test_a_file_that_is_damaged_later_is_downloaded_again(publish, tmp_path, damage):
     server = publish()
-    small(tmp_path)
-    spoil(tmp_path / "records/05.dat")
-    server.asked.clear()
-    small(tmp_path)
-    assert there(tmp_path) == TREE
-    assert [name for name, _ in server.asked] == ["records/05.dat"]
+    download_small(tmp_path)
+    damage(tmp_path / "records/05.dat")
+    server.requests.clear()
+    download_small(tmp_path)
+    assert read_files(tmp_path) == TREE
+    assert [name for name, _ in server.requests] == ["records/05.dat"]
 
 
 def test_a_folder_filled_by_other_means_is_checked_and_needs_no_network(publish, tmp_path):
@@ -355,66 +360,66 @@ def test_a_folder_filled_by_other_means_is_checked_and_needs_no_network(publish,
     for name, content in server.files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
-    assert not is_whole(tmp_path)
-    small(tmp_path)
-    assert is_whole(tmp_path)
-    assert server.asked == []
+    assert not is_complete(tmp_path)
+    download_small(tmp_path)
+    assert is_complete(tmp_path)
+    assert server.requests == []
 
 
-def test_without_a_network_the_error_says_so_and_names_the_folder(publish, tmp_path):
+def test_without_a_network_the_error_names_the_folder(publish, tmp_path):
     publish().close()
     with pytest.raises(DatasetError, match=rf"No network.* by other means .* {tmp_path}\."):
-        small(tmp_path)
-    assert not is_whole(tmp_path)
+        download_small(tmp_path)
+    assert not is_complete(tmp_path)
 
 
-def test_a_server_that_falls_silent_is_given_up(publish, tmp_path, monkeypatch):
+def test_a_silent_server_is_given_up(publish, tmp_path, monkeypatch):
     server = publish()
     released = threading.Event()
-    monkeypatch.setattr(module, "STALLED_S", 0.3)
-    monkeypatch.setattr(module, "LEAVE_S", 0.1)
+    monkeypatch.setattr(module, "MAX_SILENCE_S", 0.3)
+    monkeypatch.setattr(module, "MAX_EXIT_S", 0.1)
     for name in TREE:
         server.answers[name] = lambda handler: released.wait(10) and False
     with pytest.raises(DatasetError, match=r"Nothing has come from .* for 0\.3 s"):
-        small(tmp_path)
+        download_small(tmp_path)
     server.answers.clear()
-    small(tmp_path)  # while the old connections still hang
-    assert there(tmp_path) == TREE
+    download_small(tmp_path)  # while the old connections still hang
+    assert read_files(tmp_path) == TREE
     released.set()
 
 
-def test_a_server_that_is_slow_is_not_given_up(publish, tmp_path, monkeypatch):
+def test_a_slow_server_is_not_given_up(publish, tmp_path, monkeypatch):
     server = publish()
-    monkeypatch.setattr(module, "STALLED_S", 1.0)
-    monkeypatch.setattr(module, "THREADS", 1)
+    monkeypatch.setattr(module, "MAX_SILENCE_S", 1.0)
+    monkeypatch.setattr(module, "N_THREADS", 1)
     for i in range(8):
         server.answers[f"records/{i:02d}.dat"] = lambda handler: time.sleep(0.2)
-    small(tmp_path)
-    assert there(tmp_path) == TREE
+    download_small(tmp_path)
+    assert read_files(tmp_path) == TREE
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_a_full_disk_is_an_error_and_what_has_arrived_is_kept(publish, tmp_path):
+def test_a_full_disk_is_an_error_and_downloaded_files_stay(publish, tmp_path):
     publish()
-    small(tmp_path, wanted=lambda name: name == "RECORDS")
+    download_small(tmp_path, wanted=lambda name: name == "RECORDS")
     (tmp_path / "records").mkdir()
     (tmp_path / "records/.07.dat.partial").symlink_to("/dev/full")
-    with pytest.raises(DatasetError, match=r"could not be written.*No space left.*Make room"):
-        small(tmp_path)
-    assert not is_whole(tmp_path)
+    with pytest.raises(DatasetError, match=r"could not be written.*No space left.*Free some space"):
+        download_small(tmp_path)
+    assert not is_complete(tmp_path)
     assert not (tmp_path / "records/07.dat").exists()
     assert (tmp_path / "RECORDS").read_bytes() == TREE["RECORDS"]
     (tmp_path / "records/.07.dat.partial").unlink()
-    small(tmp_path)
-    assert there(tmp_path) == TREE
+    download_small(tmp_path)
+    assert read_files(tmp_path) == TREE
 
 
 def test_a_folder_of_another_database_is_refused(publish, tmp_path):
     publish()
-    small(tmp_path)
-    with pytest.raises(DatasetError, match=r"holds small 1\.0\.0, small 1\.0\.1 was to go there"):
+    download_small(tmp_path)
+    with pytest.raises(DatasetError, match=r"holds small 1\.0\.0, not small 1\.0\.1"):
         download("small", "1.0.1", tmp_path, progress=False)
-    assert there(tmp_path) == TREE
+    assert read_files(tmp_path) == TREE
 
 
 def test_two_downloads_to_one_folder_do_not_mix(publish, tmp_path):
@@ -426,39 +431,41 @@ def test_two_downloads_to_one_folder_do_not_mix(publish, tmp_path):
         return released.wait(10) and False
 
     server.answers["RECORDS"] = hold
-    first = threading.Thread(target=small, args=(tmp_path,))
+    first = threading.Thread(target=download_small, args=(tmp_path,))
     first.start()
     assert arrived.wait(10)
     with pytest.raises(DatasetError, match="Another process is downloading"):
-        small(tmp_path)
+        download_small(tmp_path)
     released.set()
     first.join()
-    assert there(tmp_path) == TREE
+    assert read_files(tmp_path) == TREE
 
 
-@pytest.mark.parametrize("content", ["", "[]", "null", '{"whole": "yes"}', '{"whole": false}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", "null", '{"complete": "yes"}', '{"complete": false}']
+)
 def test_only_the_marker_of_a_finished_download_counts(tmp_path, content):
-    assert not is_whole(tmp_path / "none")
+    assert not is_complete(tmp_path / "none")
     (tmp_path / MARKER).write_text(content)
-    assert not is_whole(tmp_path)
+    assert not is_complete(tmp_path)
 
 
-def test_the_marker_says_what_the_folder_holds(publish, tmp_path):
+def test_the_marker_describes_the_folder(publish, tmp_path):
     publish()
-    small(tmp_path)
+    download_small(tmp_path)
     marker = json.loads((tmp_path / MARKER).read_text())
-    found = [marker[key] for key in ("database", "version", "whole", "n_files", "n_bytes")]
+    found = [marker[key] for key in ("database", "version", "complete", "n_files", "n_bytes")]
     assert found == ["small", "1.0.0", True, len(TREE), sum(map(len, TREE.values()))]
 
 
-def test_the_mit_bih_database_arrives_bit_by_bit(publish, tmp_path):
+def test_the_mit_bih_database_is_downloaded_bit_by_bit(publish, tmp_path):
     folder = find_shared_data("mitdb")
-    sums = read_sums((folder / SUMS).read_text())
+    sums = parse_sums((folder / SUMS).read_text())
     present = {name: (folder / name).read_bytes() for name in sums if (folder / name).is_file()}
     server = publish(present)
     server.files[SUMS] = (folder / SUMS).read_bytes()
-    small(tmp_path, wanted=present.__contains__)
+    download_small(tmp_path, wanted=present.__contains__)
     assert len(present) == 147
-    assert there(tmp_path) == present
+    assert read_files(tmp_path) == present
     assert (tmp_path / SUMS).read_bytes() == server.files[SUMS]
     shutil.rmtree(tmp_path)  # 91 MB
