@@ -136,7 +136,7 @@ class Run:
     def load_model(self) -> "keras.Model":
         """Load the model, from the representations to uncalibrated probabilities.
 
-        `ecglib.inference.export.build_end_to_end` gives the whole: crops, representations, this
+        `ecglib.inference.build_run_model` gives the whole: crops, representations, this
         model and calibration.
 
         Raises
