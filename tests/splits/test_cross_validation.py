@@ -121,26 +121,26 @@ def finished(small_store, tmp_path_factory):
         patch.setattr(trees, "N_TREES", 10)
         for fold in range(1, FOLDS + 1):
             for changes in ({"seed": 0}, {"seed": 1}, small):
-                train(
-                    experiment(small_store, fold=fold, **changes), small_store, folder, "b"
-                )
+                train(experiment(small_store, fold=fold, **changes), small_store, folder, "b")
     return folder / "b"
 
 
 @pytest.mark.slow
-def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, small_store):
+def test_folds_are_scored_together_and_the_test_split_is_not_looked_at(finished, small_store):
     found = runs.find_runs(finished)
     compared = compare_runs(found)
     runs_by_model = {}
     for run in found:
-        runs_by_model.setdefault((run.experiment.model_name, run.experiment.training.seed), []).append(run)
+        runs_by_model.setdefault(
+            (run.experiment.model_name, run.experiment.training.seed), []
+        ).append(run)
     parts = small_store.select("letters")
-    kept = parts.take(parts.part != "test")
+    expected_windows = parts.take(parts.part != "test")
     scores = {}
     for (model, _), folds in runs_by_model.items():
         pieces = [run.predictions("test") for run in folds]
         rows = np.concatenate([piece.rows for piece in pieces])
-        assert np.array_equal(np.sort(rows), kept.rows)
+        assert np.array_equal(np.sort(rows), expected_windows.rows)
         y, p = (np.concatenate([getattr(piece, name) for piece in pieces]) for name in "yp")
         thresholds = [np.array(run.contract.thresholds) for run in folds]
         decided = [
@@ -151,8 +151,8 @@ def test_folds_are_scored_together_and_the_test_part_is_not_looked_at(finished, 
     for row in compared.table.itertuples():
         assert (row.auroc, row.f1) == pytest.approx(np.mean(scores[row.model], axis=0)), row.model
         assert row.seeds == len(scores[row.model])
-    assert compared.n_patients == len(set(kept.patients))
-    header = f"{FOLDS} folds, each held out once, {len(set(kept.patients))} patients"
+    assert compared.n_patients == len(set(expected_windows.patients))
+    header = f"{FOLDS} folds, each held out once, {len(set(expected_windows.patients))} patients"
     assert compared.describe_split() == header
     assert compared.to_text().startswith(header)
     assert compared.to_dict()["n_folds"] == FOLDS
@@ -166,14 +166,16 @@ def test_a_fold_that_is_missing_is_named(finished, tmp_path):
     shutil.copytree(finished, tmp_path / "b")
     (lost,) = (tmp_path / "b").glob("frequency-mlp_fold3of4_*")
     shutil.rmtree(lost)
-    with pytest.raises(RunError, match=r"frequency:mlp \(seed 0\) lacks the folds \[3\] of 4"):
+    with pytest.raises(
+        RunError, match=r"frequency:mlp \(seed 0\) has no run of the folds \[3\] of 4"
+    ):
         compare_runs(runs.find_runs(tmp_path / "b"))
 
 
 @pytest.mark.slow
-def test_folds_and_the_parts_of_the_dataset_are_not_compared(finished, small_store, tmp_path):
+def test_folds_and_the_splits_of_the_dataset_are_not_compared(finished, small_store, tmp_path):
     without_folds = experiment(small_store, n_folds=0, fold=0)
     other = train(without_folds, small_store, tmp_path, "b")
     assert other.caveats == ()
-    with pytest.raises(RunError, match=r"Runs of \[0, 4\] folds .* cannot be compared"):
+    with pytest.raises(RunError, match=r"Runs with n_folds=\[0, 4\] cannot be compared"):
         compare_runs([*runs.find_runs(finished), other])
