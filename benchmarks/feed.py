@@ -247,7 +247,7 @@ def _compile_branch(
     from ecglib.representations import build_representations
 
     representations = build_representations(dataset.signal, [representation], BAND_HZ)
-    settings = models.ModelSettings(
+    settings = models.ModelSpec(
         branches={representation: encoder},
         fusion="none",
         n_classes=len(selection.classes),

@@ -45,7 +45,7 @@ def build_branch(representation: str, encoder: str) -> keras.Model:
     """Build the model of one branch that an experiment with default values has."""
     from ecglib import models
 
-    settings = models.ModelSettings(
+    settings = models.ModelSpec(
         branches={representation: encoder},
         fusion="none",
         n_classes=N_CLASSES,

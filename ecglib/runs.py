@@ -169,8 +169,9 @@ def find_run_path(experiment: Experiment, runs_dir: str | Path, batch: str) -> P
     >>> experiment = Experiment.from_flat(
     ...     {"dataset": "d", "fingerprint": "0", "task": "t", "branches": {"time": "cnn"}}
     ... )
-    >>> find_run_path(experiment, "runs", "explore").as_posix()
-    'runs/explore/time-cnn_seed0_dafca6d9fd'
+    >>> path = find_run_path(experiment, "runs", "explore")
+    >>> path == Path("runs/explore") / f"time-cnn_seed0_{experiment.hash}"
+    True
     """
     return Path(runs_dir) / batch / experiment.run_name
 
@@ -274,13 +275,15 @@ def open_run(name: str | Path = "", runs_dir: str | Path = "") -> Run:
         return Run(max(newest, key=_modification_time).parent)
     every = sorted(path.parent for path in folder.glob(f"*/[!.]*/{METRICS}"))
     matching = [path for path in every if str(name) in path.name]
-    if len(matching) != 1:
-        count = f"{len(matching)} runs" if matching else "No run"
-        verb = "have" if matching else "has"
-        examples = [f"{path.parent.name}/{path.name}" for path in matching or every]
+    if not matching:
         raise RunError(
-            f"{count} below {folder} {verb} {str(name)!r} in the name. Give the folder of one run, "
-            f"for example one of {examples[:5]}."
+            f"No run below {folder} has {str(name)!r} in its name. Give the folder of a run; there "
+            f"are {_name_runs(every)}."
+        )
+    if len(matching) > 1:
+        raise RunError(
+            f"{len(matching)} runs below {folder} have {str(name)!r} in their names: "
+            f"{_name_runs(matching)}. Give the folder of one of them."
         )
     return Run(matching[0])
 
@@ -351,6 +354,11 @@ def _list_arrays(predictions: dict[str, Predictions]) -> dict[str, np.ndarray]:
         for split, one in predictions.items()
         for name in ARRAYS
     }
+
+
+def _name_runs(paths: list[Path]) -> str:
+    names = [f"{path.parent.name}/{path.name}" for path in paths[:5]]
+    return ", ".join(names) + (", ..." if len(paths) > 5 else "") if names else "none"
 
 
 def _modification_time(path: Path) -> float:

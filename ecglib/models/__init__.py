@@ -16,14 +16,14 @@ from ecglib.models.losses import (
     build_auxiliary_model,
     build_training_model,
 )
-from ecglib.models.settings import ModelSettings
 from ecglib.models.sizing import find_width
+from ecglib.models.spec import ModelSpec
 from ecglib.models.transfer import copy_branch_weights
 
 __all__ = [
     "AuxiliaryLoss",
     "BranchLoss",
-    "ModelSettings",
+    "ModelSpec",
     "build_auxiliary_model",
     "build_ensemble",
     "build_model",

@@ -19,12 +19,10 @@ from ecglib.models.fusion.branches import OUTPUT, Branches, classify_single_bran
 from ecglib.models.fusion.layers import FillMissing
 from ecglib.models.fusion.loading import load_fusion
 from ecglib.models.layers import MissingIndicator, seed_stream
-from ecglib.models.settings import ModelSettings
+from ecglib.models.spec import ModelSpec
 
 
-def build_model(
-    input_shapes: Mapping[str, tuple[int, ...]], settings: ModelSettings
-) -> keras.Model:
+def build_model(input_shapes: Mapping[str, tuple[int, ...]], settings: ModelSpec) -> keras.Model:
     """Build a model with one named input per representation and the output "probabilities".
 
     The inputs have the order of `ecglib.experiment.registry.REPRESENTATIONS`. Feed a dict of
@@ -38,7 +36,7 @@ def build_model(
         Representation -> shape of one window: time (n_samples, n_leads), frequency (n_bins,
         n_leads), spectrogram and scalogram (n_frames, n_bins, n_leads), tabular (n_columns,).
         Exactly the representations of the branches.
-    settings : ModelSettings
+    settings : ModelSpec
         Branches, fusion, classes and sizes.
 
     Returns
@@ -54,7 +52,7 @@ def build_model(
 
     Examples
     --------
-    >>> settings = ModelSettings(
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "cnn"},
     ...     fusion="intermediate_gated",
     ...     n_classes=5,
@@ -119,7 +117,7 @@ def build_ensemble(models: list[keras.Model]) -> keras.Model:
     >>> models = [
     ...     build_model(
     ...         {"frequency": (40, 2)},
-    ...         ModelSettings(
+    ...         ModelSpec(
     ...             branches={"frequency": "mlp"},
     ...             fusion="none",
     ...             n_classes=5,

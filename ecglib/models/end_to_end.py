@@ -19,9 +19,8 @@ from ecglib.errors import RunError, require_one_of
 from ecglib.evaluation.calibration import PROBABILITY_ROUNDING
 from ecglib.experiment.contract import Contract, Processing
 from ecglib.experiment.registry import CROP_AGGREGATIONS, TABULAR
+from ecglib.models.layers import Shape
 from ecglib.representations import build_representations
-
-Shape = tuple[int | None, ...]
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
@@ -314,8 +313,8 @@ def build_processing(signal: SignalSpec, processing: Processing) -> keras.Model:
     ...     crop_hop_s=0.0,
     ...     crop_aggregation="mean",
     ... )
-    >>> build_processing(signal, processing).output_shape
-    {'time': (None, 250, 2)}
+    >>> build_processing(signal, processing).output["time"].shape
+    (None, 250, 2)
     """
     return build_representations(
         describe_crops(signal, processing.crop_s),
@@ -347,6 +346,16 @@ def build_crop_model(
         From "signal", (n_windows, n_samples, n_leads) in mV, to "probabilities",
         (n_windows, ..., n_classes). With the representation "tabular" it has a second input of
         that name, (n_windows, n_columns), NaN where a value is missing.
+
+    Examples
+    --------
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> signal = SignalSpec(sampling_rate_hz=100.0, n_samples=1000, leads=("I", "II"))
+    >>> representations = build_representations(signal, ["time"])
+    >>> spec = ModelSpec(branches={"time": "cnn"}, fusion="none", n_classes=5, kind="multi_label")
+    >>> model = build_model({"time": (1000, 2)}, spec)
+    >>> build_crop_model(signal, representations, model).output_shape
+    (None, 5)
     """
     window = _window_input(signal)
     values = _tabular_inputs(representations)
@@ -378,6 +387,26 @@ def build_window_model(
     -------
     keras.Model
         As `build_crop_model` returns it, for whole windows.
+
+    Examples
+    --------
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> signal = SignalSpec(sampling_rate_hz=100.0, n_samples=1000, leads=("I", "II"))
+    >>> processing = Processing(
+    ...     band_hz=(0.5, 40.0),
+    ...     notch_hz=0.0,
+    ...     denoise=False,
+    ...     representations=("time",),
+    ...     representation_options={},
+    ...     crop_s=2.5,
+    ...     crop_hop_s=0.0,
+    ...     crop_aggregation="mean",
+    ... )
+    >>> representations = build_processing(signal, processing)
+    >>> spec = ModelSpec(branches={"time": "cnn"}, fusion="none", n_classes=5, kind="multi_label")
+    >>> model = build_model({"time": (250, 2)}, spec)
+    >>> build_window_model(signal, representations, model, processing, "multi_label").input_shape
+    (None, 1000, 2)
     """
     window = _window_input(signal)
     values = _tabular_inputs(representations)
@@ -399,6 +428,38 @@ def build_end_to_end(contract: Contract, model: keras.Model) -> keras.Model:
     -------
     keras.Model
         As `build_window_model` returns it, calibrated. Its layer "contract" holds the contract.
+
+    Examples
+    --------
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> processing = Processing(
+    ...     band_hz=(0.5, 40.0),
+    ...     notch_hz=0.0,
+    ...     denoise=False,
+    ...     representations=("time",),
+    ...     representation_options={},
+    ...     crop_s=2.5,
+    ...     crop_hop_s=0.0,
+    ...     crop_aggregation="mean",
+    ... )
+    >>> contract = Contract(
+    ...     dataset="synthetic",
+    ...     fingerprint="0123",
+    ...     task="rhythm",
+    ...     kind="multi_class",
+    ...     classes=("N", "AF"),
+    ...     part_column="part",
+    ...     signal=SignalSpec(sampling_rate_hz=100.0, n_samples=1000, leads=("I", "II")),
+    ...     processing=processing,
+    ...     calibration_scale=(1.0, 1.0),
+    ...     calibration_bias=(0.0, 0.0),
+    ...     thresholds=(0.5, 0.5),
+    ...     caveats=("synthetic data",),
+    ... )
+    >>> spec = ModelSpec(branches={"time": "cnn"}, fusion="none", n_classes=2, kind="multi_class")
+    >>> model = build_model({"time": (250, 2)}, spec)
+    >>> build_end_to_end(contract, model).get_layer("contract").contract["classes"]
+    ('N', 'AF')
     """
     signal = contract.signal
     representations = build_processing(signal, contract.processing)

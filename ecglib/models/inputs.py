@@ -29,8 +29,8 @@ def check_inputs(model: keras.Model, batch: Mapping) -> None:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"frequency": "mlp"}, fusion="none", n_classes=2, kind="multi_label"
     ... )
     >>> model = build_model({"frequency": (40, 2)}, settings)
@@ -114,8 +114,8 @@ def set_scaling(model: keras.Model, scaling: Mapping[str, tuple[np.ndarray, np.n
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn"}, fusion="none", n_classes=2, kind="multi_label"
     ... )
     >>> model = build_model({"time": (250, 2)}, settings)

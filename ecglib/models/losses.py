@@ -33,8 +33,8 @@ def build_training_model(model: keras.Model) -> tuple[keras.Model, bool]:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="late_average",
     ...     n_classes=5,
@@ -83,8 +83,8 @@ def build_auxiliary_model(model: keras.Model, dropout: float, seed: int) -> kera
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="intermediate_concat",
     ...     n_classes=5,

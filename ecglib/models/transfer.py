@@ -31,11 +31,11 @@ def copy_branch_weights(
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
+    >>> from ecglib.models import ModelSpec, build_model
     >>> shapes = {"time": (250, 2), "frequency": (40, 2)}
     >>> fused = build_model(
     ...     shapes,
-    ...     ModelSettings(
+    ...     ModelSpec(
     ...         branches={"time": "cnn", "frequency": "mlp"},
     ...         fusion="late_average",
     ...         n_classes=2,
@@ -45,7 +45,7 @@ def copy_branch_weights(
     ... )
     >>> single = build_model(
     ...     {"frequency": (40, 2)},
-    ...     ModelSettings(
+    ...     ModelSpec(
     ...         branches={"frequency": "mlp"}, fusion="none", n_classes=2, kind="multi_label"
     ...     ),
     ... )

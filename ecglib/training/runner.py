@@ -71,8 +71,8 @@ def train(
     ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
     ...     settings = {"task": "superdiagnostic", "branches": {"frequency": "mlp"}, "epochs": 1}
     ...     run = train(Experiment.from_flat(settings, dataset), dataset, folder)
-    ...     (run.path.parent.name, run.metrics["test"]["n_windows"] > 0, run.caveats)
-    ('explore', True, ('synthetic data',))
+    ...     (run.path.parent.name, list(run.metrics), run.caveats)
+    ('explore', ['model', 'validation', 'test'], ('synthetic data',))
     """
     path = find_run_path(experiment, find_runs_dir(runs_dir), batch)
     if run_exists(path):

@@ -279,7 +279,7 @@ class Trainer:
 
     def _build(self, experiment: Experiment, seed: int, width: int = 0) -> keras.Model:
         model = experiment.model
-        settings = models.ModelSettings(
+        settings = models.ModelSpec(
             branches=model.branches,
             fusion=model.fusion,
             n_classes=len(self.selection.classes),

@@ -127,7 +127,9 @@ def compute_handcrafted(
         notch_hz=inputs.notch_hz,
         denoise=inputs.denoise,
     )
-    frequency_hz = representations.get_layer("frequency").compute_axes(signal.n_samples)["frequency_hz"]
+    frequency_hz = representations.get_layer("frequency").compute_axes(signal.n_samples)[
+        "frequency_hz"
+    ]
     bands, steps = _split_bands(frequency_hz), []
     if signal.around_beats:
         steps = _list_steps(_find_beat(dataset, selection), signal)

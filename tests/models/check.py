@@ -10,7 +10,7 @@ from backends import BACKEND, compute_weight_gradients
 from ecglib.experiment.branches import list_representations
 from ecglib.models import (
     BranchLoss,
-    ModelSettings,
+    ModelSpec,
     build_model,
     build_training_model,
     find_scaling_axes,
@@ -35,9 +35,7 @@ def build_tiny_model(
     """Build a small model with the shapes of `SHAPES`."""
     shapes = {name: SHAPES[name] for name in list_representations(branches)}
     sizes = {"width": 8, "feature_dim": 8, "dropout": 0.2, "seed": 1, **changes}
-    settings = ModelSettings(
-        branches=branches, fusion=fusion, n_classes=N_CLASSES, kind=kind, **sizes
-    )
+    settings = ModelSpec(branches=branches, fusion=fusion, n_classes=N_CLASSES, kind=kind, **sizes)
     return build_model(shapes, settings)
 
 

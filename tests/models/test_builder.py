@@ -9,7 +9,7 @@ from check import build_tiny_model, make_windows, predict, scale
 from ecglib.errors import ExperimentError
 from ecglib.experiment.registry import REPRESENTATIONS
 from ecglib.models import (
-    ModelSettings,
+    ModelSpec,
     build_ensemble,
     build_model,
     check_inputs,
@@ -18,7 +18,7 @@ from ecglib.models import (
     set_scaling,
 )
 
-GOOD = ModelSettings(
+GOOD = ModelSpec(
     branches={"time": "cnn", "frequency": "cnn"},
     fusion="late_average",
     n_classes=3,
@@ -44,6 +44,7 @@ def test_input_shapes_that_do_not_fit_are_refused(branches, input_shapes, messag
         build_model(input_shapes, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
@@ -59,7 +60,7 @@ def test_input_shapes_that_do_not_fit_are_refused(branches, input_shapes, messag
 )
 def test_every_encoder_takes_the_smallest_shapes_and_odd_lengths(name, shape):
     for encoder in REPRESENTATIONS[name].encoders:
-        settings = ModelSettings(
+        settings = ModelSpec(
             branches={name: encoder},
             fusion="none",
             n_classes=2,
@@ -145,6 +146,7 @@ def test_building_does_not_change_other_random_generators():
 
 
 class TestEnsemble:
+    @pytest.mark.slow
     def test_it_is_the_mean_of_its_models_also_after_saving(self, tmp_path):
         branches = {"time": "cnn", "spectrogram": "cnn2d"}
         batch = make_windows(branches)

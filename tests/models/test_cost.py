@@ -51,6 +51,7 @@ def count_einsum(op) -> int:
     return math.prod(sizes.values())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="needs the profiler of TensorFlow")
 @pytest.mark.parametrize(("name", "encoder"), ALL)
 def test_every_encoder_costs_what_tensorflow_counts(name, encoder):
@@ -58,6 +59,7 @@ def test_every_encoder_costs_what_tensorflow_counts(name, encoder):
     assert count_multiply_adds(model) == count_by_tensorflow(model)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="needs the profiler of TensorFlow")
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_costs_what_tensorflow_counts(fusion):

@@ -58,6 +58,7 @@ class TestTrainingModel:
 
 
 class TestAuxiliaryModel:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "fusion", [name for name in FUSIONS if name.startswith("intermediate_")]
     )

@@ -8,7 +8,7 @@ from scipy.linalg import block_diag
 from scipy.signal import cont2discrete, dlsim
 
 from ecglib.errors import ExperimentError
-from ecglib.models import ModelSettings, build_model, state_space
+from ecglib.models import ModelSpec, build_model, state_space
 from ecglib.models.state_space import CHUNK, StateSpace
 
 LENGTHS = [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5]
@@ -244,7 +244,7 @@ def test_it_learns_to_remember_the_first_samples_for_300_steps():
 
 def test_s4d_has_the_size_of_the_published_model():
     """About 2 million: four layers of 512 channels, most of it in their gated units."""
-    settings = ModelSettings(
+    settings = ModelSpec(
         branches={"time": "s4d"}, fusion="none", n_classes=5, kind="multi_label", width=256
     )
     model = build_model({"time": (250, 12)}, settings)

@@ -251,6 +251,7 @@ def test_class_weights_have_mean_one_and_the_stated_ratios():
     assert compute_class_weights(y, "none") is None
 
 
+@pytest.mark.slow
 def test_training_refuses_a_leak_and_carries_its_caveat(small_store, tmp_path, monkeypatch):
     leaks = json.loads(json.dumps(small_store.summary["leaks"]))
     leaks["part"]["shared_patients"] = {"count": 2, "examples": []}

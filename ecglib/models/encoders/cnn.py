@@ -50,7 +50,7 @@ def time_cnn(x: Tensor, width: int, feature_dim: int, dropout: float, seed: int)
     x : tensor of shape (n_windows, n_samples, n_leads)
         Scaled time series; the time axis is shortened 32 times.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def time_cnn_attention(
     x : tensor of shape (n_windows, n_samples, n_leads)
         Scaled time series; the attention is over n_samples / 16 steps.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def frequency_cnn(x: Tensor, width: int, feature_dim: int, dropout: float, seed:
     x : tensor of shape (n_windows, n_bins, n_leads)
         Scaled spectrum; the frequency axis is shortened 16 times.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------
@@ -138,7 +138,7 @@ def time_frequency_cnn2d(
     x : tensor of shape (n_windows, n_frames, n_bins, n_leads)
         Scaled spectrogram or scalogram; both axes are shortened 8 times.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------

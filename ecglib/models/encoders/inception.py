@@ -57,7 +57,7 @@ def inception_time(x: Tensor, width: int, feature_dim: int, dropout: float, seed
         Scaled time series; the time axis is never shortened, so this is the most expensive
         encoder.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------

@@ -16,7 +16,7 @@ def mlp(x: Tensor, width: int, feature_dim: int, dropout: float, seed: int) -> T
     x : tensor of shape (n_windows, n_bins, n_leads) or (n_windows, n_values)
         Scaled spectrum or tabular values.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------

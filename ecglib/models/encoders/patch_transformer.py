@@ -25,7 +25,7 @@ def time_frequency_patch_transformer(
     x : tensor of shape (n_windows, n_frames, n_bins, n_leads)
         Scaled spectrogram or scalogram; the blocks attend over n_frames * n_bins / 16 patches.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------

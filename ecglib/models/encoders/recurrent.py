@@ -20,7 +20,7 @@ def time_cnn_bilstm(x: Tensor, width: int, feature_dim: int, dropout: float, see
     x : tensor of shape (n_windows, n_samples, n_leads)
         Scaled time series; the LSTMs read n_samples / 16 steps.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def time_frequency_crnn(
         Scaled spectrogram or scalogram; the frequency axis is shortened 8 times, the time axis 2
         times.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------

@@ -87,7 +87,7 @@ def resnet1d(x: Tensor, width: int, feature_dim: int, dropout: float, seed: int)
     x : tensor of shape (n_windows, n_samples, n_leads)
         Scaled time series; the time axis is shortened 4 times.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------
@@ -125,7 +125,7 @@ def frequency_resnet1d(
     x : tensor of shape (n_windows, n_bins, n_leads)
         Scaled spectrum; the frequency axis is shortened 4 times.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def resnet2d(x: Tensor, width: int, feature_dim: int, dropout: float, seed: int)
     x : tensor of shape (n_windows, n_frames, n_bins, n_leads)
         Scaled spectrogram or scalogram; both axes are shortened 8 times.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------

@@ -53,7 +53,7 @@ def time_s4d(x: Tensor, width: int, feature_dim: int, dropout: float, seed: int)
     x : tensor of shape (n_windows, n_samples, n_leads)
         Scaled time series; the time axis is not shortened.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------

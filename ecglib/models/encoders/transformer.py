@@ -21,7 +21,7 @@ def time_cnn_transformer(
     x : tensor of shape (n_windows, n_samples, n_leads)
         Scaled time series; the blocks attend over n_samples / 16 steps.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def frequency_cnn_transformer(
     x : tensor of shape (n_windows, n_bins, n_leads)
         Scaled spectrum; the blocks attend over n_bins / 8 steps.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------

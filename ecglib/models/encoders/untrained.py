@@ -20,7 +20,7 @@ def random_convolutions(
     x : tensor of shape (n_windows, n_samples, n_leads)
         Scaled time series.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
 
     Returns
     -------

@@ -72,7 +72,7 @@ def xresnet1d(
     x : tensor of shape (n_windows, n_samples, n_leads)
         Scaled time series; the time axis is shortened 32 times.
     width, feature_dim, dropout, seed
-        As in `ecglib.models.ModelSettings`.
+        As in `ecglib.models.ModelSpec`.
     depths : tuple of int, default (2, 2, 2, 2)
         Number of blocks of each stage.
 

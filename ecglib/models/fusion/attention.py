@@ -37,8 +37,8 @@ def intermediate_attention(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="intermediate_attention",
     ...     n_classes=5,
@@ -81,8 +81,8 @@ def intermediate_cross_attention(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="intermediate_cross_attention",
     ...     n_classes=5,
@@ -130,8 +130,8 @@ def intermediate_bottleneck(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="intermediate_bottleneck",
     ...     n_classes=5,
@@ -188,12 +188,12 @@ def split_into_tokens(
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings
+    >>> from ecglib.models import ModelSpec
     >>> from ecglib.models.encoders import load_encoder
     >>> branches = Branches(
     ...     inputs={"frequency": layers.Input((40, 2))},
     ...     encoders={"frequency": load_encoder("frequency", "mlp")},
-    ...     settings=ModelSettings(
+    ...     settings=ModelSpec(
     ...         branches={"frequency": "mlp"}, fusion="none", n_classes=2, kind="multi_label"
     ...     ),
     ... )

@@ -13,7 +13,7 @@ from ecglib.models.blocks import dense
 from ecglib.models.encoders import Encoder
 from ecglib.models.fusion.layers import BranchDropout
 from ecglib.models.layers import seed_stream
-from ecglib.models.settings import ModelSettings
+from ecglib.models.spec import ModelSpec
 
 # Names of layers: the probabilities of the model, and those of each branch of a late fusion.
 OUTPUT = "probabilities"
@@ -32,7 +32,7 @@ class Branches:
         representation (`ecglib.experiment.branches`) take the same tensor.
     encoders : mapping of str to Encoder
         Branch -> encoder.
-    settings : ModelSettings
+    settings : ModelSpec
         The settings of the model.
     present : tensor of shape (n_windows, n_branches), optional
         1 for each branch that is present, 0 for one that is missing; None (the default) where no
@@ -41,9 +41,9 @@ class Branches:
     Examples
     --------
     >>> import keras
-    >>> from ecglib.models import ModelSettings
+    >>> from ecglib.models import ModelSpec
     >>> from ecglib.models.encoders import load_encoder
-    >>> settings = ModelSettings(
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn"}, fusion="none", n_classes=3, kind="multi_class"
     ... )
     >>> branches = Branches(
@@ -57,7 +57,7 @@ class Branches:
 
     inputs: Mapping[str, Tensor]
     encoders: Mapping[str, Encoder]
-    settings: ModelSettings
+    settings: ModelSpec
     present: Tensor | None = None
 
     def encode_all(self) -> dict[str, Tensor]:
@@ -226,8 +226,8 @@ def find_branches(model: keras.Model) -> list[str]:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"frequency": "mlp", "time": "cnn"},
     ...     fusion="late_average",
     ...     n_classes=2,

@@ -33,8 +33,8 @@ def early_concat(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="early_concat",
     ...     n_classes=2,

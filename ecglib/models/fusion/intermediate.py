@@ -30,8 +30,8 @@ def intermediate_concat(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="intermediate_concat",
     ...     n_classes=5,
@@ -68,8 +68,8 @@ def intermediate_gated(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="intermediate_gated",
     ...     n_classes=5,
@@ -116,8 +116,8 @@ def intermediate_film(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="intermediate_film",
     ...     n_classes=5,
@@ -163,8 +163,8 @@ def intermediate_bilinear(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="intermediate_bilinear",
     ...     n_classes=5,

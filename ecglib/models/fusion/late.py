@@ -33,8 +33,8 @@ def late_average(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="late_average",
     ...     n_classes=5,
@@ -64,8 +64,8 @@ def late_weighted(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="late_weighted",
     ...     n_classes=5,
@@ -93,8 +93,8 @@ def late_product(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="late_product",
     ...     n_classes=5,
@@ -123,8 +123,8 @@ def late_stacking(branches: Branches) -> Tensor:
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="late_stacking",
     ...     n_classes=5,
@@ -155,8 +155,8 @@ def set_branch_weights(model: keras.Model, weights: Sequence[float] | np.ndarray
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="late_weighted",
     ...     n_classes=5,
@@ -203,8 +203,8 @@ def set_stacking_weights(model: keras.Model, weights: np.ndarray, bias: np.ndarr
 
     Examples
     --------
-    >>> from ecglib.models import ModelSettings, build_model
-    >>> settings = ModelSettings(
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "frequency": "mlp"},
     ...     fusion="late_stacking",
     ...     n_classes=2,

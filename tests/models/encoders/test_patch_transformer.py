@@ -2,11 +2,11 @@ import keras
 import numpy as np
 import pytest
 
-from ecglib.models import ModelSettings, build_model
+from ecglib.models import ModelSpec, build_model
 
 
 def build(shape: tuple, **options) -> keras.Model:
-    settings = ModelSettings(
+    settings = ModelSpec(
         branches={"spectrogram": "patch_transformer"},
         fusion="none",
         n_classes=2,

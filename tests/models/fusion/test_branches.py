@@ -35,6 +35,7 @@ def remove_branches(batch: dict, **rows) -> dict:
 
 
 class TestBranchDropout:
+    @pytest.mark.slow
     @pytest.mark.parametrize("fusion", ["early_concat", *INTERMEDIATE])
     def test_every_fusion_that_trains_branches_together_trains_with_it(self, fusion):
         """Same initial weights, other outputs in training, gradients everywhere, no NaN."""
@@ -57,6 +58,7 @@ class TestBranchDropout:
         rows = np.abs(trained - untouched).max(axis=1)
         assert (rows > 1e-6).any()
 
+    @pytest.mark.slow
     def test_a_model_with_missing_branches_is_fitted_and_saved(self, tmp_path):
         options = {"branch_dropout": 0.5, "missing_branches": True}
         model, batch = build_tiny_model(TWO, "intermediate_concat", **options), make_windows(TWO)
@@ -74,6 +76,7 @@ class TestBranchDropout:
 
 
 class TestMissingBranches:
+    @pytest.mark.slow
     @pytest.mark.parametrize("fusion", FUSIONS)
     def test_no_nan_reaches_probabilities_or_gradients(self, fusion, tmp_path):
         model = build_tiny_model(THREE, fusion, missing_branches=True)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from check import N_CLASSES, SHAPES, build_tiny_model, make_windows, predict, scale
 
-from ecglib.models import ModelSettings, build_model
+from ecglib.models import ModelSpec, build_model
 
 RANDOM = np.random.default_rng(0)
 
@@ -56,7 +56,7 @@ def test_early_fusion_takes_tabular_values(others):
     encoders = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d", "scalogram": "cnn2d"}
     branches = {**{name: encoders[name] for name in others}, "tabular": "mlp"}
     shapes = {**{name: SHAPES[name] for name in others}, "tabular": (5,)}
-    settings = ModelSettings(
+    settings = ModelSpec(
         branches=branches,
         fusion="early_concat",
         n_classes=N_CLASSES,

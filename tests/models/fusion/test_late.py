@@ -22,6 +22,7 @@ TWO = {"time": "cnn", "spectrogram": "cnn2d"}
 
 
 class TestBranchWeights:
+    @pytest.mark.slow
     def test_each_branch_is_trained_as_if_alone(self):
         """The mean over two branches halves each gradient; twice the step makes up for it."""
         y = make_labels("multi_label")

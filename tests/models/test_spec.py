@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from ecglib.errors import ExperimentError
-from ecglib.models import ModelSettings
+from ecglib.models import ModelSpec
 
-GOOD = ModelSettings(
+GOOD = ModelSpec(
     branches={"time": "cnn", "frequency": "cnn"},
     fusion="late_average",
     n_classes=3,

@@ -10,7 +10,7 @@ from ecglib.experiment.registry import FUSIONS, NO_FUSION, REPRESENTATIONS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ModelSettings:
+class ModelSpec:
     """What decides a model besides the shapes of its inputs.
 
     Parameters
@@ -52,7 +52,7 @@ class ModelSettings:
 
     Examples
     --------
-    >>> settings = ModelSettings(
+    >>> settings = ModelSpec(
     ...     branches={"time": "cnn", "spectrogram": "cnn2d"},
     ...     fusion="late_average",
     ...     n_classes=5,
