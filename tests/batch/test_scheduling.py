@@ -119,6 +119,7 @@ def test_the_report_is_written_again_when_a_score_has_changed(finished, small_st
     assert run_batch(file, small_store, runs_dir).html == first.html
 
 
+@pytest.mark.slow
 def test_trees_are_one_run_whatever_the_networks_try(
     small_store, small_batch, write_batch_file, tmp_path
 ):

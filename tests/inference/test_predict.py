@@ -252,6 +252,7 @@ def test_decisions_are_by_the_stored_thresholds(run, predictor, steps, tmp_path)
         assert decision.split(";") == (predicted.list_decisions(row) or [""])
 
 
+@pytest.mark.slow
 def test_the_most_probable_of_classes_that_exclude_each_other_is_decided(
     small_class_store, tmp_path
 ):

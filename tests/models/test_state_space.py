@@ -220,6 +220,7 @@ def test_wrong_arguments_and_inputs_are_refused():
         StateSpace()(keras.Input((None, 3)))
 
 
+@pytest.mark.slow
 def test_it_learns_to_remember_the_first_samples_for_300_steps():
     """Two samples decide the label, noise follows, and only the last step is used."""
     random = np.random.default_rng(5)

@@ -92,6 +92,7 @@ class TestCounts:
         model = build_encoder(load_encoder("time", "random"), (250, 2), width=625)
         assert count_trainable(model) == count_head(20_000)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["time", "frequency", "spectrogram", "tabular"])
     def test_a_larger_width_has_more_weights(self, name):
         for encoder in (load_encoder(name, one) for one in REPRESENTATIONS[name].encoders):
