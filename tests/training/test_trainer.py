@@ -615,7 +615,7 @@ def test_a_branch_takes_no_weights_of_another_encoder(small_store):
     alone = Trainer(single, small_store).build_model(seed=0)
     with pytest.raises(ExperimentError, match="same encoder"):
         models.copy_branch_weights(fused, "frequency", alone)
-    with pytest.raises(ExperimentError, match="no branch 'spectrogram'"):
+    with pytest.raises(ExperimentError, match="no encoder for the branch 'spectrogram'"):
         models.copy_branch_weights(fused, "spectrogram", alone)
 
 
