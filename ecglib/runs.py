@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ecglib import __version__
 from ecglib.errors import RunError
 from ecglib.evaluation.predictions import Predictions
 from ecglib.experiment import Contract, Experiment
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     import keras
 
 FORMAT = 3  # of a run's folder; a run of another format is refused
-LIBRARIES = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas")
+DISTRIBUTIONS = ("ecg-fusion", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas")
 MODEL, TREES = "model.keras", "trees.json"
 METRICS = "metrics.json"
 FILES = ("experiment.json", "contract.json", "history.csv", "predictions.npz", METRICS)
@@ -334,13 +333,13 @@ def write_run(path: Path, experiment: Experiment, result: Result) -> Run:
 
 
 def _describe_experiment(experiment: Experiment) -> dict[str, Any]:
-    versions = {"ecg-fusion": __version__, "python": platform.python_version()}
+    versions = {name: metadata.version(name) for name in DISTRIBUTIONS}
     return {
         "format": FORMAT,
         "experiment": experiment.to_flat(),
         "hash": experiment.hash,
         "model": experiment.model_name,
-        "versions": versions | {name: metadata.version(name) for name in LIBRARIES},
+        "versions": {"python": platform.python_version()} | versions,
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),

@@ -73,12 +73,13 @@ def _setting(default: Any, setting: Setting) -> Any:
 
 
 def _document_settings(group: type[Group]) -> type[Group]:
-    """Append the settings of a group to its docstring, as its parameters."""
-    lines = [group.__doc__ or "", "\n    Parameters\n    ----------\n"]
+    """Insert the settings of a group into its docstring, as its parameters."""
+    lines = ["Parameters\n    ----------\n"]
     for field in dataclasses.fields(group):  # type: ignore[arg-type]
         lines.append(f"    {field.name} : {format_type(field.type)}\n")
         lines.append(f"        {field.metadata['setting'].help}\n")
-    group.__doc__ = "".join(lines)
+    summary, examples = (group.__doc__ or "").split("Examples\n")
+    group.__doc__ = f"{summary}{''.join(lines)}\n    Examples\n{examples}"
     return group
 
 
@@ -95,7 +96,20 @@ def format_type(kind: Any) -> str:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SettingsGroup:
-    """Checks the values of a group against the declarations of its settings."""
+    """Checks the values of a group against the declarations of its settings.
+
+    Raises
+    ------
+    ExperimentError
+        If a value has the wrong type, is out of range or unknown.
+
+    Examples
+    --------
+    >>> TrainingSettings(epochs=0)
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.ExperimentError: epochs=0 must be at least 1.
+    """
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -114,7 +128,13 @@ class SettingsGroup:
 @_document_settings
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSettings(SettingsGroup):
-    """What is predicted, and from which windows."""
+    """What is predicted, and from which windows.
+
+    Examples
+    --------
+    >>> DataSettings(dataset="mitdb", fingerprint="0123", task="aami").n_folds
+    0
+    """
 
     dataset: str = _setting(
         dataclasses.MISSING, Setting(help="Name of the dataset.", used_by_trees=True)
@@ -163,7 +183,13 @@ class DataSettings(SettingsGroup):
 @_document_settings
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputSettings(SettingsGroup):
-    """How a window is filtered, represented, cropped, scaled and augmented."""
+    """How a window is filtered, represented, cropped, scaled and augmented.
+
+    Examples
+    --------
+    >>> InputSettings(band_hz=[1, 30]).band_hz
+    (1.0, 30.0)
+    """
 
     band_hz: tuple[float, float] = _setting(
         (0.5, 40.0),
@@ -256,7 +282,13 @@ class InputSettings(SettingsGroup):
 @_document_settings
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelSettings(SettingsGroup):
-    """What the network is made of."""
+    """What the network is made of.
+
+    Examples
+    --------
+    >>> ModelSettings(branches={"frequency": "mlp", "time": "cnn"}, fusion="late_average").branches
+    {'time': 'cnn', 'frequency': 'mlp'}
+    """
 
     branches: dict[str, str] = _setting(
         dataclasses.MISSING,
@@ -330,7 +362,17 @@ class ModelSettings(SettingsGroup):
 @_document_settings
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingSettings(SettingsGroup):
-    """How the model is trained."""
+    """How the model is trained.
+
+    Examples
+    --------
+    >>> TrainingSettings(dropout=0.1)
+    Traceback (most recent call last):
+    ...
+    TypeError: TrainingSettings.__init__() got an unexpected keyword argument 'dropout'
+    >>> TrainingSettings(seed=3).epochs
+    20
+    """
 
     branch_training: str = _setting(
         "joint",
