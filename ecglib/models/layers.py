@@ -185,7 +185,8 @@ class RandomConvolutions(keras.layers.Layer):
 
     def __init__(self, n_kernels: int, seed: int = 0, **kwargs: Any):
         # In float32 also where the other layers are in float16: values near 0 would change sign.
-        super().__init__(**{"dtype": "float32", **kwargs})
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
         self.n_kernels = n_kernels
         self.seed = seed
 

@@ -170,7 +170,7 @@ class BranchLoss(keras.losses.Loss):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         base_loss = keras.saving.deserialize_keras_object(config["base_loss"])
-        return cls(**{**config, "base_loss": base_loss})
+        return cls(**(config | {"base_loss": base_loss}))
 
 
 @keras.saving.register_keras_serializable(package="ecglib")

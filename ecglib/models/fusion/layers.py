@@ -217,7 +217,8 @@ class LowRankProduct(keras.layers.Layer):
 
     def __init__(self, units: int, rank: int, seed: int = 0, **kwargs: Any):
         # In float32 also where the other layers are in float16: a product of many overflows there.
-        super().__init__(**{"dtype": "float32", **kwargs})
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
         self.units = units
         self.rank = rank
         self.seed = seed
