@@ -61,6 +61,13 @@ class NearIdenticalPair(NamedTuple):
         Numbers of the records, in the order of adding; ``first < second``.
     correlation : float
         Correlation in the third of their overlap where it is lowest.
+
+    Examples
+    --------
+    >>> pair = NearIdenticalPair(first=0, second=2, correlation=0.998)
+    >>> names = ["r1", "r2", "r3"]
+    >>> names[pair.first], names[pair.second]
+    ('r1', 'r3')
     """
 
     first: int

@@ -268,7 +268,9 @@ def assign_parts(table: pd.DataFrame, task: Task, seed: int = 0) -> pd.DataFrame
         n_folds = min(10, table["patient"].nunique())
         folds = assign_folds_by_patient(table["patient"].to_numpy(), y, n_folds, seed)
         table = table.assign(fold=folds)
-    return table.assign(**{task.part: convert_folds_to_parts(table["fold"].to_numpy())})
+    table = table.copy()
+    table[task.part] = convert_folds_to_parts(table["fold"].to_numpy())
+    return table
 
 
 class OtherColumns(NamedTuple):
@@ -282,6 +284,15 @@ class OtherColumns(NamedTuple):
         Columns of numbers, which a model may use.
     columns : dict of str to str
         The other columns, for filtering, and their Arrow types.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"record": ["r1", "r2"], "age": [42, 58], "device": ["A", None]})
+    >>> other = find_other_columns(table)
+    >>> other.tabular, other.table["age"].tolist()
+    (('age',), [42.0, 58.0])
+    >>> other.columns, other.table["device"].tolist()
+    ({'device': 'string'}, ['A', None])
     """
 
     table: pd.DataFrame
@@ -310,6 +321,7 @@ def find_other_columns(table: pd.DataFrame) -> OtherColumns:
     (('age',), {'device': 'string'})
     """
     columns, tabular = {}, []
+    table = table.copy()
     if "fold" in table:
         columns["fold"] = "int64"
     for name in table.columns:
@@ -317,9 +329,9 @@ def find_other_columns(table: pd.DataFrame) -> OtherColumns:
             continue
         if pd.api.types.is_numeric_dtype(table[name]):
             tabular.append(name)
-            table = table.assign(**{name: table[name].astype(float)})
+            table[name] = table[name].astype(float)
         else:
-            table = table.assign(**{name: convert_to_text(table[name])})
+            table[name] = convert_to_text(table[name])
             columns[name] = "string"
     return OtherColumns(table=table, tabular=tuple(tabular), columns=columns)
 

@@ -168,6 +168,25 @@ class Source(Protocol):
         scored in no fold of a cross-validation (`splits.TRAINING_ONLY`).
     caveats : tuple of str
         Shown with every number of this dataset.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ecglib.datasets.sources.arrays import ArraysSource, Recordings
+    >>> table = pd.DataFrame(
+    ...     {"record": ["r1"], "patient": ["p1"], "labels": [["AF"]], "part": ["train"]}
+    ... )
+    >>> recordings = Recordings(
+    ...     signals=np.zeros((1, 250, 1)),
+    ...     names=["r1"],
+    ...     sampling_rate_hz=250.0,
+    ...     leads=["II"],
+    ...     unit="mV",
+    ... )
+    >>> task = Task("af", "multi_label", {"AF": ["AF"]})
+    >>> source: Source = ArraysSource("mine", recordings, table, task)
+    >>> source.signal.n_samples, list(source.tasks), [one.name for one in source.read_records()]
+    (250, ['af'], ['r1'])
     """
 
     name: str

@@ -152,8 +152,20 @@ def download(folder: Path) -> Path:
 
     Examples
     --------
-    >>> download(Path("data/raw/cinc2017"))  # doctest: +SKIP
-    PosixPath('data/raw/cinc2017')
+    From the network::
+
+        download(Path("data/raw/cinc2017"))
+
+    A folder that holds another database is refused:
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     marker = '{"database": "nstdb", "version": "1.0.0"}'
+    ...     _ = Path(folder, "downloaded.json").write_text(marker)
+    ...     download(Path(folder))
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: ... holds nstdb 1.0.0, not challenge-2017 1.0.0...
     """
     return download_files(
         "challenge-2017",

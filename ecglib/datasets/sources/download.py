@@ -103,8 +103,20 @@ def download(
 
     Examples
     --------
-    >>> download("mitdb", "1.0.0", "data/raw/mitdb")  # doctest: +SKIP
-    PosixPath('data/raw/mitdb')
+    From the network::
+
+        download("mitdb", "1.0.0", "data/raw/mitdb")
+
+    A folder that holds another database is refused:
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     marker = '{"database": "nstdb", "version": "1.0.0"}'
+    ...     _ = Path(folder, "downloaded.json").write_text(marker)
+    ...     download("mitdb", "1.0.0", folder)
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: ... holds nstdb 1.0.0, not mitdb 1.0.0...
     """
     folder = Path(folder)
     _check_marker(folder, database, version)

@@ -65,6 +65,17 @@ class Annotations(NamedTuple):
         Symbol of each: a beat, or ``"+"`` where the rhythm changes.
     notes : list of str
         Further text of each, such as ``"(AFIB"``.
+
+    Examples
+    --------
+    >>> annotations = Annotations(
+    ...     times_s=np.array([0.2, 0.9, 1.7]),
+    ...     symbols=np.array(["+", "N", "V"]),
+    ...     notes=["(N", "", ""],
+    ... )
+    >>> changes = np.flatnonzero(annotations.symbols == "+")
+    >>> [(float(annotations.times_s[i]), annotations.notes[i]) for i in changes]
+    [(0.2, '(N')]
     """
 
     times_s: np.ndarray
@@ -81,6 +92,12 @@ class Beats(NamedTuple):
         Time of each, in s.
     symbols : str array of shape (n_beats,)
         Symbol of each.
+
+    Examples
+    --------
+    >>> beats = Beats(times_s=np.array([0.9, 1.7]), symbols=np.array(["N", "V"]))
+    >>> [find_aami_class(symbol) for symbol in beats.symbols]
+    ['N', 'V']
     """
 
     times_s: np.ndarray
@@ -104,9 +121,17 @@ class MitdbRecords:
 
     Examples
     --------
-    >>> source = MitdbSource("data/raw/mitdb")  # doctest: +SKIP
-    >>> source.count_records()  # doctest: +SKIP
-    44
+    With the files of the database::
+
+        source = MitdbSource("data/raw/mitdb")
+        source.count_records()  # 44
+
+    Without them:
+
+    >>> MitdbSource("data/raw/none")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: data/raw/none lacks 132 files of the MIT-BIH ...
     """
 
     synthetic = False
@@ -507,8 +532,20 @@ def download(folder: Path) -> Path:
 
     Examples
     --------
-    >>> download(Path("data/raw/mitdb"))  # doctest: +SKIP
-    PosixPath('data/raw/mitdb')
+    From the network::
+
+        download(Path("data/raw/mitdb"))
+
+    A folder that holds another database is refused:
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     marker = '{"database": "nstdb", "version": "1.0.0"}'
+    ...     _ = Path(folder, "downloaded.json").write_text(marker)
+    ...     download(Path(folder))
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: ... holds nstdb 1.0.0, not mitdb 1.0.0...
     """
     endings = (".hea", ".dat", ".atr")
     return download_files("mitdb", "1.0.0", folder, lambda name: name.endswith(endings))

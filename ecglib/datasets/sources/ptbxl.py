@@ -60,9 +60,17 @@ def open_ptbxl(folder: str | Path, sampling_rate_hz: float = 100.0, where: str =
 
     Examples
     --------
-    >>> source = open_ptbxl("data/raw/ptbxl", where="age >= 18")  # doctest: +SKIP
-    >>> list(source.tasks)  # doctest: +SKIP
-    ['superdiagnostic', 'subdiagnostic', 'diagnostic', 'form', 'rhythm', 'all']
+    With the files of the database::
+
+        source = open_ptbxl("data/raw/ptbxl", where="age >= 18")
+        list(source.tasks)  # superdiagnostic, subdiagnostic, diagnostic, form, rhythm, all
+
+    It is published at two sampling rates:
+
+    >>> open_ptbxl("data/raw/ptbxl", sampling_rate_hz=250.0)
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: sampling_rate_hz=250: PTB-XL is published at 100 and at 500 Hz. ...
     """
     folder = Path(folder)
     if sampling_rate_hz not in FILE_COLUMNS:
@@ -287,8 +295,20 @@ def download(folder: Path, sampling_rate_hz: float = 100.0) -> Path:
 
     Examples
     --------
-    >>> download(Path("data/raw/ptbxl"))  # doctest: +SKIP
-    PosixPath('data/raw/ptbxl')
+    From the network::
+
+        download(Path("data/raw/ptbxl"))
+
+    A folder that holds another database is refused:
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     marker = '{"database": "nstdb", "version": "1.0.0"}'
+    ...     _ = Path(folder, "downloaded.json").write_text(marker)
+    ...     download(Path(folder))
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: ... holds nstdb 1.0.0, not ptb-xl...
     """
     records = f"records{sampling_rate_hz:.0f}/"
     tables = ("ptbxl_database.csv", "scp_statements.csv", "LICENSE.txt")

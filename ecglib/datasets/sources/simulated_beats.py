@@ -127,6 +127,17 @@ class SimulatedRhythm:
         AAMI class of each beat.
     in_stretch : bool array of shape (n_beats,)
         Whether each beat is in a changed stretch.
+
+    Examples
+    --------
+    >>> rhythm = SimulatedRhythm(
+    ...     signal_mv=np.zeros((240, 1)),
+    ...     beats_s=np.array([0.4, 0.9, 1.7]),
+    ...     classes=np.array(["N", "S", "N"]),
+    ...     in_stretch=np.array([False, True, False]),
+    ... )
+    >>> rhythm.beats_s[rhythm.in_stretch].tolist(), rhythm.classes[rhythm.in_stretch].tolist()
+    ([0.9], ['S'])
     """
 
     signal_mv: np.ndarray
@@ -148,6 +159,18 @@ class Changes(NamedTuple):
         Factor of the P wave.
     in_stretch : bool array of shape (n_beats,)
         Whether the beat is in a changed stretch.
+
+    Examples
+    --------
+    >>> changes = Changes(
+    ...     classes=np.array(["", "S", ""]),
+    ...     intervals=np.array([1.0, 0.75, 1.0]),
+    ...     p_waves=np.array([1.0, 0.5, 1.0]),
+    ...     in_stretch=np.array([False, True, False]),
+    ... )
+    >>> intervals_s = np.array([1.0, 1.0, 1.0])
+    >>> np.cumsum(intervals_s * changes.intervals).tolist()  # the new times of the beats
+    [1.0, 1.75, 2.75]
     """
 
     classes: np.ndarray

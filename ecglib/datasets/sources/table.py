@@ -195,7 +195,22 @@ class TableSource:
 
 
 class LeadReader(Protocol):
-    """A record whose leads can be read as steps or in mV, as a `WfdbRecord` is."""
+    """A record whose leads can be read as steps or in mV, as a `WfdbRecord` is.
+
+    Examples
+    --------
+    >>> class OneLead:
+    ...     leads = ("II",)
+    ...     sampling_rate_hz = 250.0
+    ...
+    ...     def to_steps(self, columns):
+    ...         return np.array([[0], [1000], [-1000]], np.int16)[:, columns]
+    ...
+    ...     def to_mv(self, columns):
+    ...         return self.to_steps(columns) / 1000
+    >>> convert_record(OneLead(), SignalSpec(250.0, 3, ("II",))).ravel().tolist()
+    [0, 1000, -1000]
+    """
 
     @property
     def leads(self) -> tuple[str, ...]:

@@ -88,6 +88,13 @@ class Comparison(NamedTuple):
         Root mean square over that of the template, at most 3.
     difference : array of shape (n_leads, n_beats)
         Root mean square of the difference over that of the template, at most 5.
+
+    Examples
+    --------
+    >>> template = np.sin(np.arange(40))[None, :, None]
+    >>> comparison = compare_with_template(-template, template)
+    >>> round(float(comparison.correlation[0, 0]), 2), round(float(comparison.difference[0, 0]), 1)
+    (-1.0, 2.0)
     """
 
     correlation: np.ndarray
@@ -104,6 +111,14 @@ class EctopicPosition(NamedTuple):
         Position on the way, from 0 (usual) to 1 (ectopic); -1 to 2.
     distance : array of shape (n_beats,)
         Distance from the way over its length, at most 3.
+
+    Examples
+    --------
+    >>> positions = EctopicPosition(
+    ...     fraction=np.array([0.0, 0.4, 1.0]), distance=np.array([0.1, 0.2, 0.1])
+    ... )
+    >>> ((positions.fraction > 0.2) & (positions.fraction < 0.8)).tolist()  # mixtures
+    [False, True, False]
     """
 
     fraction: np.ndarray

@@ -50,6 +50,18 @@ class SignalHeader(NamedTuple):
         Sum of all samples modulo 65536; None where not given.
     lead : str
         Name of the lead, ``""`` where not given.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 3\\nr1.dat 16 200/mV 16 0 5 9 0 II\\n")
+    ...     (signal,) = read_header(f"{folder}/r1").signals
+    >>> signal.lead, signal.file, signal.format, signal.gain, signal.unit
+    ('II', 'r1.dat', 16, 200.0, 'mV')
+    >>> signal.initial, signal.checksum
+    (5, 9)
     """
 
     file: str
@@ -66,7 +78,22 @@ class SignalHeader(NamedTuple):
 
 
 class Coding(NamedTuple):
-    """How the samples of one signal are stored, see `SignalHeader`."""
+    """How the samples of one signal are stored, see `SignalHeader`.
+
+    Examples
+    --------
+    >>> coding = Coding(
+    ...     format=212,
+    ...     samples_per_frame=1,
+    ...     skew=0,
+    ...     byte_offset=0,
+    ...     gain=200.0,
+    ...     baseline=1024,
+    ...     unit="mV",
+    ... )
+    >>> (1124 - coding.baseline) / coding.gain  # of the digital sample 1124, in mV
+    0.5
+    """
 
     format: int
     samples_per_frame: int
@@ -88,6 +115,20 @@ class Layout:
     ----------
     codings : tuple of Coding
         One per signal.
+
+    Examples
+    --------
+    >>> coding = Coding(
+    ...     format=212,
+    ...     samples_per_frame=1,
+    ...     skew=0,
+    ...     byte_offset=0,
+    ...     gain=200.0,
+    ...     baseline=1024,
+    ...     unit="mV",
+    ... )
+    >>> Layout((coding, coding)).is_plain, Layout((coding, coding._replace(skew=3))).is_plain
+    (True, False)
     """
 
     codings: tuple[Coding, ...]
@@ -99,7 +140,14 @@ class Layout:
 
 
 class Segment(NamedTuple):
-    """A segment of a record: the name of its record, or `GAP`, and its number of samples."""
+    """A segment of a record: the name of its record, or `GAP`, and its number of samples.
+
+    Examples
+    --------
+    >>> segments = (Segment("r1", 2500), Segment(GAP, 500))
+    >>> sum(segment.n_samples for segment in segments)
+    3000
+    """
 
     name: str
     n_samples: int
@@ -131,6 +179,18 @@ class Header(NamedTuple):
         signals.
     comments : tuple of str
         The comment lines, without ``#``.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "all.hea").write_text("all/2 1 250 5\\nr1 2\\n~ 3\\n# age: 42\\n")
+    ...     header = read_header(f"{folder}/all")
+    >>> header.name, header.sampling_rate_hz, header.n_samples, header.comments
+    ('all', 250.0, 5, ('age: 42',))
+    >>> [segment.name for segment in header.segments], header.signals
+    (['r1', '~'], ())
     """
 
     path: str

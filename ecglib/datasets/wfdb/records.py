@@ -26,6 +26,12 @@ class Scale(NamedTuple):
         mV in one digital step.
     not_measured : int
         Digital sample that stands where nothing was measured.
+
+    Examples
+    --------
+    >>> scale = Scale(baseline=1024, mv_per_step=0.005, not_measured=-32768)
+    >>> (1224 - scale.baseline) * scale.mv_per_step
+    1.0
     """
 
     baseline: int
