@@ -19,7 +19,16 @@ class EcgError(ValueError):
 
 
 class DatasetError(EcgError):
-    """A source, a prepared store or a signal is not as it should be."""
+    """A source, a prepared store or a signal is not as it should be.
+
+    Examples
+    --------
+    >>> try:
+    ...     raise RecordError("truncated", "100.dat has 10 bytes, expected 20.")
+    ... except DatasetError as error:
+    ...     print(error)
+    100.dat has 10 bytes, expected 20.
+    """
 
 
 class RecordError(DatasetError):
@@ -44,19 +53,60 @@ class RecordError(DatasetError):
 
 
 class LeakError(EcgError):
-    """Two splits share a patient or a signal."""
+    """Two splits share a patient or a signal.
+
+    Examples
+    --------
+    >>> from ecglib.splits import check_leaks
+    >>> report = {
+    ...     "shared_patients": {"count": 2, "examples": []},
+    ...     "identical_signals": {"count": 0, "examples": []},
+    ...     "near_identical_records": {"count": 0, "examples": []},
+    ... }
+    >>> check_leaks(report, allowed=[], where="dataset 'mitdb', task 'aami'")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.LeakError: ...
+    """
 
 
 class ExperimentError(EcgError):
-    """The settings of an experiment are wrong or do not fit together."""
+    """The settings of an experiment are wrong or do not fit together.
+
+    Examples
+    --------
+    >>> from ecglib.experiment import Experiment
+    >>> Experiment.from_flat({"task": "rhythm", "widht": 8})
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.ExperimentError: ... Did you mean 'width'?
+    """
 
 
 class RunError(EcgError):
-    """A run folder is incomplete or cannot be compared."""
+    """A run folder is incomplete or cannot be compared.
+
+    Examples
+    --------
+    >>> from ecglib.runs import find_runs
+    >>> find_runs("runs/none")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.RunError: No finished run in runs/none. ...
+    """
 
 
 class BatchError(EcgError):
-    """A batch file, or a parameter in it, is wrong."""
+    """A batch file, or a parameter in it, is wrong.
+
+    Examples
+    --------
+    >>> from ecglib.batch import BatchFile
+    >>> BatchFile.read("none.yaml")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.BatchError: The batch file none.yaml cannot be read: ...
+    """
 
 
 def did_you_mean(given: object, choices: Iterable[str]) -> str:

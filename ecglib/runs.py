@@ -53,6 +53,52 @@ class Result:
         The cost of the model, and for each split every score with its interval.
     contract : Contract
         What a record must be to be given to the model.
+
+    Examples
+    --------
+    >>> from ecglib.datasets.schema import SignalSpec
+    >>> from ecglib.experiment import Processing
+    >>> contract = Contract(
+    ...     dataset="synthetic",
+    ...     fingerprint="0123",
+    ...     task="rhythm",
+    ...     kind="multi_label",
+    ...     classes=("N", "AF"),
+    ...     part_column="part",
+    ...     signal=SignalSpec(sampling_rate_hz=100.0, n_samples=1000, leads=("II",)),
+    ...     processing=Processing(
+    ...         band_hz=(0.5, 40.0),
+    ...         notch_hz=0.0,
+    ...         denoise=False,
+    ...         representations=("handcrafted",),
+    ...         representation_options={},
+    ...         crop_s=0.0,
+    ...         crop_hop_s=0.0,
+    ...         crop_aggregation="mean",
+    ...     ),
+    ...     calibration_scale=(1.0, 1.0),
+    ...     calibration_bias=(0.0, 0.0),
+    ...     thresholds=(0.5, 0.5),
+    ...     caveats=("synthetic data",),
+    ... )
+    >>> predictions = Predictions(
+    ...     kind=contract.kind,
+    ...     classes=contract.classes,
+    ...     rows=np.array([4]),
+    ...     records=np.array(["r1"]),
+    ...     patients=np.array(["p1"]),
+    ...     y=np.array([[1, 0]]),
+    ...     p=np.array([[0.75, 0.25]]),
+    ... )
+    >>> result = Result(
+    ...     model={"estimator": "RandomForestClassifier"},
+    ...     history=pd.DataFrame({"epoch": [1], "val_auroc": [0.9]}),
+    ...     predictions={"validation": predictions, "test": predictions},
+    ...     metrics={"model": {"parameters": 8400}},
+    ...     contract=contract,
+    ... )
+    >>> result.predictions["test"].p.tolist(), result.metrics["model"]["parameters"]
+    ([[0.75, 0.25]], 8400)
     """
 
     model: "keras.Model | dict[str, Any]"
@@ -308,6 +354,64 @@ def write_run(path: Path, experiment: Experiment, result: Result) -> Run:
     ------
     RunError
         If a file cannot be written; nothing is left of the run then.
+
+    Examples
+    --------
+    The result of a baseline of trees, whose description stands for the model:
+
+    >>> import tempfile
+    >>> from ecglib.datasets.schema import SignalSpec
+    >>> from ecglib.experiment import Processing
+    >>> settings = {
+    ...     "dataset": "synthetic",
+    ...     "fingerprint": "0123",
+    ...     "task": "rhythm",
+    ...     "branches": {"handcrafted": "random_forest"},
+    ... }
+    >>> experiment = Experiment.from_flat(settings)
+    >>> contract = Contract(
+    ...     dataset="synthetic",
+    ...     fingerprint="0123",
+    ...     task="rhythm",
+    ...     kind="multi_label",
+    ...     classes=("N", "AF"),
+    ...     part_column="part",
+    ...     signal=SignalSpec(sampling_rate_hz=100.0, n_samples=1000, leads=("II",)),
+    ...     processing=Processing(
+    ...         band_hz=(0.5, 40.0),
+    ...         notch_hz=0.0,
+    ...         denoise=False,
+    ...         representations=("handcrafted",),
+    ...         representation_options={},
+    ...         crop_s=0.0,
+    ...         crop_hop_s=0.0,
+    ...         crop_aggregation="mean",
+    ...     ),
+    ...     calibration_scale=(1.0, 1.0),
+    ...     calibration_bias=(0.0, 0.0),
+    ...     thresholds=(0.5, 0.5),
+    ...     caveats=("synthetic data",),
+    ... )
+    >>> predictions = Predictions(
+    ...     kind=contract.kind,
+    ...     classes=contract.classes,
+    ...     rows=np.array([4]),
+    ...     records=np.array(["r1"]),
+    ...     patients=np.array(["p1"]),
+    ...     y=np.array([[1, 0]]),
+    ...     p=np.array([[0.75, 0.25]]),
+    ... )
+    >>> result = Result(
+    ...     model={"estimator": "RandomForestClassifier"},
+    ...     history=pd.DataFrame({"epoch": [1], "val_auroc": [0.9]}),
+    ...     predictions={"validation": predictions, "test": predictions},
+    ...     metrics={"model": {"parameters": 8400}},
+    ...     contract=contract,
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     run = write_run(find_run_path(experiment, folder, "explore"), experiment, result)
+    ...     run.predictions("test").p.tolist(), (run.path / "trees.json").is_file()
+    ([[0.75, 0.25]], True)
     """
     try:
         with make_temporary_folder(path.parent, "run") as folder:

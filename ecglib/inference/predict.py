@@ -54,7 +54,43 @@ class PredictedRecords:
 
     Examples
     --------
-    See `Predictor`.
+    >>> from ecglib.datasets.schema import SignalSpec
+    >>> from ecglib.experiment import Processing
+    >>> contract = Contract(
+    ...     dataset="synthetic",
+    ...     fingerprint="0123",
+    ...     task="rhythm",
+    ...     kind="multi_label",
+    ...     classes=("N", "AF"),
+    ...     part_column="part",
+    ...     signal=SignalSpec(sampling_rate_hz=100.0, n_samples=1000, leads=("II",)),
+    ...     processing=Processing(
+    ...         band_hz=(0.5, 40.0),
+    ...         notch_hz=0.0,
+    ...         denoise=False,
+    ...         representations=("time",),
+    ...         representation_options={},
+    ...         crop_s=0.0,
+    ...         crop_hop_s=0.0,
+    ...         crop_aggregation="mean",
+    ...     ),
+    ...     calibration_scale=(1.0, 1.0),
+    ...     calibration_bias=(0.0, 0.0),
+    ...     thresholds=(0.5, 0.5),
+    ...     caveats=("synthetic data",),
+    ... )
+    >>> predicted = PredictedRecords(
+    ...     contract=contract,
+    ...     windows=[Window(record="a", start_s=0.0, steps=np.zeros((1000, 1), np.int16))],
+    ...     p=np.array([[0.25, 0.75]], np.float32),
+    ...     decisions=np.array([[False, True]]),
+    ...     refused=[Problem("b", "missing_lead", "There is no lead II.")],
+    ...     duration_s=0.5,
+    ... )
+    >>> predicted.list_decisions(0), predicted.records_per_s
+    (['AF'], 4.0)
+    >>> predicted.to_table()[["record", "decision", "refused"]].values.tolist()
+    [['a', 'AF', ''], ['b', '', 'There is no lead II.']]
     """
 
     contract: Contract

@@ -110,6 +110,26 @@ class Fitted:
         One row for each epoch and model.
     predictions : dict of str to Predictions
         Uncalibrated predictions of the validation and the test split.
+
+    Examples
+    --------
+    >>> predictions = Predictions(
+    ...     kind="multi_label",
+    ...     classes=("AF",),
+    ...     rows=np.array([4]),
+    ...     records=np.array(["r1"]),
+    ...     patients=np.array(["p1"]),
+    ...     y=np.array([[1]]),
+    ...     p=np.array([[0.8]]),
+    ... )
+    >>> fitted = Fitted(
+    ...     model={"estimator": "RandomForestClassifier"},
+    ...     cost={"parameters": 8400, "multiply_adds": None},
+    ...     history=pd.DataFrame({"epoch": [1], "val_auroc": [0.9]}),
+    ...     predictions={"validation": predictions, "test": predictions},
+    ... )
+    >>> fitted.predictions["test"].p.tolist()
+    [[0.8]]
     """
 
     model: keras.Model | dict[str, Any]
@@ -119,7 +139,16 @@ class Fitted:
 
 
 class FittedModel(NamedTuple):
-    """One trained network, and its history with one row for each epoch."""
+    """One trained network, and its history with one row for each epoch.
+
+    Examples
+    --------
+    >>> network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    >>> history = pd.DataFrame({"epoch": [1, 2], "val_auroc": [0.7, 0.8]})
+    >>> fitted = FittedModel(network, history)
+    >>> fitted.model.count_params(), float(fitted.history["val_auroc"].max())
+    (10, 0.8)
+    """
 
     model: keras.Model
     history: pd.DataFrame

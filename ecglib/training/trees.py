@@ -42,7 +42,14 @@ N_ROUNDS, LEARNING_RATE, MAX_LEAF_NODES = 150, 0.05, 15
 
 
 class Handcrafted(NamedTuple):
-    """The handcrafted inputs of windows, float32 (n_windows, n_inputs), and their names."""
+    """The handcrafted inputs of windows, float32 (n_windows, n_inputs), and their names.
+
+    Examples
+    --------
+    >>> inputs = Handcrafted(values=np.array([[62.0, 0.5]], np.float32), names=["age", "I_sd_mv"])
+    >>> dict(zip(inputs.names, inputs.values[0].tolist(), strict=True))
+    {'age': 62.0, 'I_sd_mv': 0.5}
+    """
 
     values: np.ndarray
     names: list[str]

@@ -10,7 +10,15 @@ from ecglib.experiment.registry import REPRESENTATIONS
 
 
 class Encoder(Protocol):
-    """A function from one scaled representation to features, (n_windows, feature_dim)."""
+    """A function from one scaled representation to features, (n_windows, feature_dim).
+
+    Examples
+    --------
+    >>> import keras
+    >>> encoder: Encoder = load_encoder("time", "cnn")
+    >>> encoder(keras.Input((250, 2)), width=8, feature_dim=16, dropout=0.0, seed=0).shape
+    (None, 16)
+    """
 
     def __call__(
         self, x: Tensor, width: int, feature_dim: int, dropout: float, seed: int

@@ -205,6 +205,19 @@ def classify_single_branch(branches: Branches) -> Tensor:
     -------
     tensor of shape (n_windows, n_classes)
         Probabilities.
+
+    Examples
+    --------
+    >>> from ecglib.models.encoders import load_encoder
+    >>> branches = Branches(
+    ...     inputs={"time": keras.Input((250, 2))},
+    ...     encoders={"time": load_encoder("time", "cnn")},
+    ...     settings=ModelSpec(
+    ...         branches={"time": "cnn"}, fusion="none", n_classes=3, kind="multi_class"
+    ...     ),
+    ... )
+    >>> classify_single_branch(branches).shape
+    (None, 3)
     """
     (features,) = branches.encode_all().values()
     return branches.classify(features)
