@@ -32,10 +32,33 @@ def list_controls(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
 
     Examples
     --------
-    After the jobs of the grid were carried out::
+    Before the jobs of the grid were carried out, there is no best branch to control:
 
-        jobs = batch.list_jobs()
-        controls = list_controls(batch, jobs)
+    >>> import json
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from ecglib.batch.file import BatchFile
+    >>> from ecglib.datasets import prepare
+    >>> source = "dataset = ''; runs_dir = ''; batch = ''; task = ''; branches = {}; seed = 0"
+    >>> cell = {"metadata": {"tags": ["parameters"]}, "source": source}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     notebook = Path(folder, "train.ipynb")
+    ...     _ = notebook.write_text(json.dumps({"cells": [cell]}))
+    ...     file = BatchFile(
+    ...         path=Path(folder, "seeds.yaml"),
+    ...         notebook=notebook,
+    ...         compare=notebook,
+    ...         dataset="synthetic",
+    ...         parameters={"task": "superdiagnostic", "branches": {"time": "cnn"}},
+    ...         grid={"seed": [0, 1]},
+    ...         ensemble_sizes=[2],
+    ...         widened_branch=False,
+    ...     )
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     batch = Batch(file=file, dataset=dataset, runs_dir=Path(folder))
+    ...     jobs = batch.list_jobs()
+    ...     len(jobs), list_controls(batch, jobs)
+    (2, [])
     """
     best_branch = find_best_branch(jobs)
     if not best_branch:

@@ -62,12 +62,31 @@ class Batch:
 
     Examples
     --------
-    From the checkout::
+    Two seeds of one model, for a notebook with these parameters:
 
-        file = BatchFile.read("notebooks/batches/fusion.yaml")
-        dataset = ecglib.prepare("synthetic")
-        batch = Batch(file=file, dataset=dataset, runs_dir=ecglib.paths.runs_dir().resolve())
-        jobs = batch.list_jobs()
+    >>> import json
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> source = "dataset = ''; runs_dir = ''; batch = ''; task = ''; branches = {}; seed = 0"
+    >>> cell = {"metadata": {"tags": ["parameters"]}, "source": source}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     notebook = Path(folder, "train.ipynb")
+    ...     _ = notebook.write_text(json.dumps({"cells": [cell]}))
+    ...     file = BatchFile(
+    ...         path=Path(folder, "seeds.yaml"),
+    ...         notebook=notebook,
+    ...         compare=notebook,
+    ...         dataset="synthetic",
+    ...         parameters={"task": "superdiagnostic", "branches": {"time": "cnn"}},
+    ...         grid={"seed": [0, 1]},
+    ...         ensemble_sizes=[],
+    ...         widened_branch=False,
+    ...     )
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     batch = Batch(file=file, dataset=dataset, runs_dir=Path(folder))
+    ...     jobs = batch.list_jobs()
+    >>> [job.parameters["seed"] for job in jobs], jobs[1].path.name[:14]
+    ([0, 1], 'time-cnn_seed1')
     """
 
     file: BatchFile

@@ -255,6 +255,15 @@ def execute_notebook(
         with ProcessGroup() as processes:
             notebook = Path("notebooks/01_dataset.ipynb")
             execute_notebook(notebook, Path("out.ipynb"), {}, dict(os.environ), processes)
+
+    A notebook that does not exist:
+
+    >>> with ProcessGroup() as processes:
+    ...     result = execute_notebook(
+    ...         Path("none.ipynb"), Path("out.ipynb"), {}, dict(os.environ), processes
+    ...     )
+    >>> result.exit_status, "none.ipynb" in result.errors
+    (1, True)
     """
     command = [
         sys.executable,

@@ -42,6 +42,13 @@ def write_report(notebook: Path, folder: Path) -> Path:
     From the checkout, for a batch that was carried out::
 
         write_report(Path("notebooks/04_compare.ipynb"), Path("runs") / name_of_the_batch)
+
+    A batch without a finished run has no report:
+
+    >>> write_report(Path("notebooks/04_compare.ipynb"), Path("runs/none"))
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.RunError: No finished run in runs/none. ...
     """
     report = folder / "report.html"
     hashes = _hash_contents(notebook, folder)

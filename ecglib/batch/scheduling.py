@@ -97,6 +97,31 @@ def run_batch(
         file = BatchFile.read("notebooks/batches/fusion.yaml", epochs=1)
         report = run_batch(file, ecglib.prepare("synthetic"))
         print(report.html)
+
+    A wrong parameter is found before anything is started:
+
+    >>> import json
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> cell = {"metadata": {"tags": ["parameters"]}, "source": "seed = 0\\nepochs = 20"}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     notebook = Path(folder, "train.ipynb")
+    ...     _ = notebook.write_text(json.dumps({"cells": [cell]}))
+    ...     file = BatchFile(
+    ...         path=Path(folder, "seeds.yaml"),
+    ...         notebook=notebook,
+    ...         compare=notebook,
+    ...         dataset="synthetic",
+    ...         parameters={"epoch": 5},
+    ...         grid={"seed": [0, 1]},
+    ...         ensemble_sizes=[],
+    ...         widened_branch=False,
+    ...     )
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     run_batch(file, dataset, folder)
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.BatchError: train.ipynb has no parameter 'epoch'; ... Did you mean 'epochs'?
     """
     batch = Batch(file=file, dataset=dataset, runs_dir=paths.runs_dir(runs_dir).resolve())
     report = BatchReport(batch=batch.name, folder=batch.folder)

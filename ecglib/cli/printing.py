@@ -46,6 +46,16 @@ def summarize_store(dataset: "Dataset") -> dict[str, Any]:
     -------
     dict of str to object
         Its path, name, fingerprint, sizes, signal spec, excluded records and tasks.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     summary = summarize_store(dataset)
+    >>> summary["name"], summary["n_records"], summary["excluded"], summary["tasks"]
+    ('synthetic', 39, {}, ['superdiagnostic'])
     """
     keys = ("name", "fingerprint", "synthetic", "n_records", "n_windows", "signal", "excluded")
     summary = {key: dataset.summary[key] for key in keys}
@@ -53,7 +63,19 @@ def summarize_store(dataset: "Dataset") -> dict[str, Any]:
 
 
 def print_store(dataset: "Dataset") -> None:
-    """Print what a store holds, what was excluded from it and which caveats it has."""
+    """Print what a store holds, what was excluded from it and which caveats it has.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     print_store(dataset)
+    /...: Synthetic 12-lead ECGs from a model of the heart vector, PTB-XL's superclasses
+      39 records, 39 windows of 1000 samples at 100 Hz, leads I, II, ...
+      caveat of every run: synthetic data
+    """
     summary, signal = dataset.summary, dataset.signal
     print(f"{dataset.path}: {summary['description']}")
     print(
@@ -80,6 +102,28 @@ def print_splits(column: str, reports: dict[str, Any]) -> None:
         The column of the window table that holds the splits.
     reports : dict of str to dict
         The reports "people", "leaks" and "duplicates" on them.
+
+    Examples
+    --------
+    >>> nothing = {"count": 0, "examples": []}
+    >>> people = {
+    ...     "windows": 1200,
+    ...     "patients": 800,
+    ...     "age": {"median": 62.0},
+    ...     "women": {"fraction": 0.48},
+    ... }
+    >>> reports = {
+    ...     "people": {"train": people},
+    ...     "leaks": {"shared_patients": nothing},
+    ...     "duplicates": {"identical_signals": {"count": 1, "examples": ["r1, r2"]}},
+    ... }
+    >>> print_splits("part", reports)
+    <BLANKLINE>
+    Splits in the column 'part'
+      train: 1,200 windows, 800 patients, median age 62, 48% women
+      shared patients: 0
+      identical signals: 1
+        r1, r2
     """
     print(f"\nSplits in the column {column!r}")
     for split, people in reports["people"].items():
@@ -106,6 +150,30 @@ def print_task(selection: "Selection", balance: dict[str, Any]) -> None:
         The windows of the task.
     balance : dict
         The report on the balance of its classes (`ecglib.splits.report`).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ecglib.datasets.schema import Task
+    >>> from ecglib.datasets.selection import Selection
+    >>> selection = Selection(
+    ...     task=Task("af", "multi_label", {"AF": ["AF"]}, description="atrial fibrillation"),
+    ...     classes=["AF"],
+    ...     rows=np.array([0, 1, 2]),
+    ...     y=np.array([[1.0], [0.0], [1.0]], np.float32),
+    ...     part=np.array(["train", "train", "test"]),
+    ...     patients=np.array(["p1", "p2", "p3"]),
+    ...     records=np.array(["r1", "r2", "r3"]),
+    ...     tabular=np.zeros((3, 0), np.float32),
+    ... )
+    >>> balance = {"statement": "The classes are not balanced."}
+    >>> print_task(selection, balance)  # doctest: +NORMALIZE_WHITESPACE
+    <BLANKLINE>
+    Task af: atrial fibrillation
+           train  validation  test
+    class
+    AF         1           0     1
+      The classes are not balanced.
     """
     print(f"\nTask {selection.task.name}: {selection.task.description}")
     print(selection.count_windows().to_string())
@@ -134,7 +202,32 @@ def print_batch(report: "BatchReport") -> None:
 
 
 def print_comparison(comparison: "Comparison") -> None:
-    """Print the tables and verdicts of a comparison."""
+    """Print the tables and verdicts of a comparison.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ecglib.evaluation.report import Comparison
+    >>> row = {"model": "time:cnn", "role": "single", "seeds": 2, "parameters": 60300}
+    >>> for metric in ("auroc", "auprc", "f1", "f1:AF"):
+    ...     row |= {metric: 0.9, f"{metric}_low": 0.85, f"{metric}_high": 0.95}
+    >>> comparison = Comparison(
+    ...     metric="auroc",
+    ...     n_folds=0,
+    ...     n_patients=40,
+    ...     classes=("AF",),
+    ...     best_single="time:cnn",
+    ...     table=pd.DataFrame([row]),
+    ...     differences=[],
+    ...     baselines=[],
+    ...     caveats=("synthetic data",),
+    ... )
+    >>> print_comparison(comparison)
+    <BLANKLINE>
+    Test split, 40 patients, mean over seeds [95 % interval over patients] - synthetic data
+    ...
+    Best single branch, chosen on the validation split: time:cnn
+    """
     print("\n" + comparison.to_text())
 
 
@@ -149,6 +242,22 @@ def print_exported(exported: "Exported", files: dict[str, str], caveats: Sequenc
         Format -> name of its file.
     caveats : sequence of str
         The caveats of the run.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from ecglib.inference import Exported
+    >>> exported = Exported(
+    ...     path=Path("export"),
+    ...     max_differences={"keras": 1.2e-7},
+    ...     compared_with="the stored predictions of 256 test windows",
+    ...     skipped={"onnx": "ONNX needs tf2onnx"},
+    ... )
+    >>> print_exported(exported, {"keras": "model.keras"}, ["synthetic data"])
+    export, compared with the stored predictions of 256 test windows:
+      model.keras  largest difference 1.2e-07
+      not written: ONNX needs tf2onnx
+      caveat: synthetic data
     """
     print(f"{exported.path}, compared with {exported.compared_with}:")
     for name, difference in exported.max_differences.items():
@@ -170,6 +279,34 @@ def print_predictions(run: "Run", predicted: "PredictedRecords", latency: "Laten
         Its predictions.
     latency : Latency, optional
         How long one record takes; None if no record could be predicted.
+
+    Examples
+    --------
+    With plain objects in place of a run and its contract:
+
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> from ecglib.inference import Latency, PredictedRecords
+    >>> from ecglib.inference.records import Window
+    >>> contract = SimpleNamespace(
+    ...     task="rhythm", dataset="synthetic", classes=("N", "AF"), caveats=("synthetic data",)
+    ... )
+    >>> run = SimpleNamespace(
+    ...     contract=contract, experiment=SimpleNamespace(model_name="time:cnn")
+    ... )
+    >>> predicted = PredictedRecords(
+    ...     contract=contract,
+    ...     windows=[Window(record="a", start_s=0.0, steps=np.zeros((1000, 1), np.int16))],
+    ...     p=np.array([[0.1, 0.9]], np.float32),
+    ...     decisions=np.array([[False, True]]),
+    ...     refused=[],
+    ...     duration_s=0.5,
+    ... )
+    >>> print_predictions(run, predicted, Latency(record_s=0.004, model_s=0.003))
+    time:cnn, task rhythm of synthetic
+      caveat: synthetic data
+    a from 0 s: AF  (N 0.100, AF 0.900)
+    One record takes 4.0 ms, 3.0 ms of it the model; all: 2 records per second.
     """
     contract = run.contract
     print(f"{run.experiment.model_name}, task {contract.task} of {contract.dataset}")
