@@ -132,6 +132,27 @@ class SearchResult:
         Caveats of the dataset.
     winner : Winner
         The trial with the highest validation macro AUROC, the first of equals, and its files.
+
+    Examples
+    --------
+    >>> trial = Trial(number=1, status=COMPLETED, experiment={}, model="time:cnn", val_auroc=0.9)
+    >>> folder = Path("searches/mine")
+    >>> result = SearchResult(
+    ...     folder=folder,
+    ...     max_trials=1,
+    ...     n_existing=1,
+    ...     trials=[trial],
+    ...     caveats=("synthetic data",),
+    ...     winner=Winner(
+    ...         trial=trial,
+    ...         parameters=folder / "winner.yaml",
+    ...         batch=folder / "tuned-0123456789.yaml",
+    ...     ),
+    ... )
+    >>> result.describe()[0], result.caveat
+    ('All 1 trials already exist; nothing to run.', 'synthetic data')
+    >>> result.table()[["trial", "model"]].values.tolist()
+    [[1, 'time:cnn']]
     """
 
     folder: Path
@@ -226,6 +247,16 @@ def search(
 
         result = search(ecglib.prepare("synthetic"), SearchSettings(max_trials=2, epochs=1))
         print(result.table())
+
+    What is searched cannot be given to all trials:
+
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     search(dataset, SearchSettings(trial_settings={"width": 8}), folder)
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.ExperimentError: The settings ['width'] cannot be given to all trials; ...
     """
     fixed = {
         "dataset": dataset.name,

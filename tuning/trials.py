@@ -101,6 +101,27 @@ def run_trial(
     -------
     Trial
         The outcome.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     settings = {
+    ...         "dataset": "synthetic",
+    ...         "fingerprint": dataset.fingerprint,
+    ...         "task": "superdiagnostic",
+    ...         "branches": {"frequency": "mlp"},
+    ...         "width": 4,
+    ...         "epochs": 1,
+    ...     }
+    ...     trial = run_trial(1, settings, dataset)
+    ...     contradictory = run_trial(2, settings | {"fusion": "late_average"}, dataset)
+    >>> trial.status, trial.model, len(trial.history)
+    ('completed', 'frequency:mlp', 1)
+    >>> contradictory.status
+    'infeasible'
     """
     started = time.perf_counter()
     trial = Trial(number=number, status=FAILED, experiment=dict(settings), model="-")
@@ -150,7 +171,18 @@ def _train_and_score(
 
 
 def exclude_test_split(selection: Selection) -> Selection:
-    """Return the windows of the other splits, so that a trial cannot use the test split."""
+    """Return the windows of the other splits, so that a trial cannot use the test split.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     selection = exclude_test_split(dataset.select("superdiagnostic"))
+    >>> sorted(set(selection.part.tolist()))
+    ['train', 'validation']
+    """
     return selection.take(selection.part != "test")
 
 
@@ -183,5 +215,18 @@ def read_trial(path: Path, settings: Mapping[str, Any]) -> Trial | None:
 
 
 def write_trial(path: Path, trial: Trial) -> None:
-    """Write a trial atomically, as JSON."""
+    """Write a trial atomically, as JSON.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> settings = {"task": "superdiagnostic", "branches": {"time": "cnn"}}
+    >>> trial = Trial(
+    ...     number=1, status=COMPLETED, experiment=settings, model="time:cnn", val_auroc=0.9
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_trial(Path(folder, "001.json"), trial)
+    ...     read_trial(Path(folder, "001.json"), settings) == trial
+    True
+    """
     paths.write_json(path, dataclasses.asdict(trial))

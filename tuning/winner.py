@@ -33,6 +33,16 @@ class Winner(NamedTuple):
         Its parameters, for ``papermill -f``.
     batch : Path
         The batch file that compares it, for ``ecglib batch``.
+
+    Examples
+    --------
+    >>> winner = Winner(
+    ...     trial=Trial(number=3, status=COMPLETED, experiment={}, model="time:cnn", val_auroc=0.9),
+    ...     parameters=Path("searches/mine/winner.yaml"),
+    ...     batch=Path("searches/mine/tuned-0123456789.yaml"),
+    ... )
+    >>> winner.trial.number, winner.parameters.name
+    (3, 'winner.yaml')
     """
 
     trial: Trial
@@ -98,6 +108,35 @@ def write_winner(
     ------
     RunError
         If no trial completed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> settings = {
+    ...     "dataset": "synthetic",
+    ...     "fingerprint": "0123",
+    ...     "task": "superdiagnostic",
+    ...     "branches": {"time": "cnn", "frequency": "mlp"},
+    ...     "fusion": "late_average",
+    ...     "epochs": 4,
+    ...     "seed": 0,
+    ... }
+    >>> trial = Trial(
+    ...     number=1,
+    ...     status=COMPLETED,
+    ...     experiment=settings,
+    ...     model="late_average(time:cnn + frequency:mlp)",
+    ...     val_auroc=0.9,
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     winner = write_winner(Path(folder, "search"), dataset, [trial], dataset.caveats)
+    ...     lines = winner.parameters.read_text().splitlines()
+    >>> print("\\n".join(lines[:3]))
+    # Trial 1 of search: late_average(time:cnn + frequency:mlp)
+    # validation macro AUROC 0.9000, for which it was chosen
+    # synthetic data
     """
     best = find_best(trials)
     if best is None:
@@ -140,6 +179,34 @@ def create_batch(dataset: Dataset, trials: Sequence[Trial]) -> dict[str, Any]:
     -------
     dict of str to object
         The contents of the batch file (`ecglib.batch.file`).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> settings = {
+    ...     "dataset": "synthetic",
+    ...     "fingerprint": "0123",
+    ...     "task": "superdiagnostic",
+    ...     "branches": {"time": "cnn", "frequency": "mlp"},
+    ...     "fusion": "late_average",
+    ...     "epochs": 4,
+    ...     "seed": 0,
+    ... }
+    >>> trial = Trial(
+    ...     number=1,
+    ...     status=COMPLETED,
+    ...     experiment=settings,
+    ...     model="late_average(time:cnn + frequency:mlp)",
+    ...     val_auroc=0.9,
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     batch = create_batch(dataset, [trial])
+    >>> [(entry["branches"], entry["fusion"]) for entry in batch["grid"]["model"]][1:]
+    [({'time': 'cnn'}, 'none'), ({'frequency': 'mlp'}, 'none')]
+    >>> batch["grid"]["seed"], batch["ensembles_of_best_branch"], batch["widened_best_branch"]
+    ([0, 1], [2], True)
     """
     fusion, single = find_best(trials, "fusion"), find_best(trials, "single")
     experiments = [trial.experiment for trial in (fusion, single) if trial]
