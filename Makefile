@@ -17,14 +17,19 @@ INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(B
 benchmark: setup
 	$(BIN)/ecglib batch $(BATCH) --jobs $(JOBS) $(if $(SOURCE),--source "$(SOURCE)")
 
-# One process per core, at most four because each takes some GB. A test file stays in one process,
-# so that its fixtures are built once.
-test: setup
+# One process per core, at most four because each takes some GB, and one thread in each: processes
+# that all use all cores slow each other down by half. A test file stays in one process, so that its
+# fixtures are built once.
+PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+	TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
+test: setup
+	$(PYTEST)
 
 # Without the tests marked slow: under three minutes on two cores.
 test-fast: setup
-	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m "not slow"
 
 # The backend-independent tests on JAX and PyTorch: several GB, in a separate environment.
 test-backends: .venv-backends/ready
