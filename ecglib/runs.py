@@ -32,7 +32,6 @@ DISTRIBUTIONS = ("ecg-fusion", "tensorflow", "keras", "numpy", "scipy", "scikit-
 MODEL, TREES = "model.keras", "trees.json"
 METRICS = "metrics.json"
 FILES = ("experiment.json", "contract.json", "history.csv", "predictions.npz", METRICS)
-SPLITS = ("validation", "test")  # the splits whose predictions a run holds
 ARRAYS = ("rows", "records", "patients", "y", "p")
 
 
