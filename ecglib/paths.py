@@ -116,6 +116,37 @@ def make_temporary_folder(parent: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Replace a file atomically with one that the caller writes.
+
+    Parameters
+    ----------
+    path : Path
+        File to write or replace. Its folder is created if necessary.
+
+    Yields
+    ------
+    Path
+        The temporary file to write, which then replaces `path`; it is removed if writing fails.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with replace_file(Path(folder) / "a.bin") as partial:
+    ...         _ = partial.write_bytes(b"all")
+    ...     [file.name for file in Path(folder).iterdir()]
+    ['a.bin']
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically.
 
@@ -135,13 +166,8 @@ def write_text(path: Path, text: str) -> None:
     ...     (Path(folder) / "a.txt").read_text()
     'one line\\n'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with replace_file(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_json(path: Path, values: object) -> None:

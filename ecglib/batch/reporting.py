@@ -69,7 +69,7 @@ def write_report(notebook: Path, folder: Path) -> Path:
     html = _convert_to_html(executed)
     os.replace(executed, folder / "compare.ipynb")
     paths.write_text(report, html)
-    paths.write_text(stamp, json.dumps(hashes))
+    paths.write_json(stamp, hashes)
     return report
 
 

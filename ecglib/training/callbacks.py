@@ -3,7 +3,6 @@
 import ecglib._keras  # noqa: F401
 
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 from ecglib.datasets.selection import Selection
 from ecglib.errors import RunError
 from ecglib.experiment.settings import TrainingSettings
+from ecglib.paths import replace_file
 from ecglib.training.optimizers import AveragingAdamW
 from ecglib.training.validation import score_validation
 
@@ -190,19 +190,14 @@ class Checkpoint(keras.callbacks.Callback):
         self.rows.append({name: float(value) for name, value in (logs or {}).items()})
         if not self.path:
             return
-        partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
+            with replace_file(self.path) as partial, partial.open("wb") as file:
                 np.savez(file, **self._state())
-            os.replace(partial, self.path)
         except OSError as error:
             raise RunError(
                 f"Writing the checkpoint {self.path} failed: {error}. Check the disk (space, "
                 f"permissions) and run it again; it resumes from the last checkpoint."
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _state(self) -> dict[str, Any]:
         names = STOPPING_STATE if self.stopping else ()

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import json
 import math
-import os
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -247,9 +246,8 @@ def _read_table(path: Path, provenance: dict) -> np.ndarray | None:
 def _write_table(path: Path, provenance: dict, values: np.ndarray) -> None:
     table = pa.table(dict(zip(HEART_RATE, values.T, strict=True)))
     table = table.replace_schema_metadata({"provenance": json.dumps(provenance)})
-    with paths.make_temporary_folder(path.parent, path.stem) as folder:
-        pq.write_table(table, folder / path.name)
-        os.replace(folder / path.name, path)
+    with paths.replace_file(path) as partial:
+        pq.write_table(table, partial)
 
 
 def _remove_padding(signal_mv: np.ndarray) -> np.ndarray:
