@@ -5,7 +5,6 @@ the exit status.
 """
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -230,6 +229,8 @@ def _predict(options: argparse.Namespace) -> int:
         paths.write_text(Path(options.csv), predicted.to_table().to_csv(index=False))
     latency = predictor.measure_latency(records, record_options) if predicted.windows else None
     if options.json:
+        import dataclasses
+
         times = dataclasses.asdict(latency) if latency else None
         printing.print_json(predicted.to_dict() | {"latency": times})
     else:
