@@ -330,7 +330,7 @@ def _compute_reports(writer: _StoreWriter, progress: bool) -> dict[str, Any]:
     if len(names) < writer.n_records:
         raise DatasetError(
             f"Source {source.name!r} has {writer.n_records} records with {len(names)} names. Give "
-            f"each record its own name."
+            f"each record another name."
         )
     near = [
         (names[pair.first], names[pair.second], pair.correlation)

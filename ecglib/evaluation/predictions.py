@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from ecglib.datasets.selection import Selection
 from ecglib.errors import EcgError
 from ecglib.evaluation.metrics import check_class_names, check_predictions
 
@@ -74,6 +75,37 @@ class Predictions:
                     f"`{name}` has shape {shape}, but `y` has {self.n_windows} windows. Give one "
                     f"value for each window: shape ({self.n_windows},)."
                 )
+
+    @classmethod
+    def from_selection(cls, windows: Selection, p: np.ndarray) -> Predictions:
+        """Join the windows of a selection with their predicted probabilities.
+
+        Parameters
+        ----------
+        windows : Selection
+            The windows of one split.
+        p : array of shape (n_windows, n_classes)
+            Predicted probabilities, in the order of the windows.
+
+        Returns
+        -------
+        Predictions
+            Labels and probabilities, with the task of the selection.
+
+        Raises
+        ------
+        EcgError
+            As for `Predictions`.
+        """
+        return cls(
+            kind=windows.task.kind,
+            classes=tuple(windows.classes),
+            rows=windows.rows,
+            records=windows.records,
+            patients=windows.patients,
+            y=windows.y,
+            p=p,
+        )
 
     @property
     def n_windows(self) -> int:

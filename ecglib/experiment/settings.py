@@ -561,7 +561,7 @@ def _check_model(branches: dict[str, str], fusion: str) -> None:
     if len(branches) > 1 and HANDCRAFTED in branches:
         raise ExperimentError(
             f"branches={branches}: the baseline {branches[HANDCRAFTED]!r} cannot be fused with a "
-            f"network. Give it an experiment of its own, with fusion='none'."
+            f"network. Give it a separate experiment, with fusion='none'."
         )
     if len(branches) == 1 and fusion != NO_FUSION:
         raise ExperimentError(f"fusion={fusion!r} with one branch; use fusion='none'.")

@@ -1,7 +1,7 @@
 """Every figure. Each function returns a closed matplotlib Figure, so that a cell shows it once.
 
 ``caveat`` is shown with every number, such as "synthetic data" or the leak that an experiment
-allows; it stands in red above the figure.
+allows; it is written in red above the figure.
 """
 
 from ecglib.plots.figure import RED, ROLE_STYLES

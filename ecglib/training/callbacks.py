@@ -71,9 +71,15 @@ class ValidationScore(keras.callbacks.Callback):
 
     Examples
     --------
-    >>> import numpy as np
-    >>> ValidationScore(predictor=None, batches=None, validation=None).validation is None
-    True
+    >>> from types import SimpleNamespace
+    >>> labels = np.array([[1], [0]])
+    >>> validation = SimpleNamespace(y=labels, task=SimpleNamespace(kind="multi_label"))
+    >>> predictor = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
+    >>> logs = {}
+    >>> score = ValidationScore(predictor, np.array([[0.9], [0.2]]), validation)
+    >>> score.on_epoch_end(epoch=0, logs=logs)
+    >>> logs["val_auroc"], logs["val_f1"]
+    (1.0, 1.0)
     """
 
     def __init__(self, predictor: keras.Model, batches: Any, validation: Selection):

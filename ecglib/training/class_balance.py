@@ -65,7 +65,7 @@ def compute_sampling_weights(y: np.ndarray) -> np.ndarray:
     """Compute the probability with which each window is drawn.
 
     It is inverse to the fraction of windows that have the window's rarest class; windows without
-    a class count as a class of their own.
+    a class count as a further class.
 
     Parameters
     ----------

@@ -101,6 +101,19 @@ class BatchOptions:
     shard: Shard = WHOLE
 
 
+def read_thread_limit() -> int | None:
+    """Read the environment variable ``ECGLIB_THREADS``; None if it sets no limit.
+
+    Examples
+    --------
+    >>> os.environ["ECGLIB_THREADS"] = "2"
+    >>> read_thread_limit()
+    2
+    >>> del os.environ["ECGLIB_THREADS"]
+    """
+    return int(os.environ.get(THREADS_VARIABLE, "0")) or None
+
+
 def make_deterministic(seed: int) -> None:
     """Make what follows repeatable: seeds, deterministic operations, a fixed number of threads.
 
@@ -119,7 +132,7 @@ def make_deterministic(seed: int) -> None:
     """
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    if threads := int(os.environ.get(THREADS_VARIABLE, "0")):
+    if threads := read_thread_limit():
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(threads)

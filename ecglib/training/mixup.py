@@ -13,8 +13,8 @@ from keras import ops
 def build_mixup(alpha: float, seed: int) -> Callable[..., Any]:
     """Build the function that mixes the windows of a batch in pairs, and their labels.
 
-    Each window is mixed with the one before it in the (shuffled) batch, with a weight of its own
-    drawn from Beta(`alpha`, `alpha`). It is applied to windows in mV: the filters are linear, the
+    Each window is mixed with the one before it in the (shuffled) batch, with a weight that is drawn
+    for it from Beta(`alpha`, `alpha`). It is applied to windows in mV: the filters are linear, the
     representations are not, and so all representations show the same mixture. A tabular value that
     one of the two lacks is missing in the mixture.
 

@@ -198,7 +198,8 @@ class Trainer:
         self.processing = Processing.from_experiment(experiment, dataset)
         self.representations = build_processing(dataset.signal, self.processing)
         self.crop_signal = describe_crops(dataset.signal, experiment.inputs.crop_s)
-        self.experiment = self._widen(experiment)
+        self.experiment = experiment
+        self.experiment = self._widen()
 
     def fit(self) -> Fitted:
         """Train the model, or all models of an ensemble, and predict validation and test split."""
@@ -282,17 +283,8 @@ class Trainer:
         split : {"train", "validation", "test"}
             The split.
         """
-        windows = self.selection.in_split(split)
         p = self._build_predictor(model).predict(self._make_prediction_batches(split), verbose=0)
-        return Predictions(
-            kind=windows.task.kind,
-            classes=tuple(windows.classes),
-            rows=windows.rows,
-            records=windows.records,
-            patients=windows.patients,
-            y=windows.y,
-            p=p,
-        )
+        return Predictions.from_selection(self.selection.in_split(split), p)
 
     def build_model(self, seed: int, width: int = 0) -> keras.Model:
         """Build the experiment's model, not yet scaled.
@@ -304,10 +296,7 @@ class Trainer:
         width : int, default 0
             Another width than that of the experiment; 0 for the same.
         """
-        return self._build(self.experiment, seed, width)
-
-    def _build(self, experiment: Experiment, seed: int, width: int = 0) -> keras.Model:
-        model = experiment.model
+        model = self.experiment.model
         settings = models.ModelSpec(
             branches=model.branches,
             fusion=model.fusion,
@@ -323,19 +312,19 @@ class Trainer:
         shapes = {name: x.shape[1:] for name, x in self.representations.output.items()}
         return models.build_model(shapes, settings)
 
-    def _widen(self, experiment: Experiment) -> Experiment:
+    def _widen(self) -> Experiment:
         """Return the experiment with the width that `target_parameters` asks for.
 
         Only the width grows, not the features: the same encoder with more channels. It is found
         by building models; none is trained.
         """
+        experiment = self.experiment
         target = experiment.model.target_parameters
         if not target:
             return experiment
-        seed = experiment.training.seed
 
         def count_parameters(width: int) -> int:
-            return self._build(experiment, seed, width).count_params()
+            return self.build_model(experiment.training.seed, width).count_params()
 
         width = models.find_width(target, count_parameters, experiment.model.width)
         return experiment.replace(width=width, target_parameters=0)

@@ -80,13 +80,5 @@ class TreeTrainer:
         )
 
     def _collect(self, split: str, p: np.ndarray) -> Predictions:
-        windows = self.selection.in_split(split)
-        return Predictions(
-            kind=windows.task.kind,
-            classes=tuple(windows.classes),
-            rows=windows.rows,
-            records=windows.records,
-            patients=windows.patients,
-            y=windows.y,
-            p=p[self.selection.part == split],
-        )
+        in_split = self.selection.part == split
+        return Predictions.from_selection(self.selection.take(in_split), p[in_split])

@@ -12,7 +12,6 @@ model.
 import ecglib._keras  # noqa: F401
 
 import dataclasses
-import os
 from typing import Any, NamedTuple
 
 import keras
@@ -31,6 +30,7 @@ from ecglib.errors import ExperimentError, require_one_of
 from ecglib.experiment.registry import BASELINES
 from ecglib.experiment.settings import InputSettings
 from ecglib.representations import build_representations
+from ecglib.training.input_pipeline import read_thread_limit
 
 BLOCK_VALUES = 1 << 21  # values of the windows that are read together: 8 MB
 N_BANDS = 8
@@ -203,7 +203,7 @@ def fit_trees(
     # The boosting cannot take a column without any value; a constant one is never split at.
     x = np.where(np.isfinite(x).any(axis=0), x, np.float32(0))
     labels = y.astype(int) if multi_label else y.argmax(axis=1)
-    with threadpool_limits(_count_threads(), "openmp"):  # of the boosting
+    with threadpool_limits(read_thread_limit(), "openmp"):  # of the boosting
         return estimator.fit(x, labels, weights)
 
 
@@ -307,7 +307,7 @@ def _create_estimator(settings: TreeSettings) -> BaseEstimator:
             N_TREES,
             min_samples_leaf=MIN_SAMPLES_LEAF,
             random_state=settings.seed,
-            n_jobs=_count_threads() or -1,
+            n_jobs=read_thread_limit() or -1,
         )
     return HistGradientBoostingClassifier(
         learning_rate=LEARNING_RATE,
@@ -316,11 +316,6 @@ def _create_estimator(settings: TreeSettings) -> BaseEstimator:
         early_stopping=False,
         random_state=settings.seed,
     )
-
-
-def _count_threads() -> int | None:
-    """As `ecglib.training.input_pipeline.make_deterministic`; None for all cores."""
-    return int(os.environ.get("ECGLIB_THREADS", "0")) or None
 
 
 def _split_bands(frequency_hz: np.ndarray) -> list[np.ndarray]:
