@@ -15,7 +15,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ecglib.evaluation.metrics import check_arrays, check_predictions
+from ecglib.evaluation.metrics import check_arrays, check_predictions, check_probabilities
+from ecglib.evaluation.metrics import compute_log_loss as compute_log_loss
 
 # Added to p and 1 - p before the logarithm. To a model in float32, 0.9999999 and 1 are the same
 # answer; without this, scaling would make two very different answers of the two.
@@ -23,8 +24,9 @@ PROBABILITY_ROUNDING = {"multi_label": 3e-4, "multi_class": 1e-7}
 SCALE_BOUNDS = (0.02, 50.0)
 MAX_BIAS = 20.0
 N_BINS = 15
-# Smallest distance of a probability from 0 and 1 in the log loss.
-LOG_LOSS_CLIP = 1e-7
+# Variance of a bin's number of positive windows from which the normal approximation of its mean
+# deviation is good to 0.2 %.
+NORMAL_VARIANCE = 60.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +186,8 @@ def compute_calibration_error(y: ArrayLike, p: ArrayLike) -> float:
     Returns
     -------
     float
-        Between 0 and 1; 0 is perfect calibration.
+        Between 0 and 1. A perfectly calibrated model has the value of
+        `compute_calibration_floor`, not 0.
 
     Raises
     ------
@@ -195,52 +198,106 @@ def compute_calibration_error(y: ArrayLike, p: ArrayLike) -> float:
     -----
     The windows are sorted by the probability of a class and split into 15 bins of equal counts.
     The error of a bin is the distance between its mean probability and its fraction of positive
-    windows; bins are averaged (Nixon et al. 2019, arXiv:1904.01685, "adaptive").
+    windows; bins are averaged, weighted by their windows (Nixon et al. 2019, arXiv:1904.01685,
+    "adaptive"). Windows of equal probability are one run and stay in one bin, that of the middle
+    of the run, so the order of the rows does not matter.
 
     Examples
     --------
     >>> round(compute_calibration_error([[0], [1]], [[0.2], [0.6]]), 3)
     0.3
     """
-    y, p = check_arrays(y, p)
+    labels, p = check_arrays(y, p)
     errors = []
-    for k in range(y.shape[1]):
-        order = np.argsort(p[:, k], kind="stable")
-        bins = np.array_split(order, min(N_BINS, len(order)))
-        gaps = [len(rows) * abs(p[rows, k].mean() - y[rows, k].mean()) for rows in bins]
-        errors.append(sum(gaps) / len(order))
+    for k in range(p.shape[1]):
+        excess = np.bincount(_assign_bins(p[:, k]), weights=labels[:, k] - p[:, k])
+        errors.append(np.abs(excess).sum() / len(p))
     return float(np.mean(errors))
 
 
-def compute_log_loss(y: ArrayLike, p: ArrayLike, kind: str) -> float:
-    """Compute the mean cross-entropy in nat, over windows and, if multi-label, over classes.
+def compute_calibration_floor(p: ArrayLike) -> float:
+    """Compute the calibration error to expect if every probability is right.
+
+    A finite number of windows never matches its probabilities exactly. This is the mean of
+    `compute_calibration_error` over labels drawn with these probabilities.
 
     Parameters
     ----------
-    y : array of shape (n_windows, n_classes)
-        Labels, 0 or 1.
     p : array of shape (n_windows, n_classes)
         Probabilities.
-    kind : {"multi_label", "multi_class"}
-        Kind of the task.
 
     Returns
     -------
     float
-        The log loss.
+        Between 0 and 1; an error near it shows no miscalibration.
 
     Raises
     ------
     EcgError
-        If the arrays are invalid.
+        If the probabilities are invalid.
+
+    Notes
+    -----
+    The number of positive windows of a bin has a Poisson binomial distribution, of which the error
+    needs the mean absolute deviation. It is computed exactly, from the probabilities of all
+    numbers below the mean; in bins with a variance of 60 and more it is that of the normal
+    distribution, ``sqrt(2 variance / pi)``. The labels of different classes may depend on each
+    other, as in a multi-class task: the mean does not.
 
     Examples
     --------
-    >>> round(compute_log_loss([[0], [1]], [[0.5], [0.5]], "multi_label"), 4)
-    0.6931
+    >>> round(compute_calibration_floor([[0.5]]), 3)
+    0.5
+    >>> round(compute_calibration_floor(np.full((1000, 1), 0.5)), 3)
+    0.013
     """
-    labels, p = check_arrays(y, p)
-    clipped = np.clip(p, LOG_LOSS_CLIP, 1 - LOG_LOSS_CLIP)
-    if kind == "multi_class":
-        return float(-np.mean(np.log(clipped[labels])))
-    return float(-np.mean(np.where(labels, np.log(clipped), np.log(1 - clipped))))
+    p = check_probabilities(p)
+    bins = np.stack([_assign_bins(p[:, k]) for k in range(p.shape[1])], axis=1)
+    bins += np.arange(p.shape[1]) * N_BINS
+    order = np.argsort(bins, axis=None, kind="stable")
+    n_windows = np.bincount(bins.ravel())
+    n_windows = n_windows[n_windows > 0]
+    deviations = _compute_mean_deviations(p.ravel()[order], n_windows)
+    return float(deviations.sum() / p.size)
+
+
+def _assign_bins(p: np.ndarray) -> np.ndarray:
+    """Return the bin of each probability, from 0; bins may be empty."""
+    from scipy.stats import rankdata
+
+    middle = (rankdata(p, method="average") - 0.5) / len(p)
+    return (middle * min(N_BINS, len(p))).astype(np.intp)
+
+
+def _compute_mean_deviations(p: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return E|X - E X| for sums X of independent 0s and 1s.
+
+    `p` holds the probabilities of the first sum, then those of the second, and so on; `sizes` says
+    how many each sum has.
+    """
+    starts = np.cumsum(sizes) - sizes
+    variances = np.add.reduceat(p * (1 - p), starts)
+    # |X - E X| is the same if 0s and 1s are exchanged: the smaller mean needs fewer terms.
+    is_high = np.add.reduceat(p, starts) > sizes / 2
+    p = np.where(np.repeat(is_high, sizes), 1 - p, p)
+    means = np.add.reduceat(p, starts)
+    deviations = np.sqrt(2 * variances / np.pi)
+
+    exact = np.flatnonzero(variances < NORMAL_VARIANCE)
+    if not len(exact):
+        return deviations
+    exact = exact[np.argsort(-sizes[exact], kind="stable")]
+    starts, sizes, means = starts[exact], sizes[exact], means[exact]
+    n_terms = int(means.max()) + 1
+    probabilities = np.zeros((len(exact), n_terms))
+    probabilities[:, 0] = 1
+    for step in range(sizes[0]):
+        n_active = int(np.searchsorted(-sizes, -step))
+        q = p[starts[:n_active] + step, None]
+        added = probabilities[:n_active, :-1] * q
+        probabilities[:n_active] *= 1 - q
+        probabilities[:n_active, 1:] += added
+    # E|X - m| = 2 E max(m - X, 0): the probabilities of X < m are enough.
+    shortfall = np.maximum(means[:, None] - np.arange(n_terms), 0)
+    deviations[exact] = 2 * np.einsum("bn,bn->b", shortfall, probabilities)
+    return deviations

@@ -62,7 +62,7 @@ class Counts(NamedTuple):
     tn: np.ndarray
 
 
-def count_outcomes(y: ArrayLike, decisions: ArrayLike) -> Counts:
+def count_outcomes(y: ArrayLike, decisions: ArrayLike, weights: ArrayLike | None = None) -> Counts:
     """Count true and false positives and negatives of each class over windows.
 
     Parameters
@@ -71,11 +71,13 @@ def count_outcomes(y: ArrayLike, decisions: ArrayLike) -> Counts:
         Labels, 0 or 1.
     decisions : array of shape (..., n_windows, n_classes)
         Which classes are predicted; leading axes hold models, seeds or resamples.
+    weights : array of shape (n_windows,), optional
+        What each window counts; 1 by default.
 
     Returns
     -------
     Counts
-        Each field an int array of shape (..., n_classes).
+        Each field an array of shape (..., n_classes), of int without weights.
 
     Raises
     ------
@@ -95,11 +97,24 @@ def count_outcomes(y: ArrayLike, decisions: ArrayLike) -> Counts:
             "(n_windows, n_classes) and (..., n_windows, n_classes), row by row for the same "
             "windows."
         )
-    n_positive = np.count_nonzero(y, axis=-2)
-    n_predicted = np.count_nonzero(decisions, axis=-2)
-    tp = np.count_nonzero(y & decisions, axis=-2)
-    fp, fn = n_predicted - tp, n_positive - tp
-    return Counts(tp=tp, fp=fp, fn=fn, tn=y.shape[0] - tp - fp - fn)
+    if weights is None:
+        n_positive = np.count_nonzero(y, axis=-2)
+        n_predicted = np.count_nonzero(decisions, axis=-2)
+        tp = np.count_nonzero(y & decisions, axis=-2)
+        fp, fn = n_predicted - tp, n_positive - tp
+        return Counts(tp=tp, fp=fp, fn=fn, tn=len(y) - tp - fp - fn)
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (len(y),):
+        raise EcgError(
+            f"Weights have shape {weights.shape}; expected ({len(y)},), one for each window."
+        )
+    # Each by itself: differences of sums would leave rounding errors where a count is zero.
+    return Counts(
+        tp=weights @ (y & decisions),
+        fp=weights @ (~y & decisions),
+        fn=weights @ (y & ~decisions),
+        tn=weights @ ~(y | decisions),
+    )
 
 
 def compute_sensitivity(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> np.ndarray:
@@ -287,9 +302,10 @@ def compute_f2(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> np
 
     Notes
     -----
-    One of the metrics of the PhysioNet/CinC Challenge 2020 (Perez Alday et al. 2020,
+    A metric of the PhysioNet/CinC Challenge 2020 (Perez Alday et al. 2020,
     doi:10.1088/1361-6579/abc960) and of the PTB-XL benchmark (Strodthoff et al. 2021,
-    doi:10.1109/JBHI.2020.3022989).
+    doi:10.1109/JBHI.2020.3022989). Both weight each window by one over its number of labels, at
+    least one: give `count_outcomes` these weights to compare with their figures.
 
     Examples
     --------
@@ -315,9 +331,7 @@ def compute_g2(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> np
 
     Notes
     -----
-    Defined with F2 by the PhysioNet/CinC Challenge 2020 (Perez Alday et al. 2020,
-    doi:10.1088/1361-6579/abc960) and used by the PTB-XL benchmark (Strodthoff et al. 2021,
-    doi:10.1109/JBHI.2020.3022989).
+    Of the same sources as `compute_f2`, which see for their weights of the windows.
 
     Examples
     --------

@@ -1,6 +1,9 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
+from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
@@ -9,10 +12,11 @@ from ecglib.datasets.schema import TASK_KINDS
 from ecglib.errors import EcgError
 from ecglib.evaluation.calibration import (
     compute_calibration_error,
-    compute_log_loss,
+    compute_calibration_floor,
     compute_logits,
     fit_calibration,
 )
+from ecglib.evaluation.metrics import compute_log_loss
 
 
 def simulate_multi_label(n=4000, scale=(0.4, 2.0), bias=(0.5, -1.0), seed=0):
@@ -118,6 +122,60 @@ def test_scores_agree_with_scikit_learn_and_with_a_case_by_hand():
     assert compute_log_loss(one_hot, q, "multi_class") == pytest.approx(expected, rel=1e-6)
     # Two windows: bins of one window each, off by 0.2 and 0.4.
     assert compute_calibration_error([[0], [1]], [[0.2], [0.6]]) == pytest.approx(0.3)
+
+
+def test_tied_probabilities_give_one_calibration_error_whatever_the_order_of_the_rows():
+    """Half of the windows are positive, sorted by label: bins by row would be off by a half."""
+    y = np.repeat([[0], [1]], 30, axis=0)
+    p = np.full((60, 1), 0.5)
+    assert compute_calibration_error(y, p) == pytest.approx(0, abs=1e-12)
+    random = np.random.default_rng(0)
+    y, p = simulate_multi_label(500)
+    p = p.round(1)
+    errors = []
+    for _ in range(20):
+        order = random.permutation(500)
+        errors.append(compute_calibration_error(y[order], p[order]))
+    assert np.ptp(errors) < 1e-12
+
+
+def test_without_ties_the_bins_have_equal_counts():
+    y, p = simulate_multi_label(15 * 20)
+    expected = 0.0
+    for k in range(2):
+        order = np.argsort(p[:, k])
+        for rows in np.split(order, 15):
+            expected += abs(p[rows, k].mean(dtype=float) - y[rows, k].mean()) / 15 / 2
+    assert compute_calibration_error(y, p) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_calibration_floor_is_the_mean_over_all_possible_labels():
+    """Two classes of eight windows, with ties: 256 label vectors each, weighed by brute force."""
+    p = np.array([[0.1, 0.9, 0.5, 0.5, 0.5, 0.01, 0.3, 0.3], [0.2, 0, 1, 0.7, 0.7, 0.6, 0.4, 0.1]])
+    labels = np.array(list(itertools.product([0, 1], repeat=8)))
+    expected = 0.0
+    for q in p:
+        weight = np.prod(np.where(labels == 1, q, 1 - q), axis=1)
+        errors = [compute_calibration_error(y[:, None], q[:, None]) for y in labels]
+        expected += weight @ errors / 2
+    assert compute_calibration_floor(p.T) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("q", [0.003, 0.2, 0.5, 0.97])
+@pytest.mark.parametrize("n", [40, 700, 30_000])
+def test_the_calibration_floor_of_one_probability_is_the_deviation_of_the_binomial(n, q):
+    k = np.arange(n + 1)
+    expected = binom.pmf(k, n, q) @ np.abs(k - n * q) / n
+    assert compute_calibration_floor(np.full((n, 1), q)) == pytest.approx(expected, rel=2e-3)
+
+
+def test_a_calibrated_model_has_the_calibration_floor_on_average():
+    random = np.random.default_rng(0)
+    p = np.stack([random.beta(0.3, 5, 2000), random.beta(2, 2, 2000)], axis=1)
+    errors = [compute_calibration_error(random.random(p.shape) < p, p) for _ in range(400)]
+    standard_error = np.std(errors) / 20
+    assert abs(compute_calibration_floor(p) - np.mean(errors)) < 3 * standard_error
+    assert standard_error < 0.02 * np.mean(errors)
 
 
 def test_invalid_arrays_are_refused():
