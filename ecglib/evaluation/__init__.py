@@ -4,11 +4,23 @@ from ecglib.evaluation.baselines import BaselineComparison, compare_with_baselin
 from ecglib.evaluation.calibration import (
     Calibration,
     compute_calibration_error,
-    compute_log_loss,
+    compute_calibration_floor,
     fit_calibration,
 )
 from ecglib.evaluation.contestants import Contestant
-from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES, compute_scores, decide
+from ecglib.evaluation.conventions import compute_aami_scores, compute_challenge_score
+from ecglib.evaluation.decision_metrics import DECISION_METRICS, Counts, count_outcomes
+from ecglib.evaluation.metrics import (
+    MACRO_METRICS,
+    METRIC_NAMES,
+    METRICS,
+    Metric,
+    compute_class_scores,
+    compute_log_loss,
+    compute_ranking_scores,
+    compute_scores,
+    decide,
+)
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.report import Comparison
 from ecglib.evaluation.resampling import compute_interval, resample_scores
@@ -26,24 +38,34 @@ from ecglib.evaluation.verdict import (
 )
 
 __all__ = [
+    "DECISION_METRICS",
     "MACRO_METRICS",
+    "METRICS",
     "METRIC_NAMES",
     "BaselineComparison",
     "Calibration",
     "Comparison",
     "ComparisonSettings",
     "Contestant",
+    "Counts",
     "Difference",
     "Gap",
+    "Metric",
     "Predictions",
     "StackingWeights",
     "build_score_table",
     "compare_with_baselines",
+    "compute_aami_scores",
     "compute_calibration_error",
+    "compute_calibration_floor",
+    "compute_challenge_score",
+    "compute_class_scores",
     "compute_differences",
     "compute_interval",
     "compute_log_loss",
+    "compute_ranking_scores",
     "compute_scores",
+    "count_outcomes",
     "decide",
     "describe_difference",
     "find_best_single",
