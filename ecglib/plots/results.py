@@ -21,7 +21,15 @@ from sklearn.metrics import (
 
 from ecglib.errors import EcgError
 from ecglib.evaluation.metrics import METRIC_NAMES
-from ecglib.evaluation.verdict import ADDS, ADDS_NOTHING, CANNOT_TELL, DEFAULT_MARGIN
+from ecglib.evaluation.verdict import (
+    ADDS,
+    ADDS_LITTLE,
+    CANNOT_TELL,
+    DEFAULT_MARGIN,
+    EQUALS_ENSEMBLE,
+    NO_GAIN,
+    WORSE,
+)
 from ecglib.plots.figure import (
     BLUE,
     GREEN,
@@ -41,7 +49,10 @@ from ecglib.plots.figure import (
 
 VERDICT_STYLES = {
     ADDS: Style(GREEN, "D"),
-    ADDS_NOTHING: Style(ORANGE, "D"),
+    ADDS_LITTLE: Style(GREEN, "D"),
+    EQUALS_ENSEMBLE: Style(ORANGE, "D"),
+    NO_GAIN: Style(ORANGE, "D"),
+    WORSE: Style(RED, "D"),
     CANNOT_TELL: Style(GREY, "D"),
 }
 SPLIT_COLORS = (BLUE, ORANGE, GREEN)
