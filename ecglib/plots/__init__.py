@@ -8,11 +8,10 @@ from ecglib.plots.figure import RED, ROLE_STYLES
 from ecglib.plots.results import (
     plot_class_balance,
     plot_confusion,
-    plot_differences,
     plot_history,
+    plot_learning_curves,
     plot_reliability,
     plot_roc_and_pr,
-    plot_scores,
 )
 from ecglib.plots.signals import (
     PredictedClasses,
@@ -20,19 +19,25 @@ from ecglib.plots.signals import (
     plot_prediction,
     plot_representations,
 )
+from ecglib.plots.svg import convert_to_svg, use_svg_style
+from ecglib.plots.verdicts import VERDICT_STYLES, plot_scores, plot_verdicts
 
 __all__ = [
     "RED",
     "ROLE_STYLES",
+    "VERDICT_STYLES",
     "PredictedClasses",
+    "convert_to_svg",
     "plot_class_balance",
     "plot_confusion",
-    "plot_differences",
     "plot_ecg",
     "plot_history",
+    "plot_learning_curves",
     "plot_prediction",
     "plot_reliability",
     "plot_representations",
     "plot_roc_and_pr",
     "plot_scores",
+    "plot_verdicts",
+    "use_svg_style",
 ]

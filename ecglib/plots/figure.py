@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from ecglib.errors import EcgError
 
 # The colors of Okabe and Ito, which color-blind readers can distinguish; markers differ as well.
-BLUE, ORANGE, GREEN, GREY, RED = "#0072b2", "#d55e00", "#009e73", "#777777", "#b00020"
+BLUE, ORANGE, GREEN, AMBER = "#0072b2", "#d55e00", "#009e73", "#e69f00"
+GREY, RED = "#777777", "#b00020"
 
 
 class Style(NamedTuple):
@@ -185,7 +186,7 @@ def lay_out_rows(ax: Axes, n_rows: int) -> None:
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
-def annotate_row(ax: Axes, row: int, text: str) -> None:
+def annotate_row(ax: Axes, row: int, text: str, size: float = 8) -> None:
     """Write a text to the right of a row.
 
     Parameters
@@ -196,6 +197,8 @@ def annotate_row(ax: Axes, row: int, text: str) -> None:
         Number of the row.
     text : str
         The text.
+    size : float, default 8
+        Size of the font in points.
 
     Examples
     --------
@@ -211,5 +214,5 @@ def annotate_row(ax: Axes, row: int, text: str) -> None:
         xycoords=("axes fraction", "data"),
         textcoords="offset points",
         va="center",
-        size=8,
+        size=size,
     )

@@ -1,6 +1,6 @@
-"""Figures of results: training, scores of one run, comparison of many."""
+"""Figures of one run: class balance, training, curves and decisions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -21,40 +21,19 @@ from sklearn.metrics import (
 
 from ecglib.errors import EcgError
 from ecglib.evaluation.metrics import METRIC_NAMES
-from ecglib.evaluation.verdict import (
-    ADDS,
-    ADDS_LITTLE,
-    CANNOT_TELL,
-    DEFAULT_MARGIN,
-    EQUALS_ENSEMBLE,
-    NO_GAIN,
-    WORSE,
-)
 from ecglib.plots.figure import (
     BLUE,
     GREEN,
     GREY,
     ORANGE,
     RED,
-    ROLE_STYLES,
-    Style,
     add_caveat,
-    annotate_row,
     check_classes,
     check_table,
     close_figure,
     hide_frame,
-    lay_out_rows,
 )
 
-VERDICT_STYLES = {
-    ADDS: Style(GREEN, "D"),
-    ADDS_LITTLE: Style(GREEN, "D"),
-    EQUALS_ENSEMBLE: Style(ORANGE, "D"),
-    NO_GAIN: Style(ORANGE, "D"),
-    WORSE: Style(RED, "D"),
-    CANNOT_TELL: Style(GREY, "D"),
-}
 SPLIT_COLORS = (BLUE, ORANGE, GREEN)
 N_RELIABILITY_BINS = 10
 
@@ -185,6 +164,60 @@ def plot_history(history: pd.DataFrame, caveat: str = "", monitor: str = "auroc"
     loss_ax.legend(frameon=False)
     if score_ax.get_legend_handles_labels()[1]:
         score_ax.legend(frameon=False, loc="lower right", fontsize=8)
+    add_caveat(fig, caveat)
+    return close_figure(fig)
+
+
+def plot_learning_curves(
+    histories: Sequence[pd.DataFrame], caveat: str = "", monitor: str = "auroc"
+) -> Figure:
+    """Draw the validation score of one model by epoch, one line for each training.
+
+    Parameters
+    ----------
+    histories : sequence of DataFrame
+        One for each seed and fold: ``epoch``, the score's column, and ``member`` if several models
+        were trained.
+    caveat : str, default ""
+        Written above the figure.
+    monitor : {"auroc", "f1", "none"}, default "auroc"
+        The macro score that chose the epoch, as in the experiment; "none" if it is the last one,
+        macro AUROC is then drawn.
+
+    Returns
+    -------
+    Figure
+        The closed figure; a circle is the epoch whose weights are used.
+
+    Raises
+    ------
+    EcgError
+        If there is no history, or a column is missing.
+
+    Examples
+    --------
+    >>> history = pd.DataFrame({"epoch": [1, 2], "val_auroc": [0.6, 0.8]})
+    >>> fig = plot_learning_curves([history, history])
+    >>> len(fig.axes[0].lines)
+    4
+    """
+    metric = "f1" if monitor == "f1" else "auroc"
+    column = f"val_{metric}"
+    fig, ax = plt.subplots(figsize=(3.4, 2.3), layout="constrained")
+    for history in histories or [pd.DataFrame()]:
+        check_table(history, ("epoch", column))
+        models = [rows for _, rows in history.groupby("member")] if "member" in history else []
+        for rows in models or [history]:
+            ax.plot(rows["epoch"], rows[column], color=BLUE, lw=1, alpha=0.8)
+            if rows[column].notna().any():
+                chosen = rows.iloc[-1 if monitor == "none" else int(rows[column].argmax())]
+                ax.plot(chosen["epoch"], chosen[column], "o", ms=5, mfc="none", color=ORANGE)
+    ax.set_xlabel("epoch", size=8)
+    ax.set_ylabel(f"{METRIC_NAMES[metric]}, validation", size=8)
+    ax.tick_params(labelsize=8)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.grid(alpha=0.3)
+    hide_frame(ax)
     add_caveat(fig, caveat)
     return close_figure(fig)
 
@@ -373,167 +406,3 @@ def plot_confusion(
     fig.colorbar(image, ax=ax, label="fraction of the class", shrink=0.8)
     add_caveat(fig, caveat)
     return close_figure(fig)
-
-
-def plot_scores(table: pd.DataFrame, metric: str = "macro AUROC", caveat: str = "") -> Figure:
-    """Draw the score of each model with its interval, colored by role.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row for each model, drawn from the top: ``name``, ``role`` (see `ROLE_STYLES`),
-        ``estimate``, ``low``, ``high``.
-    metric : str, default "macro AUROC"
-        Label of the axis.
-    caveat : str, default ""
-        Written above the figure.
-
-    Returns
-    -------
-    Figure
-        The closed figure.
-
-    Raises
-    ------
-    EcgError
-        If a column is missing.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame(
-    ...     {
-    ...         "name": ["late_average", "time:cnn"],
-    ...         "role": ["fusion", "single"],
-    ...         "estimate": [0.92, 0.90],
-    ...         "low": [0.90, 0.88],
-    ...         "high": [0.93, 0.92],
-    ...     }
-    ... )
-    >>> fig = plot_scores(table)
-    """
-    check_table(table, ("name", "role", "estimate", "low", "high"))
-    size = (_compute_width(table["name"]), 1.3 + 0.32 * len(table))
-    fig, ax = plt.subplots(figsize=size, layout="constrained")
-    _draw_intervals(ax, table, "role", ROLE_STYLES)
-    ax.set_yticks(range(len(table)), table["name"])
-    _write_estimates(ax, table, "{:.3f}")
-    ax.xaxis.set_major_locator(MaxNLocator(5))
-    ax.set_xlabel(f"{metric} with its 95 % interval over patients")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(ROLE_STYLES), frameon=False)
-    lay_out_rows(ax, len(table))
-    add_caveat(fig, caveat)
-    return close_figure(fig)
-
-
-def plot_differences(
-    table: pd.DataFrame,
-    margin: float = DEFAULT_MARGIN,
-    metric: str = "macro AUROC",
-    caveat: str = "",
-) -> Figure:
-    """Draw what each fusion adds to the models that it is compared with.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row for each comparison, drawn from the top: ``fusion``, ``against``, ``estimate``,
-        ``low``, ``high``, ``verdict`` ("adds", "adds nothing" or "cannot tell").
-    margin : float, default 0.01
-        The smallest gain worth having, drawn as a dashed line.
-    metric : str, default "macro AUROC"
-        Label of the axis.
-    caveat : str, default ""
-        Written above the figure.
-
-    Returns
-    -------
-    Figure
-        The closed figure.
-
-    Raises
-    ------
-    EcgError
-        If a column is missing.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame(
-    ...     {
-    ...         "fusion": ["late_average"],
-    ...         "against": ["best single branch (time:cnn)"],
-    ...         "estimate": [0.02],
-    ...         "low": [0.01],
-    ...         "high": [0.03],
-    ...         "verdict": ["adds"],
-    ...     }
-    ... )
-    >>> fig = plot_differences(table)
-    """
-    check_table(table, ("fusion", "against", "estimate", "low", "high", "verdict"))
-    same_fusion = table["fusion"].eq(table["fusion"].shift())
-    labels = [
-        f"against {against}" if same else f"{fusion}\nagainst {against}"
-        for fusion, against, same in zip(
-            table["fusion"], table["against"], same_fusion, strict=True
-        )
-    ]
-    lines = [line for label in labels for line in label.splitlines()]
-    size = (_compute_width(lines), 1.5 + 0.36 * len(table))
-    fig, ax = plt.subplots(figsize=size, layout="constrained")
-    ax.axvline(0, color="black", lw=1)
-    ax.axvline(margin, color=GREY, lw=1, ls="--")
-    _draw_intervals(ax, table, "verdict", VERDICT_STYLES, "verdict: ")
-    ax.set_yticks(range(len(table)), labels)
-    for row in np.flatnonzero(~same_fusion)[1:]:
-        ax.axhline(row - 0.5, color=GREY, lw=0.4)
-    _write_estimates(ax, table, "{:+.3f}")
-    ax.annotate(
-        f"margin {margin:g}",
-        (margin, 1),
-        (2, 2),
-        xycoords=("data", "axes fraction"),
-        textcoords="offset points",
-        size=8,
-        color=GREY,
-    )
-    ax.set_xlabel(f"difference in {metric} with its paired 95 % interval over patients")
-    fig.legend(loc="outside lower center", ncols=len(VERDICT_STYLES), frameon=False)
-    lay_out_rows(ax, len(table))
-    add_caveat(fig, caveat)
-    return close_figure(fig)
-
-
-def _compute_width(labels: Iterable[str]) -> float:
-    """Return the width of a figure in inches, with room for long labels beside the axes."""
-    return 6.5 + 0.085 * max(map(len, labels), default=0)
-
-
-def _draw_intervals(
-    ax: Axes,
-    table: pd.DataFrame,
-    column: str,
-    styles: Mapping[str, Style],
-    label_prefix: str = "",
-) -> None:
-    """Draw the interval of each row in the style that its value in `column` has."""
-    for value, rows in table.groupby(column, sort=False):
-        style = styles.get(str(value), Style("black", "o"))
-        at = np.flatnonzero(table[column] == value)
-        ax.hlines(at, rows["low"], rows["high"], color=style.color, lw=2)
-        ax.plot(
-            rows["estimate"],
-            at,
-            style.marker,
-            color=style.color,
-            ms=6,
-            ls="none",
-            label=f"{label_prefix}{value}",
-        )
-
-
-def _write_estimates(ax: Axes, table: pd.DataFrame, number_format: str) -> None:
-    """Write the estimate and its interval to the right of each row."""
-    columns = (table["estimate"], table["low"], table["high"])
-    for row, values in enumerate(zip(*columns, strict=True)):
-        estimate, low, high = (number_format.format(value) for value in values)
-        annotate_row(ax, row, f"{estimate} [{low}, {high}]")

@@ -1,7 +1,5 @@
 """What the figures show: data in the artists, ticks in s, Hz and mV, names and caveats."""
 
-import itertools
-
 import matplotlib as mpl
 
 mpl.use("Agg")
@@ -61,9 +59,12 @@ DRAW = {
     "scores": lambda caveat: plots.plot_scores(
         pd.DataFrame(ESTIMATE | {"name": ["a"], "role": ["single"]}), caveat=caveat
     ),
-    "differences": lambda caveat: plots.plot_differences(
-        pd.DataFrame(ESTIMATE | {"fusion": ["a"], "against": ["b"], "verdict": ["adds"]}),
+    "verdicts": lambda caveat: plots.plot_verdicts(
+        pd.DataFrame(ESTIMATE | {"fusion": ["a"], "kind": ["single"], "word": ["adds"]}),
         caveat=caveat,
+    ),
+    "learning_curves": lambda caveat: plots.plot_learning_curves(
+        [pd.DataFrame({"epoch": [1, 2], "val_auroc": [0.5, 0.6]})], caveat=caveat
     ),
 }
 
@@ -284,76 +285,7 @@ def test_confusion_refuses_several_classes_for_one_window():
         plots.plot_confusion(np.ones((2, 3)), np.eye(3)[:2], list("abc"))
 
 
-def test_scores_have_a_row_for_each_model_and_a_color_for_each_role():
-    table = pd.DataFrame(
-        {
-            "name": ["fused", "2 x time", "time", "spectrogram", "wide", "forest"],
-            "role": ["fusion", "ensemble", "single", "single", "widened", "baseline"],
-            "estimate": [0.92, 0.91, 0.90, 0.88, 0.87, 0.86],
-            "low": [0.90, 0.89, 0.88, 0.85, 0.84, 0.83],
-            "high": [0.93, 0.92, 0.91, 0.90, 0.89, 0.88],
-        }
-    )
-    fig = plots.plot_scores(table, metric="macro AUPRC")
-    (ax,) = fig.axes
-    assert ax.get_xlabel().startswith("macro AUPRC")
-    assert [t.get_text() for t in ax.get_yticklabels()] == list(table["name"])
-    assert "0.920 [0.900, 0.930]" in read_texts(fig)
-    single = find_line(ax, "single")
-    np.testing.assert_array_equal(single.get_xdata(), [0.90, 0.88])
-    np.testing.assert_array_equal(single.get_ydata(), [2, 3])
-    colors = {
-        find_line(ax, role).get_color() for role in ("fusion", "ensemble", "single", "baseline")
-    }
-    assert len(colors) == 4
-    controls = [find_line(ax, role) for role in ("ensemble", "widened")]
-    assert len({one.get_color() for one in controls}) == 1
-    assert len({one.get_marker() for one in controls}) == 2
-    ends = sorted(tuple(s[:, 0]) for c in ax.collections for s in c.get_segments())
-    assert ends == sorted(zip(table["low"], table["high"], strict=True))
-    assert ax.get_ylim()[0] > ax.get_ylim()[1]
-
-
-def test_long_names_leave_the_scores_their_width():
-    roles = ["fusion", "ensemble", "single", "widened", "baseline"]
-    table = pd.DataFrame({"role": roles, "estimate": 0.85, "low": 0.76, "high": 0.92})
-    widths = []
-    for letters in (4, 40, 80):
-        fig = plots.plot_scores(table.assign(name=[letters * "n", *"abcd"]))
-        fig.draw_without_rendering()
-        (ax,) = fig.axes
-        widths.append(ax.get_window_extent().width)
-        ticks = [t.get_window_extent() for t in ax.get_xticklabels()]
-        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(ticks))
-        assert ax.get_legend().get_window_extent().x1 < fig.bbox.x1
-    assert min(widths) > 0.8 * max(widths)
-
-
-def test_differences_show_zero_the_margin_and_the_verdict():
-    table = pd.DataFrame(
-        {
-            "fusion": ["late", "late", "early"],
-            "against": ["best single branch (time)", "2 x time", "best single branch (time)"],
-            "estimate": [0.02, 0.015, -0.001],
-            "low": [0.01, 0.005, -0.01],
-            "high": [0.03, 0.025, 0.004],
-            "verdict": ["adds", "adds", "adds nothing"],
-        }
-    )
-    fig = plots.plot_differences(table, margin=0.005)
-    (ax,) = fig.axes
-    upright = [one.get_xdata()[0] for one in ax.lines if len(set(one.get_xdata())) == 1]
-    assert {0, 0.005} <= set(upright)
-    found = set(read_texts(fig))
-    assert {"margin 0.005", "verdict: adds", "verdict: adds nothing", "against 2 x time"} <= found
-    assert "late\nagainst best single branch (time)" in found
-    assert "-0.001 [-0.010, +0.004]" in found
-    adds = find_line(ax, "verdict: adds")
-    np.testing.assert_array_equal(adds.get_xdata(), [0.02, 0.015])
-    assert adds.get_color() != find_line(ax, "verdict: adds nothing").get_color()
-
-
-@pytest.mark.parametrize("draw", [plots.plot_history, plots.plot_scores, plots.plot_differences])
+@pytest.mark.parametrize("draw", [plots.plot_history, plots.plot_scores, plots.plot_verdicts])
 def test_a_missing_column_or_an_empty_table_is_named(draw):
     with pytest.raises(EcgError, match=r"0 rows with the columns other"):
         draw(pd.DataFrame({"other": []}))
@@ -365,3 +297,24 @@ def test_a_missing_column_or_an_empty_table_is_named(draw):
 def test_shapes_must_fit_the_classes(draw):
     with pytest.raises(EcgError, match=r"\(2, 3\) and \(2, 2\)"):
         draw(np.zeros((2, 3)), np.zeros((2, 2)), list("abc"))
+
+
+def test_learning_curves_circle_the_epoch_that_is_used():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "val_f1": [0.2, 0.5, 0.4]})
+    fig = plots.plot_learning_curves(
+        [history, history.assign(val_f1=[0.1, 0.2, 0.3])], monitor="f1"
+    )
+    (ax,) = fig.axes
+    circles = [one for one in ax.lines if one.get_marker() == "o"]
+    points = {(float(one.get_xdata()[0]), float(one.get_ydata()[0])) for one in circles}
+    assert points == {(2, 0.5), (3, 0.3)}
+    assert ax.get_ylabel() == "macro F1, validation"
+
+
+def test_learning_curves_of_an_ensemble_have_a_line_for_each_member():
+    history = pd.DataFrame(
+        {"epoch": [1, 2, 1, 2], "val_auroc": [0.5, 0.6, 0.7, 0.8], "member": [0, 0, 1, 1]}
+    )
+    (ax,) = plots.plot_learning_curves([history], monitor="none").axes
+    lines = [one for one in ax.lines if one.get_marker() != "o"]
+    assert [list(one.get_ydata()) for one in lines] == [[0.5, 0.6], [0.7, 0.8]]
