@@ -27,7 +27,7 @@ from ecglib.paths import runs_dir as find_runs_dir
 if TYPE_CHECKING:
     import keras
 
-FORMAT = 3  # of a run's folder; a run of another format is refused
+FORMAT = 4  # of a run's folder; a run of another format is refused
 DISTRIBUTIONS = ("ecg-fusion", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas")
 MODEL, TREES = "model.keras", "trees.json"
 METRICS = "metrics.json"

@@ -205,7 +205,7 @@ def create_batch(dataset: Dataset, trials: Sequence[Trial]) -> dict[str, Any]:
     ...     batch = create_batch(dataset, [trial])
     >>> [(entry["branches"], entry["fusion"]) for entry in batch["grid"]["model"]][1:]
     [({'time': 'cnn'}, 'none'), ({'frequency': 'mlp'}, 'none')]
-    >>> batch["grid"]["seed"], batch["ensembles_of_best_branch"], batch["widened_best_branch"]
+    >>> batch["grid"]["seed"], batch["ensembles"], batch["same_size_branch"]
     ([0, 1], [2], True)
     """
     fusion, single = find_best(trials, "fusion"), find_best(trials, "single")
@@ -238,8 +238,8 @@ def create_batch(dataset: Dataset, trials: Sequence[Trial]) -> dict[str, Any]:
         "dataset": str(dataset.path.resolve()),
         "parameters": common,
         "grid": {"model": entries, "seed": list(range(seed, seed + N_SEEDS))},
-        "ensembles_of_best_branch": [len(fusion.experiment["branches"])] if fusion else [],
-        "widened_best_branch": fusion is not None,
+        "ensembles": [len(fusion.experiment["branches"])] if fusion else [],
+        "same_size_branch": fusion is not None,
     }
 
 

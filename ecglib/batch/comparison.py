@@ -1,43 +1,42 @@
-"""Compare the runs of a batch: name the models, join their folds, and score them together."""
+"""Compare runs: group them by task and store, name the models, join folds, and score them."""
 
+import dataclasses
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ecglib.errors import RunError
-from ecglib.evaluation.baselines import compare_with_baselines
+from ecglib.evaluation.comparison import Check, Comparison, compare_contestants
 from ecglib.evaluation.contestants import Contestant
-from ecglib.evaluation.metrics import MACRO_METRICS
 from ecglib.evaluation.predictions import Predictions
-from ecglib.evaluation.report import Comparison
-from ecglib.evaluation.verdict import (
-    DEFAULT_MARGIN,
-    ComparisonSettings,
-    build_score_table,
-    collect_caveats,
-    compute_differences,
-    find_best_single,
-)
+from ecglib.evaluation.verdict import ComparisonSettings
 from ecglib.experiment import Experiment
+from ecglib.experiment.config import list_fields
 from ecglib.runs import Run
 
 MAX_NAMED_SETTINGS = 2  # in the name of a model, to distinguish it from others
 
+EXPERIMENT = "experiment.json"
+EXPLORE = "explore"  # the batch of interactive sessions, where trying again is the point
 
-def compare_runs(
-    runs: Sequence[Run], metric: str = "auroc", margin: float = DEFAULT_MARGIN
-) -> Comparison:
+# What may differ between models that are compared, and what no recipe contains.
+_COMPARED = ("branches", "fusion", "ensemble_size", "target_parameters")
+_REPEATED = ("seed", "fold")
+
+
+def compare_runs(runs: Sequence[Run], settings: ComparisonSettings | None = None) -> Comparison:
     """Compare finished runs on their test split, or on all folds together.
 
     Parameters
     ----------
     runs : sequence of Run
         Runs of one task on one prepared dataset.
-    metric : {"auroc", "auprc", "f1"}, default "auroc"
-        The score, macro mean over the classes.
-    margin : float, default 0.01
-        The smallest gain worth having.
+    settings : ComparisonSettings, optional
+        Metric and margin; by default those of `ComparisonSettings`.
 
     Returns
     -------
@@ -47,21 +46,20 @@ def compare_runs(
     Raises
     ------
     RunError
-        If the runs cannot be compared, the metric is unknown or `margin` is not above zero.
+        If the runs cannot be compared.
 
     Examples
     --------
     >>> from ecglib.runs import find_runs
-    >>> comparison = compare_runs(find_runs("runs/fusion_ptbxl"), metric="f1")  # doctest: +SKIP
+    >>> comparison = compare_runs(find_runs("runs/fusion_ptbxl"))  # doctest: +SKIP
     >>> print(comparison.to_text())  # doctest: +SKIP
     """
-    settings = ComparisonSettings(metric=metric, margin=margin)
-    n_folds = {run.experiment.data.n_folds for run in runs}
-    if len(n_folds) > 1:
+    groups = {_describe_group(run) for run in runs}
+    if len(groups) > 1:
         raise RunError(
-            f"Runs with n_folds={sorted(n_folds)} cannot be compared (0: the splits of the "
-            "dataset), as they were trained on different fractions of the patients. Compare runs "
-            "with the same n_folds."
+            f"Runs of {len(groups)} tasks, stores or cross-validations cannot be compared with "
+            f"each other: {', '.join(sorted(' '.join(group) for group in groups))}. Compare runs "
+            "of one of them, or give each to `ecglib compare`."
         )
     names = name_models([run.experiment for run in runs])
     models: dict[tuple[str, int], list[Run]] = {}
@@ -71,19 +69,171 @@ def compare_runs(
     contestants = [
         build_contestant(folds, names[model_hash]) for (model_hash, _), folds in models.items()
     ]
-    table = build_score_table(contestants)
-    predictions = contestants[0].predictions
-    return Comparison(
-        metric=metric,
-        n_folds=n_folds.pop(),
-        n_patients=predictions.n_patients,
-        classes=predictions.classes,
-        best_single=find_best_single(contestants, metric),
-        table=table.sort_values(metric, ascending=False, ignore_index=True),
-        differences=compute_differences(contestants, settings),
-        baselines=compare_with_baselines(contestants, settings),
-        caveats=collect_caveats(contestants),
+    data = runs[0].experiment.data
+    return compare_contestants(
+        contestants,
+        settings,
+        dataset=f"{data.dataset}-{data.fingerprint}",
+        task=data.task,
+        checks=_list_checks(runs),
     )
+
+
+def compare_batches(
+    folders: Sequence[Path], settings: ComparisonSettings | None = None, only: Sequence[str] = ()
+) -> list[Comparison]:
+    """Compare the runs of several batches, each task and store by itself.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Folders of batches, on one dataset or on several.
+    settings : ComparisonSettings, optional
+        Metric and margin; by default those of `ComparisonSettings`.
+    only : sequence of str, default ()
+        Names of fusions, as the comparison shows them: verdicts and rows of other fusions are not
+        shown. By default all are.
+
+    Returns
+    -------
+    list of Comparison
+        One for each task, store and number of folds.
+
+    Raises
+    ------
+    RunError
+        If a folder has no finished run, runs cannot be compared, or no fusion has a name of `only`.
+
+    Examples
+    --------
+    >>> compare_batches([Path("runs/none")])
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.RunError: No finished run in runs/none. ...
+    """
+    from ecglib.runs import find_runs
+
+    groups: dict[tuple[str, ...], dict[str, Run]] = {}
+    for folder in folders:
+        for run in find_runs(folder):
+            # A run that is in several batches is compared once.
+            groups.setdefault(_describe_group(run), {})[run.experiment.hash] = run
+    comparisons = [compare_runs(list(runs.values()), settings) for runs in groups.values()]
+    if not only:
+        return comparisons
+    known = {verdict.fusion for one in comparisons for verdict in one.verdicts}
+    if unknown := [name for name in only if name not in known]:
+        raise RunError(
+            f"No fusion is called {', '.join(unknown)}; the batches have "
+            f"{', '.join(sorted(known)) or 'none'}."
+        )
+    return [_select_fusions(one, only) for one in comparisons]
+
+
+def _select_fusions(comparison: Comparison, only: Sequence[str]) -> Comparison:
+    """Keep the verdicts, rows and class rows of some fusions, and of all that are no fusions."""
+    table, classes = comparison.table, comparison.class_table
+    return dataclasses.replace(
+        comparison,
+        verdicts=[one for one in comparison.verdicts if one.fusion in only],
+        table=table[(table["role"] != "fusion") | table["model"].isin(only)].reset_index(drop=True),
+        class_table=classes[classes["fusion"].isin(only)].reset_index(drop=True),
+    )
+
+
+def _describe_group(run: Run) -> tuple[str, ...]:
+    """Return what runs must share to be compared at all: store, task and cross-validation."""
+    data = run.experiment.data
+    folds = f"{data.n_folds} folds" if data.n_folds else "test split"
+    return f"{data.dataset}-{data.fingerprint}", data.task, folds
+
+
+def _list_checks(runs: Sequence[Run]) -> list[Check]:
+    leaks = sorted({leak for run in runs for leak in run.experiment.data.allow_leaks})
+    checks = [
+        Check(
+            title="Patients disjoint",
+            passed=not leaks,
+            detail=f"allowed: {', '.join(leaks)}" if leaks else "no leak between the splits",
+        )
+    ]
+    if not runs[0].experiment.data.n_folds:
+        others = _find_other_batches(runs)
+        names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        checks.append(
+            Check(
+                title="Test scored once",
+                passed=not others,
+                detail=f"also scored in {len(others)} other batches: {names}"
+                if others
+                else "no other batch here scored these test windows",
+            )
+        )
+    return checks
+
+
+def _find_other_batches(runs: Sequence[Run]) -> list[str]:
+    """Find the other batches of the same folder that scored the same store's test split."""
+    folders = {run.path.parent for run in runs}
+    data = runs[0].experiment.data
+    found = {
+        path.parent.parent.name
+        for parent in {folder.parent for folder in folders}
+        for path in parent.glob(f"*/*/{EXPERIMENT}")
+        if path.parent.parent not in folders
+        and path.parent.parent.name != EXPLORE
+        and _is_of(path, data.fingerprint, data.task)
+    }
+    return sorted(found)
+
+
+def _is_of(path: Path, fingerprint: str, task: str) -> bool:
+    values = json.loads(path.read_text()).get("experiment", {})
+    is_same = (values.get("fingerprint"), values.get("task")) == (fingerprint, task)
+    return is_same and not values.get("n_folds")
+
+
+def build_recipe(run: Run) -> dict[str, Any]:
+    """Build the recipe of a run: what models must share to be compared.
+
+    Parameters
+    ----------
+    run : Run
+        A finished run.
+
+    Returns
+    -------
+    dict of str to object
+        All settings but branches, fusion, sizes, seed, fold and the options of fusions; the options
+        of each representation that the run takes; and the versions of the code.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> experiment = Experiment.from_flat(
+    ...     {"dataset": "d", "fingerprint": "f", "task": "t", "branches": {"time": "cnn"}}
+    ... )
+    >>> run = SimpleNamespace(experiment=experiment, versions={"keras": "3.15.0"})
+    >>> recipe = build_recipe(run)
+    >>> recipe["epochs"], recipe["keras"], "branches" in recipe
+    (20, '3.15.0', False)
+    """
+    experiment = run.experiment
+    recipe = {}
+    for name, value in experiment.to_flat().items():
+        setting = list_fields()[name].metadata["setting"]
+        is_left_out = name in _COMPARED or name in _REPEATED or setting.fusion_families
+        if not is_left_out and name != "representation_options":
+            recipe[name] = value
+    options: Mapping[str, Any] = experiment.inputs.representation_options
+    for representation in experiment.representations:
+        recipe[f"options of {representation}"] = dict(options.get(representation, {}))
+    versions = {name: run.versions[name] for name in _CODE if name in run.versions}
+    return recipe | versions
+
+
+# The code that decides a result.
+_CODE = ("ecg-fusion", "keras", "tensorflow")
 
 
 def name_models(experiments: Iterable[Experiment]) -> dict[str, str]:
@@ -187,12 +337,8 @@ def build_contestant(runs: Sequence[Run], name: str) -> Contestant:
             f"{name} (seed {seed}) has no run of the folds {sorted(missing)} of {n_folds}, so some "
             "patients have no prediction. Run the missing folds, or remove the model."
         )
-    predictions = [run.predictions("test") for run in runs]
-    thresholds = [
-        np.tile(run.contract.thresholds, (one.n_windows, 1))
-        for run, one in zip(runs, predictions, strict=True)
-    ]
-    order = np.argsort(np.concatenate([one.rows for one in predictions]), kind="stable")
+    runs = sorted(runs, key=lambda run: run.experiment.data.fold)
+    thresholds = np.array([run.contract.thresholds for run in runs])
     return Contestant(
         name=name,
         role=experiment.role,
@@ -200,24 +346,34 @@ def build_contestant(runs: Sequence[Run], name: str) -> Contestant:
         ensemble_size=experiment.model.ensemble_size,
         seed=seed,
         parameters=round(np.mean([run.metrics["model"]["parameters"] for run in runs])),
-        predictions=Predictions(
-            kind=predictions[0].kind,
-            classes=predictions[0].classes,
-            rows=np.concatenate([one.rows for one in predictions])[order],
-            records=np.concatenate([one.records for one in predictions])[order],
-            patients=np.concatenate([one.patients for one in predictions])[order],
-            y=np.concatenate([one.y for one in predictions])[order],
-            p=np.concatenate([one.p for one in predictions])[order],
-        ),
-        thresholds=np.concatenate(thresholds)[order],
-        validation_scores={
-            metric: _average_validation_score(runs, metric) for metric in MACRO_METRICS
-        },
+        predictions=_join_folds(runs, "test"),
+        thresholds=thresholds if n_folds else thresholds[0],
+        validation=_join_folds(runs, "validation"),
+        recipe=build_recipe(runs[0]),
         caveats=tuple(dict.fromkeys(caveat for run in runs for caveat in run.caveats)),
     )
 
 
-def _average_validation_score(runs: Sequence[Run], metric: str) -> float:
-    """Return the macro score on the validation split, averaged over folds."""
-    values = [run.metrics["validation"]["macro"][metric]["estimate"] for run in runs]
-    return float(np.mean([float("nan") if value is None else value for value in values]))
+def _join_folds(runs: Sequence[Run], split: str) -> Predictions:
+    """Join the predictions of the runs of all folds, in the order of the window table."""
+    parts = [run.predictions(split) for run in runs]
+    if len(parts) == 1 and not runs[0].experiment.data.n_folds:
+        return parts[0]
+    order = np.argsort(np.concatenate([one.rows for one in parts]), kind="stable")
+
+    def join(arrays: Iterable[np.ndarray]) -> np.ndarray:
+        return np.concatenate(list(arrays))[order]
+
+    return Predictions(
+        kind=parts[0].kind,
+        classes=parts[0].classes,
+        rows=join(one.rows for one in parts),
+        records=join(one.records for one in parts),
+        patients=join(one.patients for one in parts),
+        y=join(one.y for one in parts),
+        p=join(one.p for one in parts),
+        folds=join(
+            np.full(one.n_windows, run.experiment.data.fold)
+            for run, one in zip(runs, parts, strict=True)
+        ),
+    )

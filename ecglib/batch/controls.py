@@ -1,16 +1,24 @@
 """The controls of a batch: what a fusion has to beat besides its branches.
 
-They are made from the single branch that scores best on the validation split: ensembles of it, and
-the branch widened to the size of the fusions. One widened branch serves all fusions of about the
+They are made for each single branch that may be the best: the one that scores best on the
+validation split, and those that it does not clearly beat there, because controls of a wrongly
+chosen branch would be too easy to beat. A branch gets ensembles of it, and is widened to the size of
+the fusions. One widened branch serves all fusions of about the
 same size (`ecglib.experiment.registry.SAME_SIZE_RATIO`) and is as large as the largest of them: one
 for each fusion would double the batch, and fusions of the same branches differ little in size.
 Fusions that are about as large as the branch itself need none.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ecglib import runs
+from ecglib.batch.comparison import build_contestant, build_recipe
 from ecglib.batch.jobs import Batch, Job
+from ecglib.evaluation.contestants import Contestant
+from ecglib.evaluation.scoreboard import measure_models
+from ecglib.evaluation.verdict import find_contenders
 from ecglib.experiment.registry import SAME_SIZE_RATIO
 
 
@@ -27,8 +35,8 @@ def list_controls(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
     Returns
     -------
     list of Job
-        For each ensemble size and each size of a widened branch one job for each seed of the best
-        single branch; none if no run of a single branch exists.
+        For each branch that may be the best, each ensemble size and each size of a widened branch
+        one job for each seed; none if no run of a single branch exists.
 
     Examples
     --------
@@ -60,40 +68,53 @@ def list_controls(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
     ...     len(jobs), list_controls(batch, jobs)
     (2, [])
     """
-    best_branch = find_best_branch(jobs)
-    if not best_branch:
-        return []
     changes = [{"ensemble_size": size} for size in batch.file.ensemble_sizes]
-    if batch.file.widened_branch:
-        sizes = choose_sizes(jobs, min_parameters=_count_parameters(best_branch[0]))
-        changes += [{"target_parameters": size} for size in sizes]
-    return [batch.create_job(job.parameters | change) for change in changes for job in best_branch]
+    controls = []
+    for branch in find_contending_jobs(jobs, batch.file.comparison.metric):
+        branch_changes = list(changes)
+        if batch.file.widened_branch:
+            sizes = choose_sizes(jobs, min_parameters=_count_parameters(branch[0]))
+            branch_changes += [{"target_parameters": size} for size in sizes]
+        controls += [
+            batch.create_job(job.parameters | change) for change in branch_changes for job in branch
+        ]
+    return controls
 
 
-def find_best_branch(jobs: Sequence[Job]) -> list[Job]:
-    """Find the jobs, one for each seed, of the best single branch.
+def find_contending_jobs(jobs: Sequence[Job], metric: str) -> list[list[Job]]:
+    """Find the jobs of the single branches that may be the best.
 
     Parameters
     ----------
     jobs : sequence of Job
         Jobs of any models; those whose run does not exist are ignored.
+    metric : str
+        The score that the batch is compared by.
 
     Returns
     -------
-    list of Job
-        The jobs of the single branch with the highest mean validation macro AUROC; empty if there
-        is no run of a single branch.
+    list of list of Job
+        For each branch its jobs, one for each seed and fold: the branch with the best score on the
+        validation split first, then those that it is not shown to beat. Branches are compared with
+        those of the same recipe. Empty if there is no run of a single branch.
 
     Examples
     --------
-    >>> find_best_branch([])
+    >>> find_contending_jobs([], "auroc")
     []
     """
-    jobs_by_model: dict[str, list[Job]] = {}
+    models: dict[str, dict[str, list[Job]]] = {}
     for job in jobs:
         if job.experiment.role == "single" and runs.run_exists(job.path):
-            jobs_by_model.setdefault(job.experiment.model_hash, []).append(job)
-    return max(jobs_by_model.values(), key=_compute_validation_auroc, default=[])
+            recipe = json.dumps(_strip_options(build_recipe(runs.Run(job.path))))
+            model = models.setdefault(recipe, {}).setdefault(job.experiment.model_hash, [])
+            model.append(job)
+    found = []
+    for singles in models.values():
+        contestants = {key: _build_contestants(key, one) for key, one in singles.items()}
+        validation = measure_models(contestants, metric, split="validation")
+        found += [singles[key] for key in find_contenders(contestants, validation)]
+    return found
 
 
 def choose_sizes(jobs: Sequence[Job], min_parameters: int) -> list[int]:
@@ -130,8 +151,14 @@ def _count_parameters(job: Job) -> int:
     return runs.Run(job.path).metrics["model"]["parameters"]
 
 
-def _compute_validation_auroc(jobs: Sequence[Job]) -> float:
-    scores = [
-        runs.Run(job.path).metrics["validation"]["macro"]["auroc"]["estimate"] for job in jobs
-    ]
-    return sum(scores) / len(scores)
+def _build_contestants(name: str, jobs: Sequence[Job]) -> list[Contestant]:
+    """Build the contestants of a model, one for each seed."""
+    seeds: dict[int, list[runs.Run]] = {}
+    for job in jobs:
+        seeds.setdefault(job.experiment.training.seed, []).append(runs.Run(job.path))
+    return [build_contestant(folds, name) for folds in seeds.values()]
+
+
+def _strip_options(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe without the options of representations, which branches do not share."""
+    return {name: value for name, value in recipe.items() if not name.startswith("options of ")}

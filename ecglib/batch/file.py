@@ -9,10 +9,12 @@
         - {branches: {time: cnn}, fusion: none}
         - {branches: {time: cnn, frequency: cnn}, fusion: early_concat}
       seed: [0, 1]                   # ... or a value of the parameter that names the axis
-    ensembles_of_best_branch: [2]    # first control: the size of each ensemble
-    widened_best_branch: true        # second control: one branch with as many parameters
+    ensembles: [2]                   # first control: the size of each ensemble of a branch
+    same_size_branch: true           # second control: one branch with as many parameters
+    metric: auroc                    # what decides, chosen before the batch runs
+    margin: 0.01                     # the smallest gain worth having
 
-The controls are made from the single branch that scores best on the validation split
+The controls are made of the single branches that may be the best on the validation split
 (`ecglib.batch.controls`), so they run last.
 
 With the parameter ``n_folds: 5``, or ``--set n_folds=5`` for any batch file, each run is carried
@@ -28,10 +30,11 @@ from typing import Any, Self
 
 import yaml
 
-from ecglib.errors import BatchError, did_you_mean
+from ecglib.errors import BatchError, RunError, did_you_mean
+from ecglib.evaluation.verdict import ComparisonSettings
 
 REQUIRED_KEYS = ("notebook", "compare", "dataset", "grid")
-OPTIONAL_KEYS = ("parameters", "ensembles_of_best_branch", "widened_best_branch")
+OPTIONAL_KEYS = ("parameters", "ensembles", "same_size_branch", "metric", "margin")
 KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
 
 
@@ -55,9 +58,11 @@ class BatchFile:
         Axis -> its entries, each a dict of parameters or a value of the parameter that names the
         axis.
     ensemble_sizes : list of int
-        Sizes of the ensembles of the best single branch.
+        Sizes of the ensembles of the single branches that may be the best.
     widened_branch : bool
-        Whether the best single branch is also widened to the size of the fusions.
+        Whether these branches are also widened to the size of the fusions.
+    comparison : ComparisonSettings
+        Metric and margin that decide; by default macro AUROC and 0.01.
 
     Examples
     --------
@@ -86,6 +91,7 @@ class BatchFile:
     grid: dict[str, list]
     ensemble_sizes: list[int]
     widened_branch: bool
+    comparison: ComparisonSettings = ComparisonSettings()
 
     @classmethod
     def read(cls, path: str | Path, **override: Any) -> Self:
@@ -118,8 +124,9 @@ class BatchFile:
             dataset=values["dataset"],
             parameters=values["parameters"] | override,
             grid=values["grid"],
-            ensemble_sizes=values["ensembles_of_best_branch"],
-            widened_branch=values["widened_best_branch"],
+            ensemble_sizes=values["ensembles"],
+            widened_branch=values["same_size_branch"],
+            comparison=_read_comparison(path, values),
         )
 
     def list_parameters(self) -> list[dict[str, Any]]:
@@ -162,8 +169,8 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     if missing := [key for key in REQUIRED_KEYS if key not in values]:
         raise BatchError(f"The batch file {path} lacks the keys {missing}; add them.")
     values.setdefault("parameters", {})
-    values.setdefault("ensembles_of_best_branch", [])
-    values.setdefault("widened_best_branch", False)
+    values.setdefault("ensembles", [])
+    values.setdefault("same_size_branch", False)
     _check_types(path, values)
     return values
 
@@ -181,15 +188,26 @@ def _check_types(path: Path, values: Mapping[str, Any]) -> None:
             f"{path}: grid must map each axis to a list of values or of dicts of parameters, for "
             f"example `seed: [0, 1]`; found {grid!r}."
         )
-    sizes = values["ensembles_of_best_branch"]
+    sizes = values["ensembles"]
     if not isinstance(sizes, list) or not all(isinstance(n, int) and n > 1 for n in sizes):
         raise BatchError(
-            f"{path}: ensembles_of_best_branch must list ensemble sizes of at least 2, for example "
+            f"{path}: ensembles must list ensemble sizes of at least 2, for example "
             f"[3]; found {sizes!r}."
         )
-    widened = values["widened_best_branch"]
+    widened = values["same_size_branch"]
     if not isinstance(widened, bool):
-        raise BatchError(f"{path}: widened_best_branch must be true or false, found {widened!r}.")
+        raise BatchError(f"{path}: same_size_branch must be true or false, found {widened!r}.")
+
+
+def _read_comparison(path: Path, values: Mapping[str, Any]) -> ComparisonSettings:
+    given = {name: values[name] for name in ("metric", "margin") if name in values}
+    for name, kind in (("metric", str), ("margin", int | float)):
+        if name in given and not isinstance(given[name], kind):
+            raise BatchError(f"{path}: {name} is {given[name]!r}; give for example `margin: 0.01`.")
+    try:
+        return ComparisonSettings(**given)
+    except RunError as error:
+        raise BatchError(f"{path}: {error}") from None
 
 
 def _list_folds(parameters: dict[str, Any]) -> list[dict[str, Any]]:

@@ -6,17 +6,18 @@ the exit status.
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecglib import paths
 from ecglib.cli import printing
 from ecglib.cli.parser import build_parser, parse_assignments
-from ecglib.errors import EcgError, require_one_of
+from ecglib.errors import EcgError
 
 if TYPE_CHECKING:
-    from ecglib.evaluation.report import Comparison
+    from ecglib.evaluation.comparison import Comparison
+    from ecglib.evaluation.verdict import ComparisonSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -157,31 +158,35 @@ def _batch(options: argparse.Namespace) -> int:
         )
     else:
         printing.print_batch(report)
-        printing.print_comparison(_compare_folder(report.folder, "auroc"))
+        for comparison in _compare_folders([report.folder], file.comparison):
+            printing.print_comparison(comparison)
         print(f"\nReport: {report.html}")
     return int(bool(report.failed))
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from ecglib.evaluation.metrics import MACRO_METRICS
+    from ecglib.evaluation.verdict import ComparisonSettings
 
-    require_one_of("--metric", options.metric, MACRO_METRICS)
-    folder = Path(options.batch)
-    if not folder.is_dir():
-        folder = options.runs_dir / options.batch
-    comparison = _compare_folder(folder, options.metric)
+    folders = []
+    for name in options.batches:
+        folder = Path(name)
+        folders.append(folder if folder.is_dir() else options.runs_dir / name)
+    settings = ComparisonSettings(metric=options.metric, margin=options.margin)
+    comparisons = _compare_folders(folders, settings, options.only)
     if options.json:
-        printing.print_json(comparison.to_dict())
-    else:
+        printing.print_json([comparison.to_dict() for comparison in comparisons])
+        return 0
+    for comparison in comparisons:
         printing.print_comparison(comparison)
     return 0
 
 
-def _compare_folder(folder: Path, metric: str) -> "Comparison":
-    from ecglib.batch.comparison import compare_runs
-    from ecglib.runs import find_runs
+def _compare_folders(
+    folders: list[Path], settings: "ComparisonSettings", only: Sequence[str] = ()
+) -> "list[Comparison]":
+    from ecglib.batch.comparison import compare_batches
 
-    return compare_runs(find_runs(folder), metric)
+    return compare_batches(folders, settings, only)
 
 
 def _export(options: argparse.Namespace) -> int:

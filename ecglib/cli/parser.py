@@ -23,8 +23,8 @@ def build_parser() -> argparse.ArgumentParser:
     Examples
     --------
     >>> options = build_parser().parse_args(["compare", "fusion", "--metric", "f1"])
-    >>> options.command, options.batch, options.metric
-    ('compare', 'fusion', 'f1')
+    >>> options.command, options.batches, options.metric
+    ('compare', ['fusion'], 'f1')
     """
     parser = argparse.ArgumentParser(
         "ecglib", description="A fair referee for multimodal ECG models."
@@ -149,12 +149,28 @@ def _add_batch(commands: Any) -> None:
 
 
 def _add_compare(commands: Any) -> None:
-    parser = _add_command(commands, "compare", "Print the comparison of the runs of a batch.")
-    parser.add_argument("batch", help="name of the batch, or its folder")
+    parser = _add_command(commands, "compare", "Compare the runs of one or several batches.")
+    parser.add_argument(
+        "batches", nargs="+", metavar="BATCH", help="name of a batch, or its folder"
+    )
     parser.add_argument(
         "--metric",
         default="auroc",
-        help="macro score that is compared: auroc, auprc or f1 (default: auroc)",
+        help="score that is compared, its mean over the classes: auroc, auprc, f1, brier, ... "
+        "(default: auroc)",
+    )
+    parser.add_argument(
+        "--margin",
+        type=float,
+        default=0.01,
+        help="smallest gain worth having (default: 0.01)",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="judge only this fusion, named as the comparison names it; repeatable",
     )
     _add_runs_dir(parser)
 

@@ -8,19 +8,19 @@ if TYPE_CHECKING:  # importing these for real would cost every command
     from ecglib.batch.scheduling import BatchReport
     from ecglib.datasets.selection import Selection
     from ecglib.datasets.store import Dataset
-    from ecglib.evaluation.report import Comparison
+    from ecglib.evaluation.comparison import Comparison
     from ecglib.inference import Exported, Latency, PredictedRecords
     from ecglib.runs import Run
 
 MAX_EXAMPLES = 3  # of one kind of leak or duplicate
 
 
-def print_json(values: dict[str, Any]) -> None:
+def print_json(values: dict[str, Any] | list[dict[str, Any]]) -> None:
     """Print values as JSON.
 
     Parameters
     ----------
-    values : dict
+    values : dict or list of dict
         Plain values.
 
     Examples
@@ -206,27 +206,13 @@ def print_comparison(comparison: "Comparison") -> None:
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from ecglib.evaluation.report import Comparison
-    >>> row = {"model": "time:cnn", "role": "single", "seeds": 2, "parameters": 60300}
-    >>> for metric in ("auroc", "auprc", "f1", "f1:AF"):
-    ...     row |= {metric: 0.9, f"{metric}_low": 0.85, f"{metric}_high": 0.95}
-    >>> comparison = Comparison(
-    ...     metric="auroc",
-    ...     n_folds=0,
-    ...     n_patients=40,
-    ...     classes=("AF",),
-    ...     best_single="time:cnn",
-    ...     table=pd.DataFrame([row]),
-    ...     differences=[],
-    ...     baselines=[],
-    ...     caveats=("synthetic data",),
-    ... )
-    >>> print_comparison(comparison)
+    >>> from ecglib.evaluation import compare_contestants
+    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
+    >>> study = simulate_study(StudySettings(n_patients=60, n_seeds=2, n_fusions=1), seed=0)
+    >>> print_comparison(compare_contestants(study, dataset="simulated", task="superdiagnostic"))
     <BLANKLINE>
-    Test split, 40 patients, mean over seeds [95 % interval over patients] - synthetic data
+    Cannot tell whether a fusion helps: 2 seeds
     ...
-    Best single branch, chosen on the validation split: time:cnn
     """
     print("\n" + comparison.to_text())
 

@@ -7,9 +7,11 @@ from ecglib.evaluation.calibration import (
     compute_calibration_floor,
     fit_calibration,
 )
-from ecglib.evaluation.contestants import Contestant
+from ecglib.evaluation.comparison import Check, Comparison, compare_contestants
+from ecglib.evaluation.contestants import Contestant, group_by_model
 from ecglib.evaluation.conventions import compute_aami_scores, compute_challenge_score
 from ecglib.evaluation.decision_metrics import DECISION_METRICS, Counts, count_outcomes
+from ecglib.evaluation.differences import Difference
 from ecglib.evaluation.metrics import (
     MACRO_METRICS,
     METRIC_NAMES,
@@ -22,20 +24,12 @@ from ecglib.evaluation.metrics import (
     decide,
 )
 from ecglib.evaluation.predictions import Predictions
-from ecglib.evaluation.report import Comparison
 from ecglib.evaluation.resampling import compute_interval, resample_scores
+from ecglib.evaluation.scoreboard import Scoreboard, measure_models
 from ecglib.evaluation.stacking import StackingWeights, fit_stacking
 from ecglib.evaluation.summary import score_calibration, score_with_intervals
 from ecglib.evaluation.thresholds import fit_thresholds, fit_weights
-from ecglib.evaluation.verdict import (
-    ComparisonSettings,
-    Difference,
-    Gap,
-    build_score_table,
-    compute_differences,
-    describe_difference,
-    find_best_single,
-)
+from ecglib.evaluation.verdict import ComparisonSettings, Rival, Verdict, compute_verdicts
 
 __all__ = [
     "DECISION_METRICS",
@@ -44,35 +38,38 @@ __all__ = [
     "METRIC_NAMES",
     "BaselineComparison",
     "Calibration",
+    "Check",
     "Comparison",
     "ComparisonSettings",
     "Contestant",
     "Counts",
     "Difference",
-    "Gap",
     "Metric",
     "Predictions",
+    "Rival",
+    "Scoreboard",
     "StackingWeights",
-    "build_score_table",
+    "Verdict",
+    "compare_contestants",
     "compare_with_baselines",
     "compute_aami_scores",
     "compute_calibration_error",
     "compute_calibration_floor",
     "compute_challenge_score",
     "compute_class_scores",
-    "compute_differences",
     "compute_interval",
     "compute_log_loss",
     "compute_ranking_scores",
     "compute_scores",
+    "compute_verdicts",
     "count_outcomes",
     "decide",
-    "describe_difference",
-    "find_best_single",
     "fit_calibration",
     "fit_stacking",
     "fit_thresholds",
     "fit_weights",
+    "group_by_model",
+    "measure_models",
     "resample_scores",
     "score_calibration",
     "score_with_intervals",

@@ -1,29 +1,25 @@
-"""Whether the networks of a batch beat the classical baseline: trees, which train in seconds.
+"""Whether the networks of a comparison beat the classical baseline: trees, which train in seconds.
 
-The paired bootstrap is that of `ecglib.evaluation.verdict`. A batch may have several baselines, and
-the networks are compared with each, so that none has to be chosen.
+A comparison may have several baselines, and the networks are compared with each, so that none has
+to be chosen. Trees and networks have different settings, so they need not share a recipe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ecglib.evaluation.contestants import Contestant, group_by_model
-from ecglib.evaluation.metrics import METRIC_NAMES
-from ecglib.evaluation.verdict import (
-    ComparisonSettings,
-    Gap,
-    collect_caveats,
-    compute_gap,
-    format_caveats,
-    list_interval_problems,
-)
+from ecglib.evaluation.contestants import Contestant
+from ecglib.evaluation.differences import Difference
+from ecglib.evaluation.scoreboard import Scoreboard
+
+BEATS, BEATEN, CANNOT_TELL = "beats it", "beaten by it", "cannot tell"
+ALPHA = 0.025
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineComparison:
-    """How every network of a batch compares with one baseline.
+    """How every network compares with one baseline.
 
     Parameters
     ----------
@@ -31,152 +27,105 @@ class BaselineComparison:
         Name of the baseline.
     metric : str
         The score that is compared.
-    gaps : dict of str to Gap
+    differences : dict of str to Difference
         Name of each network -> its score minus that of the baseline.
-    problems : tuple of str
-        Sentences on why the gaps say nothing; empty if they can be used.
-    caveats : tuple of str
-        Shown with every number.
 
     Examples
     --------
+    >>> from ecglib.evaluation.variances import Variance
     >>> name = "handcrafted:random_forest"
-    >>> comparison = BaselineComparison(
-    ...     baseline=name,
-    ...     metric="auroc",
-    ...     gaps={"time:cnn": Gap(name=name, estimate=0.02, low=0.01, high=0.03, n_ignored=0)},
-    ...     problems=(),
-    ...     caveats=(),
+    >>> difference = Difference(
+    ...     name=name, estimate=0.02, patients=Variance(1e-5, 60), seeds=(), cautious_seeds=()
     ... )
-    >>> comparison.find_unsuccessful()
-    {}
-    >>> comparison.describe().split(", ")[0]
-    'Every network beats the classical baseline handcrafted:random_forest in macro AUROC'
+    >>> comparison = BaselineComparison(
+    ...     baseline=name, metric="auroc", differences={"time:cnn": difference}
+    ... )
+    >>> comparison.judge("time:cnn"), comparison.describe()
+    ('beats it', 'Every network beats the classical baseline handcrafted:random_forest.')
     """
 
     baseline: str
     metric: str
-    gaps: dict[str, Gap]
-    problems: tuple[str, ...]
-    caveats: tuple[str, ...]
+    differences: dict[str, Difference]
 
-    def find_unsuccessful(self) -> dict[str, Gap]:
-        """Find the networks that do not beat the baseline.
+    def judge(self, network: str) -> str:
+        """Return whether a network beats the baseline.
+
+        Parameters
+        ----------
+        network : str
+            Name of the network.
 
         Returns
         -------
-        dict of str to Gap
-            Those whose interval does not lie above zero.
+        {"beats it", "beaten by it", "cannot tell"}
+            Each claim with a one-sided p value of at most 2.5 %.
         """
-        return {name: gap for name, gap in self.gaps.items() if not gap.low > 0}
+        difference = self.differences[network]
+        if difference.compute_p_value() <= ALPHA:
+            return BEATS
+        return BEATEN if difference.compute_p_value(below=True) <= ALPHA else CANNOT_TELL
 
     def describe(self) -> str:
-        """Describe in words which networks do not beat the baseline, with every caveat.
+        """Describe in one sentence which networks beat the baseline.
 
         Returns
         -------
         str
-            One or more sentences.
+            Networks that are beaten by it are named apart from those of which one cannot tell.
         """
         baseline = f"the classical baseline {self.baseline}"
-        metric = METRIC_NAMES[self.metric]
-        unsuccessful, n_networks = self.find_unsuccessful(), len(self.gaps)
-        if self.problems:
-            text = " ".join([f"Cannot tell whether a network beats {baseline}.", *self.problems])
-        elif unsuccessful:
-            verb = "does" if len(unsuccessful) == 1 else "do"
-            networks = "network" if n_networks == 1 else "networks"
-            numbers = ", ".join(f"{name} ({gap.format()})" for name, gap in unsuccessful.items())
-            text = (
-                f"{len(unsuccessful)} of {n_networks} {networks} {verb} not beat {baseline} (the "
-                f"paired difference in {metric} does not lie above zero): {numbers}."
-            )
-        else:
-            name, gap = min(self.gaps.items(), key=lambda pair: pair[1].low)
-            text = (
-                f"Every network beats {baseline} in {metric}, with the least certainty {name} "
-                f"({gap.format()})."
-            )
-        return " ".join([text, *format_caveats(self.caveats)])
+        by_word: dict[str, list[str]] = {word: [] for word in (BEATS, BEATEN, CANNOT_TELL)}
+        for name in self.differences:
+            by_word[self.judge(name)].append(name)
+        if len(by_word[BEATS]) == len(self.differences):
+            return f"Every network beats {baseline}."
+        parts = [f"{len(by_word[BEATS])} of {len(self.differences)} networks beat {baseline}"]
+        if by_word[BEATEN]:
+            parts.append(f"beaten by it: {self._list(by_word[BEATEN])}")
+        if by_word[CANNOT_TELL]:
+            parts.append(f"cannot tell: {self._list(by_word[CANNOT_TELL])}")
+        return "; ".join(parts) + "."
+
+    def _list(self, names: Sequence[str]) -> str:
+        return ", ".join(f"{name} ({self.differences[name].format()})" for name in names)
 
 
 def compare_with_baselines(
-    contestants: Iterable[Contestant], settings: ComparisonSettings | None = None
+    models: Mapping[str, Sequence[Contestant]], scoreboard: Scoreboard
 ) -> list[BaselineComparison]:
     """Compare every network with each baseline, both averaged over their seeds.
 
     Parameters
     ----------
-    contestants : iterable of Contestant
-        Networks and baselines, each with one or more seeds.
-    settings : ComparisonSettings, optional
-        Metric and resamples; by default those of `ComparisonSettings`.
+    models : mapping of str to sequence of Contestant
+        Name of each model -> its seeds, networks and baselines.
+    scoreboard : Scoreboard
+        The models, measured on the test split.
 
     Returns
     -------
     list of BaselineComparison
         One for each baseline; empty without baselines or without networks.
 
-    Raises
-    ------
-    RunError
-        If the models cannot be compared.
-
     Examples
     --------
-    >>> import dataclasses
-    >>> import numpy as np
-    >>> from ecglib.evaluation.predictions import Predictions
-    >>> names = np.array([f"p{i}" for i in range(20)])
-    >>> y = np.array([[0], [1]] * 10)
-    >>> trees = Contestant(
-    ...     name="handcrafted:random_forest",
-    ...     role="baseline",
-    ...     branches=("handcrafted:random_forest",),
-    ...     seed=0,
-    ...     predictions=Predictions(
-    ...         kind="multi_label",
-    ...         classes=("AF",),
-    ...         rows=np.arange(20),
-    ...         records=names,
-    ...         patients=names,
-    ...         y=y,
-    ...         p=np.full((20, 1), 0.5),
-    ...     ),
-    ...     thresholds=np.array([0.5]),
-    ...     validation_scores={"auroc": 0.5, "auprc": 0.5, "f1": 0.7},
-    ...     parameters=100,
-    ... )
-    >>> network = dataclasses.replace(
-    ...     trees,
-    ...     name="time:cnn",
-    ...     role="single",
-    ...     branches=("time:cnn",),
-    ...     predictions=trees.predictions.replace_probabilities(0.1 + 0.8 * y),
-    ... )
-    >>> (comparison,) = compare_with_baselines([trees, network])
-    >>> comparison.gaps["time:cnn"].estimate
-    0.5
+    >>> from ecglib.evaluation.contestants import group_by_model
+    >>> from ecglib.evaluation.scoreboard import measure_models
+    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
+    >>> models = group_by_model(simulate_study(StudySettings(n_patients=40), seed=0))
+    >>> compare_with_baselines(models, measure_models(models, "auroc"))
+    []
     """
-    settings = settings or ComparisonSettings()
-    models = group_by_model(contestants)
-    baselines = {name: seeds for name, seeds in models.items() if seeds[0].role == "baseline"}
-    networks = {name: seeds for name, seeds in models.items() if name not in baselines}
+    baselines = [name for name, seeds in models.items() if seeds[0].role == "baseline"]
+    networks = [name for name in models if name not in baselines]
     if not networks:
         return []
-    return [_compare_with_baseline(networks, trees, settings) for trees in baselines.values()]
-
-
-def _compare_with_baseline(
-    networks: dict[str, list[Contestant]], trees: list[Contestant], settings: ComparisonSettings
-) -> BaselineComparison:
-    gaps = {name: compute_gap(seeds, trees, settings) for name, seeds in networks.items()}
-    worst = max(gaps.values(), key=lambda gap: gap.n_ignored)
-    involved = [*trees, *(contestant for seeds in networks.values() for contestant in seeds)]
-    return BaselineComparison(
-        baseline=trees[0].name,
-        metric=settings.metric,
-        gaps=gaps,
-        problems=tuple(list_interval_problems(trees[0], worst, settings.n_resamples)),
-        caveats=collect_caveats(involved),
-    )
+    return [
+        BaselineComparison(
+            baseline=baseline,
+            metric=scoreboard.metric,
+            differences={name: scoreboard.subtract(name, baseline) for name in networks},
+        )
+        for baseline in baselines
+    ]

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ecglib.evaluation.metrics import check_arrays, check_predictions, check_probabilities
-from ecglib.evaluation.metrics import compute_log_loss as compute_log_loss
 
 # Added to p and 1 - p before the logarithm. To a model in float32, 0.9999999 and 1 are the same
 # answer; without this, scaling would make two very different answers of the two.

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from ecglib.errors import RunError
-from ecglib.evaluation.metrics import MACRO_METRICS, compute_scores, decide
+from ecglib.evaluation.metrics import compute_scores, decide
 from ecglib.evaluation.predictions import Predictions
-from ecglib.evaluation.resampling import average_over_classes, resample_scores
 from ecglib.experiment.registry import ROLES
 
 _ROLE_NEEDS = {
@@ -25,7 +24,7 @@ class Contestant:
     """One model, trained with one seed and applied to the test split.
 
     In a cross-validation the test split is all folds, each predicted by the model that was not
-    trained on it. Resampled scores are stored in the object, so the arrays must not be changed.
+    trained on it, and so is the validation split.
 
     Parameters
     ----------
@@ -43,14 +42,19 @@ class Contestant:
         Seed of the training.
     predictions : Predictions
         Labels and probabilities of the test split.
-    thresholds : array of shape (n_classes,) or (n_windows, n_classes)
-        Decision thresholds, fitted on the validation split.
-    validation_scores : mapping of str to float
-        Macro scores on the validation split by metric ("auroc", "auprc", "f1").
+    thresholds : array of shape (n_classes,) or (n_folds, n_classes)
+        Decision thresholds, fitted on the validation split; in a cross-validation those of each
+        fold, from the first on.
+    validation : Predictions
+        Labels and probabilities of the validation split, where the best branch is chosen.
     parameters : int
         Number of weights of the model, over all models of an ensemble; of trees, of their nodes.
     ensemble_size : int, default 1
         Number of models that an ensemble averages.
+    recipe : mapping of str to object, default {}
+        The settings, store and code version that models must share to be compared: all but
+        branches, fusion, size and seed. Settings of a representation stand in it only if the
+        model takes that representation.
     caveats : tuple of str, default ()
         Shown with every number, e.g. ("synthetic data",).
 
@@ -61,28 +65,27 @@ class Contestant:
 
     Examples
     --------
+    >>> predictions = Predictions(
+    ...     kind="multi_label",
+    ...     classes=("AF",),
+    ...     rows=np.arange(4),
+    ...     records=np.array(["r1", "r2", "r3", "r4"]),
+    ...     patients=np.array(["p1", "p2", "p3", "p4"]),
+    ...     y=np.array([[0], [0], [1], [1]]),
+    ...     p=np.array([[0.1], [0.6], [0.4], [0.9]]),
+    ... )
     >>> contestant = Contestant(
     ...     name="time:cnn",
     ...     role="single",
     ...     branches=("time:cnn",),
     ...     seed=0,
-    ...     predictions=Predictions(
-    ...         kind="multi_label",
-    ...         classes=("AF",),
-    ...         rows=np.arange(4),
-    ...         records=np.array(["r1", "r2", "r3", "r4"]),
-    ...         patients=np.array(["p1", "p2", "p3", "p4"]),
-    ...         y=np.array([[0], [0], [1], [1]]),
-    ...         p=np.array([[0.1], [0.6], [0.4], [0.9]]),
-    ...     ),
+    ...     predictions=predictions,
     ...     thresholds=np.array([0.5]),
-    ...     validation_scores={"auroc": 0.8, "auprc": 0.8, "f1": 0.7},
+    ...     validation=predictions,
     ...     parameters=1000,
     ... )
     >>> contestant.compute_scores()["macro"]["auroc"]
     0.75
-    >>> contestant.resample("f1", n_resamples=100, seed=0).shape
-    (100, 1)
     """
 
     name: str
@@ -91,13 +94,11 @@ class Contestant:
     seed: int
     predictions: Predictions
     thresholds: np.ndarray
-    validation_scores: Mapping[str, float]
+    validation: Predictions
     parameters: int
     ensemble_size: int = 1
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     caveats: tuple[str, ...] = ()
-    _resampled: dict[tuple[int, int], dict[str, np.ndarray]] = field(
-        default_factory=dict, init=False, repr=False
-    )
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
@@ -114,15 +115,54 @@ class Contestant:
                 f"not fit the role {self.role!r}; expected {needs}."
             )
 
-    def decide(self) -> np.ndarray:
-        """Return the decisions on the test split.
+    def select_split(self, split: str) -> Predictions:
+        """Return the predictions of a split.
+
+        Parameters
+        ----------
+        split : {"test", "validation"}
+            The split.
+
+        Returns
+        -------
+        Predictions
+            Labels and probabilities.
+        """
+        return self.validation if split == "validation" else self.predictions
+
+    def decide(self, split: str = "test") -> np.ndarray:
+        """Return the decisions on a split.
+
+        Parameters
+        ----------
+        split : {"test", "validation"}, default "test"
+            The split.
 
         Returns
         -------
         bool array of shape (n_windows, n_classes)
             Which classes are predicted, see `ecglib.evaluation.metrics.decide`.
         """
-        return decide(self.predictions.p, self.thresholds, self.predictions.kind)
+        predictions = self.select_split(split)
+        return decide(predictions.p, self.spread_thresholds(split), predictions.kind)
+
+    def spread_thresholds(self, split: str = "test") -> np.ndarray:
+        """Return the thresholds of a split as `ecglib.evaluation.metrics.decide` takes them.
+
+        Parameters
+        ----------
+        split : {"test", "validation"}, default "test"
+            The split.
+
+        Returns
+        -------
+        array of shape (n_classes,) or (n_windows, n_classes)
+            One row for each window in a cross-validation.
+        """
+        predictions = self.select_split(split)
+        if predictions.folds is None or np.ndim(self.thresholds) == 1:
+            return self.thresholds
+        return self.thresholds[predictions.folds - 1]
 
     def compute_scores(self) -> dict[str, Any]:
         """Return the scores on the test split.
@@ -136,75 +176,10 @@ class Contestant:
         return compute_scores(
             predictions.y,
             predictions.p,
-            self.thresholds,
+            self.spread_thresholds(),
             predictions.kind,
             predictions.classes,
         )
-
-    def resample(self, metric: str, n_resamples: int, seed: int) -> np.ndarray:
-        """Return the score of each class in each patient resample.
-
-        Parameters
-        ----------
-        metric : {"auroc", "auprc", "f1"}
-            The score.
-        n_resamples : int
-            Number of patient resamples.
-        seed : int
-            Seed of the resamples.
-
-        Returns
-        -------
-        array of shape (n_resamples, n_classes)
-            Scores, or nan where one does not exist.
-        """
-        key = (n_resamples, seed)
-        if key not in self._resampled:
-            self._resampled[key] = resample_scores(
-                self.predictions.y,
-                self.predictions.p,
-                self.decide(),
-                self.predictions.patients,
-                n_resamples=n_resamples,
-                seed=seed,
-            )
-        return self._resampled[key][metric]
-
-    def resample_macro(self, metric: str, n_resamples: int, seed: int) -> np.ndarray:
-        """Return the macro score in each patient resample.
-
-        Parameters
-        ----------
-        metric, n_resamples, seed
-            As in `resample`.
-
-        Returns
-        -------
-        array of shape (n_resamples,)
-            Scores, or nan where one does not exist.
-        """
-        return average_over_classes(self.resample(metric, n_resamples, seed), self.predictions.y)
-
-
-def check_metric(metric: str) -> None:
-    """Refuse a metric that models cannot be compared by.
-
-    Parameters
-    ----------
-    metric : str
-        Name of the metric.
-
-    Raises
-    ------
-    RunError
-        If `metric` is none of "auroc", "auprc" and "f1".
-
-    Examples
-    --------
-    >>> check_metric("auroc")
-    """
-    if metric not in MACRO_METRICS:
-        raise RunError(f"Unknown metric {metric!r}; expected one of {', '.join(MACRO_METRICS)}.")
 
 
 def group_by_model(contestants: Iterable[Contestant]) -> dict[str, list[Contestant]]:
@@ -223,8 +198,8 @@ def group_by_model(contestants: Iterable[Contestant]) -> dict[str, list[Contesta
     Raises
     ------
     RunError
-        If there are no contestants, if two differ in their task, in their test windows or in the
-        order of these, or if one name stands for several models.
+        If there are no contestants, if two differ in their task, in their test or validation
+        windows or in the order of these, or if one name stands for several models.
 
     Examples
     --------
@@ -237,7 +212,8 @@ def group_by_model(contestants: Iterable[Contestant]) -> dict[str, list[Contesta
         raise RunError("There are no models to compare. Give at least one.")
     models: dict[str, list[Contestant]] = {}
     for contestant in contestants:
-        _check_same_test_split(contestants[0], contestant)
+        for split in ("test", "validation"):
+            _check_same_windows(contestants[0], contestant, split)
         seeds = models.setdefault(contestant.name, [])
         if seeds:
             _check_same_model(seeds, contestant)
@@ -245,27 +221,28 @@ def group_by_model(contestants: Iterable[Contestant]) -> dict[str, list[Contesta
     return models
 
 
-def _check_same_test_split(a: Contestant, b: Contestant) -> None:
+def _check_same_windows(a: Contestant, b: Contestant, split: str) -> None:
     if a is b:
         return
+    first, second = a.select_split(split), b.select_split(split)
     pair = f"{a.name} (seed {a.seed}) and {b.name} (seed {b.seed}) cannot be compared:"
     for name in ("kind", "classes"):
-        a_value, b_value = getattr(a.predictions, name), getattr(b.predictions, name)
+        a_value, b_value = getattr(first, name), getattr(second, name)
         if a_value != b_value:
             raise RunError(
                 f"{pair} their {name} differ: {a_value} and {b_value}. Compare runs of one task."
             )
-    n_a, n_b = a.predictions.n_windows, b.predictions.n_windows
+    n_a, n_b = first.n_windows, second.n_windows
     if n_a != n_b:
         raise RunError(
-            f"{pair} they have {n_a} and {n_b} test windows. Compare runs of one prepared dataset "
+            f"{pair} they have {n_a} and {n_b} {split} windows. Compare runs of one prepared dataset "
             "with one split."
         )
-    for name in ("records", "rows", "patients", "y"):
+    for name in ("records", "rows", "patients", "y", "folds"):
         difference = _describe_difference(
-            np.asarray(getattr(a.predictions, name)),
-            np.asarray(getattr(b.predictions, name)),
-            "labels" if name == "y" else name,
+            np.asarray(getattr(first, name)),
+            np.asarray(getattr(second, name)),
+            f"{'labels' if name == 'y' else name} of their {split} windows",
         )
         if difference:
             raise RunError(
@@ -274,15 +251,15 @@ def _check_same_test_split(a: Contestant, b: Contestant) -> None:
 
 
 def _describe_difference(a: np.ndarray, b: np.ndarray, label: str) -> str:
-    """Describe how two columns of the test windows differ; empty if they are equal."""
+    """Describe how two columns of the windows differ; empty if they are equal."""
     if np.array_equal(a, b):
         return ""
     if a.ndim == 1 and np.array_equal(np.sort(a), np.sort(b)):
-        return f"{label} of their test windows are in another order"
+        return f"{label} are in another order"
+    if a.shape != b.shape:  # folds of only one of them
+        return f"{label} differ"
     first = int(np.flatnonzero((a != b).reshape(len(a), -1).any(axis=1))[0])
-    return (
-        f"{label} of their test windows differ, first in window {first}: {a[first]} and {b[first]}"
-    )
+    return f"{label} differ, first in window {first}: {a[first]} and {b[first]}"
 
 
 def _check_same_model(seeds: Sequence[Contestant], new: Contestant) -> None:

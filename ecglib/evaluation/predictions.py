@@ -10,7 +10,7 @@ from ecglib.datasets.selection import Selection
 from ecglib.errors import EcgError
 from ecglib.evaluation.metrics import check_class_names, check_predictions
 
-_ONE_PER_WINDOW = ("rows", "records", "patients")
+_ONE_PER_WINDOW = ("rows", "records", "patients", "folds")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -33,6 +33,8 @@ class Predictions:
         Labels, 0 or 1; one-hot in a multi-class task.
     p : array of shape (n_windows, n_classes)
         Predicted probabilities.
+    folds : array of int, shape (n_windows,), optional
+        In a cross-validation the fold of each window, whose model predicted it.
 
     Raises
     ------
@@ -64,11 +66,14 @@ class Predictions:
     patients: np.ndarray
     y: np.ndarray
     p: np.ndarray
+    folds: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         check_predictions(self.y, self.p, self.kind)
         check_class_names(self.classes, n_classes=np.shape(self.y)[1])
         for name in _ONE_PER_WINDOW:
+            if name == "folds" and self.folds is None:
+                continue
             shape = np.shape(getattr(self, name))
             if shape != (self.n_windows,):
                 raise EcgError(

@@ -5,21 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from ecglib.evaluation.calibration import compute_calibration_error, compute_log_loss
-from ecglib.evaluation.metrics import MACRO_METRICS, compute_scores, decide
+from ecglib.evaluation.calibration import compute_calibration_error, compute_calibration_floor
+from ecglib.evaluation.metrics import MACRO_METRICS, compute_log_loss, compute_scores, decide
 from ecglib.evaluation.predictions import Predictions
-from ecglib.evaluation.resampling import (
-    average_over_classes,
-    compute_interval,
-    count_unscored,
-    resample_scores,
-)
+from ecglib.evaluation.scoreboard import Scoreboard, score_predictions
 
 
-def score_with_intervals(
-    predictions: Predictions, thresholds: np.ndarray, n_resamples: int = 1000
-) -> dict[str, Any]:
-    """Score one split, with 95 % patient-bootstrap intervals of AUROC, AUPRC and F1.
+def score_with_intervals(predictions: Predictions, thresholds: np.ndarray) -> dict[str, Any]:
+    """Score one split, with 95 % intervals over patients of AUROC, AUPRC and F1.
 
     Parameters
     ----------
@@ -27,19 +20,18 @@ def score_with_intervals(
         Labels and probabilities of the split.
     thresholds : array of shape (n_classes,)
         Decision thresholds, fitted on the validation split.
-    n_resamples : int, default 1000
-        Number of patient resamples.
 
     Returns
     -------
     dict
-        As `compute_scores` returns it, with ``{"estimate", "low", "high", "ignored"}`` in place
-        of each AUROC, AUPRC and F1. A value that does not exist is None, so that JSON can hold it.
+        As `compute_scores` returns it, with ``{"estimate", "low", "high"}`` in place of each
+        AUROC, AUPRC and F1. A value that does not exist or cannot be measured is None, so that
+        JSON can hold it.
 
     Raises
     ------
     EcgError
-        If the thresholds do not fit the task, or if there are fewer than two patients.
+        If the thresholds do not fit the task.
 
     Examples
     --------
@@ -52,7 +44,7 @@ def score_with_intervals(
     ...     y=np.array([[0], [0], [1], [1]]),
     ...     p=np.array([[0.1], [0.6], [0.4], [0.9]]),
     ... )
-    >>> scores = score_with_intervals(predictions, np.array([0.5]), n_resamples=100)
+    >>> scores = score_with_intervals(predictions, np.array([0.5]))
     >>> scores["macro"]["auroc"]["estimate"], scores["macro"]["f1"]["estimate"]
     (0.75, 0.5)
     >>> scores["per_class"]["AF"]["n_positive"]
@@ -60,15 +52,13 @@ def score_with_intervals(
     """
     y, p, kind = predictions.y, predictions.p, predictions.kind
     result = compute_scores(y, p, thresholds, kind, predictions.classes)
-    resampled = resample_scores(
-        y, p, decide(p, thresholds, kind), predictions.patients, n_resamples=n_resamples
-    )
+    decisions = decide(p, thresholds, kind)
     macro, per_class = result["macro"], result["per_class"]
     for metric in MACRO_METRICS:
-        macro[metric] = _add_interval(macro[metric], average_over_classes(resampled[metric], y))
+        scoreboard = score_predictions(predictions, decisions, metric)
+        macro[metric] = _describe(scoreboard)
         for k, name in enumerate(predictions.classes):
-            class_scores = per_class[name]
-            class_scores[metric] = _add_interval(class_scores[metric], resampled[metric][:, k])
+            per_class[name][metric] = _describe(scoreboard.select_class(k))
     return _replace_nan(result)
 
 
@@ -85,7 +75,8 @@ def score_calibration(before: Predictions, after: Predictions) -> dict[str, Any]
     Returns
     -------
     dict
-        ``{"calibration": {"log_loss": {"raw", "calibrated"}, "error": {"raw", "calibrated"}}}``.
+        ``{"calibration": {"log_loss": {"raw", "calibrated"}, "error": {"raw", "calibrated"},
+        "error_if_perfect"}}``.
 
     Examples
     --------
@@ -114,13 +105,17 @@ def score_calibration(before: Predictions, after: Predictions) -> dict[str, Any]
                 "raw": compute_calibration_error(y, before.p),
                 "calibrated": compute_calibration_error(y, after.p),
             },
+            # What the error of a perfectly calibrated model would be on these windows.
+            "error_if_perfect": compute_calibration_floor(after.p),
         }
     }
 
 
-def _add_interval(estimate: float, resampled: np.ndarray) -> dict[str, float]:
-    low, high = compute_interval(resampled)
-    return {"estimate": estimate, "low": low, "high": high, "ignored": count_unscored(resampled)}
+def _describe(scoreboard: Scoreboard) -> dict[str, float]:
+    if not scoreboard.windows.scored.any():
+        return dict.fromkeys(("estimate", "low", "high"), float("nan"))
+    score = scoreboard.score("")
+    return {"estimate": score.estimate, "low": score.low, "high": score.high}
 
 
 def _replace_nan(value: Any) -> Any:

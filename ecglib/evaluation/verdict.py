@@ -1,58 +1,73 @@
-"""Which branch is best, and what each fusion really adds to it.
+"""What each fusion adds, decided with known error rates.
 
-A fusion can win by averaging alone, so it is compared, in the same patient resamples, with the
-best single branch and with an ensemble of that branch that is as large as the fusion. It can win
-by more parameters alone: if that branch was also run widened to the size of the fusion, the fusion
-is compared with that as well. The best branch is chosen on the validation split, and the choice can
-be poor if that has few patients: so a fusion adds something only if it beats every other single
-branch as well.
-
-The intervals hold for other patients and for these trained models. Seeds are averaged, not
-resampled: the variation between trainings is not part of the intervals yet.
+A fusion can win by averaging alone, by more parameters alone, or because the best branch was badly
+chosen. So it is compared with every rival of the same recipe: each single branch, and for each
+branch that the validation split does not clearly put behind the best one, an ensemble as large as
+the fusion and the branch widened to the fusion's size. It adds something only if it beats them all:
+its p value is the largest of all (intersection-union test: Berger, Technometrics 24, 1982),
+adjusted over the fusions by the method of Holm (Scand. J. Stat. 6, 1979). The error rates that this
+reaches are simulated by `make verdict-check`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ecglib.errors import RunError
-from ecglib.evaluation.contestants import Contestant, check_metric, group_by_model
-from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES
-from ecglib.evaluation.resampling import compute_interval, count_unscored
+from ecglib.evaluation.contestants import Contestant
+from ecglib.evaluation.differences import Difference
+from ecglib.evaluation.effective_patients import is_measurable
+from ecglib.evaluation.metrics import METRIC_NAMES
+from ecglib.evaluation.recipes import describe_recipe_difference
+from ecglib.evaluation.scoreboard import Scoreboard, check_metric, measure_models
 from ecglib.experiment.registry import SAME_SIZE_RATIO
 
-ADDS, ADDS_NOTHING, CANNOT_TELL = "adds", "adds nothing", "cannot tell"
+ADDS = "adds"
+ADDS_LITTLE = "adds less than the margin"
+EQUALS_ENSEMBLE = "better than the branch but not than an equal ensemble"
+NO_GAIN = "no gain of the margin"
+WORSE = "worse"
+CANNOT_TELL = "cannot tell"
+CANNOT_MEASURE = "cannot be measured"
+CANNOT_COMPARE = "cannot compare"
+WORDS = (
+    ADDS,
+    ADDS_LITTLE,
+    EQUALS_ENSEMBLE,
+    NO_GAIN,
+    WORSE,
+    CANNOT_TELL,
+    CANNOT_MEASURE,
+    CANNOT_COMPARE,
+)
 
 # The smallest gain worth having, unless said otherwise.
 DEFAULT_MARGIN = 0.01
+# One-sided: a claim is wrong in at most this fraction of comparisons.
+ALPHA = 0.025
+# With fewer seeds the variance between trainings is too poorly known for a verdict.
+MIN_SEEDS = 5
+# The number of patients that is said to be needed would show a gain of the margin this often.
+POWER = 0.8
 
-# Without any effect all of five patients favour the fusion in 1 of 32 cases, more often than the
-# 2.5 % that a 95 % interval allows above it; and then every resample does too.
-MIN_PATIENTS = 6
-# Resamples without an outcome of some class are ignored; if more than this fraction is, the rest
-# says nothing about new patients.
-MAX_FRACTION_UNSCORED = 0.5
+SINGLE, ENSEMBLE, SAME_SIZE = "single", "ensemble", "same size"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSettings:
-    """How models are compared.
+    """How models are compared; to be chosen before the scores are known.
 
     Parameters
     ----------
-    metric : {"auroc", "auprc", "f1"}, default "auroc"
-        The score, macro mean over the classes.
+    metric : str, default "auroc"
+        A name in `ecglib.evaluation.influence.MEASURED_METRICS`; its mean over the classes.
     margin : float, default 0.01
         The smallest gain worth having, above zero.
-    n_resamples : int, default 1000
-        Number of patient resamples.
-    seed : int, default 0
-        Seed of the resamples.
 
     Raises
     ------
@@ -67,8 +82,6 @@ class ComparisonSettings:
 
     metric: str = "auroc"
     margin: float = DEFAULT_MARGIN
-    n_resamples: int = 1000
-    seed: int = 0
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
@@ -80,69 +93,75 @@ class ComparisonSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gap:
-    """The score of a model minus that of another one, with its paired 95 % interval.
+class Rival:
+    """A model that a fusion has to beat.
 
     Parameters
     ----------
-    name : str
-        The other model.
-    estimate : float
-        The difference, averaged over seeds.
-    low, high : float
-        Its interval over patients.
-    n_ignored : int
-        Resamples that could not be scored.
-    larger : bool, default False
-        Whether the other model is larger than the fusion: it can then only speak for the fusion.
+    kind : {"single", "ensemble", "same size"}
+        A single branch, an ensemble of one, or one widened to the size of the fusion.
+    branch : str
+        The branch.
+    difference : Difference
+        The fusion's score minus that of the rival.
+    is_larger : bool, default False
+        Whether the rival is larger than the fusion: it can then only speak for the fusion.
 
     Examples
     --------
-    >>> gap = Gap(name="time:cnn", estimate=0.0012, low=-0.002, high=0.004, n_ignored=0)
-    >>> gap.excludes(0.01), gap.format()
-    (True, '+0.001 [-0.002, +0.004]')
+    >>> from ecglib.evaluation.variances import Variance
+    >>> certain = Variance(1e-6, 60)
+    >>> difference = Difference(
+    ...     name="time:cnn", estimate=0.02, patients=certain, seeds=(), cautious_seeds=()
+    ... )
+    >>> Rival(kind="single", branch="time:cnn", difference=difference).is_larger
+    False
     """
 
-    name: str
-    estimate: float
-    low: float
-    high: float
-    n_ignored: int
-    larger: bool = False
+    kind: str
+    branch: str
+    difference: Difference
+    is_larger: bool = False
 
-    def excludes(self, margin: float) -> bool:
-        """Return whether a gain of `margin` is excluded.
 
-        Parameters
-        ----------
-        margin : float
-            The smallest gain worth having.
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """How much data would decide a verdict, with a probability of 80 % if the gain is the margin.
 
-        Returns
-        -------
-        bool
-            Always False if the other model is larger than the fusion.
-        """
-        return self.high < margin and not self.larger
+    Parameters
+    ----------
+    min_patients, max_patients : int
+        Range of the number of patients with scores like these.
+    seeds : int
+        Number of seeds of each model.
+
+    Examples
+    --------
+    >>> Needs(min_patients=300, max_patients=700, seeds=5).format()
+    'needs about 300 to 700 patients, 5 seeds'
+    """
+
+    min_patients: int
+    max_patients: int
+    seeds: int
 
     def format(self) -> str:
-        """Return the difference and its interval as text.
+        """Return the needs as text.
 
         Returns
         -------
         str
-            For example "+0.012 [+0.003, +0.020]".
+            For example "needs about 300 to 700 patients, 5 seeds".
         """
-        # Adding zero turns a rounded -0.0 into 0.0.
-        estimate, low, high = (
-            round(value, 3) + 0.0 for value in (self.estimate, self.low, self.high)
+        return (
+            f"needs about {_round(self.min_patients):,} to {_round(self.max_patients):,} patients, "
+            f"{self.seeds} seeds"
         )
-        return f"{estimate:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
-    """What a fusion adds.
+class Verdict:
+    """What a fusion adds, with the evidence.
 
     Parameters
     ----------
@@ -154,700 +173,313 @@ class Difference:
         The score that is compared.
     margin : float
         The smallest gain worth having.
-    against_single : Gap
-        Against the single branch that is best on the validation split.
-    against_ensemble : Gap or None
-        Against the ensemble of that branch; None if there is none of sufficient size.
-    ensemble_size : int or None
-        Number of models in that ensemble.
-    against_widened : Gap or None
-        Against that branch widened to the size of the fusion; None if there is none, or if the
-        branch is about as large itself.
+    word : str
+        One of `WORDS`.
+    reasons : tuple of str
+        Sentences on why, and on what limits the verdict.
+    best_branch : str
+        The single branch of the same recipe that is best on the validation split.
+    rivals : tuple of Rival
+        All models it has to beat.
+    p_adds : float
+        p value of "adds something", adjusted over the fusions.
+    p_no_gain : float
+        p value of "does not gain the margin", adjusted over the rivals.
+    n_seeds : int
+        Smallest number of seeds of the fusion and its rivals.
+    effective_patients : float
+        How many patients the score rests on.
+    needs : Needs or None
+        What would decide it; None if no number of patients would.
     parameters : int
         Number of parameters of the fusion.
-    widened_parameters : int or None
-        Number of parameters of the widened branch.
-    unbeaten : tuple of Gap
-        The other single branches that the fusion is not shown to beat.
-    verdict : str
-        "adds", "adds nothing" or "cannot tell".
-    limitations : tuple of str
-        Sentences on what limits the verdict.
+    recipe : mapping of str to object
+        The settings that the fusion shares with its rivals.
     caveats : tuple of str
         Shown with every number.
 
     Examples
     --------
-    >>> gap = Gap(name="time:cnn", estimate=0.02, low=0.01, high=0.03, n_ignored=0)
+    >>> from ecglib.evaluation.variances import Variance
+    >>> certain = Variance(1e-6, 60)
     >>> difference = Difference(
+    ...     name="time:cnn", estimate=0.02, patients=certain, seeds=(), cautious_seeds=()
+    ... )
+    >>> verdict = Verdict(
     ...     fusion="late_average",
     ...     branches=("time:cnn", "frequency:mlp"),
     ...     metric="auroc",
     ...     margin=0.01,
-    ...     against_single=gap,
-    ...     against_ensemble=gap,
-    ...     ensemble_size=2,
-    ...     against_widened=None,
+    ...     word="adds",
+    ...     reasons=(),
+    ...     best_branch="time:cnn",
+    ...     rivals=(Rival(kind="single", branch="time:cnn", difference=difference),),
+    ...     p_adds=0.001,
+    ...     p_no_gain=1.0,
+    ...     n_seeds=5,
+    ...     effective_patients=80.0,
+    ...     needs=None,
     ...     parameters=3000,
-    ...     widened_parameters=None,
-    ...     unbeaten=(),
-    ...     verdict="adds",
-    ...     limitations=(),
+    ...     recipe={"epochs": 10},
     ...     caveats=("synthetic data",),
     ... )
-    >>> describe_difference(difference).split(": ")[0]
-    'late_average adds something'
+    >>> verdict.describe()
+    'late_average adds: +0.020 [+0.018, +0.022] over time:cnn.'
     """
 
     fusion: str
     branches: tuple[str, ...]
     metric: str
     margin: float
-    against_single: Gap
-    against_ensemble: Gap | None
-    ensemble_size: int | None
-    against_widened: Gap | None
+    word: str
+    reasons: tuple[str, ...]
+    best_branch: str
+    rivals: tuple[Rival, ...]
+    p_adds: float
+    p_no_gain: float
+    n_seeds: int
+    effective_patients: float
+    needs: Needs | None
     parameters: int
-    widened_parameters: int | None
-    unbeaten: tuple[Gap, ...]
-    verdict: str
-    limitations: tuple[str, ...]
-    caveats: tuple[str, ...]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    caveats: tuple[str, ...] = ()
+
+    def find_rival(self, kind: str) -> Rival | None:
+        """Find the rival of a kind that belongs to the best branch.
+
+        Parameters
+        ----------
+        kind : {"single", "ensemble", "same size"}
+            Kind of the rival.
+
+        Returns
+        -------
+        Rival or None
+            None if there is none.
+        """
+        matching = [
+            one for one in self.rivals if one.kind == kind and one.branch == self.best_branch
+        ]
+        return matching[0] if matching else None
+
+    def find_strongest_rival(self) -> Rival | None:
+        """Find the rival that the fusion is least certain to beat.
+
+        Returns
+        -------
+        Rival or None
+            None if there are no rivals.
+        """
+        return max(self.rivals, key=lambda one: one.difference.compute_p_value(), default=None)
+
+    def describe(self) -> str:
+        """Describe the verdict in one line.
+
+        Returns
+        -------
+        str
+            Word, differences from the best branch and its controls, and every reason.
+        """
+        word = self.word
+        if word == CANNOT_TELL and self.needs is not None:
+            word = f"{word} ({self.needs.format()})"
+        parts = []
+        for kind, label in ((SINGLE, ""), (ENSEMBLE, "an equal ensemble"), (SAME_SIZE, "its size")):
+            if (rival := self.find_rival(kind)) is not None:
+                label = label or self.best_branch
+                parts.append(f"{rival.difference.format()} over {label}")
+        text = f"{self.fusion} {word}" if word in (ADDS, ADDS_LITTLE) else f"{self.fusion}: {word}"
+        if parts:
+            text += (": " if word in (ADDS, ADDS_LITTLE) else "; ") + ", ".join(parts)
+        return " ".join([f"{text}.", *self.reasons])
 
 
-def build_score_table(
-    contestants: Iterable[Contestant],
-    metrics: Sequence[str] = MACRO_METRICS,
-    n_resamples: int = 1000,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """Build a table of the scores on the test split, one row for each model.
-
-    Parameters
-    ----------
-    contestants : iterable of Contestant
-        Models, each with one or more seeds.
-    metrics : sequence of str, default ("auroc", "auprc", "f1")
-        The scores.
-    n_resamples : int, default 1000
-        Number of patient resamples.
-    seed : int, default 0
-        Seed of the resamples.
-
-    Returns
-    -------
-    DataFrame
-        Columns: ``model``, ``role``, ``branches``, ``ensemble_size``, ``seeds``, ``parameters``;
-        for each metric the mean over seeds of its macro value (``auroc``), its 95 %
-        patient-bootstrap interval (``auroc_low``, ``auroc_high``), the standard deviation over
-        seeds (``auroc_std``, nan for one seed), how many resamples could not be scored
-        (``auroc_ignored``), and for each class the mean over seeds and its interval
-        (``auroc:NORM``, ``auroc:NORM_low``, ``auroc:NORM_high``); then ``undefined``,
-        ``never_predicted`` (by any of the seeds) and ``caveats``.
-
-    Raises
-    ------
-    RunError
-        If the models cannot be compared or a metric is unknown.
-
-    Examples
-    --------
-    >>> from ecglib.evaluation.predictions import Predictions
-    >>> contestant = Contestant(
-    ...     name="time:cnn",
-    ...     role="single",
-    ...     branches=("time:cnn",),
-    ...     seed=0,
-    ...     predictions=Predictions(
-    ...         kind="multi_label",
-    ...         classes=("AF",),
-    ...         rows=np.arange(4),
-    ...         records=np.array(["r1", "r2", "r3", "r4"]),
-    ...         patients=np.array(["p1", "p2", "p3", "p4"]),
-    ...         y=np.array([[0], [0], [1], [1]]),
-    ...         p=np.array([[0.1], [0.6], [0.4], [0.9]]),
-    ...     ),
-    ...     thresholds=np.array([0.5]),
-    ...     validation_scores={"auroc": 0.8, "auprc": 0.8, "f1": 0.7},
-    ...     parameters=1000,
-    ... )
-    >>> table = build_score_table([contestant], metrics=["auroc"], n_resamples=100)
-    >>> table[["model", "parameters", "auroc", "auroc:AF"]].values.tolist()
-    [['time:cnn', 1000, 0.75, 0.75]]
-    """
-    for metric in metrics:
-        check_metric(metric)
-    models = group_by_model(contestants)
-    rows = [_build_row(seeds, metrics, n_resamples, seed) for seeds in models.values()]
-    return pd.DataFrame(rows)
-
-
-def _build_row(
-    seeds: list[Contestant], metrics: Sequence[str], n_resamples: int, seed: int
-) -> dict[str, Any]:
-    first, scores = seeds[0], [contestant.compute_scores() for contestant in seeds]
-    row = {
-        "model": first.name,
-        "role": first.role,
-        "branches": " + ".join(first.branches),
-        "ensemble_size": first.ensemble_size,
-        "seeds": len(seeds),
-        "parameters": round(np.mean([contestant.parameters for contestant in seeds])),
-    }
-    for metric in metrics:
-        settings = ComparisonSettings(metric=metric, n_resamples=n_resamples, seed=seed)
-        row |= _build_metric_columns(seeds, scores, settings)
-    for key in ("undefined", "never_predicted"):
-        row[key] = ", ".join(
-            name for name in first.predictions.classes if any(name in one[key] for one in scores)
-        )
-    row["caveats"] = "; ".join(collect_caveats(seeds))
-    return row
-
-
-def _build_metric_columns(
-    seeds: list[Contestant], scores: list[dict], settings: ComparisonSettings
-) -> dict[str, Any]:
-    metric = settings.metric
-    values = [one["macro"][metric] for one in scores]
-    resampled = _average_resamples(seeds, settings)
-    low, high = compute_interval(resampled)
-    columns = {
-        metric: float(np.mean(values)),
-        f"{metric}_low": low,
-        f"{metric}_high": high,
-        f"{metric}_std": float(np.std(values, ddof=1)) if len(seeds) > 1 else float("nan"),
-        f"{metric}_ignored": count_unscored(resampled),
-    }
-    by_class = np.mean(
-        [contestant.resample(metric, settings.n_resamples, settings.seed) for contestant in seeds],
-        axis=0,
-    )
-    for k, name in enumerate(seeds[0].predictions.classes):
-        class_values = [one["per_class"][name][metric] for one in scores]
-        low, high = compute_interval(by_class[:, k])
-        columns[f"{metric}:{name}"] = float(np.mean(class_values))
-        columns |= {f"{metric}:{name}_low": low, f"{metric}:{name}_high": high}
-    return columns
-
-
-def find_best_single(contestants: Iterable[Contestant], metric: str = "auroc") -> str:
-    """Find the single branch with the best macro score on the validation split.
-
-    Seeds are averaged. Of equally good branches the smaller wins, then the first by name.
+def compute_verdicts(
+    models: Mapping[str, list[Contestant]],
+    scoreboard: Scoreboard,
+    settings: ComparisonSettings | None = None,
+) -> list[Verdict]:
+    """Decide what each fusion adds.
 
     Parameters
     ----------
-    contestants : iterable of Contestant
-        Models, each with one or more seeds.
-    metric : {"auroc", "auprc", "f1"}, default "auroc"
-        The score.
-
-    Returns
-    -------
-    str
-        Name of the branch.
-
-    Raises
-    ------
-    RunError
-        If the models cannot be compared, if there is no single branch, or if one has no such
-        validation score.
-
-    Examples
-    --------
-    >>> import dataclasses
-    >>> from ecglib.evaluation.predictions import Predictions
-    >>> cnn = Contestant(
-    ...     name="time:cnn",
-    ...     role="single",
-    ...     branches=("time:cnn",),
-    ...     seed=0,
-    ...     predictions=Predictions(
-    ...         kind="multi_label",
-    ...         classes=("AF",),
-    ...         rows=np.arange(2),
-    ...         records=np.array(["r1", "r2"]),
-    ...         patients=np.array(["p1", "p2"]),
-    ...         y=np.array([[0], [1]]),
-    ...         p=np.array([[0.1], [0.6]]),
-    ...     ),
-    ...     thresholds=np.array([0.5]),
-    ...     validation_scores={"auroc": 0.8, "auprc": 0.8, "f1": 0.7},
-    ...     parameters=1000,
-    ... )
-    >>> s4d = dataclasses.replace(
-    ...     cnn, name="time:s4d", branches=("time:s4d",), validation_scores={"auroc": 0.9}
-    ... )
-    >>> find_best_single([cnn, s4d])
-    'time:s4d'
-    """
-    check_metric(metric)
-    models = group_by_model(contestants)
-    singles = [seeds for seeds in models.values() if seeds[0].role == "single"]
-    if not singles:
-        raise RunError(
-            "There is no single branch to compare with. Add runs of each branch of the fusion "
-            "alone to the batch."
-        )
-
-    def rank(seeds: list[Contestant]) -> tuple[float, int, str]:
-        return -_average_validation_score(seeds, metric), seeds[0].parameters, seeds[0].name
-
-    return min(singles, key=rank)[0].name
-
-
-def compute_differences(
-    contestants: Iterable[Contestant], settings: ComparisonSettings | None = None
-) -> list[Difference]:
-    """Compute what every fusion adds to the best single branch and to its controls.
-
-    Parameters
-    ----------
-    contestants : iterable of Contestant
-        Single branches, fusions and controls, each with one or more seeds.
+    models : mapping of str to list of Contestant
+        Name of each model -> its seeds, as `group_by_model` returns them.
+    scoreboard : Scoreboard
+        The models, measured on the test split by the metric of the settings.
     settings : ComparisonSettings, optional
-        Metric, margin and resamples; by default those of `ComparisonSettings`.
+        Metric and margin; by default those of `ComparisonSettings`.
 
     Returns
     -------
-    list of Difference
+    list of Verdict
         One for each fusion.
 
     Raises
     ------
     RunError
-        If the models cannot be compared, or if there is no single branch.
+        If there is no single branch.
 
     Notes
     -----
-    Each difference is the fusion's macro score minus the other's, both averaged over their seeds
-    and computed in the same patient resamples. The control is the ensemble of the best single
-    branch with as many models as the fusion has branches, or else the next larger one. A second
-    control is that branch widened to about as many parameters as the fusion has, or else the next
-    larger one; without any, or if the branch is about as large itself, the verdict rests on the
-    others.
-
-    The verdict is "adds" if the 95 % intervals against the single branch and against the controls
-    lie above zero, and those against every other single branch as well (so that the choice among
-    the branches, which chance can influence, does not matter). It is "adds nothing" if an interval
-    against the single branch or a control ends below the margin, which excludes a gain worth having
-    (a control larger than the fusion cannot show this). It is "cannot tell" otherwise, without an
-    ensemble, with fewer than six patients, and if more than half of the resamples lack an outcome
-    of some class.
+    - "adds": every rival is beaten. The largest p value over the rivals, Holm-adjusted over the
+      fusions, is at most 2.5 %. "adds less than the margin" if a gain of it is excluded too.
+    - "better than the branch but not than an equal ensemble": every single branch is beaten, and a
+      gain of the margin over an ensemble is excluded.
+    - "worse": worse than a single branch; "no gain of the margin": a gain of the margin over some
+      rival is excluded. The p values are those of the clearest rival times the number of rivals.
+    - "cannot tell": neither is shown, or a branch of the fusion or a control is missing, or there
+      are fewer than five seeds.
 
     Examples
     --------
-    >>> import dataclasses
-    >>> from ecglib.evaluation.predictions import Predictions
-    >>> names = np.array([f"p{i}" for i in range(40)])
-    >>> y = np.array([[0], [1]] * 20)
-    >>> wrong = np.arange(40)[:, None] % 10 < 4
-    >>> single = Contestant(
-    ...     name="time:cnn",
-    ...     role="single",
-    ...     branches=("time:cnn",),
-    ...     seed=0,
-    ...     predictions=Predictions(
-    ...         kind="multi_label",
-    ...         classes=("AF",),
-    ...         rows=np.arange(40),
-    ...         records=names,
-    ...         patients=names,
-    ...         y=y,
-    ...         p=np.where(wrong, 0.5, 0.2 + 0.6 * y),
-    ...     ),
-    ...     thresholds=np.array([0.5]),
-    ...     validation_scores={"auroc": 0.8, "auprc": 0.8, "f1": 0.7},
-    ...     parameters=1000,
-    ... )
-    >>> ensemble = dataclasses.replace(
-    ...     single, name="2 x time:cnn", role="ensemble", ensemble_size=2
-    ... )
-    >>> fusion = dataclasses.replace(
-    ...     single,
-    ...     name="late_average",
-    ...     role="fusion",
-    ...     branches=("time:cnn", "frequency:mlp"),
-    ...     predictions=single.predictions.replace_probabilities(0.1 + 0.8 * y),
-    ... )
-    >>> (difference,) = compute_differences([single, ensemble, fusion])
-    >>> difference.verdict, round(difference.against_single.estimate, 3)
-    ('adds', 0.08)
+    >>> from ecglib.evaluation.contestants import group_by_model
+    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
+    >>> from ecglib.evaluation.contestants import group_by_model
+    >>> study = simulate_study(StudySettings(n_patients=300, n_fusions=1, gain=0.06), seed=0)
+    >>> models = group_by_model(study)
+    >>> verdict = compute_verdicts(models, measure_models(models, "auroc"))[0]
+    >>> verdict.word, verdict.p_adds < 0.001
+    ('adds', True)
     """
     settings = settings or ComparisonSettings()
-    models = group_by_model(contestants)
-    best = find_best_single(
-        [contestant for seeds in models.values() for contestant in seeds], settings.metric
-    )
+    validation = _measure_validation(models, settings.metric)
+    fusions = [seeds for seeds in models.values() if seeds[0].role == "fusion"]
+    if not any(seeds[0].role == "single" for seeds in models.values()):
+        raise RunError(
+            "There is no single branch to compare fusions with. Run each branch of the fusions "
+            "alone, with the same settings."
+        )
+    trials = [_Trial(fusion, models, scoreboard, validation, settings) for fusion in fusions]
+    p_adds = _adjust([trial.compute_p_adds(trial.rivals) for trial in trials])
+    p_over_branches = _adjust([trial.compute_p_adds(trial.singles) for trial in trials])
     return [
-        _compute_difference(seeds, models[best], models, settings)
-        for seeds in models.values()
-        if seeds[0].role == "fusion"
+        trial.decide(one, over)
+        for trial, one, over in zip(trials, p_adds, p_over_branches, strict=True)
     ]
 
 
-def describe_difference(difference: Difference) -> str:
-    """Describe a difference in words: verdict, numbers, limitations and every caveat.
+def find_contenders(
+    models: Mapping[str, Sequence[Contestant]], validation: Scoreboard
+) -> list[str]:
+    """Find the single branches that may be the best: those that need controls.
+
+    Parameters
+    ----------
+    models : mapping of str to sequence of Contestant
+        Name of each model -> its seeds; all of one recipe.
+    validation : Scoreboard
+        The models, measured on the validation split.
+
+    Returns
+    -------
+    list of str
+        The best single branch on the validation split first, then those that it is not shown to
+        beat there (one-sided, 2.5 %). Of equally good branches the smaller is first.
+
+    Examples
+    --------
+    >>> from ecglib.evaluation.contestants import group_by_model
+    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
+    >>> models = group_by_model(simulate_study(StudySettings(n_patients=40), seed=0))
+    >>> find_contenders(models, measure_models(models, "auroc", split="validation"))
+    ['time:cnn', 'frequency:cnn']
+    """
+    singles = [name for name, seeds in models.items() if seeds[0].role == "single"]
+
+    def rank(name: str) -> tuple[float, int, str]:
+        return -validation.score_oriented(name), models[name][0].parameters, name
+
+    best, *others = sorted(singles, key=rank)
+    unbeaten = [
+        name for name in others if validation.subtract(best, name).compute_p_value() > ALPHA
+    ]
+    return [best, *unbeaten]
+
+
+def adjust_p_values(p_values: Sequence[float]) -> list[float]:
+    """Adjust p values for the number of claims by the method of Holm.
+
+    Parameters
+    ----------
+    p_values : sequence of float
+        One for each claim.
+
+    Returns
+    -------
+    list of float
+        Adjusted p values: claims with one of at most alpha are all true with a probability of at
+        least 1 - alpha.
+
+    Examples
+    --------
+    >>> adjust_p_values([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = np.argsort(p_values)
+    steps = np.asarray(p_values)[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted.tolist()
+
+
+def estimate_needs(
+    difference: Difference, n_patients: int, n_seeds: int, margin: float
+) -> Needs | None:
+    """Estimate how many patients and seeds would show a gain of the margin.
 
     Parameters
     ----------
     difference : Difference
-        What a fusion adds.
+        From the rival that is hardest to beat.
+    n_patients : int
+        Number of patients that it was measured on.
+    n_seeds : int
+        Number of seeds of each model.
+    margin : float
+        The gain.
 
     Returns
     -------
-    str
-        One or more sentences.
+    Needs or None
+        None if the variance over patients is not known.
+
+    Notes
+    -----
+    The variance must fall to (margin / (z(0.975) + z(0.8)))^2. Seeds are added until theirs takes
+    at most half of it; patients share the rest. The range of the number of patients reflects how
+    well their variance is known (80 % interval of a scaled chi-squared distribution).
 
     Examples
     --------
-    >>> gap = Gap(name="time:cnn", estimate=0.002, low=-0.01, high=0.014, n_ignored=0)
+    >>> from ecglib.evaluation.variances import Variance
+    >>> seeds = (Variance(0.002**2, 20), Variance(0.002**2, 20))
     >>> difference = Difference(
-    ...     fusion="late_average",
-    ...     branches=("time:cnn", "frequency:mlp"),
-    ...     metric="auroc",
-    ...     margin=0.01,
-    ...     against_single=gap,
-    ...     against_ensemble=None,
-    ...     ensemble_size=None,
-    ...     against_widened=None,
-    ...     parameters=3000,
-    ...     widened_parameters=None,
-    ...     unbeaten=(),
-    ...     verdict="cannot tell",
-    ...     limitations=(),
-    ...     caveats=("synthetic data",),
+    ...     name="time:cnn",
+    ...     estimate=0.0,
+    ...     patients=Variance(0.004**2, 80),
+    ...     seeds=seeds,
+    ...     cautious_seeds=seeds,
     ... )
-    >>> verdict, numbers = describe_difference(difference).split(": ")
-    >>> verdict
-    'Cannot tell whether late_average adds anything'
-    >>> numbers.partition(" from ")[0]
-    'its macro AUROC differs by +0.002 [-0.010, +0.014]'
+    >>> estimate_needs(difference, n_patients=250, n_seeds=5, margin=0.01)
+    Needs(min_patients=472, max_patients=709, seeds=7)
     """
-    fusion, margin = difference.fusion, difference.margin
-    single = difference.against_single
-    ensemble, widened = difference.against_ensemble, difference.against_widened
-    candidates = {
-        "the best single branch": single,
-        "an equally large ensemble": ensemble,
-        "the branch widened to its size": widened,
-    }
-    gaps = {rival: gap for rival, gap in candidates.items() if gap is not None}
-    excluding = next((rival for rival, gap in gaps.items() if gap.excludes(margin)), "")
-    small = any(gap.high < margin for gap in gaps.values())
-    verdict = {
-        ADDS: f"{fusion} adds something" + (f", but less than {margin:g}" if small else ""),
-        ADDS_NOTHING: f"{fusion} adds nothing (a gain of {margin:g} over {excluding} is excluded)",
-        CANNOT_TELL: f"Cannot tell whether {fusion} adds anything",
-    }[difference.verdict]
-    against = [f"{single.format()} from the best single branch ({single.name})"]
-    if ensemble is not None:
-        control = f"{difference.ensemble_size} x {single.name} with other seeds"
-        against.append(f"{ensemble.format()} from {control}")
-    if widened is not None:
-        sizes = (
-            f"{difference.widened_parameters:,} parameters, the fusion has "
-            f"{difference.parameters:,}"
-        )
-        against.append(f"{widened.format()} from {widened.name} ({sizes})")
-    text = f"{verdict}: its {METRIC_NAMES[difference.metric]} differs by {' and by '.join(against)}"
-    if difference.unbeaten and difference.verdict == CANNOT_TELL:
-        rivals = " and ".join(f"{gap.name} ({gap.format()})" for gap in difference.unbeaten)
-        text += f"; it is not shown to beat {rivals}"
-    return " ".join([f"{text}.", *difference.limitations, *format_caveats(difference.caveats)])
+    from scipy.stats import chi2, norm
 
-
-def format_caveats(caveats: Iterable[str]) -> list[str]:
-    """Write each caveat as a sentence.
-
-    Parameters
-    ----------
-    caveats : iterable of str
-        The caveats.
-
-    Returns
-    -------
-    list of str
-        One sentence for each.
-
-    Examples
-    --------
-    >>> format_caveats(["synthetic data"])
-    ['Synthetic data.']
-    """
-    return [f"{caveat[:1].upper()}{caveat[1:].rstrip('.')}." for caveat in caveats]
-
-
-def _find_ensemble(
-    fusion: list[Contestant], single: list[Contestant], models: Mapping[str, list[Contestant]]
-) -> list[Contestant] | None:
-    """Find the smallest ensemble of the single branch that is no smaller than the fusion."""
-    candidates = [
-        seeds
-        for seeds in models.values()
-        if seeds[0].role == "ensemble"
-        and seeds[0].branches == single[0].branches
-        and seeds[0].ensemble_size >= len(fusion[0].branches)
-    ]
-
-    def rank(seeds: list[Contestant]) -> tuple[int, str]:
-        return seeds[0].ensemble_size, seeds[0].name
-
-    return min(candidates, key=rank, default=None)
-
-
-def _find_widened(
-    fusion: list[Contestant], single: list[Contestant], models: Mapping[str, list[Contestant]]
-) -> list[Contestant] | None:
-    """Find the widened branch nearest in size to the fusion, about as large as it or larger.
-
-    None if the single branch is about as large itself.
-    """
-    if _compute_size_ratio(single, fusion) >= 1 / SAME_SIZE_RATIO:
+    degrees = difference.patients.degrees_of_freedom
+    if not degrees > 0:
         return None
-    candidates = [
-        seeds
-        for seeds in models.values()
-        if seeds[0].role == "widened"
-        and seeds[0].branches == single[0].branches
-        and _compute_size_ratio(seeds, fusion) >= 1 / SAME_SIZE_RATIO
-    ]
-
-    def rank(seeds: list[Contestant]) -> tuple[float, str]:
-        ratio = _compute_size_ratio(seeds, fusion)
-        return max(ratio, 1 / ratio), seeds[0].name
-
-    return min(candidates, key=rank, default=None)
-
-
-def _compute_size_ratio(model: list[Contestant], fusion: list[Contestant]) -> float:
-    """Return the number of parameters of a model over that of the fusion."""
-    return model[0].parameters / fusion[0].parameters
-
-
-def _compute_difference(
-    fusion: list[Contestant],
-    single: list[Contestant],
-    models: Mapping[str, list[Contestant]],
-    settings: ComparisonSettings,
-) -> Difference:
-    others = [s for s in models.values() if s[0].role == "single" and s is not single]
-    gaps_to_others = [compute_gap(fusion, other, settings) for other in others]
-    unbeaten = tuple(gap for gap in gaps_to_others if not gap.low > 0)
-    against_single = compute_gap(fusion, single, settings)
-    against_ensemble = against_widened = None
-    ensemble = _find_ensemble(fusion, single, models)
-    if ensemble is not None:
-        larger = ensemble[0].ensemble_size > len(fusion[0].branches)
-        against_ensemble = compute_gap(fusion, ensemble, settings, larger)
-    widened = _find_widened(fusion, single, models)
-    if widened is not None:
-        larger = _compute_size_ratio(widened, fusion) > SAME_SIZE_RATIO
-        against_widened = compute_gap(fusion, widened, settings, larger)
-    controls = [gap for gap in (against_ensemble, against_widened) if gap is not None]
-
-    obstacles = list_interval_problems(fusion[0], against_single, settings.n_resamples)
-    if ensemble is None:
-        obstacles.insert(
-            0,
-            f"There is no ensemble of {len(fusion[0].branches)} or more x {single[0].name} in the "
-            "batch, so a gain by averaging alone cannot be distinguished.",
-        )
-    verdict = CANNOT_TELL
-    if not obstacles:
-        verdict = _decide_verdict([against_single, *controls], unbeaten, settings.margin)
-    involved = [model for model in (fusion, single, ensemble, widened) if model is not None]
-    limitations = _list_limitations(involved, against_ensemble, against_widened)
-    return Difference(
-        fusion=fusion[0].name,
-        branches=fusion[0].branches,
-        metric=settings.metric,
-        margin=settings.margin,
-        against_single=against_single,
-        against_ensemble=against_ensemble,
-        ensemble_size=ensemble[0].ensemble_size if ensemble else None,
-        against_widened=against_widened,
-        parameters=fusion[0].parameters,
-        widened_parameters=widened[0].parameters if widened else None,
-        unbeaten=unbeaten,
-        verdict=verdict,
-        limitations=(*obstacles, *limitations),
-        caveats=collect_caveats(contestant for seeds in involved for contestant in seeds),
+    target = (margin / (norm.ppf(1 - ALPHA) + norm.ppf(POWER))) ** 2
+    seeds = sum(part.value for part in difference.cautious_seeds if not math.isnan(part.value))
+    needed_seeds = max(n_seeds, MIN_SEEDS, math.ceil(2 * seeds * n_seeds / target))
+    left = target - seeds * n_seeds / needed_seeds
+    needed = n_patients * difference.patients.value / left
+    low, high = (degrees / chi2.ppf(q, degrees) for q in (0.9, 0.1))
+    return Needs(
+        min_patients=math.ceil(needed * low),
+        max_patients=math.ceil(needed * high),
+        seeds=needed_seeds,
     )
-
-
-def compute_gap(
-    a: list[Contestant], b: list[Contestant], settings: ComparisonSettings, larger: bool = False
-) -> Gap:
-    """Compute the score of one model minus that of another, in the same resamples.
-
-    Parameters
-    ----------
-    a, b : list of Contestant
-        The seeds of each model, over which the scores are averaged.
-    settings : ComparisonSettings
-        Metric and resamples.
-    larger : bool, default False
-        Whether `b` is larger than `a`, see `Gap`.
-
-    Returns
-    -------
-    Gap
-        The difference with its paired interval.
-
-    Examples
-    --------
-    >>> import dataclasses
-    >>> from ecglib.evaluation.predictions import Predictions
-    >>> cnn = Contestant(
-    ...     name="time:cnn",
-    ...     role="single",
-    ...     branches=("time:cnn",),
-    ...     seed=0,
-    ...     predictions=Predictions(
-    ...         kind="multi_label",
-    ...         classes=("AF",),
-    ...         rows=np.arange(4),
-    ...         records=np.array(["r1", "r2", "r3", "r4"]),
-    ...         patients=np.array(["p1", "p2", "p3", "p4"]),
-    ...         y=np.array([[0], [0], [1], [1]]),
-    ...         p=np.array([[0.1], [0.6], [0.4], [0.9]]),
-    ...     ),
-    ...     thresholds=np.array([0.5]),
-    ...     validation_scores={"auroc": 0.8, "auprc": 0.8, "f1": 0.7},
-    ...     parameters=1000,
-    ... )
-    >>> s4d = dataclasses.replace(
-    ...     cnn,
-    ...     name="time:s4d",
-    ...     predictions=cnn.predictions.replace_probabilities(cnn.predictions.y),
-    ... )
-    >>> compute_gap([s4d], [cnn], ComparisonSettings(n_resamples=100)).estimate
-    0.25
-    """
-    resampled = _average_resamples(a, settings) - _average_resamples(b, settings)
-    low, high = compute_interval(resampled)
-    return Gap(
-        name=b[0].name,
-        estimate=_average_score(a, settings.metric) - _average_score(b, settings.metric),
-        low=low,
-        high=high,
-        n_ignored=count_unscored(resampled),
-        larger=larger,
-    )
-
-
-def _decide_verdict(gaps: list[Gap], unbeaten: tuple[Gap, ...], margin: float) -> str:
-    """Return the verdict from the gaps to the best single branch and to each control."""
-    # "adds" goes first: a gain that is certain but small is still one, and the numbers say so.
-    if all(gap.low > 0 for gap in gaps) and not unbeaten:
-        return ADDS
-    if any(gap.excludes(margin) for gap in gaps):
-        return ADDS_NOTHING
-    return CANNOT_TELL
-
-
-def list_interval_problems(contestant: Contestant, gap: Gap, n_resamples: int) -> list[str]:
-    """List why an interval over these test patients says nothing.
-
-    Parameters
-    ----------
-    contestant : Contestant
-        Any model scored on the test split.
-    gap : Gap
-        The interval.
-    n_resamples : int
-        Number of resamples it was computed from.
-
-    Returns
-    -------
-    list of str
-        Sentences; empty if the interval can be used.
-
-    Examples
-    --------
-    >>> from ecglib.evaluation.predictions import Predictions
-    >>> contestant = Contestant(
-    ...     name="time:cnn",
-    ...     role="single",
-    ...     branches=("time:cnn",),
-    ...     seed=0,
-    ...     predictions=Predictions(
-    ...         kind="multi_label",
-    ...         classes=("AF",),
-    ...         rows=np.arange(2),
-    ...         records=np.array(["r1", "r2"]),
-    ...         patients=np.array(["p1", "p2"]),
-    ...         y=np.array([[0], [1]]),
-    ...         p=np.array([[0.1], [0.6]]),
-    ...     ),
-    ...     thresholds=np.array([0.5]),
-    ...     validation_scores={"auroc": 0.8, "auprc": 0.8, "f1": 0.7},
-    ...     parameters=1000,
-    ... )
-    >>> gap = Gap(name="time:s4d", estimate=0.1, low=0.0, high=0.2, n_ignored=0)
-    >>> list_interval_problems(contestant, gap, n_resamples=1000)
-    ['2 test patients are too few for an interval.']
-    """
-    problems = []
-    n_patients = contestant.predictions.n_patients
-    if n_patients < MIN_PATIENTS:
-        problems.append(f"{n_patients} test patients are too few for an interval.")
-    if gap.n_ignored > MAX_FRACTION_UNSCORED * n_resamples:
-        problems.append(
-            f"{gap.n_ignored} of {n_resamples} resamples lack a class: too few patients have it."
-        )
-    return problems
-
-
-def _list_limitations(
-    involved: list[list[Contestant]], against_ensemble: Gap | None, against_widened: Gap | None
-) -> list[str]:
-    limitations, fusion = [], involved[0][0]
-    if len({branch.partition(":")[0] for branch in fusion.branches}) == 1:
-        limitations.append(
-            "All its branches take the same representation: what it adds comes from another "
-            "encoder, not from another representation."
-        )
-    if against_ensemble and against_ensemble.larger:
-        limitations.append(
-            f"The ensemble is larger than the {len(fusion.branches)} branches: the batch has "
-            "none of equal size."
-        )
-    if against_widened and against_widened.larger:
-        limitations.append(
-            "The widened branch is larger than the fusion: the batch has none of its size."
-        )
-    if min(map(len, involved)) == 1:
-        limitations.append(
-            "Not all models have several seeds, so chance in training is not averaged."
-        )
-    return limitations
-
-
-def _average_resamples(seeds: list[Contestant], settings: ComparisonSettings) -> np.ndarray:
-    """Average the resampled macro scores over the seeds: (n_resamples,)."""
-    resampled = [
-        contestant.resample_macro(settings.metric, settings.n_resamples, settings.seed)
-        for contestant in seeds
-    ]
-    return np.mean(resampled, axis=0)
-
-
-def _average_score(seeds: list[Contestant], metric: str) -> float:
-    return float(np.mean([contestant.compute_scores()["macro"][metric] for contestant in seeds]))
-
-
-def _average_validation_score(seeds: list[Contestant], metric: str) -> float:
-    values = [contestant.validation_scores.get(metric, float("nan")) for contestant in seeds]
-    if np.isnan(values).any():
-        raise RunError(
-            f"{seeds[0].name} lacks a {METRIC_NAMES[metric]} on the validation split for some "
-            f"seeds: {values}. The best branch is chosen there, never on the test split; compare "
-            "by another metric or leave the model out."
-        )
-    return float(np.mean(values))
 
 
 def collect_caveats(contestants: Iterable[Contestant]) -> tuple[str, ...]:
@@ -871,3 +503,263 @@ def collect_caveats(contestants: Iterable[Contestant]) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(caveat for contestant in contestants for caveat in contestant.caveats)
     )
+
+
+class _Trial:
+    """One fusion with its rivals."""
+
+    def __init__(
+        self,
+        fusion: list[Contestant],
+        models: Mapping[str, list[Contestant]],
+        scoreboard: Scoreboard,
+        validation: Scoreboard,
+        settings: ComparisonSettings,
+    ):
+        self.fusion, self.scoreboard, self.settings = fusion, scoreboard, settings
+        self.name = fusion[0].name
+        self.comparable = {
+            name: seeds
+            for name, seeds in models.items()
+            if seeds[0].role in ("single", "ensemble", "widened")
+            and not _describe_recipes(fusion, seeds)
+        }
+        self.excluded_singles = {
+            name: seeds
+            for name, seeds in models.items()
+            if seeds[0].role == "single" and name not in self.comparable
+        }
+        self.missing: list[str] = []
+        self.contenders: list[str] = []
+        self.rivals: list[Rival] = []
+        if any(seeds[0].role == "single" for seeds in self.comparable.values()):
+            self.contenders = find_contenders(self.comparable, validation)
+            self._add_rivals()
+            self.missing += self._list_missing_branches()
+
+    @property
+    def singles(self) -> list[Rival]:
+        """The rivals that are single branches."""
+        return [one for one in self.rivals if one.kind == SINGLE]
+
+    @property
+    def n_seeds(self) -> int:
+        """Smallest number of seeds of the fusion and its rivals."""
+        names = [one.difference.name for one in self.rivals]
+        return min(len(self.fusion), *(len(self.comparable[name]) for name in names))
+
+    def _add_rivals(self) -> None:
+        for name, seeds in self.comparable.items():
+            if seeds[0].role == "single":
+                self._add(SINGLE, name, name)
+        for branch in self.contenders:
+            ensemble = self._find_ensemble(branch)
+            if ensemble:
+                size = self.comparable[ensemble][0].ensemble_size
+                self._add(ENSEMBLE, branch, ensemble, size > len(self.fusion[0].branches))
+            else:
+                self.missing.append(
+                    f"The batch has no ensemble of {len(self.fusion[0].branches)} x {branch}, so a "
+                    "gain by averaging alone is not excluded."
+                )
+            if same_size := self._find_same_size(branch):
+                is_larger = self._compute_size_ratio(same_size) > SAME_SIZE_RATIO
+                self._add(SAME_SIZE, branch, same_size, is_larger)
+
+    def _list_missing_branches(self) -> list[str]:
+        """List branches of the fusion that are not among its rivals."""
+        present = {self.comparable[one.difference.name][0].branches for one in self.singles}
+        trained_otherwise = {
+            seeds[0].branches: _describe_recipes(self.fusion, seeds)
+            for seeds in self.excluded_singles.values()
+        }
+        sentences = []
+        for branch in dict.fromkeys(self.fusion[0].branches):
+            if (branch,) in present:
+                continue
+            if text := trained_otherwise.get((branch,)):
+                sentences.append(f"{branch} was not trained alike: {text} (fusion against branch).")
+            else:
+                sentences.append(f"{branch} was not run alone, so it may be as good.")
+        return sentences
+
+    def _add(self, kind: str, branch: str, name: str, is_larger: bool = False) -> None:
+        difference = self.scoreboard.subtract(self.name, name)
+        self.rivals.append(
+            Rival(kind=kind, branch=branch, difference=difference, is_larger=is_larger)
+        )
+
+    def _find_ensemble(self, branch: str) -> str:
+        """Find the smallest ensemble of a branch that is no smaller than the fusion."""
+        branches = self.comparable[branch][0].branches
+        candidates = [
+            (seeds[0].ensemble_size, name)
+            for name, seeds in self.comparable.items()
+            if seeds[0].role == "ensemble"
+            and seeds[0].branches == branches
+            and seeds[0].ensemble_size >= len(self.fusion[0].branches)
+        ]
+        return min(candidates)[1] if candidates else ""
+
+    def _find_same_size(self, branch: str) -> str:
+        """Find the widened branch nearest in size to the fusion, about as large as it or larger.
+
+        None if the branch is about as large itself.
+        """
+        if self._compute_size_ratio(branch) >= 1 / SAME_SIZE_RATIO:
+            return ""
+        branches = self.comparable[branch][0].branches
+        candidates = []
+        for name, seeds in self.comparable.items():
+            ratio = self._compute_size_ratio(name)
+            is_widened = seeds[0].role == "widened" and seeds[0].branches == branches
+            if is_widened and ratio >= 1 / SAME_SIZE_RATIO:
+                candidates.append((max(ratio, 1 / ratio), name))
+        return min(candidates)[1] if candidates else ""
+
+    def _compute_size_ratio(self, name: str) -> float:
+        """Return the number of parameters of a model over that of the fusion."""
+        return self.comparable[name][0].parameters / self.fusion[0].parameters
+
+    def compute_p_adds(self, rivals: Sequence[Rival]) -> float:
+        """Return the p value of the claim that all rivals are beaten; nan if it is not tested."""
+        if self._find_obstacle()[0]:
+            return float("nan")
+        return max(one.difference.compute_p_value() for one in rivals)
+
+    def decide(self, p_adds: float, p_over_branches: float) -> Verdict:
+        """Return the verdict, given the adjusted p values."""
+        word, reasons = self._find_obstacle()
+        p_no_gain = self._compute_p_no_gain(self.rivals)
+        if not word:
+            word, reasons = self._choose_word(p_adds, p_over_branches, p_no_gain)
+        involved = [self.comparable[one.difference.name] for one in self.rivals]
+        verdict = Verdict(
+            fusion=self.name,
+            branches=self.fusion[0].branches,
+            metric=self.settings.metric,
+            margin=self.settings.margin,
+            word=word,
+            reasons=(*reasons, *self._list_limitations()),
+            best_branch=self.contenders[0] if self.contenders else "",
+            rivals=tuple(self.rivals),
+            p_adds=p_adds,
+            p_no_gain=p_no_gain,
+            n_seeds=self.n_seeds if self.rivals else len(self.fusion),
+            effective_patients=self.scoreboard.effective_patients.total,
+            needs=self._estimate_needs(),
+            parameters=self.fusion[0].parameters,
+            recipe=self.fusion[0].recipe,
+            caveats=collect_caveats(one for seeds in [self.fusion, *involved] for one in seeds),
+        )
+        return verdict
+
+    def _find_obstacle(self) -> tuple[str, list[str]]:
+        """Return the word and the reasons of a verdict that no test can change; "" if none."""
+        if not self.rivals:
+            differences = {
+                _describe_recipes(self.fusion, seeds) for seeds in self.excluded_singles.values()
+            }
+            return CANNOT_COMPARE, [
+                f"No single branch was trained alike: {text} (fusion against branch)."
+                for text in sorted(differences)
+            ]
+        if not is_measurable(self.scoreboard.effective_patients.total):
+            return CANNOT_MEASURE, [self._describe_dominance()]
+        if self.n_seeds < MIN_SEEDS:
+            plural = "s" if self.n_seeds > 1 else ""
+            return CANNOT_TELL, [
+                f"{self.n_seeds} seed{plural}; a verdict needs {MIN_SEEDS} of each model."
+            ]
+        return "", []
+
+    def _choose_word(
+        self, p_adds: float, p_over_branches: float, p_no_gain: float
+    ) -> tuple[str, list[str]]:
+        has_no_gain = p_no_gain <= ALPHA
+        if p_adds <= ALPHA and not self.missing:
+            return (ADDS_LITTLE if has_no_gain else ADDS), []
+        ensembles = [one for one in self.rivals if one.kind == ENSEMBLE]
+        if p_over_branches <= ALPHA and self._compute_p_no_gain(ensembles) <= ALPHA:
+            return EQUALS_ENSEMBLE, []
+        if self._compute_p_below(self.singles, 0.0) <= ALPHA:
+            return WORSE, []
+        if has_no_gain:
+            return NO_GAIN, []
+        return CANNOT_TELL, self.missing
+
+    def _compute_p_no_gain(self, rivals: Sequence[Rival]) -> float:
+        return self._compute_p_below(
+            [one for one in rivals if not one.is_larger], self.settings.margin
+        )
+
+    def _compute_p_below(self, rivals: Sequence[Rival], margin: float) -> float:
+        """Return the p value of a difference below the margin from some rival (Bonferroni)."""
+        values = [one.difference.compute_p_value(margin, below=True) for one in rivals]
+        return min(1.0, len(values) * min(values)) if values else 1.0
+
+    def _estimate_needs(self) -> Needs | None:
+        if not self.rivals:
+            return None
+        strongest = max(self.rivals, key=lambda one: one.difference.compute_p_value())
+        return estimate_needs(
+            strongest.difference,
+            self.scoreboard.windows.n_patients,
+            self.n_seeds,
+            self.settings.margin,
+        )
+
+    def _describe_dominance(self) -> str:
+        effective = self.scoreboard.effective_patients
+        fractions = np.where(self.scoreboard.windows.scored, effective.max_positive_fraction, 0.0)
+        k = int(np.argmax(fractions))
+        name = self.fusion[0].predictions.classes[k]
+        return (
+            f"{METRIC_NAMES[self.settings.metric]} rests on {effective.total:.1f} effective "
+            f"patients: {fractions[k]:.0%} of the positive windows of {name} are one patient's."
+        )
+
+    def _list_limitations(self) -> list[str]:
+        limitations = []
+        if len({branch.partition(":")[0] for branch in self.fusion[0].branches}) == 1:
+            limitations.append(
+                "All its branches take one representation: what it adds comes from another "
+                "encoder, not from another representation."
+            )
+        has_same_size = any(one.kind == SAME_SIZE for one in self.rivals)
+        if self.contenders and not has_same_size:
+            ratio = self._compute_size_ratio(self.contenders[0])
+            if ratio < 1 / SAME_SIZE_RATIO:
+                limitations.append(
+                    "No branch of its size was run, so a gain by more parameters alone is not "
+                    "excluded."
+                )
+        return limitations
+
+
+def _describe_recipes(fusion: Sequence[Contestant], rival: Sequence[Contestant]) -> str:
+    """Describe in which settings the first seed of a fusion differs from other seeds; or ""."""
+    texts = (
+        describe_recipe_difference(fusion[0].recipe, other.recipe) for other in [*rival, *fusion]
+    )
+    return next((text for text in texts if text), "")
+
+
+def _measure_validation(models: Mapping[str, list[Contestant]], metric: str) -> Scoreboard:
+    singles = {name: seeds for name, seeds in models.items() if seeds[0].role == "single"}
+    return measure_models(singles or models, metric, split="validation")
+
+
+def _adjust(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p values of the fusions that are tested; the others stay nan."""
+    tested = [i for i, value in enumerate(p_values) if not math.isnan(value)]
+    adjusted = [float("nan")] * len(p_values)
+    for i, value in zip(tested, adjust_p_values([p_values[i] for i in tested]), strict=True):
+        adjusted[i] = value
+    return adjusted
+
+
+def _round(number: int) -> int:
+    """Round a number of patients to two digits."""
+    digits = max(0, len(str(number)) - 2)
+    return round(number, -digits)

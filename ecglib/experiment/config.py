@@ -192,7 +192,7 @@ class Experiment:
         if len(model.branches) > 1:
             name = f"{model.fusion}({name})"
         if model.target_parameters:
-            name += f" widened to about {model.target_parameters:,}"
+            name += " (same size as the fusion)"
         return name if model.ensemble_size == 1 else f"{model.ensemble_size} x {name}"
 
     @property

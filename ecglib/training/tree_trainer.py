@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ecglib.datasets.store import Dataset
-from ecglib.evaluation.calibration import compute_log_loss
+from ecglib.evaluation.metrics import compute_log_loss
 from ecglib.evaluation.predictions import Predictions
 from ecglib.experiment import Experiment, select_windows
 from ecglib.experiment.registry import HANDCRAFTED

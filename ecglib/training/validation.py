@@ -5,8 +5,7 @@ import warnings
 import numpy as np
 from sklearn.metrics import f1_score, roc_auc_score
 
-from ecglib.evaluation.calibration import compute_log_loss
-from ecglib.evaluation.metrics import decide, has_both_outcomes
+from ecglib.evaluation.metrics import compute_log_loss, decide, has_both_outcomes
 from ecglib.evaluation.thresholds import fit_thresholds
 
 

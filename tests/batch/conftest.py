@@ -31,8 +31,8 @@ def small_batch() -> dict:
             ],
             "seed": [0],
         },
-        "ensembles_of_best_branch": [2],
-        "widened_best_branch": True,
+        "ensembles": [2],
+        "same_size_branch": True,
     }
 
 

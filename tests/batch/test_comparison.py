@@ -1,7 +1,7 @@
 """The comparison of runs that are plain objects with simulated probabilities."""
 
-import dataclasses
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,8 +9,10 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import f1_score, roc_auc_score
 
-from ecglib.batch.comparison import compare_runs, name_models
+from ecglib.batch.comparison import build_recipe, compare_batches, compare_runs, name_models
+from ecglib.errors import RunError
 from ecglib.evaluation.predictions import Predictions
+from ecglib.evaluation.recipes import describe_recipe_difference
 from ecglib.evaluation.summary import score_with_intervals
 from ecglib.experiment import Experiment
 
@@ -47,8 +49,10 @@ def make_run(strength, caveats=("synthetic data",), **changes):
     predictions = simulate_predictions(strength, experiment.training.seed)
     scores = score_with_intervals(predictions, [0.5, 0.5])
     return SimpleNamespace(
+        path=Path("runs/batch") / experiment.run_name,
         experiment=experiment,
         caveats=caveats,
+        versions={"keras": "3.15"},
         contract=SimpleNamespace(thresholds=(0.5, 0.5)),
         metrics={"validation": scores, "test": scores, "model": {"parameters": size}},
         predictions=lambda split: predictions,
@@ -59,7 +63,7 @@ def make_run(strength, caveats=("synthetic data",), **changes):
 def compared():
     runs = [
         run
-        for seed in (0, 1)
+        for seed in range(5)
         for run in (
             make_run(1.0, seed=seed),
             make_run(0.5, seed=seed, branches={"frequency": "cnn"}),
@@ -73,9 +77,10 @@ def compared():
 
 def test_a_better_fusion_adds_and_numbers_are_means_over_seeds(compared):
     comparison, runs = compared
-    assert comparison.best_single == "time:cnn"
-    (difference,) = comparison.differences
-    assert difference.verdict == "adds"
+    assert comparison.best_branch == "time:cnn"
+    (verdict,) = comparison.verdicts
+    assert (verdict.word, verdict.n_seeds) == ("adds", 5)
+    assert comparison.headline.startswith("late_average helps: +0.")
     fused = [r.predictions("test") for r in runs if r.experiment.role == "fusion"]
     row = comparison.table.set_index("model").loc["late_average"]
     expected = np.mean([roc_auc_score(t.y, t.p, average="macro") for t in fused])
@@ -85,10 +90,10 @@ def test_a_better_fusion_adds_and_numbers_are_means_over_seeds(compared):
     assert row["f1:B_low"] < f1 < row["f1:B_high"]
 
 
-def test_every_output_has_the_caveat(compared):
+def test_a_comparison_names_store_task_and_caveats(compared):
     comparison, _ = compared
-    assert comparison.to_text().count("synthetic data") == 2
-    assert "Synthetic data." in comparison.describe_differences()[0]
+    assert (comparison.dataset, comparison.task) == ("d-f", "t")
+    assert "Caveats: synthetic data." in comparison.to_text()
     assert comparison.to_dict()["caveats"] == ["synthetic data"]
 
 
@@ -100,70 +105,171 @@ def test_plain_values_are_json(compared):
         "frequency:cnn",
         "late_average",
         "2 x time:cnn",
-        "time:cnn widened to about 21",
+        "time:cnn (same size as the fusion)",
     }
-    assert values["differences"][0]["verdict"] == "adds"
+    (verdict,) = values["verdicts"]
+    assert (verdict["word"], verdict["recipe"]["epochs"]) == ("adds", 20)
+    assert [rival["kind"] for rival in verdict["rivals"]] == [
+        "single",
+        "single",
+        "ensemble",
+        "same size",
+    ]
 
 
-def test_rows_for_the_figures_have_every_model_that_is_compared_with(compared):
+def test_rows_for_the_figures_have_every_kind_of_rival_of_the_best_branch(compared):
     comparison, _ = compared
     rows = comparison.build_difference_rows()
     assert list(rows["against"]) == [
-        "best single branch (time:cnn)",
-        "2 x time:cnn",
-        "time:cnn widened to about 21",
+        "over the best branch",
+        "over an equal ensemble",
+        "at the same size",
     ]
+    assert list(rows["name"]) == ["time:cnn", "2 x time:cnn", "time:cnn (same size as the fusion)"]
     assert list(comparison.build_score_rows()["estimate"]) == sorted(
         comparison.table["auroc"], reverse=True
     )
 
 
+def test_models_of_unequal_training_are_not_compared():
+    """A fusion trained for ten epochs gains nothing that one epoch would explain."""
+    runs = [
+        run
+        for seed in range(5)
+        for run in (
+            make_run(1.0, seed=seed, epochs=1),
+            make_run(1.1, seed=seed, epochs=1, ensemble_size=2),
+            make_run(1.8, seed=seed, epochs=10, branches=TWO_BRANCHES, fusion="late_average"),
+        )
+    ]
+    comparison = compare_runs(runs)
+    (verdict,) = comparison.verdicts
+    assert verdict.word == "cannot compare"
+    assert "epochs 10 against 1" in verdict.reasons[0]
+    (check,) = [one for one in comparison.checks if one.title == "Same recipe"]
+    assert not check.passed
+
+
+def test_branches_of_another_recipe_are_no_rivals(compared):
+    _, runs = compared
+    strong = [make_run(3.0, seed=seed, epochs=50) for seed in range(5)]
+    (verdict,) = compare_runs([*runs, *strong]).verdicts
+    assert verdict.word == "adds"
+    assert verdict.best_branch == "time:cnn, epochs 20"
+
+
+def test_options_of_a_representation_that_only_one_model_takes_are_no_difference():
+    options = {"frequency": {"scale": "linear"}}
+    fusion = make_run(
+        1.8, branches=TWO_BRANCHES, fusion="late_average", representation_options=options
+    )
+    plain = make_run(1.0)
+    frequency = make_run(1.0, branches={"frequency": "cnn"})
+    recipes = [build_recipe(run) for run in (fusion, plain, frequency)]
+    assert describe_recipe_difference(recipes[0], recipes[1]) == ""
+    assert describe_recipe_difference(recipes[0], recipes[2]) == (
+        "options of frequency {'scale': 'linear'} against none"
+    )
+
+
+def test_runs_of_different_code_are_not_of_one_recipe():
+    old, new = make_run(1.0), make_run(1.0)
+    new.versions = {"keras": "4.0"}
+    difference = describe_recipe_difference(build_recipe(old), build_recipe(new))
+    assert difference == "keras 3.15 against 4.0"
+
+
+def test_runs_of_two_tasks_are_refused():
+    with pytest.raises(RunError, match=r"2 tasks, stores or cross-validations.*d-f other"):
+        compare_runs([make_run(1.0), make_run(1.0, task="other")])
+
+
+def test_folds_are_joined_and_ranked_within_each_fold():
+    runs = [
+        make_run(strength, seed=seed, n_folds=3, fold=fold, **changes)
+        for seed in range(5)
+        for fold in (1, 2, 3)
+        for strength, changes in (
+            (1.0, {}),
+            (1.8, {"branches": TWO_BRANCHES, "fusion": "late_average"}),
+        )
+    ]
+    for run in runs:
+        whole, fold = run.predictions("test"), run.experiment.data.fold
+        rows = np.flatnonzero(np.arange(N_WINDOWS) // 4 % 3 == fold - 1)
+        # Each fold has probabilities of its own scale, which would spoil a common ranking.
+        p = expit(np.log(whole.p[rows] / (1 - whole.p[rows])) + 3 * fold)
+        part = Predictions(
+            kind=whole.kind,
+            classes=whole.classes,
+            rows=rows,
+            records=whole.records[rows],
+            patients=whole.patients[rows],
+            y=whole.y[rows],
+            p=p,
+        )
+        run.predictions = lambda split, part=part: part
+    comparison = compare_runs(runs)
+    assert comparison.n_folds == 3
+    row = comparison.table.set_index("model").loc["time:cnn"]
+    expected = []
+    for k in range(2):
+        won, pairs = 0.0, 0
+        for fold in (1, 2, 3):
+            for run in runs:
+                data = run.experiment.data
+                is_model = run.experiment.role == "single" and run.experiment.training.seed == 0
+                if data.fold == fold and is_model:
+                    part = run.predictions("test")
+                    n = part.y[:, k].sum() * (1 - part.y[:, k]).sum()
+                    won += n * roc_auc_score(part.y[:, k], part.p[:, k])
+                    pairs += n
+        expected.append(won / pairs)
+    one_seed = compare_runs([run for run in runs if run.experiment.training.seed == 0])
+    row = one_seed.table.set_index("model").loc["time:cnn"]
+    assert [row["auroc:A"], row["auroc:B"]] == pytest.approx(expected)
+
+
+def test_a_missing_fold_is_named():
+    runs = [make_run(1.0, n_folds=3, fold=fold) for fold in (1, 3)]
+    with pytest.raises(RunError, match=r"no run of the folds \[2\] of 3"):
+        compare_runs(runs)
+
+
 def compare_with_trees(strength, trees):
-    """The comparison of a network, with two seeds, and of trees."""
-    networks = [make_run(strength, seed=seed) for seed in (0, 1)]
-    return compare_runs([*networks, make_run(trees, branches=TREES)])
+    """The comparison of a network, with five seeds, and of trees."""
+    networks = [make_run(strength, seed=seed) for seed in range(5)]
+    return compare_runs([*networks, *(make_run(trees, branches=TREES, seed=s) for s in range(5))])
 
 
-def test_a_network_that_does_not_beat_the_baseline_is_named_with_its_paired_interval():
-    comparison = compare_with_trees(1.0, trees=1.8)
-    assert comparison.best_single == "time:cnn"  # trees are not a branch
+@pytest.mark.parametrize(
+    ("strength", "trees", "word"),
+    [(1.0, 1.8, "beaten by it"), (1.8, 1.0, "beats it"), (1.0, 1.0, "cannot tell")],
+)
+def test_a_network_beats_the_baseline_or_is_beaten_by_it_or_one_cannot_tell(strength, trees, word):
+    comparison = compare_with_trees(strength, trees)
     (against,) = comparison.baselines
     rows = comparison.table.set_index("model")["auroc"]
-    gap = against.gaps["time:cnn"]
-    assert gap.estimate == pytest.approx(rows["time:cnn"] - rows["handcrafted:random_forest"])
-    assert gap.low < gap.estimate < gap.high < 0
+    difference = against.differences["time:cnn"]
+    expected = rows["time:cnn"] - rows["handcrafted:random_forest"]
+    assert difference.estimate == pytest.approx(expected)
+    assert against.judge("time:cnn") == word
     (text,) = comparison.describe_baselines()
-    assert text.startswith(
-        "1 of 1 network does not beat the classical baseline handcrafted:random_forest"
-    )
-    assert f"time:cnn ({gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}])" in text
-    assert text.endswith("Synthetic data.")
+    assert (word in text) == (word != "beats it")
+    assert text.startswith("Every network beats") == (word == "beats it")
     assert text in comparison.to_text()
     (values,) = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))["baselines"]
-    assert values["sentence"] == text
-
-
-def test_a_network_that_beats_the_baseline_is_reported():
-    (text,) = compare_with_trees(1.8, trees=1.0).describe_baselines()
-    assert text.startswith(
-        "Every network beats the classical baseline handcrafted:random_forest in"
-    )
-
-
-def test_an_equal_network_does_not_beat_the_baseline():
-    same = make_run(1.0)
-    (against,) = compare_runs([same, make_run(1.0, branches=TREES)]).baselines
-    assert (against.gaps["time:cnn"].low, against.gaps["time:cnn"].high) == (0, 0)
-    assert list(against.find_unsuccessful()) == ["time:cnn"]
+    assert values["networks"]["time:cnn"]["word"] == word
 
 
 def test_a_baseline_decides_nothing_about_a_fusion(compared):
     comparison, runs = compared
     with_trees = compare_runs([*runs, make_run(3.0, branches=TREES)])
-    assert with_trees.differences == comparison.differences
+    assert [one.p_adds for one in with_trees.verdicts] == [
+        one.p_adds for one in comparison.verdicts
+    ]
+    assert with_trees.verdicts[0].rivals == comparison.verdicts[0].rivals
     assert comparison.baselines == []
-    (text,) = with_trees.describe_baselines()
-    assert text.startswith("5 of 5 networks do not beat")
 
 
 def test_trees_of_several_seeds_have_the_mean_of_their_nodes():
@@ -174,14 +280,43 @@ def test_trees_of_several_seeds_have_the_mean_of_their_nodes():
     assert shown.loc["time:cnn", "parameters"] == "10"
 
 
-def test_few_test_patients_say_nothing_about_the_baseline():
-    runs = [make_run(1.8), make_run(0.5, branches=TREES)]
-    for run in runs:
-        few = dataclasses.replace(run.predictions("test"), patients=np.arange(N_WINDOWS) % 5)
-        run.predictions = lambda split, few=few: few
-    (text,) = compare_runs(runs).describe_baselines()
-    assert text.startswith("Cannot tell whether a network beats the classical baseline")
-    assert "5 test patients are too few" in text
+def test_only_the_named_fusions_are_judged(tmp_path, monkeypatch):
+    other = {"branches": TWO_BRANCHES, "fusion": "intermediate_concat"}
+    found = [
+        make_run(1.0),
+        make_run(1.8, branches=TWO_BRANCHES, fusion="late_average"),
+        make_run(1.8, **other),
+    ]
+    monkeypatch.setattr("ecglib.runs.find_runs", lambda folder: found)
+    (comparison,) = compare_batches([tmp_path], only=["late_average"])
+    assert [one.fusion for one in comparison.verdicts] == ["late_average"]
+    assert set(comparison.table["model"]) == {"time:cnn", "late_average"}
+    with pytest.raises(RunError, match=r"No fusion is called late_averag; .* late_average"):
+        compare_batches([tmp_path], only=["late_averag"])
+
+
+def test_a_test_split_that_another_batch_scored_is_reported(tmp_path):
+    first, second = make_run(1.0), make_run(1.2, seed=1)
+    for batch, run in (("a", first), ("b", second)):
+        run.path = tmp_path / batch / run.experiment.run_name
+        run.path.mkdir(parents=True)
+        text = json.dumps({"experiment": run.experiment.to_flat()})
+        (run.path / "experiment.json").write_text(text)
+    checks = {check.title: check for check in compare_runs([first]).checks}
+    assert not checks["Test scored once"].passed
+    assert checks["Test scored once"].detail == "also scored in 1 other batches: b"
+    (second.path / "experiment.json").write_text(
+        json.dumps({"experiment": second.experiment.replace(task="other").to_flat()})
+    )
+    checks = {check.title: check for check in compare_runs([first]).checks}
+    assert checks["Test scored once"].passed
+
+
+def test_batches_on_several_stores_are_compared_one_by_one(tmp_path, monkeypatch):
+    stores = {"a": [make_run(1.0)], "b": [make_run(1.0, fingerprint="g")]}
+    monkeypatch.setattr("ecglib.runs.find_runs", lambda folder: stores[folder.name])
+    comparisons = compare_batches([tmp_path / "a", tmp_path / "b", tmp_path / "a"])
+    assert [one.dataset for one in comparisons] == ["d-f", "d-g"]
 
 
 def test_names_are_as_short_as_they_can_be():

@@ -34,8 +34,8 @@ N_RUNS = {
         ({"parameters": ["epochs"]}, "parameters must map names to values"),
         ({"grid": None}, r"grid"),
         ({"grid": {"seed": 0}}, r"grid must map each axis to a list"),
-        ({"ensembles_of_best_branch": [1]}, r"ensemble sizes of at least 2.*found \[1\]"),
-        ({"widened_best_branch": 2}, "must be true or false, found 2"),
+        ({"ensembles": [1]}, r"ensemble sizes of at least 2.*found \[1\]"),
+        ({"same_size_branch": 2}, "must be true or false, found 2"),
     ],
 )
 def test_a_wrong_batch_file_is_refused(write_batch_file, tmp_path, changes, message):

@@ -145,8 +145,8 @@ def test_a_run_that_fails_is_reported_and_stops_no_other(small_store, write_batc
     path = write_batch_file(
         tmp_path,
         grid={"model": [{"branches": {"frequency": "cnn"}}, wrong]},
-        ensembles_of_best_branch=[],
-        widened_best_branch=False,
+        ensembles=[],
+        same_size_branch=False,
     )
     report = run_batch(BatchFile.read(path), small_store, tmp_path / "runs", n_jobs=2)
     assert len(report.new) == 1
@@ -161,7 +161,7 @@ def test_a_run_that_fails_is_reported_and_stops_no_other(small_store, write_batc
 def test_a_killed_batch_continues_where_it_was(write_batch_file, tmp_path):
     """The command is killed after its first run; the next call runs only what is missing."""
     store = write_store(make_small_source(), tmp_path / "data", progress=False)
-    file = write_batch_file(tmp_path, ensembles_of_best_branch=[], widened_best_branch=False)
+    file = write_batch_file(tmp_path, ensembles=[], same_size_branch=False)
     command = [sys.executable, "-m", "ecglib", "batch", str(file), "--jobs", "1"]
     command += ["--dataset", str(store.path), "--runs-dir", str(tmp_path / "runs")]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -189,7 +189,7 @@ def test_roles_and_names():
     ensemble = create(ensemble_size=3)
     assert (ensemble.role, ensemble.model_name) == ("ensemble", "3 x time:cnn")
     wide = create(target_parameters=12_345)
-    assert (wide.role, wide.model_name) == ("widened", "time:cnn widened to about 12,345")
+    assert (wide.role, wide.model_name) == ("widened", "time:cnn (same size as the fusion)")
     assert wide.run_name.startswith("widened12345_time-cnn_seed0_")
     fused = create(branches=THREE, fusion="early_concat")
     assert fused.role == "fusion"

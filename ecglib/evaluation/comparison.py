@@ -1,0 +1,513 @@
+"""The comparison of several models, as one object from which text, tables and reports are made."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecglib.evaluation.baselines import BEATS, BaselineComparison, compare_with_baselines
+from ecglib.evaluation.class_differences import build_class_table
+from ecglib.evaluation.contestants import Contestant, group_by_model
+from ecglib.evaluation.dependence import PatientDependence, compute_dependence
+from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES, METRICS
+from ecglib.evaluation.score_table import build_score_table
+from ecglib.evaluation.scoreboard import Score, measure_models
+from ecglib.evaluation.verdict import (
+    ADDS,
+    ADDS_LITTLE,
+    CANNOT_COMPARE,
+    CANNOT_MEASURE,
+    CANNOT_TELL,
+    ENSEMBLE,
+    MIN_SEEDS,
+    SAME_SIZE,
+    SINGLE,
+    ComparisonSettings,
+    Verdict,
+    collect_caveats,
+    compute_verdicts,
+)
+
+RIVAL_TITLES = {
+    SINGLE: "over the best branch",
+    ENSEMBLE: "over an equal ensemble",
+    SAME_SIZE: "at the same size",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """One condition of a fair comparison.
+
+    Parameters
+    ----------
+    title : str
+        What is checked.
+    passed : bool
+        Whether it holds.
+    detail : str
+        What was found.
+
+    Examples
+    --------
+    >>> Check(title="Enough seeds", passed=False, detail="2 of 5").passed
+    False
+    """
+
+    title: str
+    passed: bool
+    detail: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What the models of one task on one dataset show.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of the store.
+    task : str
+        Name of the task.
+    metric : str
+        The score that models are compared by.
+    margin : float
+        The smallest gain worth having.
+    n_folds : int
+        Number of folds of a cross-validation; 0 if the test split was scored.
+    n_patients, n_windows : int
+        Number of patients and windows that are scored.
+    classes : tuple of str
+        Names of the classes.
+    table : DataFrame
+        One row for each model, see `ecglib.evaluation.score_table.build_score_table`.
+    verdicts : list of Verdict
+        What each fusion adds.
+    class_table : DataFrame
+        What each fusion adds for each class, see
+        `ecglib.evaluation.class_differences.build_class_table`.
+    baselines : list of BaselineComparison
+        Which networks beat each classical baseline.
+    dependence : PatientDependence
+        Which patients decide the score.
+    checks : tuple of Check
+        Whether the comparison is fair.
+    caveats : tuple of str
+        Shown with every number.
+
+    Examples
+    --------
+    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
+    >>> study = simulate_study(StudySettings(n_patients=300, n_fusions=2, gain=0.06), seed=0)
+    >>> comparison = compare_contestants(study, dataset="simulated", task="superdiagnostic")
+    >>> comparison.describe_split()
+    'Test split, 300 patients'
+    >>> comparison.headline.split(":")[0]
+    'fusion 1 helps (and 1 more)'
+    """
+
+    dataset: str
+    task: str
+    metric: str
+    margin: float
+    n_folds: int
+    n_patients: int
+    n_windows: int
+    classes: tuple[str, ...]
+    table: pd.DataFrame
+    verdicts: list[Verdict]
+    class_table: pd.DataFrame
+    baselines: list[BaselineComparison]
+    dependence: PatientDependence
+    checks: tuple[Check, ...]
+    caveats: tuple[str, ...]
+
+    @property
+    def headline(self) -> str:
+        """The result in at most twelve words."""
+        helping = [one for one in self.sort_verdicts() if one.word in (ADDS, ADDS_LITTLE)]
+        if helping:
+            others = f" (and {len(helping) - 1} more)" if len(helping) > 1 else ""
+            best = helping[0].find_rival(SINGLE)
+            numbers = best.difference.format() if best else ""
+            return f"{helping[0].fusion} helps{others}: {numbers}"
+        if not self.verdicts:
+            return "No fusion to judge"
+        words = {one.word for one in self.verdicts}
+        if words == {CANNOT_COMPARE}:
+            return "Cannot compare: no branch was trained like the fusions"
+        if words == {CANNOT_MEASURE}:
+            return "Cannot be measured: too few patients decide the score"
+        if words & {CANNOT_TELL, CANNOT_MEASURE, CANNOT_COMPARE}:
+            n_seeds = min(one.n_seeds for one in self.verdicts)
+            if n_seeds < MIN_SEEDS:
+                plural = "s" if n_seeds > 1 else ""
+                return f"Cannot tell whether a fusion helps: {n_seeds} seed{plural}"
+            return "Cannot tell whether a fusion helps"
+        return "No fusion helped"
+
+    @property
+    def best_branch(self) -> str:
+        """The single branch that is best on the validation split; "" without fusions."""
+        return next((one.best_branch for one in self.verdicts if one.best_branch), "")
+
+    def sort_verdicts(self) -> list[Verdict]:
+        """Return the verdicts from the largest gain over the best branch to the smallest."""
+
+        def rank(verdict: Verdict) -> float:
+            rival = verdict.find_rival(SINGLE)
+            return -rival.difference.estimate if rival else float("inf")
+
+        return sorted(self.verdicts, key=rank)
+
+    def describe_split(self) -> str:
+        """Return which windows are scored, and of how many patients.
+
+        Returns
+        -------
+        str
+            For example "5 folds, each held out once, 47 patients".
+        """
+        split = f"{self.n_folds} folds, each held out once" if self.n_folds else "Test split"
+        return f"{split}, {self.n_patients:,} patients"
+
+    def describe_baselines(self) -> list[str]:
+        """Describe which networks beat each classical baseline.
+
+        Returns
+        -------
+        list of str
+            One sentence for each baseline.
+        """
+        return [baseline.describe() for baseline in self.baselines]
+
+    def build_difference_rows(self) -> pd.DataFrame:
+        """Build one row for each fusion and each kind of rival of the best branch.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``fusion``, ``kind``, ``against``, ``name``, ``estimate``, ``low``, ``high``,
+            ``p`` and ``word``, sorted by the gain over the best branch.
+        """
+        rows = []
+        for verdict in self.sort_verdicts():
+            for kind, title in RIVAL_TITLES.items():
+                if (rival := verdict.find_rival(kind)) is not None:
+                    difference = rival.difference
+                    rows.append(
+                        {
+                            "fusion": verdict.fusion,
+                            "kind": kind,
+                            "against": title,
+                            "name": difference.name,
+                            "estimate": difference.estimate,
+                            "low": difference.low,
+                            "high": difference.high,
+                            "p": difference.compute_p_value(),
+                            "word": verdict.word,
+                        }
+                    )
+        return pd.DataFrame(rows)
+
+    def format_verdicts(self) -> pd.DataFrame:
+        """Format the verdicts, for people.
+
+        Returns
+        -------
+        DataFrame
+            One row of text for each fusion: the verdict, the difference from the best branch, from
+            an equal ensemble and from a branch of its size, the adjusted p value, and what would
+            decide a verdict that cannot be told.
+        """
+        rows = []
+        for verdict in self.sort_verdicts():
+            row = {"fusion": verdict.fusion, "verdict": verdict.word}
+            for kind, title in RIVAL_TITLES.items():
+                rival = verdict.find_rival(kind)
+                row[title] = rival.difference.format() if rival else "-"
+            row["p"] = f"{verdict.p_adds:.3f}" if verdict.p_adds == verdict.p_adds else "-"
+            undecided = verdict.word == CANNOT_TELL and verdict.needs is not None
+            row["to decide"] = verdict.needs.format() if undecided else ""  # type: ignore[union-attr]
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    def build_score_rows(self) -> pd.DataFrame:
+        """Build one row for each model with the chosen metric and its interval.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``name``, ``role``, ``estimate``, ``low`` and ``high``, as
+            `ecglib.plots.plot_scores` takes them.
+        """
+        columns = ["model", "role", self.metric, f"{self.metric}_low", f"{self.metric}_high"]
+        return self.table[columns].set_axis(["name", "role", "estimate", "low", "high"], axis=1)
+
+    def format_scores(self) -> pd.DataFrame:
+        """Format the macro scores with their intervals, for people.
+
+        Returns
+        -------
+        DataFrame
+            One row of text for each model.
+        """
+        columns: dict[str, Any] = {"model": self.table["model"], "seeds": self.table["seeds"]}
+        for metric in self.list_metrics():
+            columns[METRIC_NAMES[metric]] = _format_intervals(self.table, metric)
+        nodes = self.table["role"].map({"baseline": " nodes"}).fillna("")
+        columns["parameters"] = self.table["parameters"].map("{:,}".format) + nodes
+        return pd.DataFrame(columns)
+
+    def list_metrics(self) -> list[str]:
+        """List the metrics that are shown: that of the verdicts first."""
+        return [self.metric, *(name for name in MACRO_METRICS if name != self.metric)]
+
+    def format_class_scores(self, metric: str) -> pd.DataFrame:
+        """Format the score of each class with its interval, for people.
+
+        Parameters
+        ----------
+        metric : str
+            The score.
+
+        Returns
+        -------
+        DataFrame
+            One row of text for each model.
+        """
+        columns: dict[str, Any] = {"model": self.table["model"]}
+        for name in self.classes:
+            columns[name] = _format_intervals(self.table, f"{metric}:{name}")
+        columns["macro"] = _format_intervals(self.table, metric)
+        return pd.DataFrame(columns)
+
+    def to_text(self) -> str:
+        """Return headline, verdicts, tables and caveats, for a terminal.
+
+        Returns
+        -------
+        str
+            Several paragraphs.
+        """
+        caveats = "; ".join(self.caveats)
+        verdicts = self.format_verdicts()
+        reasons = [
+            f"- {one.fusion}: {' '.join(one.reasons)}" for one in self.verdicts if one.reasons
+        ]
+        parts = [
+            self.headline,
+            f"{self.dataset}, task {self.task}. {self.describe_split()}. "
+            f"{METRIC_NAMES[self.metric]}, smallest gain worth having {self.margin:g}."
+            + (f" Caveats: {caveats}." if caveats else ""),
+            *([verdicts.to_string(index=False)] if len(verdicts) else []),
+            *(["\n".join(reasons)] if reasons else []),
+            *(f"- {text}" for text in self.describe_baselines()),
+            "Mean over seeds [95 % interval over patients and seeds]",
+            self.format_scores().to_string(index=False),
+            "Checks: "
+            + "; ".join(
+                f"{'passed' if one.passed else 'FAILED'}: {one.title} ({one.detail})"
+                for one in self.checks
+            ),
+        ]
+        return "\n\n".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON.
+
+        Returns
+        -------
+        dict
+            All fields; nan becomes None.
+        """
+        return {
+            "dataset": self.dataset,
+            "task": self.task,
+            "headline": self.headline,
+            "metric": self.metric,
+            "margin": self.margin,
+            "n_folds": self.n_folds,
+            "n_patients": self.n_patients,
+            "n_windows": self.n_windows,
+            "best_branch": self.best_branch,
+            "caveats": list(self.caveats),
+            "checks": [dataclasses.asdict(one) for one in self.checks],
+            "verdicts": [_convert_verdict(one) for one in self.verdicts],
+            "models": _convert_table(self.table),
+            "classes": _convert_table(self.class_table),
+            "baselines": [
+                {
+                    "baseline": one.baseline,
+                    "networks": {
+                        name: _convert_difference(difference) | {"word": one.judge(name)}
+                        for name, difference in one.differences.items()
+                    },
+                }
+                for one in self.baselines
+            ],
+            "patients": _convert_table(self.dependence.table),
+        }
+
+
+def compare_contestants(
+    contestants: Iterable[Contestant],
+    settings: ComparisonSettings | None = None,
+    *,
+    dataset: str = "",
+    task: str = "",
+    checks: Sequence[Check] = (),
+) -> Comparison:
+    """Compare all models of one task on one dataset.
+
+    Parameters
+    ----------
+    contestants : iterable of Contestant
+        Every seed of every model.
+    settings : ComparisonSettings, optional
+        Metric and margin; by default those of `ComparisonSettings`.
+    dataset, task : str, default ""
+        Names that are shown.
+    checks : sequence of Check, default ()
+        What the caller has checked, shown with what is checked here.
+
+    Returns
+    -------
+    Comparison
+        Scores, verdicts, and which patients decide them.
+
+    Raises
+    ------
+    RunError
+        If the models cannot be compared.
+
+    Examples
+    --------
+    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
+    >>> study = simulate_study(StudySettings(n_patients=50, n_seeds=2, n_fusions=1), seed=0)
+    >>> compare_contestants(study).headline
+    'Cannot tell whether a fusion helps: 2 seeds'
+    """
+    settings = settings or ComparisonSettings()
+    models = group_by_model(contestants)
+    metrics = [settings.metric, *(name for name in MACRO_METRICS if name != settings.metric)]
+    scoreboards = [measure_models(models, metric) for metric in metrics]
+    table = build_score_table(models, scoreboards)
+    verdicts = compute_verdicts(models, scoreboards[0], settings)
+    baselines = compare_with_baselines(models, scoreboards[0])
+    best = next((one.best_branch for one in verdicts if one.best_branch), next(iter(models)))
+    predictions = models[best][0].predictions
+    ascending = not METRICS[settings.metric].greater_is_better
+    return Comparison(
+        dataset=dataset,
+        task=task,
+        metric=settings.metric,
+        margin=settings.margin,
+        n_folds=0 if predictions.folds is None else len(np.unique(predictions.folds)),
+        n_patients=predictions.n_patients,
+        n_windows=predictions.n_windows,
+        classes=predictions.classes,
+        table=table.sort_values(settings.metric, ascending=ascending, ignore_index=True),
+        verdicts=verdicts,
+        class_table=build_class_table(verdicts, scoreboards[0], predictions.classes),
+        baselines=baselines,
+        dependence=compute_dependence(models[best], settings.metric),
+        checks=(*checks, *list_checks(verdicts, baselines)),
+        caveats=collect_caveats(one for seeds in models.values() for one in seeds),
+    )
+
+
+def list_checks(
+    verdicts: Sequence[Verdict], baselines: Sequence[BaselineComparison]
+) -> list[Check]:
+    """List what can be checked of a comparison from its verdicts alone.
+
+    Parameters
+    ----------
+    verdicts : sequence of Verdict
+        What each fusion adds.
+    baselines : sequence of BaselineComparison
+        Which networks beat each classical baseline.
+
+    Returns
+    -------
+    list of Check
+        Same recipe, enough seeds, and the baseline beaten.
+
+    Examples
+    --------
+    >>> [check.title for check in list_checks([], [])]
+    ['Baseline beaten']
+    """
+    checks = []
+    if verdicts:
+        alike = [one for one in verdicts if one.word != CANNOT_COMPARE]
+        seeds = min(one.n_seeds for one in verdicts)
+        checks += [
+            Check(
+                title="Same recipe",
+                passed=len(alike) == len(verdicts),
+                detail=f"{len(alike)} of {len(verdicts)} fusions have branches trained alike",
+            ),
+            Check(
+                title="Enough seeds",
+                passed=seeds >= MIN_SEEDS,
+                detail=f"{seeds} of {MIN_SEEDS}",
+            ),
+        ]
+    networks = {name for one in baselines for name in one.differences}
+    beating = [name for name in networks if all(one.judge(name) == BEATS for one in baselines)]
+    checks.append(
+        Check(
+            title="Baseline beaten",
+            passed=bool(networks) and len(beating) == len(networks),
+            detail=f"by {len(beating)} of {len(networks)} networks" if networks else "no baseline",
+        )
+    )
+    return checks
+
+
+def _format_intervals(table: pd.DataFrame, column: str) -> list[str]:
+    """Format each row's estimate and interval as text."""
+    columns = (table[column], table[f"{column}_low"], table[f"{column}_high"])
+    return [
+        Score(estimate=estimate, low=low, high=high).format()
+        for estimate, low, high in zip(*columns, strict=True)
+    ]
+
+
+def _convert_table(table: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _convert_difference(difference: Any) -> dict[str, Any]:
+    values = {
+        "estimate": difference.estimate,
+        "low": difference.low,
+        "high": difference.high,
+        "p": difference.compute_p_value(),
+    }
+    return {name: value if value == value else None for name, value in values.items()}
+
+
+def _convert_verdict(verdict: Verdict) -> dict[str, Any]:
+    values = {
+        field.name: getattr(verdict, field.name)
+        for field in dataclasses.fields(verdict)
+        if field.name not in ("rivals", "needs", "recipe")
+    }
+    values = {name: None if value != value else value for name, value in values.items()}
+    return values | {
+        "rivals": [
+            {"kind": one.kind, "branch": one.branch, "name": one.difference.name}
+            | _convert_difference(one.difference)
+            for one in verdict.rivals
+        ],
+        "needs": dataclasses.asdict(verdict.needs) if verdict.needs else None,
+        "recipe": dict(verdict.recipe),
+    }
