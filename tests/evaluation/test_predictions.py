@@ -34,6 +34,13 @@ def test_probabilities_are_replaced_in_a_copy(predictions):
     assert replaced.classes == predictions.classes
 
 
+def test_folds_are_kept_where_there_are_any(predictions):
+    assert predictions.folds is None
+    folds = np.array([1, 1, 2, 3])
+    joined = dataclasses.replace(predictions, folds=folds)
+    assert joined.replace_probabilities(joined.y).folds is folds
+
+
 def test_replaced_probabilities_are_validated(predictions):
     with pytest.raises(EcgError, match=r"\(4, 3\).*\(4, 2\)"):
         predictions.replace_probabilities(np.zeros((4, 2)))
@@ -41,8 +48,8 @@ def test_replaced_probabilities_are_validated(predictions):
         predictions.replace_probabilities(np.full((4, 3), np.nan))
 
 
-@pytest.mark.parametrize("name", ["rows", "records", "patients"])
-def test_every_window_has_a_row_a_record_and_a_patient(predictions, name):
+@pytest.mark.parametrize("name", ["rows", "records", "patients", "folds"])
+def test_there_is_one_row_record_patient_and_fold_for_each_window(predictions, name):
     with pytest.raises(EcgError, match=f"`{name}` has shape"):
         dataclasses.replace(predictions, **{name: np.array(["a", "b"])})
 
