@@ -59,6 +59,12 @@ SOURCES = {
         opener="SyntheticSource",
         needs_files=False,
     ),
+    "synthetic_evidence": KnownSource(
+        description="simulated; rhythm, shape and spectrum hold different evidence",
+        module="synthetic_evidence",
+        opener="SyntheticEvidenceSource",
+        needs_files=False,
+    ),
     "mitdb": KnownSource(
         description="MIT-BIH Arrhythmia Database, beats; source: its folder, or downloaded",
         module="mitdb",

@@ -119,7 +119,8 @@ class Heart:
     frontal_deg, horizontal_deg : float, default 0
         Rotation of the heart in the frontal and the horizontal plane, in degrees.
     voltage, t_voltage : float, default 1
-        Factors of all amplitudes and of those of the T wave.
+        Factors of all amplitudes and of those of the T wave; a negative one turns the vectors
+        round.
     qrs_stretch : float, default 1
         Factor of the duration of the QRS complex.
     pr_s, qtc_s : float, default 0.16, 0.41
@@ -167,6 +168,9 @@ class Rhythm:
         Mean frequency of those waves in Hz.
     ventricular, atrial : float, default 0
         Probability that a beat is a ventricular or an atrial ectopic one.
+    irregular : float, default 0
+        Random variation of the RR interval from beat to beat, without memory: its standard
+        deviation relative to the interval.
     """
 
     rate_bpm: float = 70.0
@@ -177,6 +181,7 @@ class Rhythm:
     fibrillation_hz: float = 6.0
     ventricular: float = 0.0
     atrial: float = 0.0
+    irregular: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -189,12 +194,20 @@ class Noise:
         Standard deviation of baseline wander, muscle noise and mains interference, in mV.
     artefacts : int, default 0
         Number of electrode artefacts.
+    tremor_mv : float, default 0
+        Amplitude of a rhythmic tremor of the muscles at the limb electrodes, in mV.
+    tremor_hz, tremor_width_hz : float, default 25 and 1
+        Mean frequency of the tremor and full width at half maximum of its line in the power
+        spectrum, in Hz; the power does not depend on the width.
     """
 
     wander_mv: float = 0.04
     muscle_mv: float = 0.01
     mains_mv: float = 0.02
     artefacts: int = 0
+    tremor_mv: float = 0.0
+    tremor_hz: float = 25.0
+    tremor_width_hz: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -385,8 +398,9 @@ def _draw_beats(rhythm: Rhythm, rng: np.random.Generator) -> _Beats:
             1
             + rhythm.respiratory * np.sin(2 * np.pi * rhythm.respiration_hz * t + phase[0])
             + rhythm.slow * np.sin(2 * np.pi * 0.1 * t + phase[1])
-            + 0.006 * rng.standard_normal(n)
+            + np.hypot(0.006, rhythm.irregular) * rng.standard_normal(n)
         )
+        rr = np.maximum(rr, 0.5 * mean)
     draws = rng.random(n)
     ventricular = draws < rhythm.ventricular
     atrial = ~ventricular & (draws < rhythm.ventricular + rhythm.atrial)
@@ -492,4 +506,18 @@ def _simulate_electrode_noise(
         since = np.maximum(t - start, 0)
         jump = rng.normal(0, 0.5) * np.exp(-since / rng.uniform(0.1, 0.8))
         x[electrode] += np.where(t >= start, jump, 0)
+    if noise.tremor_mv > 0:
+        x[:3] += _simulate_tremor(noise, t, rng)
     return x
+
+
+def _simulate_tremor(noise: Noise, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Simulate the tremor at the three limb electrodes, shape (3, len(t)), in mV.
+
+    A sine whose phase is a random walk: its power spectrum is a Lorentzian line about the mean
+    frequency, and its power does not depend on the width of the line.
+    """
+    steps = rng.standard_normal(len(t)) * np.sqrt(2 * np.pi * noise.tremor_width_hz / FINE_HZ)
+    phase = 2 * np.pi * noise.tremor_hz * t + np.cumsum(steps) + rng.uniform(0, 2 * np.pi)
+    coupling = rng.standard_normal((3, 1))
+    return noise.tremor_mv * coupling / np.sqrt((coupling**2).mean()) * np.sin(phase)

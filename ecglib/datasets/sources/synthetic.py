@@ -23,7 +23,8 @@ References:
 import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TypeVar
+from types import MappingProxyType
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -33,8 +34,6 @@ from ecglib.errors import DatasetError
 from ecglib.splits import split_by_patient
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
-FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
-VERSION = 2  # of the content; raise it whenever the same request gives other bits
 
 T = TypeVar("T")
 
@@ -58,12 +57,12 @@ _COMBINATIONS = {
     ("MI", "STTC", "CD", "HYP"): 7,
     ("MI", "CD", "HYP"): 6,
 }
-_RECORDS_PER_PATIENT = {1: 0.76, 2: 0.16, 3: 0.08}
+RECORDS_PER_PATIENT = {1: 0.76, 2: 0.16, 3: 0.08}
 _WRONG_LABEL = 0.04  # fraction of records with a label missing or one too many
 
 
 @dataclasses.dataclass(frozen=True)
-class _Visit:
+class Visit:
     """One record before it is drawn."""
 
     key: tuple[int, int]
@@ -73,17 +72,17 @@ class _Visit:
     description: hv.Description
 
 
-class SyntheticSource:
-    """Records of synthetic patients.
+class SimulatedSource:
+    """Records of simulated patients, of which subclasses say what each has.
 
     The signals, labels, age and sex of a patient depend only on `seed` and the patient's number, so
     more patients leave the earlier ones unchanged. The split of a patient depends on all patients.
 
     Parameters
     ----------
-    n_patients : int, default 1520
-        Number of patients, at least 3; there are about 4 records per 3 patients.
-    seed : int, default 0
+    n_patients : int
+        Number of patients, at least 3.
+    seed : int
         Seed of all random numbers, at least 0.
 
     Raises
@@ -93,42 +92,41 @@ class SyntheticSource:
 
     Examples
     --------
-    >>> source = SyntheticSource(n_patients=3, seed=0)
-    >>> record = next(source.read_records())
-    >>> record.name, record.steps.shape
-    ('synthetic-00001', (1000, 12))
+    >>> issubclass(SyntheticSource, SimulatedSource)
+    True
     """
 
-    name = "synthetic"
+    name: ClassVar[str]
+    description: ClassVar[str]
+    task: ClassVar[Task]
+    fractions: ClassVar[Mapping[str, float]]
+    version: ClassVar[int]  # of the content; raise it whenever the same request gives other bits
+
     synthetic = True
-    description = "Synthetic 12-lead ECGs from a model of the heart vector, PTB-XL's superclasses"
     citation = "McSharry et al. 2003, IEEE TBME 50:289; Sameni et al. 2007, EURASIP JASP 043407"
     signal = SignalSpec(float(hv.RATE_HZ), hv.N_SAMPLES, hv.LEADS)
     tabular = ("age", "sex")
     columns: Mapping[str, str] = {}
     caveats = ("synthetic data",)
 
-    def __init__(self, n_patients: int = 1520, seed: int = 0):
-        limits = (("n_patients", n_patients, len(FRACTIONS)), ("seed", seed, 0))
+    def __init__(self, n_patients: int, seed: int):
+        limits = (("n_patients", n_patients, len(self.fractions)), ("seed", seed, 0))
         for name, value, minimum in limits:
             if not isinstance(value, int | np.integer) or value < minimum:
                 raise DatasetError(
-                    f"{name}={value!r} of the synthetic dataset must be an integer of at least "
+                    f"{name}={value!r} of the {self.name} dataset must be an integer of at least "
                     f"{minimum}."
                 )
         self.n_patients, self.seed = int(n_patients), int(seed)
-        self.tasks = {
-            "superdiagnostic": Task(
-                name="superdiagnostic",
-                kind="multi_label",
-                classes={name: [name] for name in CLASSES},
-                description="the five diagnostic superclasses of PTB-XL",
-            )
-        }
+        self.tasks = {self.task.name: self.task}
+
+    def draw_visits(self, patient: int) -> list[Visit]:
+        """Draw the descriptions of the records of one patient, numbered from 0."""
+        raise NotImplementedError
 
     def to_request(self) -> dict:
         """Return the plain values that decide the content."""
-        return {"n_patients": self.n_patients, "seed": self.seed, "version": VERSION}
+        return {"n_patients": self.n_patients, "seed": self.seed, "version": self.version}
 
     def count_records(self) -> int:
         """Count the records that `read_records` yields."""
@@ -152,45 +150,83 @@ class SyntheticSource:
                 "sex": visit.sex,
             }
             signal_mv = hv.render(visit.description, self.seed, visit.key)
-            yield Record.from_mv(f"synthetic-{number:05d}", signal_mv, [window])
+            yield Record.from_mv(f"{self.name}-{number:05d}", signal_mv, [window])
 
     @cached_property
-    def _visits(self) -> list[_Visit]:
-        return [
-            visit
-            for patient in range(self.n_patients)
-            for visit in _draw_visits(self.seed, patient)
-        ]
+    def _visits(self) -> list[Visit]:
+        return [visit for patient in range(self.n_patients) for visit in self.draw_visits(patient)]
 
     @cached_property
     def _parts(self) -> np.ndarray:
-        y = np.array([[name in visit.labels for name in CLASSES] for visit in self._visits])
+        y = np.array([[name in one.labels for name in self.task.classes] for one in self._visits])
         patients = [_format_patient(visit) for visit in self._visits]
-        return split_by_patient(patients, y, FRACTIONS, seed=self.seed)
+        return split_by_patient(patients, y, self.fractions, seed=self.seed)
 
 
-def _format_patient(visit: _Visit) -> str:
+class SyntheticSource(SimulatedSource):
+    """Records of synthetic patients with the diagnostic superclasses of PTB-XL.
+
+    Parameters
+    ----------
+    n_patients : int, default 1520
+        Number of patients, at least 3; there are about 4 records per 3 patients.
+    seed : int, default 0
+        Seed of all random numbers, at least 0.
+
+    Raises
+    ------
+    DatasetError
+        If `n_patients` or `seed` is not such a number.
+
+    Examples
+    --------
+    >>> source = SyntheticSource(n_patients=3, seed=0)
+    >>> record = next(source.read_records())
+    >>> record.name, record.steps.shape
+    ('synthetic-00001', (1000, 12))
+    """
+
+    name = "synthetic"
+    description = "Synthetic 12-lead ECGs from a model of the heart vector, PTB-XL's superclasses"
+    task = Task(
+        name="superdiagnostic",
+        kind="multi_label",
+        classes={name: [name] for name in CLASSES},
+        description="the five diagnostic superclasses of PTB-XL",
+    )
+    fractions = MappingProxyType({"train": 0.7, "validation": 0.15, "test": 0.15})
+    version = 2
+
+    def __init__(self, n_patients: int = 1520, seed: int = 0):
+        super().__init__(n_patients, seed)
+
+    def draw_visits(self, patient: int) -> list[Visit]:
+        """Draw the descriptions of the records of one patient, numbered from 0."""
+        return _draw_visits(self.seed, patient)
+
+
+def _format_patient(visit: Visit) -> str:
     return f"patient-{visit.key[0] + 1:05d}"
 
 
-def _draw_visits(seed: int, patient: int) -> list[_Visit]:
+def _draw_visits(seed: int, patient: int) -> list[Visit]:
     """Draw the descriptions of the records of one patient."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(patient, 0, 0)))
-    classes = _choose(rng, _COMBINATIONS)
+    classes = choose_by_weight(rng, _COMBINATIONS)
     ill = classes[0] != "NORM"
     male = rng.random() < (0.66 if "MI" in classes else 0.48)
     age = float(np.clip(rng.normal(65 if ill else 53, 13 if ill else 16), 18, 89).round())
-    heart = _draw_heart(rng, age, male)
+    heart = draw_heart(rng, age, male)
     findings = _draw_findings(rng, classes)
     rhythm = _draw_rhythm(rng, classes, findings, age)
     visits = []
-    for number in range(_choose(rng, _RECORDS_PER_PATIENT)):
+    for number in range(choose_by_weight(rng, RECORDS_PER_PATIENT)):
         description = hv.Description(
             heart=dataclasses.replace(
                 heart, lead_field=heart.lead_field + 0.03 * rng.standard_normal((8, 3))
             ),
             rhythm=_vary_rhythm(rng, rhythm),
-            noise=_draw_noise(seed, (patient, number + 1)),
+            noise=draw_noise(seed, (patient, number + 1)),
             findings={
                 name: float(np.clip(severity * rng.lognormal(0, 0.2), 0, 1))
                 for name, severity in findings.items()
@@ -198,18 +234,18 @@ def _draw_visits(seed: int, patient: int) -> list[_Visit]:
             beat_variation=float(rng.uniform(0.02, 0.06)),
         )
         labels = _draw_labels(rng, classes)
-        visits.append(_Visit((patient, number + 1), labels, age, int(not male), description))
+        visits.append(Visit((patient, number + 1), labels, age, int(not male), description))
         age += float(rng.integers(0, 3))
     return visits
 
 
-def _choose(rng: np.random.Generator, weights: Mapping[T, float]) -> T:
+def choose_by_weight(rng: np.random.Generator, weights: Mapping[T, float]) -> T:
     """Draw one of the keys, by weight."""
     cumulative = np.cumsum(list(weights.values())) / sum(weights.values())
     return list(weights)[int(np.searchsorted(cumulative, rng.random(), side="right"))]
 
 
-def _draw_heart(rng: np.random.Generator, age: float, male: bool) -> hv.Heart:
+def draw_heart(rng: np.random.Generator, age: float, male: bool) -> hv.Heart:
     """Draw a patient's heart and torso; voltage falls and the axis turns left with age."""
     direction = rng.standard_normal(3)
     return hv.Heart(
@@ -237,7 +273,7 @@ def _draw_findings(rng: np.random.Generator, classes: tuple[str, ...]) -> dict[s
     findings: dict[str, float] = {}
     if "MI" in classes:
         weights = {"anterior_mi": 42, "inferior_mi": 43, "lateral_mi": 15}
-        findings[_choose(rng, weights)] = _draw_severity(rng)
+        findings[choose_by_weight(rng, weights)] = _draw_severity(rng)
         findings["old_mi"] = float(rng.beta(1.0, 0.7))
         if rng.random() < 0.5:
             findings["fragmented_qrs"] = _draw_severity(rng)
@@ -249,12 +285,12 @@ def _draw_findings(rng: np.random.Generator, classes: tuple[str, ...]) -> dict[s
             ("long_qt",): 8,
             ("t_inversion", "long_qt"): 7,
         }
-        findings |= {kind: _draw_severity(rng) for kind in _choose(rng, kinds)}
+        findings |= {kind: _draw_severity(rng) for kind in choose_by_weight(rng, kinds)}
     if "CD" in classes:
         blocks = {"rbbb": 34, "lbbb": 14, "lafb": 28, "av_block": 16, "rbbb lafb": 8}
-        findings |= {kind: _draw_severity(rng) for kind in _choose(rng, blocks).split()}
+        findings |= {kind: _draw_severity(rng) for kind in choose_by_weight(rng, blocks).split()}
     if "HYP" in classes:
-        findings[_choose(rng, {"lvh": 85, "rvh": 15})] = _draw_severity(rng)
+        findings[choose_by_weight(rng, {"lvh": 85, "rvh": 15})] = _draw_severity(rng)
     if rng.random() < 0.35:
         benign = ("st_depression", "t_inversion", "rbbb", "lafb", "av_block", "lvh")
         kind = benign[rng.integers(len(benign))]
@@ -296,7 +332,7 @@ def _vary_rhythm(rng: np.random.Generator, rhythm: hv.Rhythm) -> hv.Rhythm:
     )
 
 
-def _draw_noise(seed: int, key: tuple[int, int]) -> hv.Noise:
+def draw_noise(seed: int, key: tuple[int, int]) -> hv.Noise:
     """Draw the noise of one recording, with random numbers that do not depend on the patient."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, 0)))
     return hv.Noise(
