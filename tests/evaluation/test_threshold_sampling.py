@@ -1,0 +1,107 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from contestant_helpers import make_contestant, make_seeds
+from sklearn.metrics import f1_score
+
+from ecglib.evaluation.metrics import compute_scores
+from ecglib.evaluation.resampling import draw_patient_counts
+from ecglib.evaluation.threshold_sampling import N_DRAWS, draw_scores_over_thresholds
+from ecglib.evaluation.thresholds import fit_thresholds
+
+
+def give_patients(predictions, patients, decimals=8):
+    """The same windows, of other patients and with rounded probabilities."""
+    return dataclasses.replace(
+        predictions, patients=np.asarray(patients).astype(str), p=predictions.p.round(decimals)
+    )
+
+
+def make_clustered(decimals, **other):
+    """Validation patients with several windows each; few have the first class."""
+    rng = np.random.default_rng(5)
+    one = make_contestant(n_patients=60, **other)
+    validation = give_patients(one.validation, rng.integers(12, size=60), decimals)
+    return dataclasses.replace(one, validation=validation)
+
+
+def refit(validation, rows, draw, patients):
+    """Thresholds of the windows repeated as often as their patient was drawn."""
+    column = np.unique(patients, return_inverse=True)[1]
+    repeated = np.repeat(rows, draw[column])
+    return fit_thresholds(validation.y[repeated], validation.p[repeated], "multi_label")
+
+
+@pytest.mark.parametrize("decimals", [1, 8], ids=["ties", "no ties"])
+def test_drawn_thresholds_are_those_refitted_on_repeated_windows(decimals):
+    one = make_clustered(decimals)
+    patients = one.validation.patients
+    draws = draw_patient_counts(patients, N_DRAWS, 0)
+    found = draw_scores_over_thresholds([one], "f1")
+    assert found.shape == (N_DRAWS, 2)
+    for r in range(N_DRAWS):
+        thresholds = refit(one.validation, np.arange(60), draws[r], patients)
+        for k in range(2):
+            decided = one.predictions.p[:, k] >= thresholds[k]
+            assert found[r, k] == pytest.approx(f1_score(one.predictions.y[:, k], decided))
+    assert np.unique(found[:, 0]).size > 5
+
+
+def test_each_fold_draws_its_own_validation_patients():
+    one = make_clustered(8)
+    test_folds, folds = np.arange(60) % 2 + 1, (np.arange(60) < 25) + 1
+    one = dataclasses.replace(
+        one,
+        predictions=dataclasses.replace(one.predictions, folds=test_folds),
+        validation=dataclasses.replace(one.validation, folds=folds),
+        thresholds=np.full((2, 2), 0.5),
+    )
+    found = draw_scores_over_thresholds([one], "f1")
+    rows = [np.flatnonzero(folds == fold) for fold in (1, 2)]
+    patients = [one.validation.patients[of_fold] for of_fold in rows]
+    draws = [draw_patient_counts(names, N_DRAWS, i) for i, names in enumerate(patients)]
+    for r in range(20):
+        thresholds = np.array(
+            [refit(one.validation, rows[i], draws[i][r], patients[i]) for i in range(2)]
+        )
+        scores = compute_scores(
+            one.predictions.y,
+            one.predictions.p,
+            thresholds[test_folds - 1],
+            "multi_label",
+            one.predictions.classes,
+        )
+        expected = [scores["per_class"][name]["f1"] for name in one.predictions.classes]
+        assert found[r].tolist() == pytest.approx(expected)
+
+
+def test_a_class_that_no_drawn_patient_has_keeps_its_threshold():
+    one = make_clustered(8)
+    y = np.zeros_like(one.validation.y)
+    y[one.validation.patients == "3"] = 1
+    one = dataclasses.replace(
+        one,
+        validation=dataclasses.replace(one.validation, y=y),
+        thresholds=np.array([0.2, 0.7]),
+    )
+    draws = draw_patient_counts(one.validation.patients, N_DRAWS, 0)
+    without = draws[:, np.unique(one.validation.patients).tolist().index("3")] == 0
+    kept = one.compute_scores()["per_class"]
+    found = draw_scores_over_thresholds([one], "f1")[without]
+    assert 20 < len(found) < 60
+    for k, name in enumerate(one.predictions.classes):
+        assert found[:, k].tolist() == pytest.approx([kept[name]["f1"]] * len(found))
+
+
+def test_scores_are_averaged_over_seeds_in_the_same_draws():
+    seeds = make_seeds(make_contestant, n_seeds=2, n_patients=80, noise=1.0)
+    expected = np.mean([draw_scores_over_thresholds([one], "mcc") for one in seeds], axis=0)
+    np.testing.assert_allclose(draw_scores_over_thresholds(seeds, "mcc"), expected)
+
+
+def test_draws_are_paired_between_models():
+    """Two models that differ little are cut by the same patients, so their difference is steady."""
+    a, b = (make_contestant(name, noise=0.02, n_patients=200) for name in ("time:cnn", "time:s4d"))
+    first, second = (draw_scores_over_thresholds([one], "f1").mean(axis=1) for one in (a, b))
+    assert np.var(first - second) < 0.7 * (np.var(first) + np.var(second))
