@@ -2,17 +2,20 @@
 #   make benchmark   the main job, on the embedded synthetic data
 #   make test        the tests
 PYTHON ?= python3
-DATASET ?= synthetic
+DATASET ?= synthetic_evidence
 SOURCE ?=
 JOBS ?= 0
 ONLY ?=
 
 BIN := .venv/bin
-BATCH ?= notebooks/batches/$(if $(filter synthetic,$(DATASET)),fusion,fusion_$(DATASET)).yaml
+# The batch file of each dataset: evidence, fusion, or fusion_<dataset>.
+BATCH_synthetic_evidence := evidence
+BATCH_synthetic := fusion
+BATCH ?= notebooks/batches/$(or $(BATCH_$(DATASET)),fusion_$(DATASET)).yaml
 # uv installs the same lock file faster, if it is installed.
 INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install)
 
-.PHONY: benchmark test test-fast test-backends bench tune notebooks lint lock setup
+.PHONY: benchmark test test-fast test-backends bench verdict-check tune notebooks lint lock setup
 
 benchmark: setup
 	$(BIN)/ecglib batch $(BATCH) --jobs $(JOBS) $(if $(SOURCE),--source "$(SOURCE)")
@@ -48,6 +51,10 @@ test-backends: .venv-backends/ready
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ONLY)
+
+# The error rates of verdicts, by simulation: about ten minutes on two cores.
+verdict-check: setup
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.verdict_check
 
 tune: setup
 	$(BIN)/python -m tuning
