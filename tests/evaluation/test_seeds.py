@@ -32,7 +32,9 @@ def test_moderation_recovers_the_distribution_that_variances_are_drawn_from(prio
     fitted = (moderated[0] * total_degrees[0] - 4 * variances[0]) / fitted_degrees
     assert np.unique(total_degrees).size == 1
     assert fitted_degrees == pytest.approx(prior_degrees, rel=0.15)
-    assert fitted == pytest.approx(0.01, rel=0.05)
+    # Shrunk towards the pooled variance, whose expectation is that of the distribution.
+    assert fitted == pytest.approx(variances.mean())
+    assert fitted == pytest.approx(0.01 * prior_degrees / (prior_degrees - 2), rel=0.15)
 
 
 def test_moderated_variances_are_nearer_to_the_truth_than_their_estimates():
