@@ -31,6 +31,7 @@ FORMAT = 4  # of a run's folder; a run of another format is refused
 DISTRIBUTIONS = ("ecg-fusion", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas")
 MODEL, TREES = "model.keras", "trees.json"
 METRICS = "metrics.json"
+REPORT = "report.html"  # in the folder of a batch that was carried out
 FILES = ("experiment.json", "contract.json", "history.csv", "predictions.npz", METRICS)
 ARRAYS = ("rows", "records", "patients", "y", "p")
 
@@ -262,10 +263,18 @@ def find_runs(batch_dir: str | Path) -> list[Run]:
 def find_newest_batch(runs_dir: str | Path) -> Path:
     """Return the folder of the batch whose last run is the newest.
 
+    Batches that were carried out to their report come first: a notebook that was tried out since
+    then writes its run into a folder of its own, which is no batch.
+
     Parameters
     ----------
     runs_dir : str or Path
         Folder of all batches.
+
+    Returns
+    -------
+    Path
+        The folder; one without a report only if there is no other.
 
     Raises
     ------
@@ -279,12 +288,11 @@ def find_newest_batch(runs_dir: str | Path) -> Path:
     ...
     ecglib.errors.RunError: No finished run below runs/none. ...
     """
-    found = sorted(Path(runs_dir).glob(f"*/[!.]*/{METRICS}"), key=_modification_time)
-    if not found:
-        raise RunError(
-            f"No finished run below {runs_dir}. Run `ecglib batch` or the notebook 03_train first."
-        )
-    return found[-1].parents[1]
+
+    def rank(metrics: Path) -> tuple[bool, float]:
+        return (metrics.parents[1] / REPORT).is_file(), _modification_time(metrics)
+
+    return max(_list_metrics(runs_dir), key=rank).parents[1]
 
 
 def open_run(name: str | Path = "", runs_dir: str | Path = "") -> Run:
@@ -315,8 +323,7 @@ def open_run(name: str | Path = "", runs_dir: str | Path = "") -> Run:
         if run_exists(path):
             return Run(path)
     if not name:
-        newest = find_newest_batch(folder).glob(f"[!.]*/{METRICS}")
-        return Run(max(newest, key=_modification_time).parent)
+        return Run(max(_list_metrics(folder), key=_modification_time).parent)
     every = sorted(path.parent for path in folder.glob(f"*/[!.]*/{METRICS}"))
     matching = [path for path in every if str(name) in path.name]
     if not matching:
@@ -461,6 +468,16 @@ def _list_arrays(predictions: dict[str, Predictions]) -> dict[str, np.ndarray]:
 def _name_runs(paths: list[Path]) -> str:
     names = [f"{path.parent.name}/{path.name}" for path in paths[:5]]
     return ", ".join(names) + (", ..." if len(paths) > 5 else "") if names else "none"
+
+
+def _list_metrics(runs_dir: str | Path) -> list[Path]:
+    """List the metrics of all finished runs; at least one."""
+    found = list(Path(runs_dir).glob(f"*/[!.]*/{METRICS}"))
+    if not found:
+        raise RunError(
+            f"No finished run below {runs_dir}. Run `ecglib batch` or the notebook 03_train first."
+        )
+    return found
 
 
 def _modification_time(path: Path) -> float:

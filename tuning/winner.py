@@ -18,7 +18,6 @@ from tuning.trials import COMPLETED, Trial
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOK = NOTEBOOKS / "03_train.ipynb"
-COMPARE = NOTEBOOKS / "04_compare.ipynb"
 N_SEEDS = 2
 
 
@@ -234,7 +233,6 @@ def create_batch(dataset: Dataset, trials: Sequence[Trial]) -> dict[str, Any]:
     seed = first["seed"]
     return {
         "notebook": str(NOTEBOOK),
-        "compare": str(COMPARE),
         "dataset": str(dataset.path.resolve()),
         "parameters": common,
         "grid": {"model": entries, "seed": list(range(seed, seed + N_SEEDS))},

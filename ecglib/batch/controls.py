@@ -2,10 +2,10 @@
 
 They are made for each single branch that may be the best: the one that scores best on the
 validation split, and those that it does not clearly beat there, because controls of a wrongly
-chosen branch would be too easy to beat. A branch gets ensembles of it, and is widened to the size of
-the fusions. One widened branch serves all fusions of about the
-same size (`ecglib.experiment.registry.SAME_SIZE_RATIO`) and is as large as the largest of them: one
-for each fusion would double the batch, and fusions of the same branches differ little in size.
+chosen branch would be too easy to beat. A branch gets ensembles of it, and is widened to the size
+of the fusions. One widened branch serves all fusions of about the same size
+(`ecglib.experiment.registry.SAME_SIZE_RATIO`) and is as large as the largest of them: one for each
+fusion would double the batch, and fusions of the same branches differ little in size.
 Fusions that are about as large as the branch itself need none.
 """
 
@@ -55,7 +55,6 @@ def list_controls(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
     ...     file = BatchFile(
     ...         path=Path(folder, "seeds.yaml"),
     ...         notebook=notebook,
-    ...         compare=notebook,
     ...         dataset="synthetic",
     ...         parameters={"task": "superdiagnostic", "branches": {"time": "cnn"}},
     ...         grid={"seed": [0, 1]},

@@ -1,7 +1,6 @@
 """A batch file (YAML): which notebook runs over which parameters, and with which controls::
 
     notebook: ../03_train.ipynb      # paths are relative to the batch file
-    compare: ../04_compare.ipynb
     dataset: synthetic
     parameters: {task: superdiagnostic, epochs: 15}
     grid:                            # every combination of one entry of each axis
@@ -33,7 +32,7 @@ import yaml
 from ecglib.errors import BatchError, RunError, did_you_mean
 from ecglib.evaluation.verdict import ComparisonSettings
 
-REQUIRED_KEYS = ("notebook", "compare", "dataset", "grid")
+REQUIRED_KEYS = ("notebook", "dataset", "grid")
 OPTIONAL_KEYS = ("parameters", "ensembles", "same_size_branch", "metric", "margin")
 KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
 
@@ -48,8 +47,6 @@ class BatchFile:
         The batch file.
     notebook : Path
         The notebook that carries out one run.
-    compare : Path
-        The notebook that compares all runs.
     dataset : str
         Name of the dataset, or path of a store.
     parameters : dict of str to object
@@ -69,13 +66,11 @@ class BatchFile:
     >>> import tempfile
     >>> text = '''
     ... notebook: train.ipynb
-    ... compare: compare.ipynb
     ... dataset: synthetic
     ... grid: {seed: [0, 1]}
     ... '''
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     for name in ("train.ipynb", "compare.ipynb"):
-    ...         (Path(folder) / name).touch()
+    ...     (Path(folder) / "train.ipynb").touch()
     ...     path = Path(folder) / "seeds.yaml"
     ...     _ = path.write_text(text)
     ...     file = BatchFile.read(path, epochs=3)
@@ -85,13 +80,12 @@ class BatchFile:
 
     path: Path
     notebook: Path
-    compare: Path
     dataset: str
     parameters: dict[str, Any]
     grid: dict[str, list]
     ensemble_sizes: list[int]
     widened_branch: bool
-    comparison: ComparisonSettings = ComparisonSettings()
+    comparison: ComparisonSettings = dataclasses.field(default_factory=ComparisonSettings)
 
     @classmethod
     def read(cls, path: str | Path, **override: Any) -> Self:
@@ -120,7 +114,6 @@ class BatchFile:
         return cls(
             path=path,
             notebook=_find_notebook(path, values["notebook"]),
-            compare=_find_notebook(path, values["compare"]),
             dataset=values["dataset"],
             parameters=values["parameters"] | override,
             grid=values["grid"],
@@ -176,7 +169,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 
 def _check_types(path: Path, values: Mapping[str, Any]) -> None:
-    for key in ("notebook", "compare", "dataset"):
+    for key in ("notebook", "dataset"):
         if not isinstance(values[key], str):
             raise BatchError(f"{path}: {key} must be text, found {values[key]!r}.")
     parameters, grid = values["parameters"], values["grid"]

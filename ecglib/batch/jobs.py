@@ -11,6 +11,8 @@ from ecglib.datasets.store import Dataset
 from ecglib.errors import BatchError
 from ecglib.experiment import Experiment, check_experiment
 
+WORK_FOLDER = ".work"  # in the folder of a batch: what is being executed, and state
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
@@ -75,7 +77,6 @@ class Batch:
     ...     file = BatchFile(
     ...         path=Path(folder, "seeds.yaml"),
     ...         notebook=notebook,
-    ...         compare=notebook,
     ...         dataset="synthetic",
     ...         parameters={"task": "superdiagnostic", "branches": {"time": "cnn"}},
     ...         grid={"seed": [0, 1]},

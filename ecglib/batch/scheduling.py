@@ -16,9 +16,8 @@ from tqdm.auto import tqdm
 from ecglib import paths, runs
 from ecglib.batch.controls import list_controls
 from ecglib.batch.file import BatchFile
-from ecglib.batch.jobs import Batch, Job
+from ecglib.batch.jobs import WORK_FOLDER, Batch, Job
 from ecglib.batch.notebooks import ProcessGroup, execute_notebook
-from ecglib.batch.reporting import WORK_FOLDER, write_report
 from ecglib.datasets.store import Dataset
 from ecglib.errors import BatchError
 
@@ -88,7 +87,9 @@ def run_batch(
     EcgError
         If a parameter is wrong or an experiment does not fit the dataset; nothing was started.
     BatchError
-        If no run finished, or the comparison failed.
+        If no run finished.
+    RunError
+        If the runs cannot be compared.
 
     Examples
     --------
@@ -110,7 +111,6 @@ def run_batch(
     ...     file = BatchFile(
     ...         path=Path(folder, "seeds.yaml"),
     ...         notebook=notebook,
-    ...         compare=notebook,
     ...         dataset="synthetic",
     ...         parameters={"epoch": 5},
     ...         grid={"seed": [0, 1]},
@@ -132,7 +132,9 @@ def run_batch(
     _run_jobs(file.notebook, controls, report, n_jobs, description="controls")
     if not report.new and not report.existing:
         raise BatchError(f"No run of {batch.name} finished: {report.failed}")
-    report.html = write_report(file.compare, batch.folder)
+    from ecglib.batch.report import write_report  # draws figures: only once there are runs
+
+    report.html = write_report(batch.folder, file.comparison)
     return report
 
 

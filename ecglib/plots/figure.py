@@ -14,6 +14,7 @@ from ecglib.errors import EcgError
 
 # The colors of Okabe and Ito, which color-blind readers can distinguish; markers differ as well.
 BLUE, ORANGE, GREEN, AMBER = "#0072b2", "#d55e00", "#009e73", "#e69f00"
+PURPLE, SKY_BLUE = "#cc79a7", "#56b4e9"
 GREY, RED = "#777777", "#b00020"
 
 

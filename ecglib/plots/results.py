@@ -1,15 +1,14 @@
 """Figures of one run: class balance, training, curves and decisions."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from matplotlib.typing import ColorType
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     auc,
@@ -22,11 +21,14 @@ from sklearn.metrics import (
 from ecglib.errors import EcgError
 from ecglib.evaluation.metrics import METRIC_NAMES
 from ecglib.plots.figure import (
+    AMBER,
     BLUE,
     GREEN,
     GREY,
     ORANGE,
+    PURPLE,
     RED,
+    SKY_BLUE,
     add_caveat,
     check_classes,
     check_table,
@@ -35,6 +37,10 @@ from ecglib.plots.figure import (
 )
 
 SPLIT_COLORS = (BLUE, ORANGE, GREEN)
+# Of classes: 28 pairs of color and dashes, so that color alone tells none apart.
+CLASS_COLORS = (BLUE, ORANGE, GREEN, AMBER, PURPLE, SKY_BLUE, GREY)
+CLASS_DASHES = ("-", "--", "-.", ":")
+STACKED_WIDTH = 4.0  # inches
 N_RELIABILITY_BINS = 10
 
 
@@ -223,7 +229,11 @@ def plot_learning_curves(
 
 
 def plot_roc_and_pr(
-    y: np.ndarray, p: np.ndarray, classes: Sequence[str], caveat: str = ""
+    y: np.ndarray,
+    p: np.ndarray,
+    classes: Sequence[str],
+    caveat: str = "",
+    stacked: bool = False,
 ) -> Figure:
     """Draw the ROC and the precision-recall curve of each class.
 
@@ -237,6 +247,8 @@ def plot_roc_and_pr(
         Names of the columns. A class that has only one outcome has no curve; the legend says so.
     caveat : str, default ""
         Written above the figure.
+    stacked : bool, default False
+        Whether the panels and their legends are one below the other, for a narrow figure.
 
     Returns
     -------
@@ -255,31 +267,40 @@ def plot_roc_and_pr(
     """
     y, p = np.asarray(y), np.asarray(p)
     check_classes(y, p, classes)
-    fig, (roc_ax, pr_ax) = plt.subplots(1, 2, figsize=(11, 3.7), layout="constrained")
-    for k, (name, color) in enumerate(_assign_colors(classes)):
+    if stacked:
+        size = (STACKED_WIDTH, 2 * (3.6 + 0.18 * len(classes)))
+        fig, (roc_ax, pr_ax) = plt.subplots(2, 1, figsize=size, layout="constrained")
+    else:
+        fig, (roc_ax, pr_ax) = plt.subplots(1, 2, figsize=(11, 3.7), layout="constrained")
+    for k, name in enumerate(classes):
+        style = _choose_line(k)
         truth, score = y[:, k] > 0.5, p[:, k]
         if truth.all() or not truth.any():
             missing = "negative" if truth.all() else "positive"
             for ax in (roc_ax, pr_ax):
-                ax.plot([], [], color=color, label=f"{name}: no {missing} window")
+                ax.plot([], [], label=f"{name}: no {missing} window", **style)
             continue
         false, true, _ = roc_curve(truth, score)
-        roc_ax.plot(false, true, color=color, lw=1.4, label=f"{name}: {auc(false, true):.3f}")
+        roc_ax.plot(false, true, lw=1.4, label=f"{name}: {auc(false, true):.3f}", **style)
         precision, recall, _ = precision_recall_curve(truth, score)
         area = average_precision_score(truth, score)
         label = f"{name}: {area:.3f} (chance {truth.mean():.3f})"
-        pr_ax.step(recall, precision, where="post", color=color, lw=1.4, label=label)
+        pr_ax.step(recall, precision, where="post", lw=1.4, label=label, **style)
     roc_ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
     roc_ax.set(xlabel="1 - specificity", ylabel="sensitivity")
     pr_ax.set(xlabel="recall", ylabel="precision")
     for ax, title in ((roc_ax, "AUROC"), (pr_ax, "AUPRC")):
-        _lay_out_unit_square(ax, title)
+        _lay_out_unit_square(ax, title, stacked)
     add_caveat(fig, caveat)
     return close_figure(fig)
 
 
 def plot_reliability(
-    y: np.ndarray, p: np.ndarray, classes: Sequence[str], caveat: str = ""
+    y: np.ndarray,
+    p: np.ndarray,
+    classes: Sequence[str],
+    caveat: str = "",
+    stacked: bool = False,
 ) -> Figure:
     """Draw the fraction of positive windows against the predicted probability.
 
@@ -297,6 +318,8 @@ def plot_reliability(
         Names of the columns.
     caveat : str, default ""
         Written above the figure.
+    stacked : bool, default False
+        Whether the legend is below the panel, for a narrow figure.
 
     Returns
     -------
@@ -315,30 +338,39 @@ def plot_reliability(
     """
     y, p = np.asarray(y), np.asarray(p)
     check_classes(y, p, classes)
-    fig, ax = plt.subplots(figsize=(6.5, 3.7), layout="constrained")
+    size = (STACKED_WIDTH, 3.6 + 0.18 * len(classes)) if stacked else (6.5, 3.7)
+    fig, ax = plt.subplots(figsize=size, layout="constrained")
     ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
-    for k, (name, color) in enumerate(_assign_colors(classes)):
+    for k, name in enumerate(classes):
         fraction, probability = calibration_curve(
             y[:, k] > 0.5, p[:, k], n_bins=N_RELIABILITY_BINS, strategy="quantile"
         )
-        ax.plot(probability, fraction, "o-", ms=3, lw=1.2, color=color, label=name)
+        ax.plot(probability, fraction, marker="o", ms=3, lw=1.2, label=name, **_choose_line(k))
     ax.set(xlabel="probability", ylabel="fraction of positive windows")
-    _lay_out_unit_square(ax)
+    _lay_out_unit_square(ax, "", stacked)
     add_caveat(fig, caveat)
     return close_figure(fig)
 
 
-def _assign_colors(classes: Sequence[str]) -> list[tuple[str, ColorType]]:
-    """Return each class with its color."""
-    colors = mpl.color_sequences["tab10" if len(classes) <= 10 else "tab20"]
-    return [(name, colors[k % len(colors)]) for k, name in enumerate(classes)]
+def _choose_line(k: int) -> dict[str, Any]:
+    """Choose color and dashes of the class with number k."""
+    return {
+        "color": CLASS_COLORS[k % len(CLASS_COLORS)],
+        "ls": CLASS_DASHES[k % len(CLASS_DASHES)],
+    }
 
 
-def _lay_out_unit_square(ax: Axes, title: str | None = None) -> None:
-    """Make both axes a square from 0 to 1, with the legend and its title beside it."""
+def _lay_out_unit_square(ax: Axes, title: str, stacked: bool) -> None:
+    """Make both axes a square from 0 to 1, with the legend and its title beside or below it."""
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
     ax.grid(alpha=0.3)
-    ax.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+    ax.legend(
+        title=title or None,
+        loc="upper left",
+        bbox_to_anchor=(0.0, -0.16) if stacked else (1.0, 1.0),
+        frameon=False,
+        fontsize=8,
+    )
     hide_frame(ax)
 
 

@@ -4,13 +4,29 @@ import contextlib
 import html
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from ecglib.plots.figure import AMBER, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE
+
 # Stands for the color of the page's text, which differs between light and dark mode.
 INK = "#010203"
+# A page may give these colors other values, as variables named --figure-blue and so on.
+PAGE_COLORS: Mapping[str, str] = MappingProxyType(
+    {
+        "blue": BLUE,
+        "orange": ORANGE,
+        "green": GREEN,
+        "amber": AMBER,
+        "purple": PURPLE,
+        "sky-blue": SKY_BLUE,
+        "grey": GREY,
+    }
+)
 PIXELS_PER_POINT = 96 / 72
 
 
@@ -27,7 +43,7 @@ def use_svg_style() -> Iterator[None]:
     'none'
     """
     colors = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    settings = dict.fromkeys(colors, INK) | {
+    settings: dict[Any, Any] = dict.fromkeys(colors, INK) | {
         "figure.facecolor": "none",
         "axes.facecolor": "none",
         "savefig.facecolor": "none",
@@ -80,6 +96,8 @@ def convert_to_svg(fig: Figure, name: str, title: str, description: str) -> str:
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = body.replace('xlink:href="#', f'href="#{name}-').replace("url(#", f"url(#{name}-")
     body = body.replace(INK, "currentColor")
+    for color, value in PAGE_COLORS.items():
+        body = body.replace(f": {value}", f": var(--figure-{color}, {value})")
     box = re.search(r'viewBox="([^"]+)"', svg)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box[1] if box else ""}" role="img" '

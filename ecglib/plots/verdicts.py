@@ -307,7 +307,7 @@ def _draw_differences(ax: Axes, rows: pd.DataFrame, words: pd.Series) -> None:
         if fusion not in found.index:
             ax.annotate("-", (0.5, row), xycoords=("axes fraction", "data"), va="center")
             continue
-        style, values = VERDICT_STYLES[word], found.loc[fusion]
+        style, values = VERDICT_STYLES[word], found.loc[str(fusion)]
         ax.hlines(row, values["low"], values["high"], color=style.color, lw=2)
         ax.plot(
             values["estimate"],

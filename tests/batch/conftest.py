@@ -13,7 +13,6 @@ def small_batch() -> dict:
     """Two single branches and their fusion, one seed, both controls."""
     return {
         "notebook": str(NOTEBOOKS / "03_train.ipynb"),
-        "compare": str(NOTEBOOKS / "04_compare.ipynb"),
         "dataset": "small",
         "parameters": {
             "task": "letters",

@@ -48,7 +48,7 @@ def test_a_wrong_batch_file_is_refused(write_batch_file, tmp_path, changes, mess
     [
         ("- a list", "holds list, expected a YAML mapping"),
         ("grid: [", "cannot be read"),
-        ("grid: {seed: [0]}", r"lacks the keys \['notebook', 'compare', 'dataset'\]"),
+        ("grid: {seed: [0]}", r"lacks the keys \['notebook', 'dataset'\]"),
     ],
 )
 def test_a_file_that_is_no_batch_file_is_refused(tmp_path, text, message):
