@@ -235,8 +235,8 @@ def _check_same_windows(a: Contestant, b: Contestant, split: str) -> None:
     n_a, n_b = first.n_windows, second.n_windows
     if n_a != n_b:
         raise RunError(
-            f"{pair} they have {n_a} and {n_b} {split} windows. Compare runs of one prepared dataset "
-            "with one split."
+            f"{pair} they have {n_a} and {n_b} {split} windows. Compare runs of one prepared "
+            "dataset with one split."
         )
     for name in ("records", "rows", "patients", "y", "folds"):
         difference = _describe_difference(

@@ -304,9 +304,7 @@ def measure_models(
     ecglib.errors.RunError: Unknown metric 'auc'; expected one of auroc, ...
     """
     check_metric(metric)
-    selected = {
-        name: [one.select_split(split) for one in seeds] for name, seeds in models.items()
-    }
+    selected = {name: [one.select_split(split) for one in seeds] for name, seeds in models.items()}
     windows = build_windows(next(iter(selected.values()))[0])
     if windows.n_patients < 2:
         raise RunError(
