@@ -20,6 +20,7 @@ from benchmarks import (
     splits,
     startup,
     training,
+    verdicts,
 )
 from benchmarks.measure import Figure, SkippedError
 from ecglib.paths import write_json
@@ -27,7 +28,17 @@ from ecglib.paths import write_json
 FOLDER = Path(__file__).resolve().parents[1] / "bench"
 FIGURES: dict[str, Callable[[], Figure]] = {
     f"{module.__name__.rpartition('.')[2]}.{name}": function
-    for module in (startup, feed, representations, reading, prepare, duplicates, splits, training)
+    for module in (
+        startup,
+        feed,
+        representations,
+        reading,
+        prepare,
+        duplicates,
+        splits,
+        training,
+        verdicts,
+    )
     for name, function in module.FIGURES.items()
 }
 

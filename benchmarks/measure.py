@@ -29,7 +29,7 @@ class Side:
     """One side of a comparison: ``run()`` processes ``n`` items."""
 
     run: Callable[[], object]
-    n: int
+    n: float
 
 
 @dataclass(frozen=True)
