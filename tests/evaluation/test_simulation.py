@@ -5,6 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from ecglib.errors import EcgError
 from ecglib.evaluation.contestants import group_by_model
+from ecglib.evaluation.effective_patients import is_measurable
 from ecglib.evaluation.scoreboard import measure_models
 from ecglib.evaluation.simulation import StudySettings, simulate_study
 from ecglib.evaluation.thresholds import fit_thresholds
@@ -117,7 +118,7 @@ def test_unknown_numbers_of_windows_are_refused():
 
 
 def judge_studies(settings, n_studies):
-    """Count studies in which a fusion is said to add; compute the coverage in each study.
+    """Count studies in which a fusion is said to add; compute the coverage in each measurable one.
 
     The coverage is the fraction of all differences between a fusion and a rival whose interval
     holds the true gain.
@@ -128,8 +129,9 @@ def judge_studies(settings, n_studies):
         board = measure_models(models, "auroc")
         verdicts = compute_verdicts(models, board)
         n_adding += any(verdict.word in (ADDS, ADDS_LITTLE) for verdict in verdicts)
-        differences = [rival.difference for verdict in verdicts for rival in verdict.rivals]
-        coverage.append(np.mean([one.low <= settings.gain <= one.high for one in differences]))
+        if is_measurable(board.effective_patients.total):
+            differences = [rival.difference for verdict in verdicts for rival in verdict.rivals]
+            coverage.append(np.mean([one.low <= settings.gain <= one.high for one in differences]))
     return n_adding, np.array(coverage)
 
 
@@ -152,7 +154,8 @@ def test_intervals_hold_the_truth_with_few_patients_with_unequal_windows():
         n_patients=22, n_validation_patients=22, windows="unequal", n_fusions=1
     )
     _, coverage = judge_studies(settings, 100)
-    assert not is_below(coverage, 0.94)
+    assert len(coverage) > 90
+    assert not is_below(coverage, 0.95)
 
 
 @pytest.mark.slow
