@@ -41,6 +41,7 @@ SPLIT_COLORS = (BLUE, ORANGE, GREEN)
 CLASS_COLORS = (BLUE, ORANGE, GREEN, AMBER, PURPLE, SKY_BLUE, GREY)
 CLASS_DASHES = ("-", "--", "-.", ":")
 STACKED_WIDTH = 4.0  # inches
+MAX_POINTS = 400  # of a curve: more cannot be seen
 N_RELIABILITY_BINS = 10
 
 
@@ -281,11 +282,13 @@ def plot_roc_and_pr(
                 ax.plot([], [], label=f"{name}: no {missing} window", **style)
             continue
         false, true, _ = roc_curve(truth, score)
-        roc_ax.plot(false, true, lw=1.4, label=f"{name}: {auc(false, true):.3f}", **style)
+        roc_ax.plot(
+            _thin(false), _thin(true), lw=1.4, label=f"{name}: {auc(false, true):.3f}", **style
+        )
         precision, recall, _ = precision_recall_curve(truth, score)
         area = average_precision_score(truth, score)
         label = f"{name}: {area:.3f} (chance {truth.mean():.3f})"
-        pr_ax.step(recall, precision, where="post", lw=1.4, label=label, **style)
+        pr_ax.step(_thin(recall), _thin(precision), where="post", lw=1.4, label=label, **style)
     roc_ax.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
     roc_ax.set(xlabel="1 - specificity", ylabel="sensitivity")
     pr_ax.set(xlabel="recall", ylabel="precision")
@@ -358,6 +361,13 @@ def _choose_line(k: int) -> dict[str, Any]:
         "color": CLASS_COLORS[k % len(CLASS_COLORS)],
         "ls": CLASS_DASHES[k % len(CLASS_DASHES)],
     }
+
+
+def _thin(values: np.ndarray) -> np.ndarray:
+    """Leave out points of a curve that has more than can be seen; both ends stay."""
+    if len(values) <= MAX_POINTS:
+        return values
+    return values[np.linspace(0, len(values) - 1, MAX_POINTS).round().astype(int)]
 
 
 def _lay_out_unit_square(ax: Axes, title: str, stacked: bool) -> None:

@@ -318,3 +318,15 @@ def test_learning_curves_of_an_ensemble_have_a_line_for_each_member():
     (ax,) = plots.plot_learning_curves([history], monitor="none").axes
     lines = [one for one in ax.lines if one.get_marker() != "o"]
     assert [list(one.get_ydata()) for one in lines] == [[0.5, 0.6], [0.7, 0.8]]
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends_and_its_shape():
+    rng = np.random.default_rng(0)
+    y = rng.random((20_000, 1)) < 0.3
+    p = np.clip(rng.normal(0.3 + 0.2 * y, 0.2), 0, 1)
+    roc_ax, _ = plots.plot_roc_and_pr(y, p, ["AF"]).axes
+    (curve,) = (one for one in roc_ax.lines if one.get_label().startswith("AF"))
+    x, sensitivity = curve.get_xdata(), curve.get_ydata()
+    assert len(x) <= 400
+    assert (x[0], sensitivity[0], x[-1], sensitivity[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(sensitivity, x) == pytest.approx(roc_auc_score(y[:, 0], p[:, 0]), abs=1e-3)
