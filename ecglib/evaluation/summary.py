@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ecglib.evaluation.calibration import compute_calibration_error, compute_calibration_floor
+from ecglib.evaluation.influence import MEASURED_METRICS
 from ecglib.evaluation.metrics import MACRO_METRICS, compute_log_loss, compute_scores, decide
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.scoreboard import Scoreboard, score_predictions
@@ -24,9 +25,9 @@ def score_with_intervals(predictions: Predictions, thresholds: np.ndarray) -> di
     Returns
     -------
     dict
-        As `compute_scores` returns it, with ``{"estimate", "low", "high"}`` in place of each
-        AUROC, AUPRC and F1. A value that does not exist or cannot be measured is None, so that
-        JSON can hold it.
+        As `compute_scores` returns it, with ``{"estimate", "low", "high"}`` in place of each macro
+        score and of each AUROC, AUPRC and F1 of a class. A value that does not exist or cannot be
+        measured is None, so that JSON can hold it.
 
     Raises
     ------
@@ -54,9 +55,14 @@ def score_with_intervals(predictions: Predictions, thresholds: np.ndarray) -> di
     result = compute_scores(y, p, thresholds, kind, predictions.classes)
     decisions = decide(p, thresholds, kind)
     macro, per_class = result["macro"], result["per_class"]
-    for metric in MACRO_METRICS:
+    for metric, value in macro.items():
+        if metric not in MEASURED_METRICS:
+            macro[metric] = {"estimate": value, "low": float("nan"), "high": float("nan")}
+            continue
         scoreboard = score_predictions(predictions, decisions, metric)
         macro[metric] = _describe(scoreboard)
+        if metric not in MACRO_METRICS:
+            continue
         for k, name in enumerate(predictions.classes):
             per_class[name][metric] = _describe(scoreboard.select_class(k))
     return _replace_nan(result)
@@ -75,8 +81,9 @@ def score_calibration(before: Predictions, after: Predictions) -> dict[str, Any]
     Returns
     -------
     dict
-        ``{"calibration": {"log_loss": {"raw", "calibrated"}, "error": {"raw", "calibrated"},
-        "error_if_perfect"}}``.
+        ``{"calibration": {"log_loss": {"raw", "calibrated"}, "error": {"raw", "calibrated",
+        "perfect_model"}}}``; the last is what a perfectly calibrated model would have on as many
+        windows.
 
     Examples
     --------
@@ -92,7 +99,7 @@ def score_calibration(before: Predictions, after: Predictions) -> dict[str, Any]
     >>> after = before.replace_probabilities(np.array([[0.1], [0.9]]))
     >>> error = score_calibration(before, after)["calibration"]["error"]
     >>> {name: round(value, 3) for name, value in error.items()}
-    {'raw': 0.4, 'calibrated': 0.1}
+    {'raw': 0.4, 'calibrated': 0.1, 'perfect_model': 0.18}
     """
     y, kind = before.y, before.kind
     return {
@@ -104,9 +111,8 @@ def score_calibration(before: Predictions, after: Predictions) -> dict[str, Any]
             "error": {
                 "raw": compute_calibration_error(y, before.p),
                 "calibrated": compute_calibration_error(y, after.p),
+                "perfect_model": compute_calibration_floor(after.p),
             },
-            # What the error of a perfectly calibrated model would be on these windows.
-            "error_if_perfect": compute_calibration_floor(after.p),
         }
     }
 

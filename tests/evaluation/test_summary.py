@@ -79,4 +79,4 @@ def test_calibration_is_scored_before_and_after(predictions):
     for name, one in (("raw", predictions), ("calibrated", after)):
         assert scores["log_loss"][name] == compute_log_loss(one.y, one.p, "multi_label")
         assert scores["error"][name] == compute_calibration_error(one.y, one.p)
-    assert scores["error_if_perfect"] == compute_calibration_floor(after.p)
+    assert scores["error"]["perfect_model"] == compute_calibration_floor(after.p)
