@@ -134,7 +134,7 @@ class Comparison:
             others = f" (and {len(helping) - 1} more)" if len(helping) > 1 else ""
             best = helping[0].find_rival(SINGLE)
             numbers = best.difference.format() if best else ""
-            return f"{helping[0].fusion} helps{others}: {numbers}"
+            return f"{_shorten_name(helping[0])} helps{others}: {numbers}"
         if not self.verdicts:
             return "No fusion to judge"
         words = {one.word for one in self.verdicts}
@@ -469,6 +469,13 @@ def list_checks(
         )
     )
     return checks
+
+
+def _shorten_name(verdict: Verdict) -> str:
+    """Shorten the name of a fusion of many branches to four words."""
+    if len(verdict.fusion.split()) <= 3:
+        return verdict.fusion
+    return f"{verdict.fusion.partition('(')[0]} of {len(verdict.branches)} branches"
 
 
 def _format_intervals(table: pd.DataFrame, column: str) -> list[str]:

@@ -103,16 +103,16 @@ class Difference:
         Returns
         -------
         float
-            One-sided p value; 1 if there are too few patients to tell.
+            One-sided p value; 1 if there are too few patients to tell, or if no patient and no
+            seed differs.
         """
         from scipy.special import stdtr
 
         total = add_variances([self.patients, *self.cautious_seeds])
-        if not total.degrees_of_freedom > 0:
+        # Without any variance, as between two perfect models, nothing was learned about it.
+        if not total.degrees_of_freedom > 0 or total.value == 0:
             return 1.0
         distance = (margin - self.estimate) if below else (self.estimate - margin)
-        if total.value == 0:
-            return 0.0 if distance > 0 else 1.0
         return float(stdtr(total.degrees_of_freedom, -distance / math.sqrt(total.value)))
 
     def format(self) -> str:

@@ -13,12 +13,13 @@ from ecglib.experiment import Experiment
 BATCHES = Path(__file__).parents[2] / "notebooks" / "batches"
 FUSION_BATCHES = ["fusion", "fusion_ptbxl", "fusion_cinc2017", "fusion_mitdb"]
 N_RUNS = {
-    "fusion": 20,
-    "fusion_ptbxl": 20,
-    "fusion_cinc2017": 20,
-    "fusion_mitdb": 20,
-    "representations": 24,
-    "branch_training": 16,
+    "evidence": 30,
+    "fusion": 50,
+    "fusion_ptbxl": 50,
+    "fusion_cinc2017": 50,
+    "fusion_mitdb": 50,
+    "representations": 60,
+    "branch_training": 40,
     "encoders_ptbxl": 25,
     "aami_mitdb": 25,
     "aami_mitdb_folds": 24,

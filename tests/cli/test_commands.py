@@ -70,10 +70,10 @@ def test_compare_reads_the_runs(tmp_path, capsys):
         experiment = Experiment.from_flat(settings | model, store)
         train(experiment, store, tmp_path / "runs", "b")
     assert main(["compare", "b", "--json"]) == 0
-    compared = read_printed_json(capsys)
+    (compared,) = read_printed_json(capsys)
     assert {model["role"] for model in compared["models"]} == {"single", "fusion"}
-    (difference,) = compared["differences"]
-    assert difference["verdict"] == "cannot tell"  # there is no ensemble control
+    (verdict,) = compared["verdicts"]
+    assert (verdict["word"], verdict["n_seeds"]) == ("cannot tell", 1)
     assert main(["compare", "b", "--metric", "f1"]) == 0
     assert "macro F1" in capsys.readouterr().out
 
@@ -81,7 +81,7 @@ def test_compare_reads_the_runs(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (["compare", "b", "--metric", "f2"], "--metric='f2'"),
+        (["compare", "b", "--metric", "f3"], "Unknown metric 'f3'; expected one of auroc, auprc"),
         (["batch", "no.yaml", "--set", "epochs"], "--set epochs has no '='"),
         (
             ["batch", "no.yaml", "--set", "epochs=[1"],
