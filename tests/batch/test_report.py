@@ -23,6 +23,9 @@ from ecglib.evaluation.simulation import StudySettings
 from ecglib.evaluation.verdict import WORDS, ComparisonSettings
 
 HELPS = StudySettings(n_patients=250, n_fusions=2, gain=0.05, has_thresholds=True)
+SMALL = StudySettings(
+    n_patients=60, n_validation_patients=60, n_seeds=1, n_fusions=1, has_controls=False
+)
 
 
 class Page(HTMLParser):
@@ -87,12 +90,10 @@ def test_the_first_screen_has_headline_caveats_key_models_verdicts_and_checks(pa
 @pytest.mark.parametrize(
     "settings",
     [
-        HELPS,
-        dataclasses.replace(HELPS, gain=0.0),
-        dataclasses.replace(HELPS, n_seeds=2),
-        dataclasses.replace(HELPS, n_patients=6),
-        dataclasses.replace(HELPS, has_controls=False),
-        dataclasses.replace(HELPS, n_fusions=0),
+        SMALL,
+        dataclasses.replace(SMALL, n_patients=6),
+        dataclasses.replace(SMALL, n_fusions=0),
+        dataclasses.replace(SMALL, n_fusions=3, n_seeds=5, gain=-0.1),
     ],
 )
 def test_every_report_has_a_headline_of_at_most_twelve_words(settings, tmp_path):
@@ -101,6 +102,18 @@ def test_every_report_has_a_headline_of_at_most_twelve_words(settings, tmp_path)
     words = re.sub(r"<wbr>", "", headline)
     words = re.sub(r"<[^>]+>", " ", words).split()
     assert 3 <= len(words) <= 12
+
+
+def test_a_fusion_of_many_branches_has_a_short_name_in_the_headline(comparison):
+    branches = ("time:cnn", "frequency:cnn", "spectrogram:cnn2d", "scalogram:cnn2d", "tabular:mlp")
+    names = [f"{one}({' + '.join(branches)})" for one in ("early_concat", "late_average")]
+    verdicts = [
+        dataclasses.replace(verdict, fusion=name, branches=branches)
+        for verdict, name in zip(comparison.sort_verdicts(), names, strict=True)
+    ]
+    headline = dataclasses.replace(comparison, verdicts=verdicts).headline
+    assert headline.startswith("early_concat of 5 branches helps (and 1 more): +0.")
+    assert len(headline.split()) <= 12
 
 
 def test_nothing_is_loaded_from_elsewhere(page):
@@ -147,7 +160,7 @@ def test_text_of_data_is_escaped(tmp_path):
         class_names=(attack, "A & B", "</svg><p>", "$x_1$", "'\""),
         caveats=("<i>synthetic</i>",),
     )
-    report = write_report(write_study(dataclasses.replace(HELPS, n_seeds=1), place))
+    report = write_report(write_study(SMALL, place))
     page = Page(report.read_text())
     assert not {"script", "img", "i"} & {tag for tag, _ in page.elements}
     assert attack in page.read_text()
@@ -181,9 +194,8 @@ def test_the_latex_tables_are_tables(report):
 
 
 def test_each_task_of_a_folder_has_a_headline_of_its_own(tmp_path):
-    small = dataclasses.replace(HELPS, n_seeds=1, n_patients=60)
-    write_study(small, StudyFolder(runs_dir=tmp_path))
-    folder = write_study(small, StudyFolder(runs_dir=tmp_path, task="rhythm"), seed=1)
+    write_study(SMALL, StudyFolder(runs_dir=tmp_path))
+    folder = write_study(SMALL, StudyFolder(runs_dir=tmp_path, task="rhythm"), seed=1)
     report = write_report(folder)
     page = Page(report.read_text())
     headlines = re.findall(r'<h2 class="headline">', page.text)
@@ -194,9 +206,7 @@ def test_each_task_of_a_folder_has_a_headline_of_its_own(tmp_path):
 
 
 def test_a_cross_validation_is_reported(tmp_path):
-    settings = StudySettings(
-        n_patients=60, n_validation_patients=60, n_folds=3, n_seeds=1, n_fusions=1
-    )
+    settings = dataclasses.replace(SMALL, n_folds=3)
     report = write_report(write_study(settings, StudyFolder(runs_dir=tmp_path)))
     text = Page(report.read_text()).read_text()
     assert "3 folds, each held out once, 60 patients" in text
@@ -205,8 +215,7 @@ def test_a_cross_validation_is_reported(tmp_path):
 
 def test_a_multi_class_task_has_confusion_matrices(tmp_path):
     place = StudyFolder(runs_dir=tmp_path, kind="multi_class")
-    settings = dataclasses.replace(HELPS, n_seeds=1, n_patients=60, has_thresholds=False)
-    text = Page(write_report(write_study(settings, place)).read_text()).read_text()
+    text = Page(write_report(write_study(SMALL, place)).read_text()).read_text()
     assert "Confusion matrix of time:cnn, seed 0" in text
     assert "Reliability of" not in text
 
@@ -215,7 +224,7 @@ def test_many_classes_are_rows_and_not_drawn(tmp_path, monkeypatch):
     classes = tuple(f"C{k}" for k in range(20))
     monkeypatch.setattr(simulation, "CLASSES", classes)
     monkeypatch.setattr(simulation, "PREVALENCES", (0.3,) * len(classes))
-    settings = StudySettings(n_patients=60, n_seeds=1, n_fusions=4)
+    settings = dataclasses.replace(SMALL, n_fusions=4)
     page = Page(write_report(write_study(settings, StudyFolder(runs_dir=tmp_path))).read_text())
     assert "Not drawn for more than 12 classes" in page.read_text()
     assert "are in comparison.json" in page.read_text()
@@ -224,17 +233,15 @@ def test_many_classes_are_rows_and_not_drawn(tmp_path, monkeypatch):
 
 
 def test_a_batch_without_controls_says_what_is_missing(tmp_path):
-    settings = dataclasses.replace(HELPS, has_controls=False)
-    text = Page(
-        write_report(write_study(settings, StudyFolder(runs_dir=tmp_path))).read_text()
-    ).read_text()
+    settings = dataclasses.replace(SMALL, n_seeds=5)
+    report = write_report(write_study(settings, StudyFolder(runs_dir=tmp_path)))
+    text = Page(report.read_text()).read_text()
     assert "The batch has no ensemble of 3 x time:cnn" in text
     assert "Best control" not in text
 
 
 def test_a_report_is_only_rewritten_if_something_has_changed(tmp_path):
-    settings = dataclasses.replace(HELPS, n_seeds=1, n_patients=40)
-    folder = write_study(settings, StudyFolder(runs_dir=tmp_path))
+    folder = write_study(SMALL, StudyFolder(runs_dir=tmp_path))
     report = write_report(folder)
     report.write_text("kept")
     assert write_report(folder).read_text() == "kept"
@@ -245,7 +252,8 @@ def test_a_report_is_only_rewritten_if_something_has_changed(tmp_path):
     assert write_report(folder, ComparisonSettings(metric="f1")).read_text() != "kept"
 
 
-def test_the_same_batch_gives_the_same_report(report):
+def test_the_same_batch_gives_the_same_report(tmp_path):
+    report = write_report(write_study(SMALL, StudyFolder(runs_dir=tmp_path)))
     before = report.read_text()
     report.unlink()
     assert write_report(report.parent).read_text() == before
@@ -256,11 +264,12 @@ def test_a_folder_without_runs_has_no_report(tmp_path):
         write_report(tmp_path)
 
 
-def test_writing_a_report_imports_no_tensorflow(report):
+def test_writing_a_report_imports_no_tensorflow(tmp_path):
+    folder = write_study(SMALL, StudyFolder(runs_dir=tmp_path))
     code = (
         "import sys; from pathlib import Path; from ecglib.batch.report import write_report; "
-        f"folder = Path({str(report.parent)!r}); (folder / '.work/report.json').unlink(); "
-        "write_report(folder); print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+        f"write_report(Path({str(folder)!r})); "
+        "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
     )
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
