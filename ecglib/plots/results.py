@@ -272,7 +272,8 @@ def plot_roc_and_pr(
         size = (STACKED_WIDTH, 2 * (3.6 + 0.18 * len(classes)))
         fig, (roc_ax, pr_ax) = plt.subplots(2, 1, figsize=size, layout="constrained")
     else:
-        fig, (roc_ax, pr_ax) = plt.subplots(1, 2, figsize=(11, 3.7), layout="constrained")
+        size = (10.6 + 0.15 * max(map(len, classes)), 3.7)  # room for the legends
+        fig, (roc_ax, pr_ax) = plt.subplots(1, 2, figsize=size, layout="constrained")
     for k, name in enumerate(classes):
         style = _choose_line(k)
         truth, score = y[:, k] > 0.5, p[:, k]

@@ -330,3 +330,13 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends_and_its_shape():
     assert len(x) <= 400
     assert (x[0], sensitivity[0], x[-1], sensitivity[-1]) == (0, 0, 1, 1)
     assert np.trapezoid(sensitivity, x) == pytest.approx(roc_auc_score(y[:, 0], p[:, 0]), abs=1e-3)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize("name", ["A", "RHYTHM", "left ventricular hypertrophy"])
+def test_curves_and_legends_of_long_names_are_inside_the_figure(name, stacked):
+    fig = plots.plot_roc_and_pr(Y, P, [f"{name} {k}" for k in "abc"], stacked=stacked)
+    fig.draw_without_rendering()
+    box = fig.get_tightbbox()
+    assert box.x0 >= 0
+    assert box.x1 <= fig.get_figwidth()
