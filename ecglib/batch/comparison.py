@@ -12,15 +12,18 @@ import numpy as np
 from ecglib.errors import RunError
 from ecglib.evaluation.comparison import Check, Comparison, compare_contestants
 from ecglib.evaluation.contestants import Contestant
+from ecglib.evaluation.metrics import METRIC_NAMES
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.verdict import ComparisonSettings
 from ecglib.experiment import Experiment
 from ecglib.experiment.config import list_fields
+from ecglib.paths import write_json
 from ecglib.runs import Run
 
 MAX_NAMED_SETTINGS = 2  # in the name of a model, to distinguish it from others
 
 EXPERIMENT = "experiment.json"
+SETTINGS = "batch.json"  # in the folder of a batch: what it was started with
 EXPLORE = "explore"  # the batch of interactive sessions, where trying again is the point
 
 # What may differ between models that are compared, and what no recipe contains.
@@ -28,7 +31,11 @@ _COMPARED = ("branches", "fusion", "ensemble_size", "target_parameters")
 _REPEATED = ("seed", "fold")
 
 
-def compare_runs(runs: Sequence[Run], settings: ComparisonSettings | None = None) -> Comparison:
+def compare_runs(
+    runs: Sequence[Run],
+    settings: ComparisonSettings | None = None,
+    checks: Sequence[Check] = (),
+) -> Comparison:
     """Compare finished runs on their test split, or on all folds together.
 
     Parameters
@@ -37,6 +44,8 @@ def compare_runs(runs: Sequence[Run], settings: ComparisonSettings | None = None
         Runs of one task on one prepared dataset.
     settings : ComparisonSettings, optional
         Metric and margin; by default those of `ComparisonSettings`.
+    checks : sequence of Check, default ()
+        What the caller has checked.
 
     Returns
     -------
@@ -75,7 +84,7 @@ def compare_runs(runs: Sequence[Run], settings: ComparisonSettings | None = None
         settings,
         dataset=f"{data.dataset}-{data.fingerprint}",
         task=data.task,
-        checks=_list_checks(runs),
+        checks=[*checks, *_list_checks(runs)],
     )
 
 
@@ -89,7 +98,7 @@ def compare_batches(
     folders : sequence of Path
         Folders of batches, on one dataset or on several.
     settings : ComparisonSettings, optional
-        Metric and margin; by default those of `ComparisonSettings`.
+        Metric and margin; by default those that the batches were started with.
     only : sequence of str, default ()
         Names of fusions, as the comparison shows them: verdicts and rows of other fusions are not
         shown. By default all are.
@@ -102,7 +111,8 @@ def compare_batches(
     Raises
     ------
     RunError
-        If a folder has no finished run, runs cannot be compared, or no fusion has a name of `only`.
+        If a folder has no finished run, runs cannot be compared, batches were started with
+        different metrics or margins and none is given, or no fusion has a name of `only`.
 
     Examples
     --------
@@ -118,7 +128,9 @@ def compare_batches(
         for run in find_runs(folder):
             # A run that is in several batches is compared once.
             groups.setdefault(_describe_group(run), {})[run.experiment.hash] = run
-    comparisons = [compare_runs(list(runs.values()), settings) for runs in groups.values()]
+    settings = settings or choose_settings(folders)
+    checks = [_check_choice(settings, _read_all_settings(folders))]
+    comparisons = [compare_runs(list(runs.values()), settings, checks) for runs in groups.values()]
     if not only:
         return comparisons
     known = {verdict.fusion for one in comparisons for verdict in one.verdicts}
@@ -128,6 +140,118 @@ def compare_batches(
             f"{', '.join(sorted(known)) or 'none'}."
         )
     return [_select_fusions(one, only) for one in comparisons]
+
+
+def choose_settings(
+    folders: Sequence[Path], metric: str = "", margin: float = 0.0
+) -> ComparisonSettings:
+    """Choose metric and margin: what is given, or else what the batches were started with.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Folders of batches.
+    metric : str, default ""
+        Metric that is given; empty for that of the batches.
+    margin : float, default 0.0
+        Margin that is given; 0 for that of the batches.
+
+    Returns
+    -------
+    ComparisonSettings
+        With the default of what neither is given nor recorded.
+
+    Raises
+    ------
+    RunError
+        If the batches were started with different ones and one is not given, or if a value is
+        wrong.
+
+    Examples
+    --------
+    >>> choose_settings([Path("runs/none")], metric="f1")
+    ComparisonSettings(metric='f1', margin=0.01)
+    """
+    values: dict[str, Any] = {"metric": metric, "margin": margin}
+    for name, given in values.items():
+        recorded = {getattr(one, name) for one in _read_all_settings(folders)}
+        if not given and len(recorded) > 1:
+            raise RunError(
+                f"The batches were started with different values of {name}: "
+                f"{', '.join(map(str, sorted(recorded)))}. Give one of them: --{name} VALUE."
+            )
+        values[name] = given or next(iter(recorded), getattr(ComparisonSettings(), name))
+    return ComparisonSettings(**values)
+
+
+def _read_all_settings(folders: Iterable[Path]) -> set[ComparisonSettings]:
+    return {one for folder in folders if (one := read_settings(folder)) is not None}
+
+
+def record_settings(folder: Path, settings: ComparisonSettings) -> None:
+    """Record the metric and margin that a batch is started with, unless some are recorded.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the batch.
+    settings : ComparisonSettings
+        Those of the batch file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     record_settings(Path(folder), ComparisonSettings(metric="f1"))
+    ...     record_settings(Path(folder), ComparisonSettings(metric="auroc"))
+    ...     read_settings(Path(folder))
+    ComparisonSettings(metric='f1', margin=0.01)
+    """
+    if not (folder / SETTINGS).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / SETTINGS, dataclasses.asdict(settings))
+
+
+def read_settings(folder: Path) -> ComparisonSettings | None:
+    """Read the metric and margin that a batch was started with.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the batch.
+
+    Returns
+    -------
+    ComparisonSettings or None
+        None for runs that no batch file asked for.
+
+    Examples
+    --------
+    >>> read_settings(Path("runs/none")) is None
+    True
+    """
+    path = folder / SETTINGS
+    return ComparisonSettings(**json.loads(path.read_text())) if path.is_file() else None
+
+
+def _check_choice(settings: ComparisonSettings, chosen: Iterable[ComparisonSettings]) -> Check:
+    """Check that metric and margin were chosen before the scores were known."""
+    texts = sorted(_describe_settings(one) for one in chosen)
+    if not texts:
+        detail = "no batch file named them"
+    elif texts == [_describe_settings(settings)]:
+        detail = texts[0]
+    else:
+        detail = f"{_describe_settings(settings)}, started with {' and '.join(texts)}"
+    return Check(
+        title="Metric and margin chosen before",
+        passed=texts == [_describe_settings(settings)],
+        detail=detail,
+    )
+
+
+def _describe_settings(settings: ComparisonSettings) -> str:
+    return f"{METRIC_NAMES[settings.metric]} and a margin of {settings.margin:g}"
 
 
 def _select_fusions(comparison: Comparison, only: Sequence[str]) -> Comparison:

@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ecglib import paths, runs
+from ecglib.batch.comparison import record_settings
 from ecglib.batch.controls import list_controls
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import WORK_FOLDER, Batch, Job
@@ -127,6 +128,7 @@ def run_batch(
     report = BatchReport(batch=batch.name, folder=batch.folder)
     n_jobs = n_jobs or min(os.cpu_count() or 1, MAX_DEFAULT_JOBS)
     jobs = batch.list_jobs()
+    record_settings(batch.folder, file.comparison)
     _run_jobs(file.notebook, jobs, report, n_jobs, description="runs")
     controls = list_controls(batch, jobs)
     _run_jobs(file.notebook, controls, report, n_jobs, description="controls")
@@ -134,7 +136,7 @@ def run_batch(
         raise BatchError(f"No run of {batch.name} finished: {report.failed}")
     from ecglib.batch.report import write_report  # draws figures: only once there are runs
 
-    report.html = write_report(batch.folder, file.comparison)
+    report.html = write_report(batch.folder)
     return report
 
 

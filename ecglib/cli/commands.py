@@ -6,18 +6,13 @@ the exit status.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ecglib import paths
 from ecglib.cli import printing
 from ecglib.cli.parser import build_parser, parse_assignments
 from ecglib.errors import EcgError
-
-if TYPE_CHECKING:
-    from ecglib.evaluation.comparison import Comparison
-    from ecglib.evaluation.verdict import ComparisonSettings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -140,6 +135,7 @@ def _check(options: argparse.Namespace) -> int:
 def _batch(options: argparse.Namespace) -> int:
     from ecglib import datasets
     from ecglib.batch import BatchFile, run_batch
+    from ecglib.batch.comparison import compare_batches
 
     file = BatchFile.read(options.file, **parse_assignments(options.set))
     dataset = datasets.prepare(
@@ -158,35 +154,27 @@ def _batch(options: argparse.Namespace) -> int:
         )
     else:
         printing.print_batch(report)
-        for comparison in _compare_folders([report.folder], file.comparison):
+        for comparison in compare_batches([report.folder]):
             printing.print_comparison(comparison)
         print(f"\nReport: {report.html}")
     return int(bool(report.failed))
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from ecglib.evaluation.verdict import ComparisonSettings
+    from ecglib.batch.comparison import choose_settings, compare_batches
 
     folders = []
     for name in options.batches:
         folder = Path(name)
         folders.append(folder if folder.is_dir() else options.runs_dir / name)
-    settings = ComparisonSettings(metric=options.metric, margin=options.margin)
-    comparisons = _compare_folders(folders, settings, options.only)
+    settings = choose_settings(folders, options.metric, options.margin)
+    comparisons = compare_batches(folders, settings, options.only)
     if options.json:
         printing.print_json([comparison.to_dict() for comparison in comparisons])
         return 0
     for comparison in comparisons:
         printing.print_comparison(comparison)
     return 0
-
-
-def _compare_folders(
-    folders: list[Path], settings: "ComparisonSettings", only: Sequence[str] = ()
-) -> "list[Comparison]":
-    from ecglib.batch.comparison import compare_batches
-
-    return compare_batches(folders, settings, only)
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -155,15 +155,15 @@ def _add_compare(commands: Any) -> None:
     )
     parser.add_argument(
         "--metric",
-        default="auroc",
+        default="",
         help="score that is compared, its mean over the classes: auroc, auprc, f1, brier, ... "
-        "(default: auroc)",
+        "(default: that of the batch file)",
     )
     parser.add_argument(
         "--margin",
         type=float,
-        default=0.01,
-        help="smallest gain worth having (default: 0.01)",
+        default=0.0,
+        help="smallest gain worth having (default: that of the batch file)",
     )
     parser.add_argument(
         "--only",

@@ -9,11 +9,19 @@ import pytest
 from scipy.special import expit
 from sklearn.metrics import f1_score, roc_auc_score
 
-from ecglib.batch.comparison import build_recipe, compare_batches, compare_runs, name_models
+from ecglib.batch.comparison import (
+    build_recipe,
+    choose_settings,
+    compare_batches,
+    compare_runs,
+    name_models,
+    record_settings,
+)
 from ecglib.errors import RunError
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.recipes import describe_recipe_difference
 from ecglib.evaluation.summary import score_with_intervals
+from ecglib.evaluation.verdict import ComparisonSettings
 from ecglib.experiment import Experiment
 
 TWO_BRANCHES = {"time": "cnn", "frequency": "cnn"}
@@ -310,6 +318,31 @@ def test_a_test_split_that_another_batch_scored_is_reported(tmp_path):
     )
     checks = {check.title: check for check in compare_runs([first]).checks}
     assert checks["Test scored once"].passed
+
+
+def test_a_batch_is_compared_by_the_metric_and_margin_that_it_was_started_with(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("ecglib.runs.find_runs", lambda folder: [make_run(1.0)])
+    (unplanned,) = compare_batches([tmp_path / "explore"])
+    checks = {check.title: check for check in unplanned.checks}
+    assert not checks["Metric and margin chosen before"].passed
+    a, b = tmp_path / "a", tmp_path / "b"
+    record_settings(a, ComparisonSettings(metric="f1", margin=0.05))
+    record_settings(a, ComparisonSettings(metric="auprc"))  # the first choice stays
+    (planned,) = compare_batches([a])
+    assert (planned.metric, planned.margin) == ("f1", 0.05)
+    checks = {check.title: check for check in planned.checks}
+    assert checks["Metric and margin chosen before"].passed
+    (other,) = compare_batches([a], choose_settings([a], metric="auroc"))
+    check = {check.title: check for check in other.checks}["Metric and margin chosen before"]
+    assert not check.passed
+    assert check.detail == (
+        "macro AUROC and a margin of 0.05, started with macro F1 and a margin of 0.05"
+    )
+    record_settings(b, ComparisonSettings(metric="f1"))
+    with pytest.raises(RunError, match=r"different values of margin: 0.01, 0.05.*--margin"):
+        compare_batches([a, b])
 
 
 def test_batches_on_several_stores_are_compared_one_by_one(tmp_path, monkeypatch):

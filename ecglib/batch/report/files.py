@@ -13,7 +13,7 @@ import pandas as pd
 
 import ecglib
 from ecglib import paths
-from ecglib.batch.comparison import compare_batches
+from ecglib.batch.comparison import choose_settings, compare_batches
 from ecglib.batch.jobs import WORK_FOLDER
 from ecglib.batch.report.page import Page, build_section, render_page
 from ecglib.evaluation.comparison import RIVAL_TITLES, Comparison
@@ -35,7 +35,7 @@ def write_report(folder: Path, settings: ComparisonSettings | None = None) -> Pa
     folder : Path
         Folder of the batch.
     settings : ComparisonSettings, optional
-        Metric and margin; by default those of `ComparisonSettings`.
+        Metric and margin; by default those that the batch was started with.
 
     Returns
     -------
@@ -54,7 +54,7 @@ def write_report(folder: Path, settings: ComparisonSettings | None = None) -> Pa
     ...
     ecglib.errors.RunError: No finished run in runs/none. ...
     """
-    settings = settings or ComparisonSettings()
+    settings = settings or choose_settings([folder])
     runs = find_runs(folder)
     report, stamp = folder / REPORT, _describe_inputs(runs, settings)
     if report.is_file() and _read_stamp(folder) == stamp:
