@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from ecglib.evaluation.class_differences import build_class_table
 from ecglib.evaluation.contestants import Contestant, group_by_model
 from ecglib.evaluation.dependence import PatientDependence, compute_dependence
 from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES, METRICS
+from ecglib.evaluation.recipes import describe_recipe_difference
 from ecglib.evaluation.score_table import build_score_table
 from ecglib.evaluation.scoreboard import Score, measure_models
 from ecglib.evaluation.verdict import (
@@ -416,7 +417,7 @@ def compare_contestants(
         class_table=build_class_table(verdicts, scoreboards[0], predictions.classes),
         baselines=baselines,
         dependence=compute_dependence(models[best], settings.metric),
-        checks=(*checks, *list_checks(verdicts, baselines)),
+        checks=(*checks, check_recipes(models), *list_checks(verdicts, baselines)),
         caveats=collect_caveats(one for seeds in models.values() for one in seeds),
     )
 
@@ -436,7 +437,7 @@ def list_checks(
     Returns
     -------
     list of Check
-        Same recipe, enough seeds, and the baseline beaten.
+        Fusions and branches trained alike, enough seeds, and the baseline beaten.
 
     Examples
     --------
@@ -449,9 +450,9 @@ def list_checks(
         seeds = min(one.n_seeds for one in verdicts)
         checks += [
             Check(
-                title="Same recipe",
+                title="Fusions and branches trained alike",
                 passed=len(alike) == len(verdicts),
-                detail=f"{len(alike)} of {len(verdicts)} fusions have branches trained alike",
+                detail=f"{len(alike)} of {len(verdicts)} fusions have branches of their recipe",
             ),
             Check(
                 title="Enough seeds",
@@ -469,6 +470,37 @@ def list_checks(
         )
     )
     return checks
+
+
+def check_recipes(models: Mapping[str, Sequence[Contestant]]) -> Check:
+    """Check that all networks were trained with one recipe.
+
+    Parameters
+    ----------
+    models : mapping of str to sequence of Contestant
+        Name of each model -> its seeds.
+
+    Returns
+    -------
+    Check
+        It fails if runs of other settings are mixed in.
+
+    Examples
+    --------
+    >>> check_recipes({}).detail
+    'all networks have the same recipe'
+    """
+    networks = [one for seeds in models.values() for one in seeds if seeds[0].role != "baseline"]
+    differences = [describe_recipe_difference(networks[0].recipe, one.recipe) for one in networks]
+    different = [text for text in differences if text]
+    texts = sorted(set(different))
+    return Check(
+        title="One recipe",
+        passed=not texts,
+        detail=f"{len(different)} of {len(networks)} trainings differ: {'; '.join(texts[:3])}"
+        if texts
+        else "all networks have the same recipe",
+    )
 
 
 def _shorten_name(verdict: Verdict) -> str:
