@@ -221,7 +221,7 @@ def test_checks_say_what_was_found(comparison):
     assert all(one.passed for one in comparison.checks)
     both = compare_contestants(make_study({"late_average": 1.0}), checks=[given]).checks
     assert both[0] == given
-    assert len(both) == 4
+    assert len(both) == 5
 
 
 def test_checks_fail_with_few_seeds_and_an_unbeaten_baseline():
