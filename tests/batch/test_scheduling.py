@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,7 @@ def test_nothing_starts_when_a_parameter_is_wrong(
 
 @pytest.fixture(scope="module")
 def finished(small_store, write_batch_file, tmp_path_factory):
-    """The small batch, carried out: three runs and two controls."""
+    """The small batch, carried out: three runs, and two controls of each branch in question."""
     folder = tmp_path_factory.mktemp("batch")
     file = BatchFile.read(write_batch_file(folder))
     return file, folder / "runs", run_batch(file, small_store, folder / "runs", n_jobs=2)
@@ -62,10 +63,11 @@ def finished(small_store, write_batch_file, tmp_path_factory):
 def test_a_batch_leaves_runs_with_notebooks_and_a_report(finished):
     _, _, report = finished
     assert not report.failed
-    assert len(report.new) == 5
     found = runs.find_runs(report.folder)
-    roles = sorted(run.experiment.role for run in found)
-    assert roles == ["ensemble", "fusion", "single", "single", "widened"]
+    assert len(report.new) == len(found)
+    roles = Counter(run.experiment.role for run in found)
+    assert (roles["single"], roles["fusion"]) == (2, 1)
+    assert 1 <= roles["ensemble"] == roles["widened"] <= 2
     assert all((run.path / "train.ipynb").is_file() for run in found)
     html = report.html.read_text()
     assert "late_average" in html
@@ -79,13 +81,15 @@ def test_the_controls_repeat_the_branch_that_validates_best(finished):
     found = runs.find_runs(report.folder)
     singles = [run for run in found if run.experiment.role == "single"]
     best = max(singles, key=lambda r: r.metrics["validation"]["macro"]["auroc"]["estimate"])
-    (ensemble,) = [run for run in found if run.experiment.role == "ensemble"]
-    assert ensemble.experiment.model.branches == best.experiment.model.branches
+    controls = {
+        run.experiment.role: run
+        for run in found
+        if run.experiment.model.branches == best.experiment.model.branches and run is not best
+    }
+    ensemble, widened = controls["ensemble"], controls["widened"]
     assert ensemble.experiment.model.ensemble_size == 2
     (fusion,) = [run for run in found if run.experiment.role == "fusion"]
-    (widened,) = [run for run in found if run.experiment.role == "widened"]
     n_parameters = fusion.metrics["model"]["parameters"]
-    assert widened.experiment.model.branches == best.experiment.model.branches
     assert widened.experiment.model.target_parameters == n_parameters
     assert widened.experiment.model.width == best.experiment.model.width
     assert widened.metrics["model"]["width"] > best.metrics["model"]["width"] == 4
@@ -101,7 +105,7 @@ def test_a_finished_batch_runs_nothing(finished, small_store, monkeypatch):
     monkeypatch.setattr(ProcessGroup, "run", None)
     again = run_batch(file, small_store, runs_dir)
     assert again.new == []
-    assert len(again.existing) == 5
+    assert sorted(again.existing) == sorted(first.new)
     assert again.html == first.html
 
 
