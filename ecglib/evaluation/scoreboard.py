@@ -21,7 +21,10 @@ from ecglib.evaluation.influence import MEASURED_METRICS, Measurement, Windows, 
 from ecglib.evaluation.metrics import METRICS
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.seeds import estimate_seed_variances
-from ecglib.evaluation.threshold_sampling import draw_scores_over_thresholds
+from ecglib.evaluation.threshold_sampling import (
+    compute_threshold_variance,
+    draw_scores_over_thresholds,
+)
 from ecglib.evaluation.variances import Variance, add_variances
 
 
@@ -106,9 +109,10 @@ class Scoreboard:
         What seeds add to the variance of each model's macro score.
     cautious_seeds : mapping of str to Variance
         The same, not less than the pooled variance of all models.
-    threshold_draws : mapping of str to array of shape (n_draws, n_classes)
-        Scores of each model with thresholds fitted on resampled validation patients; empty if the
-        metric or the task does not depend on them.
+    threshold_draws : mapping of str to array of shape (n_halvings, 2, n_draws, n_classes)
+        Scores of each model with thresholds fitted on resampled validation patients, see
+        `ecglib.evaluation.threshold_sampling`; empty if the metric or the task does not depend on
+        them.
     threshold_degrees : float, default inf
         Degrees of freedom of their variance.
     baselines : frozenset of str, default empty
@@ -170,7 +174,7 @@ class Scoreboard:
         ]
         if self.threshold_draws:
             draws = self._draw_macro_scores(name)
-            parts.append(Variance(np.var(draws, ddof=1), self.threshold_degrees))
+            parts.append(Variance(compute_threshold_variance(draws), self.threshold_degrees))
         values = measurement.macro_scores
         low, high = compute_score_interval(
             float(values.mean()),
@@ -223,7 +227,7 @@ class Scoreboard:
         patients = self._compute_patient_variance(influence)
         if self.threshold_draws:
             draws = self._draw_macro_scores(a) - self._draw_macro_scores(b)
-            sampled = Variance(float(np.var(draws, ddof=1)), self.threshold_degrees)
+            sampled = Variance(compute_threshold_variance(draws), self.threshold_degrees)
             patients = add_variances([patients, sampled])
         return Difference(
             name=b,
@@ -250,7 +254,7 @@ class Scoreboard:
             y=self.windows.y[:, [k]], patient=self.windows.patient, fold=self.windows.fold
         )
         measurements = {name: one.select_class(k) for name, one in self.measurements.items()}
-        draws = {name: one[:, [k]] for name, one in self.threshold_draws.items()}
+        draws = {name: one[..., [k]] for name, one in self.threshold_draws.items()}
         values = _estimate_seeds(measurements, self.baselines)
         return dataclasses.replace(
             self,
@@ -270,7 +274,7 @@ class Scoreboard:
         )
 
     def _draw_macro_scores(self, name: str) -> np.ndarray:
-        return self.threshold_draws[name][:, self.windows.scored].mean(axis=1)
+        return self.threshold_draws[name][..., self.windows.scored].mean(axis=-1)
 
 
 def measure_models(

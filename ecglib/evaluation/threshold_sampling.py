@@ -12,6 +12,7 @@ from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.resampling import draw_patient_counts
 
 N_DRAWS = 100
+N_HALVINGS = 4
 DRAWS_AT_ONCE = 20
 
 
@@ -27,14 +28,20 @@ def draw_scores_over_thresholds(seeds: Sequence[Contestant], metric: str) -> np.
 
     Returns
     -------
-    array of shape (n_draws, n_classes)
-        Scores on the test split, averaged over seeds. The draws depend on the validation patients
-        alone, so they are paired between models.
+    array of shape (n_halvings, 2, n_draws, n_classes)
+        Scores on both halves of the test patients, for several random halvings, averaged over
+        seeds. Draws and halves depend on the patients alone, so they are paired between models.
 
     Notes
     -----
     A bootstrap over validation patients. In a cross-validation each fold has its validation
     patients, which are drawn independently of those of the other folds.
+
+    Scored on all test patients, the draws would vary too much: besides the true score at each
+    threshold they follow the chance of these test patients, which the variance over test patients
+    contains already. Two halves of the patients share the true score, but not that chance, so the
+    covariance of their scores is what sampling the validation patients adds
+    (`compute_threshold_variance`).
 
     Examples
     --------
@@ -59,15 +66,63 @@ def draw_scores_over_thresholds(seeds: Sequence[Contestant], metric: str) -> np.
     ...     parameters=1000,
     ... )
     >>> draw_scores_over_thresholds([contestant], "f1").shape
-    (100, 1)
+    (4, 2, 100, 1)
     """
     return np.mean([_draw_scores(one, metric) for one in seeds], axis=0)
 
 
+def compute_threshold_variance(draws: np.ndarray) -> float:
+    """Compute the variance of a macro score, or of a difference, over the sampled thresholds.
+
+    Parameters
+    ----------
+    draws : array of shape (n_halvings, 2, n_draws)
+        Macro scores on both halves of the test patients, or their differences between models.
+
+    Returns
+    -------
+    float
+        Mean covariance of the halves over the draws, at least zero.
+
+    Examples
+    --------
+    >>> half = np.array([0.1, 0.2, 0.3])
+    >>> round(compute_threshold_variance(np.array([[half, half]])), 6)
+    0.01
+    """
+    centered = draws - draws.mean(axis=2, keepdims=True)
+    covariance = (centered[:, 0] * centered[:, 1]).sum(axis=1) / (draws.shape[2] - 1)
+    return max(0.0, float(covariance.mean()))
+
+
+def draw_halves(patients: np.ndarray) -> list[np.ndarray]:
+    """Draw random halves of the patients, several times.
+
+    Parameters
+    ----------
+    patients : array of shape (n_windows,)
+        Patient of each window.
+
+    Returns
+    -------
+    list of int array of shape (n_windows,)
+        For each halving the half of each window, 0 or 1. They depend on the set of patients alone.
+
+    Examples
+    --------
+    >>> halves = draw_halves(np.array(["a", "a", "b"]))
+    >>> len(halves), bool(halves[0][0] == halves[0][1] != halves[0][2])
+    (4, True)
+    """
+    names, index = np.unique(patients, return_inverse=True)
+    rng = np.random.default_rng(0)
+    return [(rng.permutation(len(names)) % 2)[index] for _ in range(N_HALVINGS)]
+
+
 def _draw_scores(contestant: Contestant, metric: str) -> np.ndarray:
     test, validation = contestant.predictions, contestant.validation
-    n_classes = len(test.classes)
-    counts = np.zeros((4, N_DRAWS, n_classes))
+    n_classes, halves = len(test.classes), draw_halves(test.patients)
+    counts = np.zeros((4, N_HALVINGS, 2, N_DRAWS, n_classes))
     fitted = np.atleast_2d(contestant.thresholds)
     for fold, (test_rows, rows) in enumerate(_list_folds(test, validation)):
         patients = validation.patients[rows]
@@ -76,11 +131,13 @@ def _draw_scores(contestant: Contestant, metric: str) -> np.ndarray:
         for k in range(n_classes):
             y, p = validation.y[rows, k] == 1, validation.p[rows, k].astype(np.float64)
             thresholds = _fit_thresholds(y, p, weights, fitted[fold, k])
-            counts[:, :, k] += _count(
-                test.y[test_rows, k] == 1, test.p[test_rows, k].astype(np.float64), thresholds
-            )
+            for i, is_second in enumerate(halves):
+                for half in (0, 1):
+                    chosen = test_rows[is_second[test_rows] == half]
+                    labels, scores = test.y[chosen, k] == 1, test.p[chosen, k].astype(np.float64)
+                    counts[:, i, half, :, k] += _count(labels, scores, thresholds)
     tp, fp, fn, tn = counts
-    return DECISION_METRICS[metric](tp, fp, fn, tn)
+    return np.nan_to_num(DECISION_METRICS[metric](tp, fp, fn, tn))
 
 
 def _list_folds(test: Predictions, validation: Predictions) -> list[tuple[np.ndarray, np.ndarray]]:

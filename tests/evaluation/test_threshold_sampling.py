@@ -7,7 +7,13 @@ from sklearn.metrics import f1_score
 
 from ecglib.evaluation.metrics import compute_scores
 from ecglib.evaluation.resampling import draw_patient_counts
-from ecglib.evaluation.threshold_sampling import N_DRAWS, draw_scores_over_thresholds
+from ecglib.evaluation.threshold_sampling import (
+    N_DRAWS,
+    N_HALVINGS,
+    compute_threshold_variance,
+    draw_halves,
+    draw_scores_over_thresholds,
+)
 from ecglib.evaluation.thresholds import fit_thresholds
 
 
@@ -39,13 +45,35 @@ def test_drawn_thresholds_are_those_refitted_on_repeated_windows(decimals):
     patients = one.validation.patients
     draws = draw_patient_counts(patients, N_DRAWS, 0)
     found = draw_scores_over_thresholds([one], "f1")
-    assert found.shape == (N_DRAWS, 2)
+    assert found.shape == (N_HALVINGS, 2, N_DRAWS, 2)
+    is_second = draw_halves(one.predictions.patients)[1]
     for r in range(N_DRAWS):
         thresholds = refit(one.validation, np.arange(60), draws[r], patients)
-        for k in range(2):
-            decided = one.predictions.p[:, k] >= thresholds[k]
-            assert found[r, k] == pytest.approx(f1_score(one.predictions.y[:, k], decided))
-    assert np.unique(found[:, 0]).size > 5
+        for half in (0, 1):
+            rows = is_second == half
+            for k in range(2):
+                decided = one.predictions.p[rows, k] >= thresholds[k]
+                expected = f1_score(one.predictions.y[rows, k], decided)
+                assert found[1, half, r, k] == pytest.approx(expected)
+    assert np.unique(found[0, 0, :, 0]).size > 3
+
+
+def test_halves_divide_the_patients_and_differ_between_halvings():
+    patients = np.array([f"p{i // 3}" for i in range(60)])
+    halves = draw_halves(patients)
+    for half in halves:
+        in_second = {patient: set(half[patients == patient]) for patient in patients}
+        assert all(len(values) == 1 for values in in_second.values())
+        assert sum(values == {1} for values in in_second.values()) == 10
+    assert len({half.tobytes() for half in halves}) == N_HALVINGS
+
+
+def test_chance_that_the_halves_do_not_share_is_no_variance_of_thresholds():
+    rng = np.random.default_rng(0)
+    common = rng.normal(0, 2, size=20_000)
+    halves = common + rng.normal(0, 5, size=(3, 2, 20_000))
+    assert compute_threshold_variance(halves) == pytest.approx(4, rel=0.1)
+    assert compute_threshold_variance(halves - common) < 0.3
 
 
 def test_each_fold_draws_its_own_validation_patients():
@@ -61,19 +89,20 @@ def test_each_fold_draws_its_own_validation_patients():
     rows = [np.flatnonzero(folds == fold) for fold in (1, 2)]
     patients = [one.validation.patients[of_fold] for of_fold in rows]
     draws = [draw_patient_counts(names, N_DRAWS, i) for i, names in enumerate(patients)]
+    second = draw_halves(one.predictions.patients)[0] == 1
     for r in range(20):
         thresholds = np.array(
             [refit(one.validation, rows[i], draws[i][r], patients[i]) for i in range(2)]
         )
         scores = compute_scores(
-            one.predictions.y,
-            one.predictions.p,
-            thresholds[test_folds - 1],
+            one.predictions.y[second],
+            one.predictions.p[second],
+            thresholds[test_folds - 1][second],
             "multi_label",
             one.predictions.classes,
         )
         expected = [scores["per_class"][name]["f1"] for name in one.predictions.classes]
-        assert found[r].tolist() == pytest.approx(expected)
+        assert found[0, 1, r].tolist() == pytest.approx(expected)
 
 
 def test_a_class_that_no_drawn_patient_has_keeps_its_threshold():
@@ -87,8 +116,15 @@ def test_a_class_that_no_drawn_patient_has_keeps_its_threshold():
     )
     draws = draw_patient_counts(one.validation.patients, N_DRAWS, 0)
     without = draws[:, np.unique(one.validation.patients).tolist().index("3")] == 0
-    kept = one.compute_scores()["per_class"]
-    found = draw_scores_over_thresholds([one], "f1")[without]
+    first = draw_halves(one.predictions.patients)[0] == 0
+    kept = compute_scores(
+        one.predictions.y[first],
+        one.predictions.p[first],
+        one.thresholds,
+        "multi_label",
+        one.predictions.classes,
+    )["per_class"]
+    found = draw_scores_over_thresholds([one], "f1")[0, 0, without]
     assert 20 < len(found) < 60
     for k, name in enumerate(one.predictions.classes):
         assert found[:, k].tolist() == pytest.approx([kept[name]["f1"]] * len(found))
@@ -103,5 +139,6 @@ def test_scores_are_averaged_over_seeds_in_the_same_draws():
 def test_draws_are_paired_between_models():
     """Two models that differ little are cut by the same patients, so their difference is steady."""
     a, b = (make_contestant(name, noise=0.02, n_patients=200) for name in ("time:cnn", "time:s4d"))
-    first, second = (draw_scores_over_thresholds([one], "f1").mean(axis=1) for one in (a, b))
-    assert np.var(first - second) < 0.7 * (np.var(first) + np.var(second))
+    first, second = (draw_scores_over_thresholds([one], "f1").mean(axis=-1) for one in (a, b))
+    apart = compute_threshold_variance(first) + compute_threshold_variance(second)
+    assert compute_threshold_variance(first - second) < 0.7 * apart
