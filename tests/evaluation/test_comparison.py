@@ -217,7 +217,7 @@ def test_checks_say_what_was_found(comparison):
     found = {one.title: one for one in comparison.checks}
     assert found["Fusions and branches trained alike"].passed
     assert found["Enough seeds"].passed
-    assert found["Baseline beaten"].detail == "by 6 of 6 networks"
+    assert found["Baseline beaten"].detail == "by 6 of 6 networks; the best branch does"
     assert all(one.passed for one in comparison.checks)
     both = compare_contestants(make_study({"late_average": 1.0}), checks=[given]).checks
     assert both[0] == given
