@@ -110,7 +110,7 @@ class Scoreboard:
     cautious_seeds : mapping of str to Variance
         The same, not less than the pooled variance of all models.
     threshold_draws : mapping of str to array of shape (n_halvings, 2, n_draws, n_classes)
-        Scores of each model with thresholds fitted on resampled validation patients, see
+        Scores of each model with thresholds fitted on halves of the validation patients, see
         `ecglib.evaluation.threshold_sampling`; empty if the metric or the task does not depend on
         them.
     threshold_degrees : float, default inf

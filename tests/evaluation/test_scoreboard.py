@@ -128,7 +128,7 @@ def test_a_difference_of_decisions_has_the_variance_of_the_thresholds():
     ]
     gain = draws[0] - draws[1]
     covariances = [np.cov(first, second)[0, 1] for first, second in gain]
-    sampled = np.mean(covariances)
+    sampled = 2 ** (-1 / 3) * np.mean(covariances)
     without = dataclasses.replace(board, threshold_draws={}).subtract(
         "intermediate_gated", "time:cnn"
     )

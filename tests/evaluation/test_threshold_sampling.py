@@ -6,11 +6,12 @@ from contestant_helpers import make_contestant, make_seeds
 from sklearn.metrics import f1_score
 
 from ecglib.evaluation.metrics import compute_scores
-from ecglib.evaluation.resampling import draw_patient_counts
 from ecglib.evaluation.threshold_sampling import (
     N_DRAWS,
     N_HALVINGS,
+    VARIANCE_PER_HALF,
     compute_threshold_variance,
+    draw_half_samples,
     draw_halves,
     draw_scores_over_thresholds,
 )
@@ -32,23 +33,22 @@ def make_clustered(decimals, **other):
     return dataclasses.replace(one, validation=validation)
 
 
-def refit(validation, rows, draw, patients):
-    """Thresholds of the windows repeated as often as their patient was drawn."""
-    column = np.unique(patients, return_inverse=True)[1]
-    repeated = np.repeat(rows, draw[column])
-    return fit_thresholds(validation.y[repeated], validation.p[repeated], "multi_label")
+def refit(validation, rows, draw):
+    """Thresholds of the windows whose patients were drawn."""
+    drawn = rows[draw == 1]
+    return fit_thresholds(validation.y[drawn], validation.p[drawn], "multi_label")
 
 
 @pytest.mark.parametrize("decimals", [1, 8], ids=["ties", "no ties"])
-def test_drawn_thresholds_are_those_refitted_on_repeated_windows(decimals):
+def test_drawn_thresholds_are_those_refitted_on_the_drawn_windows(decimals):
     one = make_clustered(decimals)
     patients = one.validation.patients
-    draws = draw_patient_counts(patients, N_DRAWS, 0)
+    draws = draw_half_samples(patients, N_DRAWS, 0)
     found = draw_scores_over_thresholds([one], "f1")
     assert found.shape == (N_HALVINGS, 2, N_DRAWS, 2)
     is_second = draw_halves(one.predictions.patients)[1]
     for r in range(N_DRAWS):
-        thresholds = refit(one.validation, np.arange(60), draws[r], patients)
+        thresholds = refit(one.validation, np.arange(60), draws[r])
         for half in (0, 1):
             rows = is_second == half
             for k in range(2):
@@ -68,11 +68,20 @@ def test_halves_divide_the_patients_and_differ_between_halvings():
     assert len({half.tobytes() for half in halves}) == N_HALVINGS
 
 
+def test_half_of_the_patients_is_drawn_with_all_their_windows():
+    patients = np.array([f"p{i // 3}" for i in range(30)])
+    drawn = draw_half_samples(patients, 50, seed=1)
+    assert (drawn.reshape(50, 10, 3) == drawn.reshape(50, 10, 3)[:, :, :1]).all()
+    assert (drawn[:, ::3].sum(axis=1) == 5).all()
+    assert np.unique(drawn, axis=0).shape[0] > 40
+
+
 def test_chance_that_the_halves_do_not_share_is_no_variance_of_thresholds():
     rng = np.random.default_rng(0)
     common = rng.normal(0, 2, size=20_000)
     halves = common + rng.normal(0, 5, size=(3, 2, 20_000))
-    assert compute_threshold_variance(halves) == pytest.approx(4, rel=0.1)
+    expected = 4 * VARIANCE_PER_HALF
+    assert compute_threshold_variance(halves) == pytest.approx(expected, rel=0.1)
     assert compute_threshold_variance(halves - common) < 0.3
 
 
@@ -88,12 +97,10 @@ def test_each_fold_draws_its_own_validation_patients():
     found = draw_scores_over_thresholds([one], "f1")
     rows = [np.flatnonzero(folds == fold) for fold in (1, 2)]
     patients = [one.validation.patients[of_fold] for of_fold in rows]
-    draws = [draw_patient_counts(names, N_DRAWS, i) for i, names in enumerate(patients)]
+    draws = [draw_half_samples(names, N_DRAWS, i) for i, names in enumerate(patients)]
     second = draw_halves(one.predictions.patients)[0] == 1
     for r in range(20):
-        thresholds = np.array(
-            [refit(one.validation, rows[i], draws[i][r], patients[i]) for i in range(2)]
-        )
+        thresholds = np.array([refit(one.validation, rows[i], draws[i][r]) for i in range(2)])
         scores = compute_scores(
             one.predictions.y[second],
             one.predictions.p[second],
@@ -114,8 +121,8 @@ def test_a_class_that_no_drawn_patient_has_keeps_its_threshold():
         validation=dataclasses.replace(one.validation, y=y),
         thresholds=np.array([0.2, 0.7]),
     )
-    draws = draw_patient_counts(one.validation.patients, N_DRAWS, 0)
-    without = draws[:, np.unique(one.validation.patients).tolist().index("3")] == 0
+    draws = draw_half_samples(one.validation.patients, N_DRAWS, 0)
+    without = draws[:, one.validation.patients == "3"][:, 0] == 0
     first = draw_halves(one.predictions.patients)[0] == 0
     kept = compute_scores(
         one.predictions.y[first],
