@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from ecglib.evaluation import ComparisonSettings, compute_verdicts, group_by_model, measure_models
+from ecglib.evaluation.rules import ALPHA
 from ecglib.evaluation.simulation import StudySettings, simulate_study
-from ecglib.evaluation.verdict import ADDS, ADDS_LITTLE, ALPHA
+from ecglib.evaluation.verdict import ADDS, ADDS_LITTLE
 from ecglib.paths import write_text
 
 N_STUDIES = 1000

@@ -17,8 +17,8 @@ from ecglib import runs
 from ecglib.batch.comparison import build_contestant, build_recipe
 from ecglib.batch.jobs import Batch, Job
 from ecglib.evaluation.contestants import Contestant
+from ecglib.evaluation.rivals import find_contenders
 from ecglib.evaluation.scoreboard import measure_models
-from ecglib.evaluation.verdict import find_contenders
 from ecglib.experiment.registry import SAME_SIZE_RATIO
 
 

@@ -25,11 +25,12 @@ from ecglib.evaluation.metrics import (
 )
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.resampling import compute_interval, resample_scores
+from ecglib.evaluation.rivals import Rival
 from ecglib.evaluation.scoreboard import Scoreboard, measure_models
 from ecglib.evaluation.stacking import StackingWeights, fit_stacking
 from ecglib.evaluation.summary import score_calibration, score_with_intervals
 from ecglib.evaluation.thresholds import fit_thresholds, fit_weights
-from ecglib.evaluation.verdict import ComparisonSettings, Rival, Verdict, compute_verdicts
+from ecglib.evaluation.verdict import ComparisonSettings, Verdict, compute_verdicts
 
 __all__ = [
     "DECISION_METRICS",

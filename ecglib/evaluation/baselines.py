@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from ecglib.evaluation.contestants import Contestant
 from ecglib.evaluation.differences import Difference
+from ecglib.evaluation.rules import ALPHA
 from ecglib.evaluation.scoreboard import Scoreboard
 
 BEATS, BEATEN, CANNOT_TELL = "beats it", "beaten by it", "cannot tell"
-ALPHA = 0.025
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ecglib.evaluation.effective_patients import is_measurable
+from ecglib.evaluation.rules import ALPHA, MIN_SEEDS
 from ecglib.evaluation.scoreboard import Scoreboard
 from ecglib.evaluation.verdict import (
     ADDS,
-    ALPHA,
     CANNOT_MEASURE,
     CANNOT_TELL,
-    MIN_SEEDS,
     WORSE,
     Verdict,
     adjust_p_values,

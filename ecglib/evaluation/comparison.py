@@ -15,6 +15,8 @@ from ecglib.evaluation.contestants import Contestant, group_by_model
 from ecglib.evaluation.dependence import PatientDependence, compute_dependence
 from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES, METRICS
 from ecglib.evaluation.recipes import describe_recipe_difference
+from ecglib.evaluation.rivals import ENSEMBLE, SAME_SIZE, SINGLE
+from ecglib.evaluation.rules import MIN_SEEDS
 from ecglib.evaluation.score_table import build_score_table
 from ecglib.evaluation.scoreboard import Score, measure_models
 from ecglib.evaluation.verdict import (
@@ -23,10 +25,6 @@ from ecglib.evaluation.verdict import (
     CANNOT_COMPARE,
     CANNOT_MEASURE,
     CANNOT_TELL,
-    ENSEMBLE,
-    MIN_SEEDS,
-    SAME_SIZE,
-    SINGLE,
     ComparisonSettings,
     Verdict,
     collect_caveats,

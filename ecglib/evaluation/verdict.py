@@ -20,10 +20,12 @@ import numpy as np
 
 from ecglib.errors import RunError
 from ecglib.evaluation.contestants import Contestant
-from ecglib.evaluation.differences import Difference
 from ecglib.evaluation.effective_patients import is_measurable
 from ecglib.evaluation.metrics import METRIC_NAMES
+from ecglib.evaluation.needs import Needs, estimate_needs
 from ecglib.evaluation.recipes import describe_recipe_difference
+from ecglib.evaluation.rivals import ENSEMBLE, SAME_SIZE, SINGLE, Rival, find_contenders
+from ecglib.evaluation.rules import ALPHA, DEFAULT_MARGIN, MIN_SEEDS
 from ecglib.evaluation.scoreboard import Scoreboard, check_metric, measure_models
 from ecglib.experiment.registry import SAME_SIZE_RATIO
 
@@ -45,17 +47,6 @@ WORDS = (
     CANNOT_MEASURE,
     CANNOT_COMPARE,
 )
-
-# The smallest gain worth having, unless said otherwise.
-DEFAULT_MARGIN = 0.01
-# One-sided: a claim is wrong in at most this fraction of comparisons.
-ALPHA = 0.025
-# With fewer seeds the variance between trainings is too poorly known for a verdict.
-MIN_SEEDS = 5
-# The number of patients that is said to be needed would show a gain of the margin this often.
-POWER = 0.8
-
-SINGLE, ENSEMBLE, SAME_SIZE = "single", "ensemble", "same size"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,73 +81,6 @@ class ComparisonSettings:
                 f"`margin`, the smallest gain worth having, is {self.margin}; expected a number "
                 f"above 0, e.g. {DEFAULT_MARGIN}."
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rival:
-    """A model that a fusion has to beat.
-
-    Parameters
-    ----------
-    kind : {"single", "ensemble", "same size"}
-        A single branch, an ensemble of one, or one widened to the size of the fusion.
-    branch : str
-        The branch.
-    difference : Difference
-        The fusion's score minus that of the rival.
-    is_larger : bool, default False
-        Whether the rival is larger than the fusion: it can then only speak for the fusion.
-
-    Examples
-    --------
-    >>> from ecglib.evaluation.variances import Variance
-    >>> certain = Variance(1e-6, 60)
-    >>> difference = Difference(
-    ...     name="time:cnn", estimate=0.02, patients=certain, seeds=(), cautious_seeds=()
-    ... )
-    >>> Rival(kind="single", branch="time:cnn", difference=difference).is_larger
-    False
-    """
-
-    kind: str
-    branch: str
-    difference: Difference
-    is_larger: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Needs:
-    """How much data would decide a verdict, with a probability of 80 % if the gain is the margin.
-
-    Parameters
-    ----------
-    min_patients, max_patients : int
-        Range of the number of patients with scores like these.
-    seeds : int
-        Number of seeds of each model.
-
-    Examples
-    --------
-    >>> Needs(min_patients=300, max_patients=700, seeds=5).format()
-    'needs about 300 to 700 patients, 5 seeds'
-    """
-
-    min_patients: int
-    max_patients: int
-    seeds: int
-
-    def format(self) -> str:
-        """Return the needs as text.
-
-        Returns
-        -------
-        str
-            For example "needs about 300 to 700 patients, 5 seeds".
-        """
-        return (
-            f"needs about {_round(self.min_patients):,} to {_round(self.max_patients):,} patients, "
-            f"{self.seeds} seeds"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +124,7 @@ class Verdict:
 
     Examples
     --------
+    >>> from ecglib.evaluation.differences import Difference
     >>> from ecglib.evaluation.variances import Variance
     >>> certain = Variance(1e-6, 60)
     >>> difference = Difference(
@@ -359,44 +284,6 @@ def compute_verdicts(
     ]
 
 
-def find_contenders(
-    models: Mapping[str, Sequence[Contestant]], validation: Scoreboard
-) -> list[str]:
-    """Find the single branches that may be the best: those that need controls.
-
-    Parameters
-    ----------
-    models : mapping of str to sequence of Contestant
-        Name of each model -> its seeds; all of one recipe.
-    validation : Scoreboard
-        The models, measured on the validation split.
-
-    Returns
-    -------
-    list of str
-        The best single branch on the validation split first, then those that it is not shown to
-        beat there (one-sided, 2.5 %). Of equally good branches the smaller is first.
-
-    Examples
-    --------
-    >>> from ecglib.evaluation.contestants import group_by_model
-    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
-    >>> models = group_by_model(simulate_study(StudySettings(n_patients=40), seed=0))
-    >>> find_contenders(models, measure_models(models, "auroc", split="validation"))
-    ['time:cnn', 'frequency:cnn']
-    """
-    singles = [name for name, seeds in models.items() if seeds[0].role == "single"]
-
-    def rank(name: str) -> tuple[float, int, str]:
-        return -validation.score_oriented(name), models[name][0].parameters, name
-
-    best, *others = sorted(singles, key=rank)
-    unbeaten = [
-        name for name in others if validation.subtract(best, name).compute_p_value() > ALPHA
-    ]
-    return [best, *unbeaten]
-
-
 def adjust_p_values(p_values: Sequence[float]) -> list[float]:
     """Adjust p values for the number of claims by the method of Holm.
 
@@ -421,65 +308,6 @@ def adjust_p_values(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted.tolist()
-
-
-def estimate_needs(
-    difference: Difference, n_patients: int, n_seeds: int, margin: float
-) -> Needs | None:
-    """Estimate how many patients and seeds would show a gain of the margin.
-
-    Parameters
-    ----------
-    difference : Difference
-        From the rival that is hardest to beat.
-    n_patients : int
-        Number of patients that it was measured on.
-    n_seeds : int
-        Number of seeds of each model.
-    margin : float
-        The gain.
-
-    Returns
-    -------
-    Needs or None
-        None if the variance over patients is not known.
-
-    Notes
-    -----
-    The variance must fall to (margin / (z(0.975) + z(0.8)))^2. Seeds are added until theirs takes
-    at most half of it; patients share the rest. The range of the number of patients reflects how
-    well their variance is known (80 % interval of a scaled chi-squared distribution).
-
-    Examples
-    --------
-    >>> from ecglib.evaluation.variances import Variance
-    >>> seeds = (Variance(0.002**2, 20), Variance(0.002**2, 20))
-    >>> difference = Difference(
-    ...     name="time:cnn",
-    ...     estimate=0.0,
-    ...     patients=Variance(0.004**2, 80),
-    ...     seeds=seeds,
-    ...     cautious_seeds=seeds,
-    ... )
-    >>> estimate_needs(difference, n_patients=250, n_seeds=5, margin=0.01)
-    Needs(min_patients=472, max_patients=709, seeds=7)
-    """
-    from scipy.stats import chi2, norm
-
-    degrees = difference.patients.degrees_of_freedom
-    if not degrees > 0:
-        return None
-    target = (margin / (norm.ppf(1 - ALPHA) + norm.ppf(POWER))) ** 2
-    seeds = sum(part.value for part in difference.cautious_seeds if not math.isnan(part.value))
-    needed_seeds = max(n_seeds, MIN_SEEDS, math.ceil(2 * seeds * n_seeds / target))
-    left = target - seeds * n_seeds / needed_seeds
-    needed = n_patients * difference.patients.value / left
-    low, high = (degrees / chi2.ppf(q, degrees) for q in (0.9, 0.1))
-    return Needs(
-        min_patients=math.ceil(needed * low),
-        max_patients=math.ceil(needed * high),
-        seeds=needed_seeds,
-    )
 
 
 def collect_caveats(contestants: Iterable[Contestant]) -> tuple[str, ...]:
@@ -757,9 +585,3 @@ def _adjust(p_values: Sequence[float]) -> list[float]:
     for i, value in zip(tested, adjust_p_values([p_values[i] for i in tested]), strict=True):
         adjusted[i] = value
     return adjusted
-
-
-def _round(number: int) -> int:
-    """Round a number of patients to two digits."""
-    digits = max(0, len(str(number)) - 2)
-    return round(number, -digits)

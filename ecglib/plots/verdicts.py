@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ecglib.evaluation.comparison import RIVAL_TITLES
+from ecglib.evaluation.rules import DEFAULT_MARGIN
 from ecglib.evaluation.verdict import (
     ADDS,
     ADDS_LITTLE,
     CANNOT_COMPARE,
     CANNOT_MEASURE,
     CANNOT_TELL,
-    DEFAULT_MARGIN,
     EQUALS_ENSEMBLE,
     NO_GAIN,
     WORSE,

@@ -17,6 +17,8 @@ from ecglib.errors import RunError
 from ecglib.evaluation.class_differences import build_class_table
 from ecglib.evaluation.contestants import group_by_model
 from ecglib.evaluation.differences import Difference
+from ecglib.evaluation.needs import estimate_needs
+from ecglib.evaluation.rivals import find_contenders
 from ecglib.evaluation.scoreboard import measure_models
 from ecglib.evaluation.variances import Variance
 from ecglib.evaluation.verdict import (
@@ -32,8 +34,6 @@ from ecglib.evaluation.verdict import (
     ComparisonSettings,
     adjust_p_values,
     compute_verdicts,
-    estimate_needs,
-    find_contenders,
 )
 
 OTHERS = {"frequency:mlp": 0.5, "spectrogram:cnn2d": 0.4}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from ecglib.evaluation.rules import MIN_SEEDS
 from ecglib.evaluation.verdict import (
     ADDS,
     ADDS_LITTLE,
@@ -12,7 +13,6 @@ from ecglib.evaluation.verdict import (
     CANNOT_MEASURE,
     CANNOT_TELL,
     EQUALS_ENSEMBLE,
-    MIN_SEEDS,
     NO_GAIN,
     WORSE,
 )
