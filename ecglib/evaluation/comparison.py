@@ -220,8 +220,8 @@ class Comparison:
         -------
         DataFrame
             One row of text for each fusion: the verdict, the difference from the best branch, from
-            an equal ensemble and from a branch of its size, the adjusted p value, and what would
-            decide a verdict that cannot be told.
+            an equal ensemble and from a branch of its size, the adjusted p value, the rival that is
+            hardest to beat, and what would decide a verdict that cannot be told.
         """
         rows = []
         for verdict in self.sort_verdicts():
@@ -230,6 +230,8 @@ class Comparison:
                 rival = verdict.find_rival(kind)
                 row[title] = rival.difference.format() if rival else "-"
             row["p"] = f"{verdict.p_adds:.3f}" if verdict.p_adds == verdict.p_adds else "-"
+            hardest = verdict.find_strongest_rival()
+            row["hardest to beat"] = hardest.difference.name if hardest else "-"
             undecided = verdict.word == CANNOT_TELL and verdict.needs is not None
             row["to decide"] = verdict.needs.format() if undecided else ""  # type: ignore[union-attr]
             rows.append(row)
