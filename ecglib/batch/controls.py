@@ -9,14 +9,13 @@ fusion would double the batch, and fusions of the same branches differ little in
 Fusions that are about as large as the branch itself need none.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ecglib import runs
-from ecglib.batch.comparison import build_contestant, build_recipe
+from ecglib.batch.comparison import build_contestant
 from ecglib.batch.jobs import Batch, Job
 from ecglib.evaluation.contestants import Contestant
+from ecglib.evaluation.recipes import describe_recipe_difference
 from ecglib.evaluation.rivals import find_contenders
 from ecglib.evaluation.scoreboard import measure_models
 from ecglib.experiment.registry import SAME_SIZE_RATIO
@@ -102,18 +101,32 @@ def find_contending_jobs(jobs: Sequence[Job], metric: str) -> list[list[Job]]:
     >>> find_contending_jobs([], "auroc")
     []
     """
-    models: dict[str, dict[str, list[Job]]] = {}
+    singles: dict[str, list[Job]] = {}
     for job in jobs:
         if job.experiment.role == "single" and runs.run_exists(job.path):
-            recipe = json.dumps(_strip_options(build_recipe(runs.Run(job.path))))
-            model = models.setdefault(recipe, {}).setdefault(job.experiment.model_hash, [])
-            model.append(job)
+            singles.setdefault(job.experiment.model_hash, []).append(job)
+    contestants = {key: _build_contestants(key, finished) for key, finished in singles.items()}
     found = []
-    for singles in models.values():
-        contestants = {key: _build_contestants(key, one) for key, one in singles.items()}
-        validation = measure_models(contestants, metric, split="validation")
-        found += [singles[key] for key in find_contenders(contestants, validation)]
+    for alike in _group_by_recipe({key: seeds for key, seeds in contestants.items() if seeds}):
+        validation = measure_models(alike, metric, split="validation")
+        found += [singles[key] for key in find_contenders(alike, validation)]
     return found
+
+
+def _group_by_recipe(
+    models: Mapping[str, list[Contestant]],
+) -> list[dict[str, list[Contestant]]]:
+    """Group models that were trained alike."""
+    groups: list[dict[str, list[Contestant]]] = []
+    for key, seeds in models.items():
+        for group in groups:
+            first = next(iter(group.values()))[0]
+            if not describe_recipe_difference(first.recipe, seeds[0].recipe):
+                group[key] = seeds
+                break
+        else:
+            groups.append({key: seeds})
+    return groups
 
 
 def choose_sizes(jobs: Sequence[Job], min_parameters: int) -> list[int]:
@@ -151,13 +164,9 @@ def _count_parameters(job: Job) -> int:
 
 
 def _build_contestants(name: str, jobs: Sequence[Job]) -> list[Contestant]:
-    """Build the contestants of a model, one for each seed."""
+    """Build the contestants of a model, one for each seed of which no fold failed."""
     seeds: dict[int, list[runs.Run]] = {}
     for job in jobs:
         seeds.setdefault(job.experiment.training.seed, []).append(runs.Run(job.path))
-    return [build_contestant(folds, name) for folds in seeds.values()]
-
-
-def _strip_options(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a recipe without the options of representations, which branches do not share."""
-    return {name: value for name, value in recipe.items() if not name.startswith("options of ")}
+    n_runs = max(1, jobs[0].experiment.data.n_folds)
+    return [build_contestant(folds, name) for folds in seeds.values() if len(folds) == n_runs]

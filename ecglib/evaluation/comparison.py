@@ -221,7 +221,7 @@ class Comparison:
         DataFrame
             One row of text for each fusion: the verdict, the difference from the best branch, from
             an equal ensemble and from a branch of its size, the adjusted p value, the rival that is
-            hardest to beat, and what would decide a verdict that cannot be told.
+            hardest to beat, and what would decide where one cannot tell.
         """
         rows = []
         for verdict in self.sort_verdicts():
@@ -465,16 +465,11 @@ def list_checks(
     # A branch that sees little of the evidence may lose to trees; the best one should not.
     best = next((one.best_branch for one in verdicts if one.best_branch), "")
     needed = {best} & networks or networks
-    checks.append(
-        Check(
-            title="Baseline beaten",
-            passed=bool(networks) and needed <= beating,
-            detail=f"by {len(beating)} of {len(networks)} networks"
-            + (f"; the best branch {'does' if best in beating else 'does not'}" if best else "")
-            if networks
-            else "no baseline",
-        )
-    )
+    detail = f"by {len(beating)} of {len(networks)} networks" if networks else "no baseline"
+    if networks and best:
+        detail += f"; the best branch {'does' if best in beating else 'does not'}"
+    passed = bool(networks) and needed <= beating
+    checks.append(Check(title="Baseline beaten", passed=passed, detail=detail))
     return checks
 
 

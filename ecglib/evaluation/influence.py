@@ -12,6 +12,7 @@ of different folds need not give comparable probabilities.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -82,10 +83,14 @@ class Windows:
         array of shape (n_models, n_patients)
             The sums.
         """
+        return (self._indicator @ values.T).T
+
+    @cached_property
+    def _indicator(self) -> sparse.csr_array:
+        """1 where a window is a patient's: (n_patients, n_windows)."""
         n_windows = len(self.patient)
         cells = (np.ones(n_windows), (self.patient, np.arange(n_windows)))
-        indicator = sparse.csr_array(cells, shape=(self.n_patients, n_windows))
-        return (indicator @ values.T).T
+        return sparse.csr_array(cells, shape=(self.n_patients, n_windows))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

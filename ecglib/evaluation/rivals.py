@@ -82,3 +82,24 @@ def find_contenders(
         name for name in others if validation.subtract(best, name).compute_p_value() > ALPHA
     ]
     return [best, *unbeaten]
+
+
+def find_strongest(rivals: Sequence[Rival]) -> Rival | None:
+    """Find the rival that is hardest to beat.
+
+    Parameters
+    ----------
+    rivals : sequence of Rival
+        All rivals of a fusion.
+
+    Returns
+    -------
+    Rival or None
+        The one with the largest p value of being beaten; None without rivals.
+
+    Examples
+    --------
+    >>> find_strongest([]) is None
+    True
+    """
+    return max(rivals, key=lambda one: one.difference.compute_p_value(), default=None)

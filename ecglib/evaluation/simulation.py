@@ -15,7 +15,7 @@ import numpy as np
 from ecglib.errors import require_one_of
 from ecglib.evaluation.contestants import Contestant
 from ecglib.evaluation.predictions import Predictions
-from ecglib.evaluation.thresholds import fit_thresholds
+from ecglib.evaluation.thresholds import DEFAULT_THRESHOLD, fit_thresholds
 
 BRANCHES = ("time:cnn", "frequency:cnn", "spectrogram:cnn2d")
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
@@ -265,11 +265,9 @@ def _draw_logits(
 
 def _fit(validation: Predictions, settings: StudySettings) -> np.ndarray:
     """Return the thresholds of each fold, or those of the split."""
-    n_classes = len(CLASSES)
     if not settings.has_thresholds:
-        return np.full((max(1, settings.n_folds), n_classes), 0.5)[
-            0 if not settings.n_folds else slice(None)
-        ]
+        shape = (settings.n_folds, len(CLASSES)) if settings.n_folds else (len(CLASSES),)
+        return np.full(shape, DEFAULT_THRESHOLD)
     if validation.folds is None:
         return fit_thresholds(validation.y, validation.p, "multi_label")
     return np.array(

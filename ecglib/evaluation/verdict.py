@@ -24,7 +24,14 @@ from ecglib.evaluation.effective_patients import is_measurable
 from ecglib.evaluation.metrics import METRIC_NAMES
 from ecglib.evaluation.needs import Needs, estimate_needs
 from ecglib.evaluation.recipes import describe_recipe_difference
-from ecglib.evaluation.rivals import ENSEMBLE, SAME_SIZE, SINGLE, Rival, find_contenders
+from ecglib.evaluation.rivals import (
+    ENSEMBLE,
+    SAME_SIZE,
+    SINGLE,
+    Rival,
+    find_contenders,
+    find_strongest,
+)
 from ecglib.evaluation.rules import ALPHA, DEFAULT_MARGIN, MIN_SEEDS
 from ecglib.evaluation.scoreboard import Scoreboard, check_metric, measure_models
 from ecglib.experiment.registry import SAME_SIZE_RATIO
@@ -195,7 +202,7 @@ class Verdict:
         Rival or None
             None if there are no rivals.
         """
-        return max(self.rivals, key=lambda one: one.difference.compute_p_value(), default=None)
+        return find_strongest(self.rivals)
 
     def describe(self) -> str:
         """Describe the verdict in one line.
@@ -432,7 +439,7 @@ class _Trial:
     def _find_same_size(self, branch: str) -> str:
         """Find the widened branch nearest in size to the fusion, about as large as it or larger.
 
-        None if the branch is about as large itself.
+        Empty if there is none, or if the branch is about as large itself.
         """
         if self._compute_size_ratio(branch) >= 1 / SAME_SIZE_RATIO:
             return ""
@@ -462,7 +469,7 @@ class _Trial:
         if not word:
             word, reasons = self._choose_word(p_adds, p_over_branches, p_no_gain)
         involved = [self.comparable[one.difference.name] for one in self.rivals]
-        verdict = Verdict(
+        return Verdict(
             fusion=self.name,
             branches=self.fusion[0].branches,
             metric=self.settings.metric,
@@ -480,7 +487,6 @@ class _Trial:
             recipe=self.fusion[0].recipe,
             caveats=collect_caveats(one for seeds in [self.fusion, *involved] for one in seeds),
         )
-        return verdict
 
     def _find_obstacle(self) -> tuple[str, list[str]]:
         """Return the word and the reasons of a verdict that no test can change; "" if none."""
@@ -527,9 +533,9 @@ class _Trial:
         return min(1.0, len(values) * min(values)) if values else 1.0
 
     def _estimate_needs(self) -> Needs | None:
-        if not self.rivals:
+        strongest = find_strongest(self.rivals)
+        if strongest is None:
             return None
-        strongest = max(self.rivals, key=lambda one: one.difference.compute_p_value())
         return estimate_needs(
             strongest.difference,
             self.scoreboard.windows.n_patients,

@@ -42,7 +42,7 @@ from ecglib.plots.figure import (
 
 
 class VerdictStyle(NamedTuple):
-    """How a verdict is drawn: told apart by its sign and marker, not by color alone.
+    """How a verdict is drawn: distinguished by its sign and marker, not by color alone.
 
     Parameters
     ----------

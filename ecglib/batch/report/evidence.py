@@ -308,9 +308,9 @@ def _build_classes(comparison: Comparison) -> Block:
     if len(table):
         note = ""
         if len(table) > MAX_CLASS_ROWS:
-            told = table[table["word"].isin((ADDS, WORSE))]
-            note = f"{len(table) - len(told)} rows without an answer are in comparison.json."
-            table = told
+            decided = table[table["word"].isin((ADDS, WORSE))]
+            note = f"{len(table) - len(decided)} rows without an answer are in comparison.json."
+            table = decided
         shown = pd.DataFrame(
             {
                 "fusion": table["fusion"],

@@ -8,8 +8,8 @@ other. Each changes one property and leaves the other two as they are:
 - SHAPE: T is inverted. Half of the patients have a heart vector that points the other way, P and
   QRS included. An amplitude spectrum tells whether T has the sign of QRS, not which sign it has, so
   with or without the class it has the same distribution.
-- SPECTRUM: a weak tremor of the limb muscles is faster, 25.4 instead of 24.6 Hz; tremors are told
-  apart by their frequency (Deuschl et al. 1998). Its power is the same.
+- SPECTRUM: a weak tremor of the limb muscles is faster, 25.4 instead of 24.6 Hz; tremors differ
+  in their frequency (Deuschl et al. 1998). Its power is the same.
 
 A time series shows SHAPE to a small convolutional network. An amplitude spectrum of the whole
 record shows RHYTHM, because the harmonics of a regular rhythm are lines, and SPECTRUM. A
