@@ -14,13 +14,14 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from ecglib import paths, runs
-from ecglib.batch.comparison import record_settings
+from ecglib.batch.comparison import compare_batches, record_settings
 from ecglib.batch.controls import list_controls
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import WORK_FOLDER, Batch, Job
 from ecglib.batch.notebooks import ProcessGroup, execute_notebook
 from ecglib.datasets.store import Dataset
 from ecglib.errors import BatchError
+from ecglib.evaluation.comparison import Comparison
 
 FAILED_FOLDER = "failed"  # in the folder of a batch: notebooks that failed
 MAX_DEFAULT_JOBS = 4
@@ -42,6 +43,8 @@ class BatchReport:
         Names of the runs that existed before.
     failed : dict of str to str
         Name of each run that failed -> last line of its error.
+    comparisons : list of Comparison
+        Of all its runs, one for each task and store.
     html : Path, optional
         The report, once it is written.
 
@@ -58,6 +61,7 @@ class BatchReport:
     new: list[str] = dataclasses.field(default_factory=list)
     existing: list[str] = dataclasses.field(default_factory=list)
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    comparisons: list[Comparison] = dataclasses.field(default_factory=list)
     html: Path | None = None
 
 
@@ -136,7 +140,8 @@ def run_batch(
         raise BatchError(f"No run of {batch.name} finished: {report.failed}")
     from ecglib.batch.report import write_report  # draws figures: only once there are runs
 
-    report.html = write_report(batch.folder)
+    report.comparisons = compare_batches([batch.folder])
+    report.html = write_report(batch.folder, report.comparisons)
     return report
 
 

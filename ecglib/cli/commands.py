@@ -135,7 +135,6 @@ def _check(options: argparse.Namespace) -> int:
 def _batch(options: argparse.Namespace) -> int:
     from ecglib import datasets
     from ecglib.batch import BatchFile, run_batch
-    from ecglib.batch.comparison import compare_batches
 
     file = BatchFile.read(options.file, **parse_assignments(options.set))
     dataset = datasets.prepare(
@@ -154,7 +153,7 @@ def _batch(options: argparse.Namespace) -> int:
         )
     else:
         printing.print_batch(report)
-        for comparison in compare_batches([report.folder]):
+        for comparison in report.comparisons:
             printing.print_comparison(comparison)
         print(f"\nReport: {report.html}")
     return int(bool(report.failed))

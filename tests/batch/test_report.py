@@ -55,11 +55,15 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
+def report_on(folder, settings=None):
+    return write_report(folder, compare_batches([folder], settings))
+
+
 @pytest.fixture(scope="module", name="report")
 def write_helpful_report(tmp_path_factory):
     """The report of a batch in which both fusions help."""
     folder = write_study(HELPS, StudyFolder(runs_dir=tmp_path_factory.mktemp("runs")))
-    return write_report(folder)
+    return report_on(folder)
 
 
 @pytest.fixture(scope="module", name="page")
@@ -97,7 +101,7 @@ def test_the_first_screen_has_headline_caveats_key_models_verdicts_and_checks(pa
     ],
 )
 def test_every_report_has_a_headline_of_at_most_twelve_words(settings, tmp_path):
-    report = write_report(write_study(settings, StudyFolder(runs_dir=tmp_path)))
+    report = report_on(write_study(settings, StudyFolder(runs_dir=tmp_path)))
     headline = re.search(r'<h2 class="headline">(.*?)</h2>', report.read_text())[1]
     words = re.sub(r"<wbr>", "", headline)
     words = re.sub(r"<[^>]+>", " ", words).split()
@@ -160,7 +164,7 @@ def test_text_of_data_is_escaped(tmp_path):
         class_names=(attack, "A & B", "</svg><p>", "$x_1$", "'\""),
         caveats=("<i>synthetic</i>",),
     )
-    report = write_report(write_study(SMALL, place))
+    report = report_on(write_study(SMALL, place))
     page = Page(report.read_text())
     assert not {"script", "img", "i"} & {tag for tag, _ in page.elements}
     assert attack in page.read_text()
@@ -196,7 +200,7 @@ def test_the_latex_tables_are_tables(report):
 def test_each_task_of_a_folder_has_a_headline_of_its_own(tmp_path):
     write_study(SMALL, StudyFolder(runs_dir=tmp_path))
     folder = write_study(SMALL, StudyFolder(runs_dir=tmp_path, task="rhythm"), seed=1)
-    report = write_report(folder)
+    report = report_on(folder)
     page = Page(report.read_text())
     headlines = re.findall(r'<h2 class="headline">', page.text)
     assert len(headlines) == 2
@@ -207,7 +211,7 @@ def test_each_task_of_a_folder_has_a_headline_of_its_own(tmp_path):
 
 def test_a_cross_validation_is_reported(tmp_path):
     settings = dataclasses.replace(SMALL, n_folds=3)
-    report = write_report(write_study(settings, StudyFolder(runs_dir=tmp_path)))
+    report = report_on(write_study(settings, StudyFolder(runs_dir=tmp_path)))
     text = Page(report.read_text()).read_text()
     assert "3 folds, each held out once, 60 patients" in text
     assert "seed 0 fold 3" in text
@@ -215,7 +219,7 @@ def test_a_cross_validation_is_reported(tmp_path):
 
 def test_a_multi_class_task_has_confusion_matrices(tmp_path):
     place = StudyFolder(runs_dir=tmp_path, kind="multi_class")
-    text = Page(write_report(write_study(SMALL, place)).read_text()).read_text()
+    text = Page(report_on(write_study(SMALL, place)).read_text()).read_text()
     assert "Confusion matrix of time:cnn, seed 0" in text
     assert "Reliability of" not in text
 
@@ -225,7 +229,7 @@ def test_many_classes_are_rows_and_not_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(simulation, "CLASSES", classes)
     monkeypatch.setattr(simulation, "PREVALENCES", (0.3,) * len(classes))
     settings = dataclasses.replace(SMALL, n_fusions=4)
-    page = Page(write_report(write_study(settings, StudyFolder(runs_dir=tmp_path))).read_text())
+    page = Page(report_on(write_study(settings, StudyFolder(runs_dir=tmp_path))).read_text())
     assert "Not drawn for more than 12 classes" in page.read_text()
     assert "are in comparison.json" in page.read_text()
     widest = max(row.count("<t") for row in re.findall(r"<tr>(.*?)</tr>", page.text))
@@ -234,7 +238,7 @@ def test_many_classes_are_rows_and_not_drawn(tmp_path, monkeypatch):
 
 def test_a_batch_without_controls_says_what_is_missing(tmp_path):
     settings = dataclasses.replace(SMALL, n_seeds=5)
-    report = write_report(write_study(settings, StudyFolder(runs_dir=tmp_path)))
+    report = report_on(write_study(settings, StudyFolder(runs_dir=tmp_path)))
     text = Page(report.read_text()).read_text()
     assert "The batch has no ensemble of 3 x time:cnn" in text
     assert "Best control" not in text
@@ -242,33 +246,34 @@ def test_a_batch_without_controls_says_what_is_missing(tmp_path):
 
 def test_a_report_is_only_rewritten_if_something_has_changed(tmp_path):
     folder = write_study(SMALL, StudyFolder(runs_dir=tmp_path))
-    report = write_report(folder)
+    report = report_on(folder)
     report.write_text("kept")
-    assert write_report(folder).read_text() == "kept"
-    assert "macro F1, margin" in write_report(folder, ComparisonSettings(metric="f1")).read_text()
+    assert report_on(folder).read_text() == "kept"
+    assert "macro F1, margin" in report_on(folder, ComparisonSettings(metric="f1")).read_text()
     report.write_text("kept")
     metrics = next(folder.glob("*/metrics.json"))
     metrics.write_text(metrics.read_text() + "\n")
-    assert write_report(folder, ComparisonSettings(metric="f1")).read_text() != "kept"
+    assert report_on(folder, ComparisonSettings(metric="f1")).read_text() != "kept"
 
 
 def test_the_same_batch_gives_the_same_report(tmp_path):
-    report = write_report(write_study(SMALL, StudyFolder(runs_dir=tmp_path)))
+    report = report_on(write_study(SMALL, StudyFolder(runs_dir=tmp_path)))
     before = report.read_text()
     report.unlink()
-    assert write_report(report.parent).read_text() == before
+    assert report_on(report.parent).read_text() == before
 
 
 def test_a_folder_without_runs_has_no_report(tmp_path):
     with pytest.raises(RunError, match="No finished run"):
-        write_report(tmp_path)
+        write_report(tmp_path, [])
 
 
 def test_writing_a_report_imports_no_tensorflow(tmp_path):
     folder = write_study(SMALL, StudyFolder(runs_dir=tmp_path))
     code = (
         "import sys; from pathlib import Path; from ecglib.batch.report import write_report; "
-        f"write_report(Path({str(folder)!r})); "
+        "from ecglib.batch.comparison import compare_batches; "
+        f"folder = Path({str(folder)!r}); write_report(folder, compare_batches([folder])); "
         "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
     )
     printed = subprocess.run(

@@ -13,29 +13,27 @@ import pandas as pd
 
 import ecglib
 from ecglib import paths
-from ecglib.batch.comparison import choose_settings, compare_batches
 from ecglib.batch.jobs import WORK_FOLDER
 from ecglib.batch.report.page import Page, build_section, render_page
 from ecglib.evaluation.comparison import RIVAL_TITLES, Comparison
-from ecglib.evaluation.verdict import ComparisonSettings
 from ecglib.runs import METRICS, REPORT, Run, find_runs
 
 STAMP = Path(WORK_FOLDER, "report.json")  # what the report was made from
 
 
-def write_report(folder: Path, settings: ComparisonSettings | None = None) -> Path:
-    """Compare the runs of a batch, and write ``report.html`` and its tables beside it.
+def write_report(folder: Path, comparisons: Sequence[Comparison]) -> Path:
+    """Write ``report.html`` and its tables into the folder of a batch.
 
     Each task, store and cross-validation has a section with a headline of its own. The tables are
     scores.csv, verdicts.csv, scores.tex, verdicts.tex, and comparison.json with all numbers.
-    Nothing is written if neither a score nor a setting has changed since the last report.
+    Nothing is written if nothing that they show has changed since the last report.
 
     Parameters
     ----------
     folder : Path
         Folder of the batch.
-    settings : ComparisonSettings, optional
-        Metric and margin; by default those that the batch was started with.
+    comparisons : sequence of Comparison
+        Of its runs, as `ecglib.batch.comparison.compare_batches` returns them.
 
     Returns
     -------
@@ -45,21 +43,19 @@ def write_report(folder: Path, settings: ComparisonSettings | None = None) -> Pa
     Raises
     ------
     RunError
-        If there is no run, or the runs cannot be compared.
+        If there is no run.
 
     Examples
     --------
-    >>> write_report(Path("runs/none"))
+    >>> write_report(Path("runs/none"), [])
     Traceback (most recent call last):
     ...
     ecglib.errors.RunError: No finished run in runs/none. ...
     """
-    settings = settings or choose_settings([folder])
     runs = find_runs(folder)
-    report, stamp = folder / REPORT, _describe_inputs(runs, settings)
+    report, stamp = folder / REPORT, _hash_contents(runs, comparisons)
     if report.is_file() and _read_stamp(folder) == stamp:
         return report
-    comparisons = compare_batches([folder], settings)
     sections = [
         build_section(comparison, _select_runs(comparison, runs), folder, f"s{number}")
         for number, comparison in enumerate(comparisons, start=1)
@@ -156,20 +152,16 @@ def _format_latex(comparison: Comparison, table: pd.DataFrame) -> str:
     return f"% {comment}\n{table.to_latex(index=False, escape=True)}"
 
 
-def _describe_inputs(runs: Sequence[Run], settings: ComparisonSettings) -> dict[str, Any]:
-    """Describe what a report is made from: the scores of each run, settings and version."""
-    return {
-        "version": ecglib.__version__,
-        "metric": settings.metric,
-        "margin": settings.margin,
-        "runs": {
-            run.path.name: hashlib.blake2b((run.path / METRICS).read_bytes()).hexdigest()
-            for run in runs
-        },
-    }
+def _hash_contents(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> dict[str, str]:
+    """Hash what a report shows: the runs and their comparisons, and the version that writes it."""
+    digest = hashlib.blake2b()
+    digest.update(json.dumps([one.to_dict() for one in comparisons], default=str).encode())
+    for run in runs:
+        digest.update(run.path.name.encode() + (run.path / METRICS).read_bytes())
+    return {"version": ecglib.__version__, "contents": digest.hexdigest()}
 
 
-def _read_stamp(folder: Path) -> dict[str, Any]:
+def _read_stamp(folder: Path) -> dict[str, str]:
     try:
         return dict(json.loads((folder / STAMP).read_text()))
     except (OSError, ValueError):
