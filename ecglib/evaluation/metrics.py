@@ -39,6 +39,8 @@ class Metric:
     family : {"ranking", "decision", "probability"}
         What it is computed from: the order of the probabilities, the decisions made with
         thresholds, or the probabilities themselves.
+    minimum : float, default 0.0
+        The smallest possible value.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class Metric:
     title: str
     greater_is_better: bool
     family: str
+    minimum: float = 0.0
 
 
 METRICS: Mapping[str, Metric] = MappingProxyType(
@@ -79,6 +82,7 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
                 title="macro Matthews coefficient",
                 greater_is_better=True,
                 family="decision",
+                minimum=-1.0,
             ),
             Metric(name="f2", title="macro F2", greater_is_better=True, family="decision"),
             Metric(name="g2", title="macro G2", greater_is_better=True, family="decision"),

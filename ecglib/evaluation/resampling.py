@@ -6,7 +6,8 @@ number of times each patient was drawn, used as the weight of every window of th
 and AUPRC are computed from cumulative weights along scores that are sorted once, which is exact,
 ties included, and needs no copy of the windows.
 
-With few patients the intervals are too narrow, as every bootstrap's are.
+With few patients the intervals are too narrow, as every bootstrap's are: verdicts use influence
+values (`ecglib.evaluation.influence`), which these resamples check.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ecglib.errors import EcgError
-from ecglib.evaluation.metrics import MACRO_METRICS, check_arrays, has_both_outcomes
+from ecglib.evaluation.metrics import MACRO_METRICS, check_arrays
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -153,34 +154,6 @@ def resample_scores(
     return result
 
 
-def average_over_classes(values: np.ndarray, y: ArrayLike) -> np.ndarray:
-    """Average the scores of the classes in each resample.
-
-    The classes are those that have both outcomes in `y`, the whole split. A resample that lacks
-    an outcome of one of them is nan: a mean over fewer classes would be another quantity.
-
-    Parameters
-    ----------
-    values : array of shape (n_resamples, n_classes)
-        Resampled scores of one metric, from `resample_scores`.
-    y : array of shape (n_windows, n_classes)
-        Labels before resampling, 0 or 1.
-
-    Returns
-    -------
-    array of shape (n_resamples,)
-        Macro scores; all nan if no class can be scored.
-
-    Examples
-    --------
-    >>> values = np.array([[0.8, 0.6], [0.9, np.nan]])
-    >>> average_over_classes(values, [[0, 1], [1, 0]]).tolist()
-    [0.7, nan]
-    """
-    defined = has_both_outcomes(y)
-    return values[:, defined].mean(axis=1) if defined.any() else np.full(len(values), np.nan)
-
-
 def compute_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """Compute the percentile interval of resampled values.
 
@@ -214,27 +187,6 @@ def compute_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, flo
         return float("nan"), float("nan")
     low, high = np.quantile(scored, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def count_unscored(values: ArrayLike) -> int:
-    """Count the resamples without a score, which `compute_interval` ignores.
-
-    Parameters
-    ----------
-    values : array of shape (n_resamples,)
-        Resampled values.
-
-    Returns
-    -------
-    int
-        Number of nan values.
-
-    Examples
-    --------
-    >>> count_unscored([0.5, np.nan])
-    1
-    """
-    return int(np.isnan(values).sum())
 
 
 class _Ranking(NamedTuple):

@@ -180,7 +180,7 @@ class Scoreboard:
             float(values.mean()),
             add_variances(parts),
             self.effective_patients.total,
-            minimum=-1.0 if self.metric == "mcc" else 0.0,
+            minimum=METRICS[self.metric].minimum,
         )
         return Score(
             estimate=float(values.mean()),
