@@ -178,11 +178,11 @@ class Run:
                 **{name: arrays[f"{split}_{name}"] for name in ARRAYS},
             )
 
-    def load_model(self) -> "keras.Model":
-        """Load the model, from the representations to uncalibrated probabilities.
+    def load_network(self) -> "keras.Model":
+        """Load the bare network, from the representations to uncalibrated probabilities.
 
-        `ecglib.inference.build_run_model` gives the whole: crops, representations, this
-        model and calibration.
+        To predict, use `ecglib.Predictor`: it resamples, filters and calibrates as well. As one
+        Keras model that is `ecglib.inference.build_run_model`.
 
         Raises
         ------
@@ -191,7 +191,7 @@ class Run:
         """
         if self.experiment.role == "baseline":
             raise RunError(
-                f"{self.path.name} has no model to load, export or predict with: fitted trees are "
+                f"{self.path.name} has no network to load, export or predict with: fitted trees are "
                 f"not saved, because their file would be a pickle, which executes what it holds. "
                 f"Its predictions and scores are in the run. Choose the run of a network, or fit "
                 f"the trees again as {TREES} says (`ecglib.training.trees`)."

@@ -93,7 +93,7 @@ def build_run_model(run: Run) -> keras.Model:
     ...     build_run_model(run).input_shape
     (None, 1000, 12)
     """
-    return build_end_to_end(run.contract, run.load_model())
+    return build_end_to_end(run.contract, run.load_network())
 
 
 def export_run(

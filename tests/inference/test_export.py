@@ -301,7 +301,7 @@ def test_predictions_of_padded_records_are_those_of_their_measured_crops(aggrega
     calibrate = Calibration(
         "multi_class", run.contract.calibration_scale, run.contract.calibration_bias
     )
-    stored, model = run.predictions("test"), run.load_model()
+    stored, model = run.predictions("test"), run.load_network()
     n_measured = store.windows["n_measured"].to_numpy()[stored.rows]
     assert len(set(n_measured)) == 3
     crop_signal = dataclasses.replace(store.signal, n_samples=100)

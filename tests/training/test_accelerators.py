@@ -59,7 +59,7 @@ run = train(experiment, store, sys.argv[2])
 assert run.history["loss"].iloc[-1] < run.history["loss"].iloc[0]
 test = run.predictions("test")
 inputs = dict(trainer.Trainer(experiment, store).representations(store.read(test.rows)))
-p = run.load_model().predict(inputs, verbose=0)
+p = run.load_network().predict(inputs, verbose=0)
 contract = run.contract
 calibrate = Calibration(contract.kind, contract.calibration_scale, contract.calibration_bias)
 assert np.allclose(calibrate(p), test.p, atol=1e-5)

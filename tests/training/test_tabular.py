@@ -62,7 +62,7 @@ def test_a_missing_value_is_answered_by_what_is_usual(run):
 
 def test_scaling_leaves_missing_values_out(run, small_store):
     age = small_store.select("letters", ["age"]).in_split("train").tabular
-    layer = run.load_model().get_layer("tabular_scaling")
+    layer = run.load_network().get_layer("tabular_scaling")
     mean, variance = (np.asarray(w) for w in layer.get_weights()[:2])
     assert np.allclose(mean, np.nanmean(age, axis=0), rtol=1e-5)
     assert np.allclose(variance, np.nanvar(age, axis=0), rtol=1e-4)
@@ -171,7 +171,7 @@ def test_values_reach_each_crop_of_their_window(small_store, tmp_path):
         epochs=1,
     )
     run = train(experiment, small_store, tmp_path)
-    model, predictions = run.load_model(), run.predictions("test")
+    model, predictions = run.load_network(), run.predictions("test")
     representations = Trainer(experiment, small_store).representations
     windows = small_store.read(predictions.rows)
     values = small_store.read_tabular(predictions.rows, ["age"])

@@ -79,7 +79,7 @@ def test_the_saved_model_calibrated_gives_the_stored_probabilities(finished, sma
     )
     test = finished.predictions("test")
     inputs = dict(representations(small_store.read(test.rows)))
-    p = finished.load_model().predict(inputs, verbose=0)
+    p = finished.load_network().predict(inputs, verbose=0)
     assert np.abs(p - test.p).max() > 1e-3
     calibrate = create_calibration(finished.contract)
     assert np.allclose(calibrate(p), test.p, atol=1e-5)
@@ -111,7 +111,7 @@ def test_scaling_is_that_of_the_training_part(finished, small_store):
     selection = small_store.select("letters").in_split("train")
     representations = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
     array = np.asarray(representations(small_store.read(selection.rows))["time"], np.float64)
-    layer = finished.load_model().get_layer("time_scaling")
+    layer = finished.load_network().get_layer("time_scaling")
     mean, variance = (np.asarray(w) for w in layer.get_weights()[:2])
     assert np.allclose(mean, array.mean(axis=(0, 1)), atol=1e-5)
     assert np.allclose(variance, array.var(axis=(0, 1)), rtol=1e-4)
@@ -125,7 +125,7 @@ def test_robust_scaling_is_median_and_interquartile_range(small_store, tmp_path)
     representations = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
     array = np.asarray(representations(small_store.read(selection.rows))["time"])
     low, median, high = np.percentile(array.reshape(-1, array.shape[-1]), (25, 50, 75), axis=0)
-    layer = run.load_model().get_layer("time_scaling")
+    layer = run.load_network().get_layer("time_scaling")
     centre, spread = (np.asarray(w) for w in layer.get_weights()[:2])
     assert np.allclose(centre, median, atol=1e-5)
     # 1.349 is the interquartile range of the normal distribution.
@@ -149,11 +149,11 @@ def test_two_encoders_on_one_representation_share_its_input(small_store, tmp_pat
     run = train(experiment, small_store, tmp_path)
     assert run.contract.processing.representations == ("time",)
     assert run.experiment == experiment
-    model = run.load_model()
+    model = run.load_network()
     assert [x.name for x in model.inputs] == ["time"]
     assert models.find_branches(model) == ["time", "time_2"]
     alone = train(create(small_store, branches={"time": "cnn"}), small_store, tmp_path)
-    scaling, expected = (m.get_layer("time_scaling") for m in (model, alone.load_model()))
+    scaling, expected = (m.get_layer("time_scaling") for m in (model, alone.load_network()))
     for one, other in zip(scaling.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -196,8 +196,8 @@ def test_an_ensemble_is_the_mean_of_its_models(small_store, tmp_path):
     single = [train(create(small_store, seed=seed), small_store, tmp_path) for seed in seeds]
     windows = small_store.read(joined.predictions("test").rows)
     inputs = represent(joined.experiment, small_store, windows)
-    mean = np.mean([run.load_model().predict(inputs, verbose=0) for run in single], axis=0)
-    assert np.allclose(joined.load_model().predict(inputs, verbose=0), mean, atol=1e-5)
+    mean = np.mean([run.load_network().predict(inputs, verbose=0) for run in single], axis=0)
+    assert np.allclose(joined.load_network().predict(inputs, verbose=0), mean, atol=1e-5)
     assert set(joined.history["member"]) == {0, 1}
 
 
@@ -280,7 +280,7 @@ def test_a_full_disk_leaves_no_half_run(small_store, finished, tmp_path, monkeyp
     monkeypatch.setattr(np, "savez_compressed", full)
     path = tmp_path / "b" / "run"
     result = runs.Result(
-        model=finished.load_model(),
+        model=finished.load_network(),
         history=pd.DataFrame(),
         predictions={},
         metrics={},
@@ -415,7 +415,7 @@ def test_the_monitored_score_of_the_saved_weights_is_the_best_one(monitor, small
     assert best[f"val_{monitor}"] == pytest.approx(found, abs=1e-6)
     calibrate, test = create_calibration(run.contract), run.predictions("test")
     inputs = represent(run.experiment, small_store, small_store.read(test.rows))
-    p = run.load_model().predict(inputs, verbose=0)
+    p = run.load_network().predict(inputs, verbose=0)
     assert np.allclose(calibrate(p), test.p, atol=1e-5)
 
 
@@ -456,7 +456,7 @@ def test_models_compute_in_the_precision_and_nothing_else_does(precision, small_
     )
     run = train(experiment, small_store, tmp_path)
     assert keras.config.dtype_policy().name == "float32"
-    model = run.load_model()
+    model = run.load_network()
     computed = {layer.compute_dtype for layer in model.layers}
     assert precision.removeprefix("mixed_") in computed
     assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
@@ -601,7 +601,7 @@ def test_a_fusion_starts_from_branches_that_were_trained_alone(
         branch_training=branch_training,
     )
     run = train(experiment, small_store, tmp_path)
-    fused = get_encoder_weights(run.load_model())
+    fused = get_encoder_weights(run.load_network())
     alone = get_encoder_weights(fit_alone(small_store, "time", "cnn", 0)[1])
     same = [np.array_equal(one, other) for one, other in zip(fused, alone, strict=True)]
     assert all(same) if branch_training == "frozen" else not any(same)

@@ -117,8 +117,8 @@ def test_balanced_sampling_is_a_weight_of_each_window():
 
 
 def test_no_model_to_load_predict_or_export_and_the_error_says_what_to_do(finished, tmp_path):
-    for use in (runs.Run.load_model, Predictor, lambda run: export_run(run, tmp_path / "e")):
-        with pytest.raises(RunError, match=r"no model .* Choose the run of a network"):
+    for use in (runs.Run.load_network, Predictor, lambda run: export_run(run, tmp_path / "e")):
+        with pytest.raises(RunError, match=r"no network .* Choose the run of a network"):
             use(finished)
     assert not (tmp_path / "e").exists()
 
@@ -134,7 +134,7 @@ def test_it_is_compared_with_a_network(finished, small_store):
         batch_size=16,
     )
     run = train(network, small_store, finished.path.parents[1], "b")
-    assert isinstance(run.load_model(), keras.Model)
+    assert isinstance(run.load_network(), keras.Model)
     compared = compare_runs(runs.find_runs(finished.path.parent))
     assert compared.headline == "No fusion to judge"
     assert set(compared.table["role"]) == {"single", "baseline"}
