@@ -12,21 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
+from ecglib.datasets.formats import (
+    SUFFIXES,
+    WFDB_SIGNAL_SUFFIXES,
+    ConvertedRecord,
+    LeadReader,
+    convert_record,
+    get_record_name,
+    open_records,
+)
 from ecglib.datasets.problems import FLAGGED, KINDS
 from ecglib.datasets.quality import QualityChecker
 from ecglib.datasets.schema import Problem, SignalSpec
-from ecglib.datasets.sources.table import LeadReader, convert_record
 from ecglib.datasets.sources.wfdb_folder import read_headers
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.tabular.heart_rate import HEART_RATE, compute_heart_rate
 from ecglib.datasets.units import STEP_MV
 from ecglib.errors import DatasetError, RecordError, did_you_mean
-from ecglib.inference.formats import (
-    SUFFIXES,
-    WFDB_SIGNAL_SUFFIXES,
-    get_record_name,
-    read_file,
-)
 from ecglib.inference.options import RecordOptions
 
 REMEDIES = {
@@ -164,10 +166,55 @@ def read_windows(
     """
     for path in find_records(paths):
         try:
-            for name, record in read_file(path, signal, options):
-                yield from _read_record(name, record, signal, options)
+            for name, record in open_records(path, options):
+                yield from cut_windows(name, record, signal, options)
         except RecordError as error:
             yield Problem(get_record_name(path), error.kind, str(error))
+
+
+def cut_windows(
+    name: str, record: LeadReader, signal: SignalSpec, options: RecordOptions
+) -> Iterator[Window | Problem]:
+    """Convert a record to the contract and yield its windows, or its problems.
+
+    Parameters
+    ----------
+    name : str
+        Name of the record.
+    record : LeadReader
+        The record, whatever it was read from.
+    signal : SignalSpec
+        What a window must be.
+    options : RecordOptions
+        Where the windows start, whether a short record is padded, and the tabular values.
+
+    Yields
+    ------
+    Window or Problem
+        One for each start; one in the middle if no start is given.
+
+    Examples
+    --------
+    >>> from ecglib.datasets.formats import wrap_array
+    >>> signal = SignalSpec(sampling_rate_hz=100.0, n_samples=200, leads=("II", "I"))
+    >>> options = RecordOptions(sampling_rate_hz=100.0, unit="mV", leads=("I", "II"))
+    >>> t = np.arange(400)
+    >>> record = wrap_array(np.stack([np.sin(t / 9), np.cos(t / 9)], axis=1), options)
+    >>> (window,) = cut_windows("a", record, signal, options)
+    >>> window.start_s, window.steps[0].tolist()
+    (1.0, [115, -993])
+    """
+    try:
+        converted = convert_record(name, record, signal)
+    except RecordError as error:
+        yield Problem(name, error.kind, str(error))
+        return
+    for start_s in options.starts_s or (None,):
+        try:
+            yield _cut_window(name, converted, start_s, signal, options)
+        except RecordError as error:
+            prefix = "" if start_s is None else f"Start {start_s:g} s: "
+            yield Problem(name, error.kind, f"{prefix}{error}")
 
 
 def read_stored_windows(
@@ -301,31 +348,15 @@ def _find_records_below(folder: Path) -> list[Path]:
     return sorted(files)
 
 
-def _read_record(
-    name: str, record: LeadReader, signal: SignalSpec, options: RecordOptions
-) -> Iterator[Window | Problem]:
-    """Yield the windows of one record, or its problems."""
-    try:
-        steps = convert_record(record, signal)
-    except RecordError as error:
-        yield Problem(name, error.kind, str(error))
-        return
-    for start_s in options.starts_s or (None,):
-        try:
-            yield _cut_window(name, steps, start_s, signal, options)
-        except RecordError as error:
-            prefix = "" if start_s is None else f"Start {start_s:g} s: "
-            yield Problem(name, error.kind, f"{prefix}{error}")
-
-
 def _cut_window(
     name: str,
-    steps: np.ndarray,
+    record: ConvertedRecord,
     start_s: float | None,
     signal: SignalSpec,
     options: RecordOptions,
 ) -> Window:
     """Cut the window that starts at `start_s` out of a record; without it the middle one."""
+    steps = record.steps
     rate_hz = signal.sampling_rate_hz
     n_missing = signal.n_samples - len(steps)  # negative if the record is longer than a window
     _check_length(len(steps), start_s, signal, options)
@@ -339,7 +370,8 @@ def _cut_window(
             f"{max(0, -n_missing) / rate_hz:g}.",
         )
     window = np.ascontiguousarray(steps[start:end])
-    problems = _find_problems(name, window, signal)
+    problems = [_describe_problem(problem) for problem in record.problems]
+    problems += _find_problems(name, window, signal)
     if n_missing > 0:
         window = np.pad(window, ((0, n_missing), (0, 0)))
         problems.append(f"padded with {n_missing / rate_hz:g} s of 0 mV at its end")
@@ -381,9 +413,13 @@ def _find_problems(name: str, steps: np.ndarray, signal: SignalSpec) -> list[str
     checker = QualityChecker(signal.sampling_rate_hz, signal.leads)
     descriptions = []
     for problem in checker.find_problems([name], steps[None]):
-        description = f"{KINDS[problem.kind]}: {problem.detail}"
+        description = _describe_problem(problem)
         if problem.kind not in FLAGGED:
             remedy = REMEDIES[problem.kind]
             raise RecordError(problem.kind, f"{description} {remedy}")
         descriptions.append(description)
     return descriptions
+
+
+def _describe_problem(problem: Problem) -> str:
+    return f"{KINDS[problem.kind]}: {problem.detail}"
