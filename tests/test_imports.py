@@ -38,6 +38,7 @@ DATASETS = (
     "quality",
     "duplicates",
     "wfdb",
+    "formats",
     "tabular",
     "selection",
     "store",

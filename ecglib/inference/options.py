@@ -3,10 +3,12 @@
 import dataclasses
 from collections.abc import Mapping
 
+from ecglib.datasets.formats import FileOptions
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RecordOptions:
-    """What the files of the records to predict do not say themselves.
+class RecordOptions(FileOptions):
+    """What the files of the records to predict do not say themselves, and where windows start.
 
     Parameters
     ----------
@@ -31,9 +33,6 @@ class RecordOptions:
     ((), False)
     """
 
-    sampling_rate_hz: float = 0.0
-    unit: str = ""
-    leads: tuple[str, ...] = ()
     starts_s: tuple[float, ...] = ()
     pad: bool = False
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)

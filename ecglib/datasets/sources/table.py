@@ -5,14 +5,12 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
 import pandas as pd
 
-from ecglib.datasets.leads import match_leads
+from ecglib.datasets.formats import convert_record
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
-from ecglib.datasets.units import crop_middle, resample_steps
+from ecglib.datasets.units import crop_middle
 from ecglib.datasets.wfdb.records import read_record
 from ecglib.errors import RecordError
 
@@ -186,84 +184,12 @@ class TableSource:
         if not isinstance(path, str):
             raise RecordError("no_record", f"There is no header of that name below {self.folder}.")
         record = read_record(f"{self.folder}/{path}")
-        if record.first_sample_differs:
-            yield Problem(name, "first_sample", "Length and checksum agree with the header.")
+        converted = convert_record(name, record, self.signal)
+        yield from converted.problems
         n_samples = self.signal.n_samples
-        steps = crop_middle(convert_record(record, self.signal), n_samples)
+        steps = crop_middle(converted.steps, n_samples)
         window = row | {"start": 0, "length": n_samples, "n_measured": len(steps)}
         yield Record(name, steps, [window])
-
-
-class LeadReader(Protocol):
-    """A record whose leads can be read as steps or in mV, as a `WfdbRecord` is.
-
-    Examples
-    --------
-    >>> class OneLead:
-    ...     leads = ("II",)
-    ...     sampling_rate_hz = 250.0
-    ...
-    ...     def to_steps(self, columns):
-    ...         return np.array([[0], [1000], [-1000]], np.int16)[:, columns]
-    ...
-    ...     def to_mv(self, columns):
-    ...         return self.to_steps(columns) / 1000
-    >>> convert_record(OneLead(), SignalSpec(250.0, 3, ("II",))).ravel().tolist()
-    [0, 1000, -1000]
-    """
-
-    @property
-    def leads(self) -> tuple[str, ...]:
-        """Names of the leads, in order."""
-
-    @property
-    def sampling_rate_hz(self) -> float:
-        """Sampling rate in Hz."""
-
-    def to_steps(self, columns: Sequence[int]) -> np.ndarray:
-        """Convert some leads to int16 steps of 0.001 mV, shape (n_samples, n_columns)."""
-
-    def to_mv(self, columns: Sequence[int]) -> np.ndarray:
-        """Convert some leads to mV, float64, shape (n_samples, n_columns)."""
-
-
-def convert_record(record: LeadReader, signal: SignalSpec) -> np.ndarray:
-    """Convert a record to the leads and the sampling rate of a signal spec.
-
-    Parameters
-    ----------
-    record : LeadReader
-        The record as read, for example a `WfdbRecord`.
-    signal : SignalSpec
-        Leads and sampling rate of the result.
-
-    Returns
-    -------
-    int16 array of shape (n_samples, n_leads)
-        Steps of 0.001 mV.
-
-    Raises
-    ------
-    RecordError
-        If a lead is missing, its unit is not a voltage, or the rate cannot be reached.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from pathlib import Path
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     header = "r1 1 250 3\\nr1.dat 16 200/mV 16 0 0 0 0 MLII\\n"
-    ...     _ = Path(folder, "r1.hea").write_text(header)
-    ...     np.array([0, 200, -200], "<i2").tofile(Path(folder, "r1.dat"))
-    ...     record = read_record(f"{folder}/r1")
-    >>> convert_record(record, SignalSpec(250.0, 3, ("II",))).ravel().tolist()
-    [0, 1000, -1000]
-    """
-    columns = match_leads(signal.leads, record.leads)
-    if record.sampling_rate_hz == signal.sampling_rate_hz:
-        return record.to_steps(columns)
-    return resample_steps(record.to_mv(columns), record.sampling_rate_hz, signal.sampling_rate_hz)
 
 
 def find_headers(folder: Path) -> list[str]:

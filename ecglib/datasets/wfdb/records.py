@@ -1,7 +1,7 @@
 """WFDB records, of one segment or several. Strict, and fast where ECG datasets are large."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ecglib.datasets.schema import Problem
 from ecglib.datasets.units import INVALID, MV_PER_UNIT, STEP_MV, find_mv_per_unit, to_steps
 from ecglib.datasets.wfdb.headers import GAP, Header, Layout, Segment, read_header
 from ecglib.datasets.wfdb.samples import NOT_MEASURED, PIECE, locate_file, read_samples
@@ -94,6 +95,29 @@ class WfdbRecord:
             initial not in (None, sample) and coding.samples_per_frame == 1 and coding.skew == 0
             for sample, initial, coding in leads
         )
+
+    @property
+    def sampling_rates_hz(self) -> tuple[float, ...]:
+        """Samples per second of each lead."""
+        return (self.sampling_rate_hz,) * len(self.leads)
+
+    def find_problems(self, name: str, columns: Sequence[int]) -> Iterator[Problem]:
+        """Find what is unusual about some leads and does not prevent reading them.
+
+        Parameters
+        ----------
+        name : str
+            Name of the record.
+        columns : sequence of int
+            Columns of the leads.
+
+        Yields
+        ------
+        Problem
+            Of a kind that flags a record.
+        """
+        if self.first_sample_differs:
+            yield Problem(name, "first_sample", "Length and checksum agree with the header.")
 
     def to_steps(self, columns: Sequence[int]) -> np.ndarray:
         """Convert some leads to steps of 0.001 mV.
@@ -214,6 +238,16 @@ class SegmentedRecord:
     def first_sample_differs(self) -> bool:
         """Whether a segment begins with another sample than its header says."""
         return any(record.first_sample_differs for _, record in self.pieces)
+
+    @property
+    def sampling_rates_hz(self) -> tuple[float, ...]:
+        """Samples per second of each lead."""
+        return (self.sampling_rate_hz,) * len(self.leads)
+
+    def find_problems(self, name: str, columns: Sequence[int]) -> Iterator[Problem]:
+        """Find what is unusual about some leads, see `WfdbRecord.find_problems`."""
+        if self.first_sample_differs:
+            yield Problem(name, "first_sample", "Length and checksum agree with the header.")
 
     def to_steps(self, columns: Sequence[int]) -> np.ndarray:
         """Convert some leads to steps of 0.001 mV, see `WfdbRecord.to_steps`."""

@@ -1,0 +1,26 @@
+"""The files that hold a record: WFDB, CSV, EDF, BDF and NumPy, read alike everywhere."""
+
+from ecglib.datasets.formats.base import ColumnRecord, FileOptions, LeadReader
+from ecglib.datasets.formats.conversion import ConvertedRecord, convert_record
+from ecglib.datasets.formats.numpy_files import wrap_array
+from ecglib.datasets.formats.opening import (
+    SUFFIXES,
+    WFDB_SIGNAL_SUFFIXES,
+    get_record_name,
+    open_record,
+    open_records,
+)
+
+__all__ = [
+    "SUFFIXES",
+    "WFDB_SIGNAL_SUFFIXES",
+    "ColumnRecord",
+    "ConvertedRecord",
+    "FileOptions",
+    "LeadReader",
+    "convert_record",
+    "get_record_name",
+    "open_record",
+    "open_records",
+    "wrap_array",
+]
