@@ -15,7 +15,7 @@ BATCH ?= notebooks/batches/$(or $(BATCH_$(DATASET)),fusion_$(DATASET)).yaml
 # uv installs the same lock file faster, if it is installed.
 INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install)
 
-.PHONY: benchmark test test-fast test-backends bench verdict-check tune notebooks lint lock setup
+.PHONY: benchmark test test-fast test-backends fuzz bench verdict-check tune notebooks lint lock setup
 
 benchmark: setup
 	$(BIN)/ecglib batch $(BATCH) --jobs $(JOBS) $(if $(SOURCE),--source "$(SOURCE)")
@@ -33,6 +33,11 @@ test: setup
 # Without the tests marked slow: under three minutes on two cores.
 test-fast: setup
 	$(PYTEST) -m "not slow"
+
+# The tests that read damaged bytes, with more cases than `make test` tries.
+CASES ?= 5000
+fuzz: setup
+	ECG_FUZZ_CASES=$(CASES) $(PYTEST) -m fuzz
 
 # The backend-independent tests on JAX and PyTorch: several GB, in a separate environment.
 test-backends: .venv-backends/ready
