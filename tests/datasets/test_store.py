@@ -107,7 +107,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing_behind(tmp_path, monkeypatch
     ("name", "cut", "message"),
     [
         ("signals.npy", 1000, "signals.npy cannot be read whole"),
-        ("windows.parquet", 1000, "windows.parquet cannot be read"),
+        ("windows.parquet", 1000, "windows.parquet was changed"),
         ("dataset.json", 10, "dataset.json cannot be read"),
     ],
 )
@@ -121,22 +121,13 @@ def test_a_store_cut_short_is_refused_with_the_remedy(small_store, tmp_path, nam
     assert "ecglib prepare" in str(error.value)
 
 
-def test_a_table_of_another_length_is_refused(small_store, tmp_path):
-    broken = tmp_path / small_store.path.name
-    shutil.copytree(small_store.path, broken)
-    windows = pd.read_parquet(broken / "windows.parquet")
-    windows.iloc[:-1].to_parquet(broken / "windows.parquet")
-    with pytest.raises(DatasetError, match=r"95 rows, dataset\.json says 96"):
-        Dataset(broken)
-
-
 def test_a_store_of_another_format_is_refused_with_the_remedy(small_store, tmp_path):
     older = tmp_path / small_store.path.name
     shutil.copytree(small_store.path, older)
     summary = json.loads((older / "dataset.json").read_text())
-    summary["request"]["format"] = 2
+    summary["format"] = 2
     (older / "dataset.json").write_text(json.dumps(summary))
-    with pytest.raises(DatasetError, match=r"has format 2, expected 3.*prepare it again"):
+    with pytest.raises(DatasetError, match=r"has format 2, expected 4.*prepare it again"):
         Dataset(older)
 
 
