@@ -27,14 +27,16 @@ class NoiseSource:
     tabular = ()
     columns: ClassVar[dict[str, str]] = {}
     caveats = ("noise",)
+    version = 1
 
     def __init__(self, n_records: int, n_samples: int = 1000, n_windows: int = 1) -> None:
         self._n_records = n_records
         self._n_windows = n_windows
         self.signal = SignalSpec(RATE_HZ, n_samples, LEADS)
+        self.options = {"n_records": n_records, "n_windows": n_windows}
 
-    def to_request(self) -> dict[str, int]:
-        return {"n_records": self._n_records, "n_windows": self._n_windows}
+    def hash_content(self) -> str:
+        return ""
 
     def count_records(self) -> int:
         return self._n_records

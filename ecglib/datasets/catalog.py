@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ from ecglib import paths
 from ecglib.datasets.problems import DEFAULT_RULES, ProblemRules
 from ecglib.datasets.schema import Source
 from ecglib.datasets.store import Dataset, find_stores, is_store
+from ecglib.datasets.store_files import SUMMARY
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, did_you_mean
 
@@ -36,6 +38,9 @@ class KnownSource:
         Folder below ``data/raw`` that the module's ``download`` fills; "" if there is no download.
     needs_files : bool, default True
         Whether the opener's first argument is the path of the published data.
+    file_options : tuple of str, default ()
+        Options that name files. All others stand in the request of a store; of files it holds the
+        content, whatever their path (`Source.hash_content`).
 
     Examples
     --------
@@ -50,6 +55,7 @@ class KnownSource:
     options_class: str = ""
     download_folder: str = ""
     needs_files: bool = True
+    file_options: tuple[str, ...] = ()
 
 
 SOURCES = {
@@ -108,12 +114,14 @@ SOURCES = {
         module="wfdb_folder",
         opener="open_wfdb_folder",
         options_class="WfdbFolderOptions",
+        file_options=("labels",),
     ),
     "arrays": KnownSource(
         description="a .npy file and a label table",
         module="arrays",
         opener="open_arrays",
         options_class="ArraysOptions",
+        file_options=("labels",),
     ),
 }
 
@@ -173,7 +181,7 @@ def open_source(
                 f"Dataset {name!r} is simulated and takes no source, but source={str(source)!r}. "
                 f"Leave the source out."
             )
-        return cast(Source, opener(**arguments))
+        return _check_source(cast(Source, opener(**arguments)), known, parameters)
     if not source:
         if not known.download_folder:
             raise DatasetError(
@@ -182,7 +190,7 @@ def open_source(
         source = module.download(Path(data_dir) / "raw" / known.download_folder, **known.settings)
     if not Path(source).exists():
         raise DatasetError(f"The source {source} does not exist. Give the path of the data.")
-    return cast(Source, opener(source, **arguments))
+    return _check_source(cast(Source, opener(source, **arguments)), known, parameters)
 
 
 def prepare(
@@ -277,15 +285,43 @@ def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
             return Dataset(path)
     stores = find_stores(data_dir, name)
     if not stores:
-        raise DatasetError(
-            f"No prepared store of {name!r} in {data_dir}. Run `ecglib prepare {name}`."
-        )
+        raise _make_missing_error(name, data_dir)
     if len(stores) > 1:
         raise DatasetError(
             f"{len(stores)} stores of {name!r} in {data_dir}: {[p.name for p in stores]}. Give the "
             f"folder name of one, or remove the others."
         )
     return Dataset(stores[0])
+
+
+def _make_missing_error(name: str, data_dir: Path) -> DatasetError:
+    if name in SOURCES:
+        return DatasetError(
+            f"No prepared store of {name!r} in {data_dir}. Run `ecglib prepare {name}`."
+        )
+    if {"/", os.sep} & set(name):
+        return DatasetError(
+            f"{name} is not the folder of a prepared store: it has no {SUMMARY}. Give such a "
+            f"folder, or the name of a dataset (`ecglib datasets`)."
+        )
+    prepared = sorted({path.name for path in find_stores(data_dir)})
+    return DatasetError(
+        f"No store in {data_dir} is called {name!r}; prepared there: {prepared}. Give one of "
+        f"these, or prepare a known dataset (`ecglib datasets`).{did_you_mean(name, SOURCES)}"
+    )
+
+
+def _check_source(
+    source: Source, known: KnownSource, parameters: list[inspect.Parameter]
+) -> Source:
+    """Refuse a source that leaves an option out of its request: other options, the same store."""
+    names = {parameter.name for parameter in parameters}
+    if forgotten := sorted(names - {*source.options, *known.file_options}):
+        raise DatasetError(
+            f"Source {source.name!r} leaves {forgotten} out of its options, so that another value "
+            f"would open the same store. Add them to `options` of the source."
+        )
+    return source
 
 
 def _list_parameters(function: Callable) -> list[inspect.Parameter]:

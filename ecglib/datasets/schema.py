@@ -168,6 +168,11 @@ class Source(Protocol):
         scored in no fold of a cross-validation (`splits.TRAINING_ONLY`).
     caveats : tuple of str
         Shown with every number of this dataset.
+    version : int
+        Version of the content; raise it whenever equal files and options give other windows.
+    options : mapping of str to object
+        Every option that the source was opened with, as plain values. With name, version, signal
+        spec, tasks, columns and `hash_content` they make the request (`request.make_request`).
 
     Examples
     --------
@@ -198,9 +203,11 @@ class Source(Protocol):
     tabular: tuple[str, ...]
     columns: Mapping[str, str]
     caveats: tuple[str, ...]
+    version: int
+    options: Mapping[str, Any]
 
-    def to_request(self) -> dict[str, Any]:
-        """Return the plain values that decide the content of the store."""
+    def hash_content(self) -> str:
+        """Hash the files or arrays that the records are read from; "" if they are simulated."""
 
     def count_records(self) -> int:
         """Count the records that `read_records` will yield, for the progress bar."""

@@ -12,24 +12,23 @@ A store is a folder ``<dataset>-<fingerprint>`` with
 import dataclasses
 import functools
 import json
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ecglib.datasets.labels import encode_labels
 from ecglib.datasets.schema import SignalSpec, Task
 from ecglib.datasets.selection import Selection
+from ecglib.datasets.store_files import SUMMARY, open_signals, read_summary, read_windows
 from ecglib.datasets.tabular import heart_rate
 from ecglib.datasets.units import STEP_MV
 from ecglib.errors import DatasetError, did_you_mean
 from ecglib.splits import PARTS, TRAINING_ONLY, assign_parts_of_fold, merge_patients, report_leaks
 
-FORMAT = 3
-WINDOW_COLUMNS = ("record", "patient", "start", "length", "n_measured", "labels")
 LIKELIHOOD_TASK = re.compile(r"(\w+)_min([1-9]\d{0,2})")
 
 
@@ -69,7 +68,8 @@ class Dataset:
     Raises
     ------
     DatasetError
-        If the folder is not a store, is incomplete or of another format.
+        If the folder is not a store, is incomplete or of another format, or ``dataset.json`` or
+        the window table was changed (`store_files`; `verify_store` verifies the samples too).
 
     Examples
     --------
@@ -99,8 +99,8 @@ class Dataset:
         self.tasks = {name: Task(**task) for name, task in self.summary["tasks"].items()}
         self.default_task = next(iter(self.tasks))
         self.caveats: tuple[str, ...] = tuple(self.summary["caveats"])
-        self.windows = _read_windows(self.path, self.summary)
-        self.steps = _open_signals(self.path, self.summary)
+        self.windows = read_windows(self.path, self.summary)
+        self.steps = open_signals(self.path, self.summary)
         self.starts = self.windows["start"].to_numpy()
         windows = np.lib.stride_tricks.sliding_window_view(
             self.steps, self.signal.n_samples, axis=0
@@ -378,18 +378,18 @@ def is_store(path: str | Path) -> bool:
     >>> is_store("nowhere")
     False
     """
-    return (Path(path) / "dataset.json").is_file()
+    return os.path.isfile(os.path.join(path, SUMMARY))
 
 
-def find_stores(data_dir: str | Path, name: str = "*") -> list[Path]:
-    """Find the complete stores in a folder.
+def find_stores(data_dir: str | Path, name: str = "") -> list[Path]:
+    """Find the stores in a folder.
 
     Parameters
     ----------
     data_dir : str or Path
         Folder of the stores.
-    name : str, default "*"
-        Name of the dataset; "*" for all.
+    name : str, default ""
+        Name of the dataset, as ``dataset.json`` of the store gives it; "" for all.
 
     Returns
     -------
@@ -401,79 +401,18 @@ def find_stores(data_dir: str | Path, name: str = "*") -> list[Path]:
     >>> find_stores("nowhere", "ptbxl")
     []
     """
-    found = Path(data_dir).glob(f"{name}-*/dataset.json")
-    return [p.parent for p in sorted(found, key=lambda p: p.stat().st_mtime, reverse=True)]
-
-
-def read_summary(path: Path) -> dict[str, Any]:
-    """Read ``dataset.json`` of a store.
-
-    Parameters
-    ----------
-    path : Path
-        The store's folder.
-
-    Returns
-    -------
-    dict
-        The content.
-
-    Raises
-    ------
-    DatasetError
-        If the file is missing, broken or of another format.
-
-    Examples
-    --------
-    >>> read_summary(Path("nowhere"))
-    Traceback (most recent call last):
-    ecglib.errors.DatasetError: nowhere is not a complete store: dataset.json is missing. ...
-    """
     try:
-        summary: dict[str, Any] = json.loads((path / "dataset.json").read_text())
-    except FileNotFoundError:
-        raise _make_broken_error(path, "dataset.json is missing") from None
-    except json.JSONDecodeError as error:
-        raise _make_broken_error(path, f"dataset.json cannot be read ({error})") from None
-    if (found := summary["request"]["format"]) != FORMAT:
-        raise DatasetError(
-            f"{path} has format {found}, expected {FORMAT}: another version of ecglib wrote it. "
-            f"Remove the folder and prepare it again (`ecglib prepare`)."
-        )
-    return summary
+        folders = [path for path in Path(data_dir).iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return []
+    stores = [path for path in folders if is_store(path)]
+    found = [path for path in stores if name in ("", _read_name(path))]
+    return sorted(found, key=lambda path: os.path.getmtime(path / SUMMARY), reverse=True)
 
 
-def _make_broken_error(path: Path, what: str) -> DatasetError:
-    return DatasetError(
-        f"{path} is not a complete store: {what}. Remove the folder and run `ecglib prepare` again."
-    )
-
-
-def _read_windows(path: Path, summary: dict[str, Any]) -> pd.DataFrame:
+def _read_name(path: Path) -> str:
+    """Read the name of a store; of a broken one, take it from the folder."""
     try:
-        windows = pd.read_parquet(path / "windows.parquet")
-    except (OSError, ValueError) as error:
-        raise _make_broken_error(path, f"windows.parquet cannot be read ({error})") from None
-    split_columns = {task["part"] for task in summary["tasks"].values()}
-    required = split_columns.union(WINDOW_COLUMNS, summary["tabular"])
-    if missing := required - set(windows.columns):
-        raise _make_broken_error(path, f"windows.parquet lacks the columns {sorted(missing)}")
-    if len(windows) != summary["n_windows"]:
-        raise _make_broken_error(
-            path,
-            f"windows.parquet has {len(windows)} rows, dataset.json says {summary['n_windows']}",
-        )
-    return windows
-
-
-def _open_signals(path: Path, summary: dict[str, Any]) -> np.ndarray:
-    expected = (summary["n_samples"], len(summary["signal"]["leads"]))
-    try:
-        signals: np.ndarray = np.load(path / "signals.npy", mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise _make_broken_error(path, f"signals.npy cannot be read whole ({error})") from None
-    if signals.shape != expected or signals.dtype != np.int16:
-        raise _make_broken_error(
-            path, f"signals.npy holds {signals.dtype}{signals.shape}, expected {expected}"
-        )
-    return signals
+        return str(json.loads((path / SUMMARY).read_bytes())["name"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return path.name.rpartition("-")[0]

@@ -5,12 +5,12 @@ nothing behind.
 """
 
 import contextlib
-import dataclasses
 import hashlib
 import itertools
 import json
 import operator
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,8 +27,20 @@ from ecglib import paths
 from ecglib.datasets.duplicates import Signatures
 from ecglib.datasets.problems import DEFAULT_RULES, KINDS, ProblemLog, ProblemRules
 from ecglib.datasets.quality import QualityChecker
+from ecglib.datasets.request import encode_values, find_changes, get_request, make_request
 from ecglib.datasets.schema import Problem, Record, Source
-from ecglib.datasets.store import FORMAT, Dataset, find_stores, read_summary
+from ecglib.datasets.store import Dataset, find_stores, is_store
+from ecglib.datasets.store_files import (
+    FORMAT,
+    PROBLEMS,
+    SIGNALS,
+    SUMMARY,
+    WINDOWS,
+    compute_checksum,
+    compute_fingerprint,
+    hash_file,
+    read_summary,
+)
 from ecglib.datasets.units import INVALID, fill_gaps
 from ecglib.errors import DatasetError
 from ecglib.splits import report_leaks
@@ -45,6 +57,10 @@ def write_store(
     rules: ProblemRules = DEFAULT_RULES,
 ) -> Dataset:
     """Prepare a source as a store, or open the store that an equal request wrote before.
+
+    The request is the signal spec, the tasks, the columns, all options and the hash of the source's
+    files (`request.make_request`). If only stores of other requests have the source's name, what
+    changed is printed, and the new store is written beside them.
 
     Parameters
     ----------
@@ -77,22 +93,23 @@ def write_store(
     >>> dataset.signal.n_samples
     1000
     """
-    request = {
-        "format": FORMAT,
-        "name": source.name,
-        **rules.to_request(),
-        **source.to_request(),
+    request = make_request(source, rules, FORMAT)
+    requests = {
+        path: get_request(read_summary(path)) for path in find_stores(data_dir, source.name)
     }
-    if not rules.strict:
-        for path in find_stores(data_dir, source.name):
-            if read_summary(path)["request"] == request:
-                return Dataset(path)
+    for path, other in requests.items():
+        if encode_values(other) == encode_values(request) and not rules.strict:
+            return Dataset(path)
+    if requests:
+        _print_changes(requests, request)
     try:
         with paths.make_temporary_folder(Path(data_dir), source.name) as folder:
-            summary = _write_folder(source, folder, progress, rules)
-            paths.write_json(folder / "dataset.json", summary | {"request": request})
-            final = folder.parent / f"{source.name}-{summary['fingerprint']}"
-            if not (final / "dataset.json").exists():
+            summary = request | _write_folder(source, folder, progress, rules)
+            _write_summary(folder, summary | {"fingerprint": compute_fingerprint(summary)})
+            final = folder.parent / f"{source.name}-{compute_fingerprint(summary)}"
+            if is_store(final):  # only the source's files changed, in nothing that matters
+                _write_summary(final, read_summary(final) | {"source": request["source"]})
+            else:
                 folder.rename(final)
             return Dataset(final)
     except OSError as error:
@@ -102,10 +119,30 @@ def write_store(
         ) from error
 
 
+def _print_changes(requests: dict[Path, dict[str, Any]], request: dict[str, Any]) -> None:
+    """Say why none of the stores of the same name is opened."""
+    path, changes = min(
+        ((path, find_changes(other, request)) for path, other in requests.items()),
+        key=lambda item: len(item[1]),
+    )
+    if changes:
+        tqdm.write(
+            f"The store {path.name} was prepared from another request; what changed: "
+            f"{'; '.join(changes)}. A new store is written beside it.",
+            file=sys.stderr,
+        )
+
+
+def _write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """Write ``dataset.json``, with the hash of all that it holds."""
+    values = summary | {"checksum": ""}
+    paths.write_json(folder / SUMMARY, values | {"checksum": compute_checksum(values)})
+
+
 def _write_folder(
     source: Source, folder: Path, progress: bool, rules: ProblemRules
 ) -> dict[str, Any]:
-    """Write all files but ``dataset.json``; return what is to be in that."""
+    """Write all files but ``dataset.json``; return what that is to hold besides the request."""
     bar = tqdm(
         total=source.count_records(),
         desc=f"prepare {source.name}",
@@ -116,7 +153,9 @@ def _write_folder(
         for item in source.read_records():
             writer.add(item)
             bar.update(isinstance(item, Record) or rules.excludes(item.kind))
-    return writer.summarize() | _compute_reports(writer, progress)
+    summary = writer.summarize() | _compute_reports(writer, progress)
+    files = {name: hash_file(folder / name) for name in (SIGNALS, WINDOWS, PROBLEMS)}
+    return summary | {"files": files}
 
 
 class _StoreWriter:
@@ -124,7 +163,7 @@ class _StoreWriter:
 
     def __init__(self, source: Source, folder: Path, rules: ProblemRules):
         self.source, self.folder = source, folder
-        self.log = ProblemLog(folder / "problems.csv", rules)
+        self.log = ProblemLog(folder / PROBLEMS, rules)
         self.quality = QualityChecker(source.signal.sampling_rate_hz, source.signal.leads)
         (folder / SIGNATURES).mkdir()
         self.signatures = Signatures(folder / SIGNATURES)
@@ -141,11 +180,9 @@ class _StoreWriter:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.log)
             self._signals = stack.enter_context(
-                SignalWriter(self.folder / "signals.npy", len(self.source.signal.leads))
+                SignalWriter(self.folder / SIGNALS, len(self.source.signal.leads))
             )
-            self._table = stack.enter_context(
-                pq.ParquetWriter(self.folder / "windows.parquet", self._schema)
-            )
+            self._table = stack.enter_context(pq.ParquetWriter(self.folder / WINDOWS, self._schema))
             self._files = stack.pop_all()
         return self
 
@@ -181,15 +218,9 @@ class _StoreWriter:
                 f"ecglib.datasets.problems, or prepare with strict to stop at the first of them."
             )
         return {
-            "name": source.name,
-            "fingerprint": self._compute_fingerprint(),
-            "synthetic": source.synthetic,
             "description": source.description,
             "citation": source.citation,
-            "caveats": list(source.caveats),
-            "signal": dataclasses.asdict(source.signal),
-            "tasks": _tasks_to_dict(source),
-            "tabular": list(source.tabular),
+            "content": self._hash_windows(),
             "n_records": self.n_records,
             "n_windows": self.n_windows,
             "n_samples": self._signals.n_samples,
@@ -270,14 +301,13 @@ class _StoreWriter:
         self._table.write_table(pa.Table.from_arrays(columns, schema=self._schema))
         self.n_windows += len(rows)
 
-    def _compute_fingerprint(self) -> str:
-        """Hash the window table, which holds a hash of each window's samples, and the tasks.
+    def _hash_windows(self) -> str:
+        """Hash the window table, which holds a hash of each window's samples.
 
         It does not depend on the blocks in which the table was written.
         """
         columns = {name: content.hexdigest() for name, content in self._content.items()}
-        content = json.dumps([columns, _tasks_to_dict(self.source)], sort_keys=True)
-        return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+        return hashlib.blake2b(json.dumps(columns).encode(), digest_size=32).hexdigest()
 
 
 def _encode_values(values: Sequence, column: pa.Array) -> bytes:
@@ -325,7 +355,7 @@ def _compute_reports(writer: _StoreWriter, progress: bool) -> dict[str, Any]:
     splits = _find_split_columns(source)
     demographics = [name for name in ("age", "sex") if name in {*source.tabular, *source.columns}]
     columns = ["record", "patient", "signal_hash", "labels", *splits, *demographics]
-    windows = pd.read_parquet(writer.folder / "windows.parquet", columns=columns)
+    windows = pd.read_parquet(writer.folder / WINDOWS, columns=columns)
     names = windows["record"].unique()  # in the order of the signatures
     if len(names) < writer.n_records:
         raise DatasetError(
@@ -435,7 +465,3 @@ def _check_record(record: Record, source: Source, required_columns: frozenset[st
                 f"{length}; expected {source.signal.n_samples} samples within 0 to {shape[0]}. For "
                 f"a window that ends after its record, give n_measured, its samples in the record."
             )
-
-
-def _tasks_to_dict(source: Source) -> dict[str, Any]:
-    return {name: dataclasses.asdict(task) for name, task in source.tasks.items()}

@@ -1,7 +1,14 @@
 """Folds and splits by patient, and what leaks between them."""
 
 from ecglib.splits.cross_validation import assign_parts_of_fold, merge_patients
-from ecglib.splits.leaks import LEAKS, check_leaks, count_leaks, encode_parts, report_leaks
+from ecglib.splits.leaks import (
+    LEAKS,
+    check_leaks,
+    count_leaks,
+    count_shared_patients,
+    encode_parts,
+    report_leaks,
+)
 from ecglib.splits.patients import (
     PARTS,
     TRAINING_ONLY,
@@ -19,6 +26,7 @@ __all__ = [
     "check_leaks",
     "convert_folds_to_parts",
     "count_leaks",
+    "count_shared_patients",
     "encode_parts",
     "merge_patients",
     "report_leaks",

@@ -56,6 +56,32 @@ def report_leaks(
     }
 
 
+def count_shared_patients(windows: pd.DataFrame, column: str) -> int:
+    """Count the patients that occur in more than one split.
+
+    Parameters
+    ----------
+    windows : DataFrame
+        Window table with the columns patient and `column`.
+    column : str
+        Column that says train, validation or test; other windows are ignored.
+
+    Returns
+    -------
+    int
+        Number of patients.
+
+    Examples
+    --------
+    >>> windows = pd.DataFrame({"patient": ["a", "a", "b"], "part": ["train", "test", "test"]})
+    >>> count_shared_patients(windows, "part")
+    1
+    """
+    codes, values = pd.factorize(windows["patient"])
+    occurs = _find_occurrences(codes, len(values), encode_parts(windows[column]))
+    return int((occurs.sum(axis=1) > 1).sum())
+
+
 def count_leaks(report: dict) -> dict[str, int]:
     """Count the leaks in a report.
 
@@ -149,12 +175,19 @@ def encode_parts(column: pd.Series) -> np.ndarray:
     return codes
 
 
+def _find_occurrences(codes: np.ndarray, n_values: int, parts: np.ndarray) -> np.ndarray:
+    """Find in which splits each value occurs: bool, shape (n_values, n_splits)."""
+    used = (parts >= 0) & (codes >= 0)
+    occurs = np.zeros((n_values, len(PARTS)), bool)
+    occurs[codes[used], parts[used]] = True
+    return occurs
+
+
 def _find_shared(windows: pd.DataFrame, key: str, parts: np.ndarray) -> dict:
     """Find the values of the column `key` that occur in more than one split."""
     codes, values = pd.factorize(windows[key])
     used = np.flatnonzero((parts >= 0) & (codes >= 0))
-    occurs = np.zeros((len(values), len(PARTS)), bool)
-    occurs[codes[used], parts[used]] = True
+    occurs = _find_occurrences(codes, len(values), parts)
     shared = np.flatnonzero(occurs.sum(axis=1) > 1)
     chosen = shared[np.argsort(values[shared])[:MAX_EXAMPLES]]
     rows = used[np.isin(codes[used], chosen)]

@@ -113,6 +113,7 @@ class ArraysSource:
     synthetic = False
     citation = ""
     caveats: tuple[str, ...] = ()
+    version = 1
 
     def __init__(
         self,
@@ -138,20 +139,22 @@ class ArraysSource:
         self._table, self.tabular, self.columns = find_other_columns(table)
         self.signal = SignalSpec(rate_hz, n_samples, tuple(recordings.leads))
         self.tasks = {task.name: task}
+        self.options: Mapping[str, Any] = {
+            "unit": recordings.unit,
+            "window_s": window_s,
+            "seed": seed,
+        }
         self._signals = signals
         self._mv_per_unit = find_mv_per_unit(recordings.unit)
 
-    def to_request(self) -> dict:
+    def hash_content(self) -> str:
         """Hash the samples and the table."""
         content = hashlib.blake2b(digest_size=16)
-        for signal in self._signals:
-            content.update(np.ascontiguousarray(signal).data)
-        content.update(self._table.to_json(orient="records").encode())
-        return {
-            "content": content.hexdigest(),
-            "mv_per_unit": self._mv_per_unit,
-            "tasks": list(self.tasks),
-        }
+        for signal in map(np.ascontiguousarray, self._signals):
+            content.update(f"{signal.dtype.str}{signal.shape}".encode())
+            content.update(signal.data)
+        content.update(self._table.to_json(orient="records", double_precision=15).encode())
+        return content.hexdigest()
 
     def count_records(self) -> int:
         """Count the records."""
@@ -334,7 +337,9 @@ def open_arrays(file: str | Path, options: ArraysOptions) -> ArraysSource:
     )
     task = infer_task(table, "labels", options.kind, options.min_records)
     name = options.name or Path(file).stem.replace("-", "_")
-    return ArraysSource(name, recordings, table, task)
+    source = ArraysSource(name, recordings, table, task)
+    source.options = {**source.options, **dataclasses.asdict(options)}
+    return source
 
 
 def _align_rows(table: pd.DataFrame, records: list[str]) -> pd.DataFrame:

@@ -140,6 +140,8 @@ class MitdbRecords:
         "20:45-50 (2001). Goldberger AL et al. Circulation 101:e215-e220 (2000). ODC-By 1.0."
     )
     caveats: tuple[str, ...] = ()
+    version = VERSION
+    options: Mapping[str, Any] = {}
     signal: SignalSpec
 
     def __init__(self, folder: str | Path):
@@ -153,13 +155,13 @@ class MitdbRecords:
                 f"download it with wfdb."
             )
 
-    def to_request(self) -> dict:
+    def hash_content(self) -> str:
         """Hash the content of every file that is read."""
         content = hashlib.blake2b(digest_size=16)
         for record in DS1 + DS2:
             for ext in ("hea", "dat", "atr"):
                 content.update((self.folder / f"{record}.{ext}").read_bytes())
-        return {"version": VERSION, "files": content.hexdigest()}
+        return content.hexdigest()
 
     def count_records(self) -> int:
         """Count the records that are not paced: 44."""

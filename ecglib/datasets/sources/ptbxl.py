@@ -102,6 +102,7 @@ def open_ptbxl(folder: str | Path, sampling_rate_hz: float = 100.0, where: str =
             citation="Wagner P et al. PTB-XL, a large publicly available electrocardiography "
             "dataset. Sci Data 7:154 (2020). Goldberger AL et al. Circulation 101:e215-e220 "
             "(2000). CC BY 4.0.",
+            options={"sampling_rate_hz": sampling_rate_hz, "where": where},
         ),
     )
 

@@ -100,7 +100,7 @@ class SimulatedSource:
     description: ClassVar[str]
     task: ClassVar[Task]
     fractions: ClassVar[Mapping[str, float]]
-    version: ClassVar[int]  # of the content; raise it whenever the same request gives other bits
+    version: int  # of the content; raise it whenever the same request gives other bits
 
     synthetic = True
     citation = "McSharry et al. 2003, IEEE TBME 50:289; Sameni et al. 2007, EURASIP JASP 043407"
@@ -118,15 +118,16 @@ class SimulatedSource:
                     f"{minimum}."
                 )
         self.n_patients, self.seed = int(n_patients), int(seed)
+        self.options = {"n_patients": self.n_patients, "seed": self.seed}
         self.tasks = {self.task.name: self.task}
 
     def draw_visits(self, patient: int) -> list[Visit]:
         """Draw the descriptions of the records of one patient, numbered from 0."""
         raise NotImplementedError
 
-    def to_request(self) -> dict:
-        """Return the plain values that decide the content."""
-        return {"n_patients": self.n_patients, "seed": self.seed, "version": self.version}
+    def hash_content(self) -> str:
+        """Return "": nothing is read from files."""
+        return ""
 
     def count_records(self) -> int:
         """Count the records that `read_records` yields."""

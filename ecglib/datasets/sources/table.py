@@ -5,6 +5,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -33,6 +34,8 @@ class SourceInfo:
         Publications and license.
     caveats : tuple of str, default ()
         Shown with every number of the dataset.
+    options : mapping of str to object, default {}
+        Every option that the source was opened with: part of the store's request.
 
     Examples
     --------
@@ -44,6 +47,7 @@ class SourceInfo:
     description: str
     citation: str = ""
     caveats: tuple[str, ...] = ()
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,7 @@ class TableSource:
     tasks : dict of str to Task
         What is predicted.
     info : SourceInfo
-        Name, description, citation and caveats.
+        Name, description, citation, caveats and options.
 
     Examples
     --------
@@ -120,6 +124,7 @@ class TableSource:
     """
 
     synthetic = False
+    version = VERSION
 
     def __init__(
         self,
@@ -141,16 +146,17 @@ class TableSource:
         self.description = info.description
         self.citation = info.citation
         self.caveats = info.caveats
+        self.options = info.options
 
-    def to_request(self) -> dict:
+    def hash_content(self) -> str:
         """Hash the table, and name, size and time of change of the files beside the records."""
         content = hashlib.blake2b(digest_size=16)
         for start in range(0, len(self.table), ROWS_PER_BLOCK):
             rows = self.table.iloc[start : start + ROWS_PER_BLOCK]
-            content.update(rows.to_json(orient="values").encode())
+            content.update(rows.to_json(orient="values", double_precision=15).encode())
         for folder in sorted({os.path.dirname(path) for path in self.table["path"].dropna()}):
             content.update(_describe_files(self.folder / folder))
-        return {"version": VERSION, "content": content.hexdigest(), "tasks": list(self.tasks)}
+        return content.hexdigest()
 
     def count_records(self) -> int:
         """Count the rows of the table, including those that cannot be used."""

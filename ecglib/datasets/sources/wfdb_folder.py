@@ -131,6 +131,7 @@ def open_wfdb_folder(folder: str | Path, options: WfdbFolderOptions | None = Non
             name=options.name or folder_name.replace("-", "_"),
             description=f"WFDB records of the folder {folder_name}.",
             caveats=caveats,
+            options=dataclasses.asdict(options),
         ),
     )
 

@@ -437,4 +437,5 @@ def test_invalid_numbers_are_refused_by_name(given):
 
 
 def test_the_request_decides_the_content():
-    assert SyntheticSource(9, seed=4).to_request() == {"n_patients": 9, "seed": 4, "version": 2}
+    source = SyntheticSource(9, seed=4)
+    assert (source.options, source.version) == ({"n_patients": 9, "seed": 4}, 2)
