@@ -233,7 +233,7 @@ class Dataset:
     @functools.cached_property
     def _heart_rate(self) -> np.ndarray:
         return heart_rate.load_or_compute_heart_rate(
-            self.path, self.signal, len(self.windows), self.read
+            self.path, self.fingerprint, self.signal, len(self.windows), self.read
         )
 
     def find_task(self, name: str) -> Task:

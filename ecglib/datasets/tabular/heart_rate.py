@@ -9,6 +9,7 @@ half of the records of PTB-XL (2.2 ms for the detector alone).
 
 import contextlib
 import functools
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -169,18 +170,24 @@ def compute_heart_rate(signal_mv: np.ndarray, signal: SignalSpec) -> np.ndarray:
 
 
 def load_or_compute_heart_rate(
-    folder: Path, signal: SignalSpec, n_windows: int, read: Callable[[np.ndarray], np.ndarray]
+    folder: Path,
+    fingerprint: str,
+    signal: SignalSpec,
+    n_windows: int,
+    read: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """Load the heart-rate statistics of every window of a store, or compute and store them.
 
-    They are read from `FILE_NAME` in the store's folder. If there is none, or one of another
-    version of the method or of sleepecg, they are computed, block by block, and written there; a
-    folder that cannot be written to is left as it is.
+    They are read from `FILE_NAME` in the store's folder. If there is none, or one that was damaged
+    or is of another store or version of the method or of sleepecg, they are computed, block by
+    block, and written there; a folder that cannot be written to is left as it is.
 
     Parameters
     ----------
     folder : Path
         Folder of the store.
+    fingerprint : str
+        Hash of the store's content.
     signal : SignalSpec
         What its windows are.
     n_windows : int
@@ -200,13 +207,13 @@ def load_or_compute_heart_rate(
     ...     return np.zeros((len(rows), 1000, 1))
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     signal = SignalSpec(100.0, 1000, ("II",))
-    ...     values = load_or_compute_heart_rate(Path(folder), signal, 3, read)
+    ...     values = load_or_compute_heart_rate(Path(folder), "0123", signal, 3, read)
     ...     (Path(folder) / FILE_NAME).exists()
     True
     >>> values.shape
     (3, 6)
     """
-    provenance = {"version": VERSION, "sleepecg": version("sleepecg")}
+    provenance = {"store": fingerprint, "version": VERSION, "sleepecg": version("sleepecg")}
     path = folder / FILE_NAME
     values = _read_table(path, provenance)
     if values is None or len(values) != n_windows:
@@ -232,22 +239,28 @@ def _compute_windows(
 
 
 def _read_table(path: Path, provenance: dict) -> np.ndarray | None:
-    """Read the values of a complete table of this version; None if there is no such table."""
+    """Read the values of a complete table of this store; None if there is no such table."""
     try:
         table = pq.read_table(path)
-    except (OSError, pa.ArrowException):
+        values = np.stack([column.to_numpy() for column in table.columns], axis=1)
+        found = json.loads((table.schema.metadata or {}).get(b"provenance", b"{}"))
+    except Exception:  # whatever a damaged table raises: it is computed again
         return None
-    found = json.loads((table.schema.metadata or {}).get(b"provenance", b"{}"))
-    if found != provenance or tuple(table.column_names) != HEART_RATE:
-        return None
-    return np.stack([column.to_numpy() for column in table.columns], axis=1)
+    is_whole = tuple(table.column_names) == HEART_RATE
+    expected = provenance | {"values": _hash_values(values)}
+    return values if is_whole and found == expected else None
 
 
 def _write_table(path: Path, provenance: dict, values: np.ndarray) -> None:
     table = pa.table(dict(zip(HEART_RATE, values.T, strict=True)))
+    provenance = provenance | {"values": _hash_values(values)}
     table = table.replace_schema_metadata({"provenance": json.dumps(provenance)})
     with paths.replace_file(path) as partial:
         pq.write_table(table, partial)
+
+
+def _hash_values(values: np.ndarray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(values).data, digest_size=16).hexdigest()
 
 
 def _remove_padding(signal_mv: np.ndarray) -> np.ndarray:

@@ -32,7 +32,9 @@ HEIGHTS_MV = (0.6, 1.2, -0.8)
 
 
 def read_heart_rate(store):
-    return load_or_compute_heart_rate(store.path, store.signal, len(store.windows), store.read)
+    return load_or_compute_heart_rate(
+        store.path, store.fingerprint, store.signal, len(store.windows), store.read
+    )
 
 
 def signal_spec(rate_hz=100.0, n_samples=1000, leads=LEADS):
@@ -251,15 +253,26 @@ def test_a_table_holds_every_window_and_is_computed_once(store, monkeypatch):
     assert np.array_equal(read_heart_rate(Dataset(store.path)), values)
 
 
-@pytest.mark.parametrize("change", ["version", "sleepecg", "cut short", "another", "rows"])
+@pytest.mark.parametrize(
+    "change", ["version", "sleepecg", "cut short", "another", "rows", "store", "values"]
+)
 def test_a_table_of_another_version_or_a_broken_one_is_computed_again(store, change):
     values, path = read_heart_rate(store), store.path / FILE_NAME
     if change == "cut short":
         path.write_bytes(path.read_bytes()[:-100])
     elif change == "another":
         pd.DataFrame({"x": [1]}).to_parquet(path)
+    elif change == "values":
+        table = pq.read_table(path)
+        changed = table.set_column(0, HEART_RATE[0], [np.ones(12, np.float32)])
+        assert changed.schema.metadata == table.schema.metadata
+        pq.write_table(changed, path)
     else:
-        provenance = {"version": heart_rate.VERSION, "sleepecg": heart_rate.version("sleepecg")}
+        provenance = {
+            "store": store.fingerprint,
+            "version": heart_rate.VERSION,
+            "sleepecg": heart_rate.version("sleepecg"),
+        }
         provenance |= {change: "0"} if change != "rows" else {}
         heart_rate._write_table(
             path, provenance, np.zeros_like(values)[: -1 if change == "rows" else None]
