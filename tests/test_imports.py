@@ -33,6 +33,7 @@ DATASETS = (
     "units",
     "leads",
     "schema",
+    "tables",
     "labels",
     "problems",
     "quality",

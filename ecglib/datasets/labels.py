@@ -1,60 +1,18 @@
-"""Label tables: read, check and complete them with patients, splits and a task."""
+"""Label tables: check and complete them with patients, splits and a task."""
 
 from collections import Counter
-from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ecglib.datasets.schema import Problem, Task
-from ecglib.errors import DatasetError
+from ecglib.datasets.tables import convert_known_columns, convert_to_ids, parse_label_column
+from ecglib.errors import DatasetError, did_you_mean
 from ecglib.splits import PARTS, assign_folds_by_patient, convert_folds_to_parts
+from ecglib.splits.similar import describe_similar_ids, find_similar_ids
 
 PATIENTS_UNKNOWN = "patients unknown: leakage cannot be excluded"
-REQUIRED_COLUMNS = {"record", "labels"}
-KNOWN_COLUMNS = {*REQUIRED_COLUMNS, "patient", "fold", "part", "path"}
-SEPARATORS = ";|,"
-
-
-def read_label_table(path: str | Path) -> pd.DataFrame:
-    """Read a label table, with every id as text.
-
-    Parameters
-    ----------
-    path : str or Path
-        CSV or Parquet file.
-
-    Returns
-    -------
-    DataFrame
-        The table as it is; `check_table` checks it.
-
-    Raises
-    ------
-    DatasetError
-        If the file cannot be read.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "labels.csv").write_text("record,labels\\n007,AF\\n")
-    ...     table = read_label_table(f"{folder}/labels.csv")
-    >>> table["record"].tolist()
-    ['007']
-    """
-    path = Path(path)
-    ids = {"record": str, "patient": str, "labels": str}
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, dtype=ids, low_memory=False)
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"The label table {path} cannot be read: {error}. Give a CSV or Parquet file with the "
-            f"columns record, labels and, as far as known, patient, fold or part."
-        ) from None
+REQUIRED_COLUMNS = ("record", "labels")
 
 
 def check_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
@@ -63,21 +21,24 @@ def check_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     Parameters
     ----------
     table : DataFrame
-        Columns record and labels (a list, or text in which ``;``, ``|`` or ``,`` separates labels);
-        patient, fold (whole numbers) or part (train, validation, test) if they are known; other
-        columns are kept.
+        Columns record and labels (as `tables.parse_labels` takes them: text in which ``;``
+        separates labels, or a list); patient, fold (whole numbers) or part (train, validation,
+        test) if they are known; age (years) and sex; other columns are kept.
 
     Returns
     -------
     table : DataFrame
-        The rows that can be used.
+        The rows that can be used, with the names of records as text without blanks at their ends,
+        and age and sex as numbers.
     problems : list of Problem
-        The ids that occur more than once and the rows without a label.
+        The ids that occur more than once, the rows without an id or a label, and the ages and
+        sexes that cannot be read.
 
     Raises
     ------
     DatasetError
-        If the column record or labels is missing.
+        If the column record or labels is missing, two columns have the same name, or labels cannot
+        be parsed.
 
     Examples
     --------
@@ -88,64 +49,64 @@ def check_table(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     >>> [(problem.record, problem.kind) for problem in problems]
     [('2', 'duplicate_id'), ('3', 'empty_label')]
     """
-    if missing := REQUIRED_COLUMNS - set(table.columns):
-        raise DatasetError(
-            f"The label table lacks the columns {sorted(missing)}; it has {list(table.columns)}. "
-            f"Rename the column that holds them."
-        )
-    table = table.assign(record=table["record"].astype(str))
+    require_columns(table, REQUIRED_COLUMNS)
+    table = table.assign(record=convert_to_ids(table["record"]))
+    unnamed = table["record"].isna()
+    problems = [
+        Problem(f"row {row}", "no_record", "The column record is empty.")
+        for row in np.flatnonzero(unnamed) + 1
+    ]
+    table = table[~unnamed]
     repeated = table["record"].duplicated(keep=False)
     n_rows = table.loc[repeated, "record"].value_counts(sort=False)
-    problems = [
+    problems += [
         Problem(str(record), "duplicate_id", f"{n} rows have this id.")
         for record, n in n_rows.items()
     ]
-    table = table[~repeated].assign(labels=table.loc[~repeated, "labels"].map(parse_labels))
+    table = table[~repeated]
+    table = table.assign(labels=parse_label_column(table["labels"], table["record"]))
     empty = table["labels"].map(len) == 0
     problems += [
         Problem(record, "empty_label", "The column labels is empty.")
         for record in table.loc[empty, "record"]
     ]
-    return table[~empty].reset_index(drop=True), problems
+    table, unread = convert_known_columns(table[~empty].reset_index(drop=True))
+    return table, [*problems, *unread]
 
 
-def filter_table(table: pd.DataFrame, condition: str) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Keep the rows that meet a condition.
+def require_columns(table: pd.DataFrame, required: tuple[str, ...]) -> None:
+    """Require that a table has some columns, and no two columns of the same name.
 
     Parameters
     ----------
     table : DataFrame
         The label table.
-    condition : str
-        As for `pandas.DataFrame.query`, such as ``"validated_by_human and age >= 18"``; "" keeps
-        all rows.
-
-    Returns
-    -------
-    table : DataFrame
-        The rows that meet the condition.
-    excluded : dict of str to int
-        The reason, and how many rows it excluded.
+    required : tuple of str
+        Names of columns.
 
     Raises
     ------
     DatasetError
-        If the condition cannot be evaluated.
+        If a column is missing or the name of one occurs twice.
 
     Examples
     --------
-    >>> filter_table(pd.DataFrame({"age": [17, 42]}), "age >= 18")[1]
-    {"rows that are not 'age >= 18'": 1}
+    >>> require_columns(pd.DataFrame({"record": [1], "label": ["AF"]}), ("record", "labels"))
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: The label table lacks the columns ['labels']; it has ...
     """
-    if not condition:
-        return table, {}
-    try:
-        remaining = table.query(condition, engine="python")
-    except Exception as error:  # whatever Python raises for such an expression
+    names = [str(name) for name in table.columns]
+    if missing := [name for name in required if name not in names]:
         raise DatasetError(
-            f"where={condition!r} cannot be evaluated: {error}. Use the columns {list(table)}."
-        ) from None
-    return remaining, {f"rows that are not {condition!r}": len(table) - len(remaining)}
+            f"The label table lacks the columns {missing}; it has {names[:30]}."
+            f"{did_you_mean(missing[0], names)} Rename the column that holds them."
+        )
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DatasetError(
+            f"Several columns of the label table are called {repeated}, expected different names. "
+            f"Rename or remove all but one of each."
+        )
 
 
 def fill_patients(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -159,7 +120,8 @@ def fill_patients(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     Returns
     -------
     table : DataFrame
-        The table with patients; without a column patient each record counts as one patient.
+        The table with patients as text without blanks at their ends; without a column patient each
+        record counts as one patient.
     caveats : tuple of str
         `PATIENTS_UNKNOWN` if the patients are unknown.
 
@@ -174,15 +136,50 @@ def fill_patients(table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     >>> table["patient"].tolist(), caveats
     (['r1'], ('patients unknown: leakage cannot be excluded',))
     """
-    if "patient" not in table or table["patient"].isna().all():
+    if "patient" not in table:
         return table.assign(patient=table["record"]), (PATIENTS_UNKNOWN,)
-    if n := int(table["patient"].isna().sum()):
-        examples = list(table.loc[table["patient"].isna(), "record"].head(3))
+    patients = convert_to_ids(table["patient"])
+    if patients.isna().all():
+        return table.assign(patient=table["record"]), (PATIENTS_UNKNOWN,)
+    if n := int(patients.isna().sum()):
+        examples = list(table.loc[patients.isna(), "record"].head(3))
         raise DatasetError(
             f"{n} records have no patient, for example {examples}. Fill them in, or remove the "
             f"column: then every run carries the caveat {PATIENTS_UNKNOWN!r}."
         )
-    return table.assign(patient=table["patient"].astype(str)), ()
+    return table.assign(patient=patients), ()
+
+
+def find_similar_patients(table: pd.DataFrame) -> list[Problem]:
+    """Find records whose patient's identifier differs from another only in how it is written.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns record and patient.
+
+    Returns
+    -------
+    list of Problem
+        One for each record of such a patient.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"record": ["r1", "r2"], "patient": ["P7", "p 07"]})
+    >>> [problem.detail for problem in find_similar_patients(table)][0]
+    "The patients 'P7', 'p 07' may be one person."
+    """
+    groups = find_similar_ids(table["patient"])
+    details = {
+        patient: f"The patients {describe_similar_ids(group)} may be one person."
+        for group in groups
+        for patient in group
+    }
+    return [
+        Problem(record, "similar_patient", details[patient])
+        for record, patient in zip(table["record"], table["patient"], strict=True)
+        if patient in details
+    ]
 
 
 def infer_task(table: pd.DataFrame, name: str, kind: str, min_records: int) -> Task:
@@ -220,7 +217,8 @@ def infer_task(table: pd.DataFrame, name: str, kind: str, min_records: int) -> T
     if not classes:
         raise DatasetError(
             f"No label has {min_records} records; the most frequent are {counts.most_common(3)}. "
-            f"Lower min_records, or correct the column labels."
+            f"Lower min_records, or correct the column labels: ';' separates the labels of a "
+            f"record, not ',' or '|'."
         )
     n_rare = len(counts) - len(classes)
     description = f"{len(classes)} labels; {n_rare} rarer than {min_records} records are no class."
@@ -271,116 +269,6 @@ def assign_parts(table: pd.DataFrame, task: Task, seed: int = 0) -> pd.DataFrame
     table = table.copy()
     table[task.part] = convert_folds_to_parts(table["fold"].to_numpy())
     return table
-
-
-class OtherColumns(NamedTuple):
-    """The columns of a label table that are neither ids, labels nor splits.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The table: tabular values as float, all others as text.
-    tabular : tuple of str
-        Columns of numbers, which a model may use.
-    columns : dict of str to str
-        The other columns, for filtering, and their Arrow types.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"record": ["r1", "r2"], "age": [42, 58], "device": ["A", None]})
-    >>> other = find_other_columns(table)
-    >>> other.tabular, other.table["age"].tolist()
-    (('age',), [42.0, 58.0])
-    >>> other.columns, other.table["device"].tolist()
-    ({'device': 'string'}, ['A', None])
-    """
-
-    table: pd.DataFrame
-    tabular: tuple[str, ...]
-    columns: dict[str, str]
-
-
-def find_other_columns(table: pd.DataFrame) -> OtherColumns:
-    """Find the other columns: numbers are tabular values, everything else is text for filtering.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The label table.
-
-    Returns
-    -------
-    OtherColumns
-        The converted table and the names of its columns.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"record": ["r1"], "age": [42], "device": ["A"]})
-    >>> other = find_other_columns(table)
-    >>> other.tabular, other.columns
-    (('age',), {'device': 'string'})
-    """
-    columns, tabular = {}, []
-    table = table.copy()
-    if "fold" in table:
-        columns["fold"] = "int64"
-    for name in table.columns:
-        if name in KNOWN_COLUMNS:
-            continue
-        if pd.api.types.is_numeric_dtype(table[name]):
-            tabular.append(name)
-            table[name] = table[name].astype(float)
-        else:
-            table[name] = convert_to_text(table[name])
-            columns[name] = "string"
-    return OtherColumns(table=table, tabular=tuple(tabular), columns=columns)
-
-
-def convert_to_text(column: pd.Series) -> pd.Series:
-    """Convert a column to text, None where a value is missing.
-
-    Parameters
-    ----------
-    column : Series
-        Any values.
-
-    Returns
-    -------
-    Series
-        Of str and None.
-
-    Examples
-    --------
-    >>> convert_to_text(pd.Series(["A", None, 3])).tolist()
-    ['A', None, '3']
-    """
-    return column.astype(str).astype(object).where(column.notna(), None)
-
-
-def parse_labels(labels: Any) -> list[str]:
-    """Parse the labels of a record.
-
-    Parameters
-    ----------
-    labels : list, tuple, array, str or missing value
-        Labels, or text in which ``;``, ``|`` or ``,`` separates them.
-
-    Returns
-    -------
-    list of str
-        The labels; empty for a missing value.
-
-    Examples
-    --------
-    >>> parse_labels("AF; PVC"), parse_labels(None)
-    (['AF', 'PVC'], [])
-    """
-    if isinstance(labels, list | tuple | np.ndarray):
-        return [str(label) for label in labels]
-    if not isinstance(labels, str):
-        return [] if pd.isna(labels) else [str(labels)]
-    separator = next((s for s in SEPARATORS if s in labels), ";")
-    return [label.strip() for label in labels.split(separator) if label.strip()]
 
 
 def encode_labels(

@@ -46,6 +46,8 @@ FLAGGED = {
     "lead_off": "a lead without change for half a second",
     "clipped": "a lead clipped",
     "first_sample": "first sample differs from the header's",
+    "not_a_number": "age or sex that cannot be read",
+    "similar_patient": "patients whose identifiers differ only in how they are written",
 }
 KINDS = UNUSABLE | EXCLUDED | FLAGGED
 

@@ -12,12 +12,20 @@ import pandas as pd
 from ecglib.datasets.labels import (
     assign_parts,
     check_table,
-    find_other_columns,
+    fill_patients,
+    find_similar_patients,
     infer_task,
-    parse_labels,
+    require_columns,
+)
+from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
+from ecglib.datasets.tables import (
+    convert_known_columns,
+    convert_to_ids,
+    find_other_columns,
+    match_names,
+    parse_label_column,
     read_label_table,
 )
-from ecglib.datasets.schema import Record, SignalSpec, Task
 from ecglib.datasets.units import crop_middle, find_mv_per_unit
 from ecglib.errors import DatasetError
 
@@ -75,8 +83,9 @@ class ArraysSource:
         The signals, their names, sampling rate, leads and unit.
     table : DataFrame
         One row per record with the columns record, patient, labels (list of str, or text separated
-        by ``;``) and, if known, fold or part (train, validation, test). The order of the rows does
-        not matter. Other columns are kept, numbers as tabular values.
+        by ``;``) and, if known, fold or part (train, validation, test), age and sex. The order of
+        the rows does not matter. Other columns are kept; a model uses columns of numbers that an
+        experiment names.
     task : Task
         What is predicted. Its labels are looked up in the column labels.
     window_s : float, default 0
@@ -112,7 +121,6 @@ class ArraysSource:
 
     synthetic = False
     citation = ""
-    caveats: tuple[str, ...] = ()
     version = 1
 
     def __init__(
@@ -133,7 +141,10 @@ class ArraysSource:
             )
         rate_hz = recordings.sampling_rate_hz
         n_samples = round(window_s * rate_hz) or len(signals[0])
-        table = assign_parts(_align_rows(table, names), task, seed)
+        table, self._problems = convert_known_columns(_align_rows(table, names))
+        table, self.caveats = fill_patients(table)
+        self._problems += find_similar_patients(table)
+        table = assign_parts(table, task, seed)
         self.name = name
         self.description = f"{len(names)} records from arrays."
         self._table, self.tabular, self.columns = find_other_columns(table)
@@ -160,8 +171,9 @@ class ArraysSource:
         """Count the records."""
         return len(self._signals)
 
-    def read_records(self) -> Iterator[Record]:
-        """Yield the records in the order of the arrays."""
+    def read_records(self) -> Iterator[Record | Problem]:
+        """Yield the problems of the table, and the records in the order of the arrays."""
+        yield from self._problems
         n_samples = self.signal.n_samples
         rows: list[dict] = self._table.drop(columns="record").to_dict("records")
         for name, signal, row in zip(self._table["record"], self._signals, rows, strict=True):
@@ -344,12 +356,15 @@ def open_arrays(file: str | Path, options: ArraysOptions) -> ArraysSource:
 
 def _align_rows(table: pd.DataFrame, records: list[str]) -> pd.DataFrame:
     """Bring the rows of a table into the order of the records."""
-    if missing := {"record", "patient", "labels"} - set(table.columns):
+    require_columns(table, ("record", "labels"))
+    if "patient" not in table:
         raise DatasetError(
-            f"The label table lacks the columns {sorted(missing)}; it has {list(table.columns)}. "
+            f"The label table lacks the columns ['patient']; it has {list(table.columns)}. "
             f"Without patients no split can be trusted: give each record its patient."
         )
-    table = table.assign(record=table["record"].astype(str), patient=table["patient"].astype(str))
+    table = table.assign(record=convert_to_ids(table["record"]))
+    if n := int(table["record"].isna().sum()):
+        raise DatasetError(f"{n} rows of the label table name no record. Fill the column record.")
     names_by_place: Mapping[str, pd.Series] = {
         "the label table": table["record"],
         "the records": pd.Series(records),
@@ -360,12 +375,18 @@ def _align_rows(table: pd.DataFrame, records: list[str]) -> pd.DataFrame:
                 f"{repeated.nunique()} ids occur more than once in {place}, for example "
                 f"{sorted(set(repeated))[:3]}. Each record needs exactly one row."
             )
-    unlabelled, unknown = set(records) - set(table["record"]), set(table["record"]) - set(records)
-    if unlabelled or unknown:
+    matched = match_names(table["record"].tolist(), records)
+    unlabelled = set(records) - set(matched.paths.values())
+    if unlabelled or matched.reasons:
+        examples = [f"{name!r}: {reason}" for name, reason in matched.reasons.items()][:3]
         raise DatasetError(
             f"The ids of records and label table do not match: {len(unlabelled)} records have no "
-            f"row (for example {sorted(unlabelled)[:3]}), {len(unknown)} rows have no record (for "
-            f"example {sorted(unknown)[:3]}). Make the ids equal, or drop what has no counterpart."
+            f"row (for example {sorted(unlabelled)[:3]}), {len(matched.reasons)} rows have no "
+            f"record (for example {'; '.join(examples)}). Make the ids equal, or drop what has no "
+            f"counterpart."
         )
-    table = table.assign(labels=table["labels"].map(parse_labels))
+    table = table.assign(
+        labels=parse_label_column(table["labels"], table["record"]),
+        record=table["record"].map(matched.paths),
+    )
     return table.set_index("record").loc[records].reset_index()

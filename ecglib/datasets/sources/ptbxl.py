@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ecglib.datasets.labels import convert_to_text, filter_table
 from ecglib.datasets.leads import STANDARD_12
 from ecglib.datasets.schema import Problem, SignalSpec, Task
 from ecglib.datasets.sources.download import download as download_files
 from ecglib.datasets.sources.table import RecordTable, SourceInfo, TableSource
+from ecglib.datasets.tables import convert_to_text, filter_table
 from ecglib.errors import DatasetError
 
 DURATION_S = 10.0
@@ -44,7 +44,7 @@ def open_ptbxl(folder: str | Path, sampling_rate_hz: float = 100.0, where: str =
     sampling_rate_hz : float, default 100
         100 or 500 Hz: which of the two versions of each record.
     where : str, default ""
-        Condition on the records, see `labels.filter_table`; its columns are those of the window
+        Condition on the records, see `tables.filter_table`; its columns are those of the window
         table (patient, age, sex, fold, validated_by_human, baseline_drift, ...). Empty for all
         records.
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ecglib.datasets.formats import convert_record
+from ecglib.datasets.problems import FLAGGED
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
 from ecglib.datasets.units import crop_middle
 from ecglib.datasets.wfdb.records import read_record
@@ -160,7 +161,8 @@ class TableSource:
 
     def count_records(self) -> int:
         """Count the rows of the table, including those that cannot be used."""
-        return len(self.table) + len(self._problems)
+        unusable = [problem for problem in self._problems if problem.kind not in FLAGGED]
+        return len(self.table) + len(unusable)
 
     def read_records(self) -> Iterator[Record | Problem]:
         """Yield the records in the order of the table."""
@@ -198,6 +200,46 @@ class TableSource:
         yield Record(name, steps, [window])
 
 
+def find_files(folder: Path, ending: str) -> list[str]:
+    """Find the files with an ending below a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Searched with all its subfolders. Linked folders are followed, each folder once.
+    ending : str
+        Such as ".csv", in any case.
+
+    Returns
+    -------
+    list of str
+        Paths from the folder, sorted.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("b.csv", "A.CSV", "a.txt"):
+    ...         Path(folder, name).touch()
+    ...     find_files(Path(folder), ".csv")
+    ['A.CSV', 'b.csv']
+    """
+    found: list[str] = []
+    visited: set[str] = set()
+    for parent, subfolders, files in os.walk(folder, followlinks=True):
+        visited.add(os.path.realpath(parent))
+        subfolders[:] = [
+            name
+            for name in sorted(subfolders)
+            if os.path.realpath(os.path.join(parent, name)) not in visited
+        ]
+        prefix = Path(os.path.relpath(parent, folder)).as_posix()
+        names = (name for name in files if name.lower().endswith(ending))
+        found += [name if prefix == "." else f"{prefix}/{name}" for name in names]
+    return sorted(found)
+
+
 def find_headers(folder: Path) -> list[str]:
     """Find the ``.hea`` files below a folder.
 
@@ -221,12 +263,7 @@ def find_headers(folder: Path) -> list[str]:
     ...     find_headers(Path(folder))
     ['a', 'b']
     """
-    found = []
-    for parent, _, files in os.walk(folder):
-        subfolder = os.path.relpath(parent, folder)
-        prefix = "" if subfolder == "." else f"{Path(subfolder).as_posix()}/"
-        found += [f"{prefix}{file[:-4]}" for file in files if file.endswith(".hea")]
-    return sorted(found)
+    return [path[:-4] for path in find_files(folder, ".hea")]
 
 
 def _describe_files(folder: Path) -> bytes:

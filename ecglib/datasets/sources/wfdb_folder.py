@@ -13,15 +13,21 @@ from ecglib.datasets.labels import (
     assign_parts,
     check_table,
     fill_patients,
-    filter_table,
-    find_other_columns,
+    find_similar_patients,
     infer_task,
-    read_label_table,
 )
 from ecglib.datasets.leads import sort_leads
 from ecglib.datasets.schema import Problem, SignalSpec, Task
 from ecglib.datasets.sources.snomed import find_scored_classes
 from ecglib.datasets.sources.table import RecordTable, SourceInfo, TableSource, find_headers
+from ecglib.datasets.tables import (
+    filter_table,
+    find_other_columns,
+    match_names,
+    read_label_table,
+    require_matches,
+    separate_missing,
+)
 from ecglib.datasets.wfdb.headers import Header, read_header
 from ecglib.errors import DatasetError, RecordError
 
@@ -54,7 +60,7 @@ class WfdbFolderOptions:
     min_records : int, default 10
         Labels that fewer records carry are not classes.
     where : str, default ""
-        Condition on the rows of the table, see `labels.filter_table`; empty for all rows.
+        Condition on the rows of the table, see `tables.filter_table`; empty for all rows.
 
     Examples
     --------
@@ -111,13 +117,16 @@ def open_wfdb_folder(folder: str | Path, options: WfdbFolderOptions | None = Non
     else:
         table = parse_header_labels(headers)
     table, row_problems = check_table(table)
-    table = table.assign(path=_find_header_paths(table["record"], headers))
-    problems = [*problems, *row_problems, *find_unlabelled(table, headers, row_problems)]
+    matched = match_names(table["record"].tolist(), headers)
+    table = table.assign(path=table["record"].map(matched.paths))
+    problems += [*row_problems, *find_unlabelled(table, headers, row_problems)]
     table, excluded = filter_table(table, options.where)
+    require_matches(matched, table["record"].tolist(), headers, f"headers below {folder}")
+    table, missing = separate_missing(table, matched)
     table, caveats = fill_patients(table)
-    has_header = table["path"].notna()
-    tasks = _make_tasks(table[has_header], options)
-    table = _assign_parts(table, has_header, next(iter(tasks.values())))
+    problems += [*missing, *find_similar_patients(table)]
+    tasks = _make_tasks(table, options)
+    table = assign_parts(table, next(iter(tasks.values())))
     table, tabular, columns = find_other_columns(table)
     folder_name = folder.resolve().name
     return TableSource(
@@ -125,7 +134,7 @@ def open_wfdb_folder(folder: str | Path, options: WfdbFolderOptions | None = Non
         RecordTable(
             rows=table, tabular=tabular, columns=columns, problems=problems, excluded=excluded
         ),
-        infer_signal_spec(headers, table["path"].dropna(), options),
+        infer_signal_spec(headers, table["path"], options),
         tasks,
         SourceInfo(
             name=options.name or folder_name.replace("-", "_"),
@@ -275,7 +284,7 @@ def infer_signal_spec(
     headers : dict of str to Header
         The header of each path.
     paths : iterable of str
-        The records that the label table names.
+        The records that the label table names, at least one.
     options : WfdbFolderOptions
         Leads, sampling rate and length of a window, where given.
 
@@ -283,11 +292,6 @@ def infer_signal_spec(
     -------
     SignalSpec
         What the windows are.
-
-    Raises
-    ------
-    DatasetError
-        If `paths` is empty.
 
     Examples
     --------
@@ -301,11 +305,6 @@ def infer_signal_spec(
     (('MLII',), 1000)
     """
     labelled = [headers[path] for path in paths]
-    if not labelled:
-        raise DatasetError(
-            "No row of the label table names a record of the folder. The column record must hold "
-            "the names of the headers, or their paths from the folder."
-        )
     # The header of a record of several segments names no leads; those of its segments do.
     leads = tuple(options.leads) or _find_most_common(
         sort_leads(header.leads) for header in headers.values() if header.leads
@@ -333,24 +332,8 @@ def _make_tasks(table: pd.DataFrame, options: WfdbFolderOptions) -> dict[str, Ta
     return {"challenge2021": challenge_task, "labels": labels_task}
 
 
-def _assign_parts(table: pd.DataFrame, has_header: pd.Series, task: Task) -> pd.DataFrame:
-    """Assign the records with a header to splits: folds are balanced over those only."""
-    assigned = assign_parts(table[has_header], task)
-    new = [name for name in ("fold", task.part) if name in assigned and name not in table]
-    table = table.join(assigned[new])
-    filled = {name: table[name].fillna(0 if name == "fold" else "") for name in new}
-    return table.assign(**filled).astype({"fold": int} if "fold" in table else {})
-
-
 def _find_label_file(folder: Path, labels: str | Path) -> Path:
     return Path(labels) if Path(labels).exists() else folder / labels
-
-
-def _find_header_paths(records: pd.Series, headers: dict[str, Header]) -> pd.Series:
-    """The header that each record of a table means: by path, or by a name that occurs once."""
-    counts = Counter(Path(path).name for path in headers)
-    by_name = {Path(path).name: path for path in headers if counts[Path(path).name] == 1}
-    return records.map(by_name | {path: path for path in headers})
 
 
 def _parse_comment(line: str) -> tuple[str, str]:

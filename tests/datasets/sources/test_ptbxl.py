@@ -274,5 +274,5 @@ def test_records_can_be_chosen_by_a_condition_on_the_table(tmp_path):
     dataset = prepare("ptbxl", tmp_path, folder, progress=False, options=options)
     assert dataset.windows["record"].astype(int).tolist() == chosen.index.tolist()
     assert list(dataset.summary["excluded"].values()) == [500 - len(chosen)]
-    with pytest.raises(DatasetError, match=r"where='ages > 3' cannot.*Use the columns"):
+    with pytest.raises(DatasetError, match=r"no column 'ages' among.*Did you mean 'age'"):
         prepare("ptbxl", tmp_path, folder, options={"where": "ages > 3"})

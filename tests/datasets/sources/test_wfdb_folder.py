@@ -47,7 +47,7 @@ def write_folder(tmp_path, n=40, labels=True):
         {
             "record": f"r{i:02d}",
             "patient": f"p{i // 2}",
-            "labels": ["A", "B", "A;B", "A|B"][i % 4],
+            "labels": ["A", "B", "A;B", "A; B"][i % 4],
             "age": 40 + i,
             "site": "north" if i % 3 else None,
         }
