@@ -1,4 +1,4 @@
-"""Probabilities and decisions of a run for records that it has never seen."""
+"""Probabilities and decisions of a run for records in arrays or files."""
 
 import ecglib._keras  # noqa: F401
 
@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from ecglib.datasets.options import Accepted, convert_value
 from ecglib.datasets.schema import Problem
 from ecglib.errors import DatasetError
 from ecglib.evaluation.metrics import decide
 from ecglib.experiment.contract import Contract
+from ecglib.inference.arrays import name_arrays, read_array_windows
 from ecglib.inference.export import BATCH_SIZE, build_run_model, unpack_single
 from ecglib.inference.options import RecordOptions
 from ecglib.inference.records import (
@@ -237,11 +239,10 @@ class Predictor:
     ...     settings = {"task": "superdiagnostic", "branches": {"frequency": "mlp"}, "epochs": 1}
     ...     run = train(Experiment.from_flat(settings, dataset), dataset, folder)
     ...     predictor = Predictor(run)
-    ...     np.save(f"{folder}/a.npy", dataset.read(np.array([0]))[0])
-    ...     options = RecordOptions(
-    ...         sampling_rate_hz=100.0, unit="mV", leads=predictor.contract.signal.leads
-    ...     )
-    ...     predicted = predictor.predict_records([f"{folder}/a.npy"], options)
+    ...     signals = dataset.read(np.array([0]))
+    >>> predicted = predictor.predict(
+    ...     signals, sampling_rate_hz=100.0, leads=dataset.signal.leads
+    ... )
     >>> predicted.p.shape, predicted.refused, predicted.caveats
     ((1, 5), [], ('synthetic data',))
     >>> predicted.to_table().columns.tolist()[:4]
@@ -258,6 +259,54 @@ class Predictor:
             self._compute_probabilities(zeros)
 
     def predict(
+        self,
+        signals: np.ndarray | Sequence[np.ndarray],
+        *,
+        sampling_rate_hz: float,
+        leads: Sequence[str],
+        names: Sequence[str] = (),
+        options: RecordOptions | None = None,
+        keep_signal: bool = False,
+    ) -> PredictedRecords:
+        """Predict recordings that are arrays in mV.
+
+        They are treated as those in files are: leads are matched by name, the signal is resampled,
+        the middle of a longer recording is taken, and what does not fit is refused.
+
+        Parameters
+        ----------
+        signals : array of shape (n_records, n_samples, n_leads), or sequence of arrays
+            In mV, NaN where nothing was measured. One recording has shape (n_samples, n_leads);
+            the recordings of a sequence may differ in length.
+        sampling_rate_hz : float
+            Sampling rate of the arrays, in Hz.
+        leads : sequence of str
+            Names of their leads, in order, such as ``["I", "II"]``.
+        names : sequence of str, default ()
+            Name of each recording; by default ``signals[0]`` and so on.
+        options : RecordOptions, optional
+            Starts of the windows, padding, tabular values, and the unit if it is not mV.
+        keep_signal : bool, default False
+            Whether the result has the samples of the windows, to draw them.
+
+        Returns
+        -------
+        PredictedRecords
+            Probabilities and decisions, and the recordings that were refused.
+
+        Raises
+        ------
+        DatasetError
+            If the arrays have another number of leads, the options name another sampling rate or
+            other leads, or the model does not use one of the tabular values.
+        """
+        complete = _complete_options(options or RecordOptions(), sampling_rate_hz, leads)
+        check_tabular_values(complete.values, self.tabular_columns)
+        arrays = name_arrays(signals, len(complete.leads), names)
+        windows = read_array_windows(arrays, self.contract.signal, complete)
+        return self.predict_windows(windows, keep_signal)
+
+    def predict_windows(
         self, windows: Iterable[Window | Problem], keep_signal: bool = False
     ) -> PredictedRecords:
         """Predict windows, batch by batch: memory does not grow with their samples.
@@ -273,6 +322,11 @@ class Predictor:
         -------
         PredictedRecords
             Probabilities and decisions.
+
+        Raises
+        ------
+        DatasetError
+            If an item is neither a window nor a problem.
         """
         started = time.perf_counter()
         predicted: list[Window] = []
@@ -280,6 +334,7 @@ class Predictor:
         probabilities = [np.empty((0, len(self.contract.classes)), np.float32)]
         no_samples = np.empty((0, len(self.contract.signal.leads)), np.int16)
         for batch in _split_into_batches(windows, BATCH_SIZE):
+            _check_windows(batch)
             batch_windows = [item for item in batch if isinstance(item, Window)]
             refused += [item for item in batch if isinstance(item, Problem)]
             if batch_windows:
@@ -329,7 +384,7 @@ class Predictor:
             If a path does not exist, a folder holds no record, or the model does not use one of the
             tabular values.
         """
-        return self.predict(self._read_windows(paths, options), keep_signal)
+        return self.predict_windows(self._read_windows(paths, options), keep_signal)
 
     def measure_latency(
         self, paths: Sequence[str | Path], options: RecordOptions | None = None
@@ -365,7 +420,7 @@ class Predictor:
         inputs = self._build_inputs(windows)
         return Latency(
             record_s=_measure_median_s(
-                lambda: self.predict(self._read_first_window(path, options))
+                lambda: self.predict_windows(self._read_first_window(path, options))
             ),
             model_s=_measure_median_s(lambda: self._compute_probabilities(inputs)),
         )
@@ -391,6 +446,33 @@ class Predictor:
 
     def _compute_probabilities(self, inputs: list[np.ndarray]) -> np.ndarray:
         return np.asarray(self.model.predict_on_batch(unpack_single(inputs)))
+
+
+def _complete_options(
+    options: RecordOptions, sampling_rate_hz: float, leads: Sequence[str]
+) -> RecordOptions:
+    """Add what arrays do not say to the options; refuse options that contradict it."""
+    given = {
+        "sampling_rate_hz": convert_value(
+            "sampling_rate_hz", sampling_rate_hz, float, Accepted(above=0)
+        ),
+        "leads": convert_value("leads", leads, tuple[str, ...]),
+    }
+    for name, value in given.items():
+        if (other := getattr(options, name)) and other != value:
+            raise DatasetError(
+                f"{name}={value!r}, but the options say {other!r}. Leave it out of the options."
+            )
+    return dataclasses.replace(options, unit=options.unit or "mV", **given)
+
+
+def _check_windows(items: Sequence[object]) -> None:
+    for item in items:
+        if not isinstance(item, Window | Problem):
+            raise DatasetError(
+                f"An item is {type(item).__name__}, expected a Window. For arrays in mV use "
+                f"predict, for files predict_records."
+            )
 
 
 def _split_into_batches(items: Iterable[Item], n: int) -> Iterator[list[Item]]:

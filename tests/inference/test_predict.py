@@ -260,7 +260,7 @@ def test_the_most_probable_of_classes_that_exclude_each_other_is_decided(
     experiment = Experiment.from_flat(settings, small_class_store)
     run = train(experiment, small_class_store, tmp_path)
     stored = run.predictions("test")
-    predicted = Predictor(run).predict(read_stored_windows(small_class_store, stored.rows))
+    predicted = Predictor(run).predict_windows(read_stored_windows(small_class_store, stored.rows))
     assert [window.record for window in predicted.windows] == list(stored.records)
     assert np.allclose(predicted.p, stored.p, atol=1e-6)
     assert [predicted.list_decisions(row) for row in range(len(stored.rows))] == [
@@ -364,3 +364,83 @@ def test_commands_export_and_predict(tmp_path, capsys, monkeypatch):
     assert "is not a record" in capsys.readouterr().err
     assert main(["predict", "no_run", str(tmp_path / "a.npy")]) == 2
     assert "No run below" in capsys.readouterr().err
+
+
+def test_arrays_give_the_probabilities_of_the_same_signal_written_as_wfdb(
+    predictor, steps, tmp_path
+):
+    """Longer records at another rate, with the leads in another order; whole microvolts."""
+    long = [np.concatenate([steps[k], steps[k + 1]]) for k in range(3)]
+    faster = [resample_poly(x, 5, 2, axis=0, padtype="line").round() for x in long]
+    for k, signal in enumerate(faster):
+        write_wfdb(tmp_path, f"r{k}", signal, "uV", rate_hz=250.0)
+    from_files = predictor.predict_records([tmp_path], keep_signal=True)
+
+    signals = [signal / 1000 for signal in faster]
+    predicted = predictor.predict(
+        signals, sampling_rate_hz=250, leads=NAMES, names=["r0", "r1", "r2"], keep_signal=True
+    )
+
+    assert np.array_equal(predicted.p, from_files.p)
+    assert np.array_equal(predicted.decisions, from_files.decisions)
+    assert [w.start_s for w in predicted.windows] == [w.start_s for w in from_files.windows]
+    assert [w.record for w in predicted.windows] == ["r0", "r1", "r2"]
+    for window, other in zip(predicted.windows, from_files.windows, strict=True):
+        assert np.array_equal(window.steps, other.steps)
+
+
+def test_arrays_give_the_stored_predictions(stored, predictor, small_store):
+    signals = small_store.read(stored.rows)
+    predicted = predictor.predict(signals, sampling_rate_hz=RATE_HZ, leads=LEADS)
+    assert np.abs(predicted.p - stored.p).max() < 1e-6
+    one = predictor.predict(signals[0], sampling_rate_hz=RATE_HZ, leads=LEADS)
+    assert one.p == pytest.approx(predicted.p[:1], abs=1e-6)
+    assert [w.record for w in one.windows] == ["signals"]
+    microvolts = predictor.predict(
+        1000 * signals, sampling_rate_hz=RATE_HZ, leads=LEADS, options=RecordOptions(unit="uV")
+    )
+    assert np.array_equal(microvolts.p, predicted.p)
+
+
+def test_an_array_that_does_not_fit_the_contract_is_refused_and_the_others_go_on(predictor, steps):
+    good, with_gap, short = steps[0] / 1000, steps[0] / 1000, steps[0][:100] / 1000
+    with_gap[7] = np.nan
+    predicted = predictor.predict(
+        [with_gap, short, 0 * good, 1000 * good, good], sampling_rate_hz=RATE_HZ, leads=NAMES
+    )
+    kinds = [problem.kind for problem in predicted.refused]
+    assert kinds == ["not_measured", "too_short", "flat", "wrong_unit"]
+    assert [w.record for w in predicted.windows] == ["signals[4]"]
+    options = RecordOptions(pad=True)
+    padded = predictor.predict(short, sampling_rate_hz=RATE_HZ, leads=NAMES, options=options)
+    assert "3 s of 0 mV" in get_only_window(padded).problems[0]
+    missing = predictor.predict(good, sampling_rate_hz=RATE_HZ, leads=("V1", "I", "III"))
+    assert missing.refused[0].kind == "missing_lead"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"signals": np.zeros((3, 400))}, "Transpose the array"),
+        ({"signals": np.zeros((1, 1, 400, 3))}, "For files use predict_records"),
+        ({"signals": [np.zeros((400, 3)), np.zeros(400)]}, r"signals\[1\] has shape \(400,\)"),
+        ({"signals": np.full((400, 3), "x")}, "expected numbers"),
+        ({"signals": "record.csv"}, "For files use predict_records"),
+        ({"signals": None}, "For files use predict_records"),
+        ({"names": ["a", "b"]}, "2 names for 1 recordings"),
+        ({"leads": "I"}, "expected a list"),
+        ({"sampling_rate_hz": 0}, "sampling_rate_hz=0"),
+        ({"sampling_rate_hz": float("nan")}, "sampling_rate_hz=nan"),
+        ({"options": RecordOptions(sampling_rate_hz=500.0)}, "the options say 500"),
+        ({"options": RecordOptions(values={"age": 63})}, "uses no tabular values"),
+    ],
+)
+def test_arrays_that_are_given_wrongly_are_an_error(changes, message, predictor):
+    given = {"signals": np.zeros((400, 3)), "sampling_rate_hz": RATE_HZ, "leads": NAMES}
+    with pytest.raises(DatasetError, match=message):
+        predictor.predict(**given | changes)
+
+
+def test_windows_given_as_arrays_are_an_error(predictor, small_store):
+    with pytest.raises(DatasetError, match="For arrays in mV use predict"):
+        predictor.predict_windows(small_store.read(np.arange(3)))

@@ -142,7 +142,7 @@ def test_an_unknown_column_is_refused_before_anything_is_trained(small_store, tm
 def test_records_are_predicted_with_the_values_given(run, small_store, tmp_path):
     predictor, test = Predictor(run), run.predictions("test")
     assert run.contract.processing.tabular_columns == ("age",)
-    stored = predictor.predict(read_stored_windows(small_store, test.rows, ["age"]))
+    stored = predictor.predict_windows(read_stored_windows(small_store, test.rows, ["age"]))
     assert np.abs(stored.p - test.p).max() < 1e-5
     known = np.isfinite(small_store.read_tabular(test.rows, ["age"])[:, 0])
     row = test.rows[known][0]
