@@ -252,7 +252,7 @@ def _check_same_windows(a: Contestant, b: Contestant, split: str) -> None:
 
 def _describe_difference(a: np.ndarray, b: np.ndarray, label: str) -> str:
     """Describe how two columns of the windows differ; empty if they are equal."""
-    if np.array_equal(a, b):
+    if a is b or np.array_equal(a, b):
         return ""
     if a.ndim == 1 and np.array_equal(np.sort(a), np.sort(b)):
         return f"{label} are in another order"

@@ -118,17 +118,17 @@ class Measurement:
     scores: np.ndarray
     influence: np.ndarray
 
-    @property
+    @cached_property
     def macro_scores(self) -> np.ndarray:
         """Mean over the classes that have a score: (n_models,)."""
         return self.scores[:, self._has_score].mean(axis=1)
 
-    @property
+    @cached_property
     def macro_influence(self) -> np.ndarray:
         """Influence of each patient on the macro score: (n_models, n_patients)."""
         return self.influence[:, :, self._has_score].mean(axis=2)
 
-    @property
+    @cached_property
     def _has_score(self) -> np.ndarray:
         return ~np.isnan(self.scores).any(axis=0)
 
@@ -193,7 +193,7 @@ def measure(windows: Windows, p: np.ndarray, decisions: np.ndarray, metric: str)
         if family == "decision":
             result = _measure_decisions(windows, k, decisions[:, :, k], metric)
         else:
-            result = _RATIOS[metric](windows, k, np.asarray(p[:, :, k], np.float64)).measure()
+            result = _RATIOS[metric](windows, k, p[:, :, k]).measure()
         scores[:, k], influence[:, :, k] = result
     return Measurement(scores=scores, influence=influence)
 
@@ -303,7 +303,7 @@ def _measure_auprc(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
 
 
 def _measure_brier(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
-    error = windows.sum_by_patient((p - windows.y[:, k]) ** 2)
+    error = windows.sum_by_patient((p.astype(np.float64) - windows.y[:, k]) ** 2)
     n_windows = windows.sum_by_patient(np.ones((1, p.shape[1])))[0]
     return _Ratio(error.sum(axis=1), p.shape[1], error, n_windows)
 

@@ -68,7 +68,8 @@ def find_contenders(
     >>> from ecglib.evaluation.contestants import group_by_model
     >>> from ecglib.evaluation.scoreboard import measure_models
     >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
-    >>> models = group_by_model(simulate_study(StudySettings(n_patients=40), seed=0))
+    >>> settings = StudySettings(n_patients=40, branch_deficits=(0.0, 0.0, 0.1))
+    >>> models = group_by_model(simulate_study(settings, seed=0))
     >>> find_contenders(models, measure_models(models, "auroc", split="validation"))
     ['time:cnn', 'frequency:cnn']
     """

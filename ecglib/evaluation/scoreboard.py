@@ -316,19 +316,19 @@ def measure_models(
             "Score a split that has several, or use a cross-validation (n_folds)."
         )
     needs_decisions = METRICS[metric].family == "decision"
-    measurements, draws = {}, {}
+    measurements = {}
     for name, seeds in models.items():
         p = np.stack([one.p for one in selected[name]])
         decisions = np.zeros(p.shape, dtype=bool)
         if needs_decisions:
             decisions = np.stack([one.decide(split) for one in seeds])
         measurements[name] = measure(windows, p, decisions, metric)
-        if needs_decisions and split == "test" and seeds[0].predictions.kind == "multi_label":
-            draws[name] = draw_scores_over_thresholds(seeds, metric)
-    degrees = float("inf")
-    if draws:
-        validation = build_windows(next(iter(models.values()))[0].validation)
-        degrees = max(1.0, compute_effective_patients(validation).total - 1)
+    draws, degrees = {}, float("inf")
+    first = next(iter(models.values()))[0]
+    if needs_decisions and split == "test" and first.predictions.kind == "multi_label":
+        draws = draw_scores_over_thresholds(models, metric)
+        validation = compute_effective_patients(build_windows(first.validation))
+        degrees = max(1.0, validation.total - 1)
     baselines = frozenset(name for name, seeds in models.items() if seeds[0].role == "baseline")
     values = _estimate_seeds(measurements, baselines)
     return Scoreboard(

@@ -249,18 +249,19 @@ def _draw_logits(
     n_models, n_seeds = distances.shape
     n_patients, n_classes = int(patient.max()) + 1, y.shape[1]
 
+    def draw_normal(variance: float, shape: tuple[int, ...]) -> np.ndarray:
+        return np.float32(np.sqrt(variance)) * rng.standard_normal(shape, dtype=np.float32)
+
     def draw(n: tuple[int, ...], of_patient: float, of_window: float) -> np.ndarray:
         if n_patients == len(patient):
-            variance = of_patient + of_window
-            return rng.normal(0, np.sqrt(variance), (*n, n_patients, n_classes))
-        common = rng.normal(0, np.sqrt(of_patient), (*n, n_patients, n_classes))
-        noise = rng.normal(0, np.sqrt(of_window), (*n, len(patient), n_classes))
-        return common[..., patient, :] + noise
+            return draw_normal(of_patient + of_window, (*n, n_patients, n_classes))
+        common = draw_normal(of_patient, (*n, n_patients, n_classes))
+        return common[..., patient, :] + draw_normal(of_window, (*n, len(patient), n_classes))
 
     z = draw((n_models, n_seeds), SEED_PATIENT, SEED_WINDOW)
     z += draw((n_models, 1), MODEL_PATIENT, MODEL_WINDOW)
     z += draw((), COMMON_PATIENT, COMMON_WINDOW)
-    return z + distances[:, :, None, None] * (y - 0.5)
+    return z + distances[:, :, None, None].astype(np.float32) * (y - np.float32(0.5))
 
 
 def _fit(validation: Predictions, settings: StudySettings) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,38 +10,42 @@ from ecglib.evaluation.contestants import Contestant
 from ecglib.evaluation.decision_metrics import DECISION_METRICS
 from ecglib.evaluation.predictions import Predictions
 
-N_DRAWS = 100
-# Variance of a score at fitted thresholds, over that between random halves of the validation
-# patients. A threshold that maximizes F1 converges with the cube root of the number of patients
-# (Kim and Pollard, Ann. Stat. 18, 1990), the score at it with the power 2/3, and its variance with
-# 4/3; halves without replacement have half the variance of independent samples of their size.
-VARIANCE_PER_HALF = 2 * 2 ** (-4 / 3)
+N_DRAWS = 50
+# Variance of a score at thresholds fitted on all validation patients, over that on half of them. A
+# threshold that maximizes F1 converges with the cube root of the number of patients (Kim and
+# Pollard, Ann. Stat. 18, 1990), the score at it with the power 2/3, and its variance with 4/3.
+VARIANCE_PER_HALF = 2 ** (-4 / 3)
 N_HALVINGS = 4
-DRAWS_AT_ONCE = 20
+DRAWS_AT_ONCE = 25
 
 
-def draw_scores_over_thresholds(seeds: Sequence[Contestant], metric: str) -> np.ndarray:
-    """Score a multi-label model with thresholds fitted on halves of the validation patients.
+def draw_scores_over_thresholds(
+    models: Mapping[str, Sequence[Contestant]], metric: str
+) -> dict[str, np.ndarray]:
+    """Score multi-label models with thresholds fitted on halves of the validation patients.
 
     Parameters
     ----------
-    seeds : sequence of Contestant
-        The seeds of one model.
+    models : mapping of str to sequence of Contestant
+        Name of each model -> its seeds. All are scored on the same windows.
     metric : str
         A name in `ecglib.evaluation.decision_metrics.DECISION_METRICS`.
 
     Returns
     -------
-    array of shape (n_halvings, 2, n_draws, n_classes)
-        Scores on both halves of the test patients, for several random halvings, averaged over
-        seeds. Draws and halves depend on the patients alone, so they are paired between models.
+    dict of str to array of shape (n_halvings, 2, n_draws, n_classes)
+        Scores of each model on both halves of the test patients, for several random halvings,
+        averaged over seeds. Draws 2i and 2i + 1 are fitted on the two halves of one division of
+        the validation patients. Draws and halves depend on the patients alone, so they are paired
+        between models.
 
     Notes
     -----
     Subsampling (Politis, Romano and Wolf, Subsampling, 1999): thresholds are fitted on random
     halves of the validation patients. The bootstrap is not consistent for a threshold that
-    maximizes a score; its intervals were wider. In a cross-validation each fold has its validation
-    patients, which are drawn independently of those of the other folds.
+    maximizes a score; its intervals were wider. The two halves of one division share no patient,
+    so their scores differ as those of two independent samples do. In a cross-validation each fold
+    has its validation patients, which are divided independently of those of the other folds.
 
     Scored on all test patients, the draws would vary too much: besides the true score at each
     threshold they follow the chance of these test patients, which the variance over test patients
@@ -71,10 +75,19 @@ def draw_scores_over_thresholds(seeds: Sequence[Contestant], metric: str) -> np.
     ...     validation=predictions,
     ...     parameters=1000,
     ... )
-    >>> draw_scores_over_thresholds([contestant], "f1").shape
-    (4, 2, 100, 1)
+    >>> draw_scores_over_thresholds({"time:cnn": [contestant]}, "f1")["time:cnn"].shape
+    (4, 2, 50, 1)
     """
-    return np.mean([_draw_scores(one, metric) for one in seeds], axis=0)
+    first = next(iter(models.values()))[0]
+    weights = [
+        draw_half_samples(first.validation.patients[rows], N_DRAWS, fold)
+        for fold, (_, rows) in enumerate(_list_folds(first.predictions, first.validation))
+    ]
+    halves = np.array(draw_halves(first.predictions.patients))
+    return {
+        name: np.mean([_draw_scores(one, metric, weights, halves) for one in seeds], axis=0)
+        for name, seeds in models.items()
+    }
 
 
 def compute_threshold_variance(draws: np.ndarray) -> float:
@@ -88,47 +101,51 @@ def compute_threshold_variance(draws: np.ndarray) -> float:
     Returns
     -------
     float
-        Mean covariance of the halves over the draws, at least zero, times `VARIANCE_PER_HALF`.
+        Mean covariance of the halves between the draws of a division, at least zero, times
+        `VARIANCE_PER_HALF`.
 
     Examples
     --------
-    >>> half = np.array([0.1, 0.2, 0.3])
+    >>> half = np.array([0.1, 0.3])
     >>> round(compute_threshold_variance(np.array([[half, half]])), 6)
     0.007937
     """
-    centered = draws - draws.mean(axis=2, keepdims=True)
-    covariance = (centered[:, 0] * centered[:, 1]).sum(axis=1) / (draws.shape[2] - 1)
-    return VARIANCE_PER_HALF * max(0.0, float(covariance.mean()))
+    apart = draws[:, :, 0::2] - draws[:, :, 1::2]
+    covariance = float((apart[:, 0] * apart[:, 1]).mean()) / 2
+    return VARIANCE_PER_HALF * max(0.0, covariance)
 
 
 def draw_half_samples(patients: np.ndarray, n_draws: int, seed: int) -> np.ndarray:
-    """Draw random halves of the patients.
+    """Divide the patients into random halves, several times.
 
     Parameters
     ----------
     patients : array of shape (n_windows,)
         Patient of each window.
     n_draws : int
-        Number of halves.
+        Number of halves; even.
     seed : int
         Seed of the draws.
 
     Returns
     -------
     int array of shape (n_draws, n_windows)
-        1 for the windows of the drawn patients, 0 for the others.
+        1 for the windows of the drawn patients, 0 for the others. Rows 2i and 2i + 1 are the two
+        halves of one division.
 
     Examples
     --------
-    >>> drawn = draw_half_samples(np.array(["a", "a", "b", "c", "d"]), n_draws=3, seed=0)
-    >>> drawn.shape, bool((drawn[:, 0] == drawn[:, 1]).all())
-    ((3, 5), True)
+    >>> drawn = draw_half_samples(np.array(["a", "a", "b", "c", "d"]), n_draws=4, seed=0)
+    >>> drawn.shape, drawn[0::2] + drawn[1::2]
+    ((4, 5), array([[1, 1, 1, 1, 1],
+           [1, 1, 1, 1, 1]], dtype=int32))
     """
     names, index = np.unique(patients, return_inverse=True)
     rng = np.random.default_rng(seed)
     drawn = np.zeros((n_draws, len(names)), dtype=np.int32)
-    for row in drawn:
-        row[rng.permutation(len(names))[: (len(names) + 1) // 2]] = 1
+    for first, second in zip(drawn[0::2], drawn[1::2], strict=True):
+        first[rng.permutation(len(names))[: (len(names) + 1) // 2]] = 1
+        second[:] = 1 - first
     return drawn[:, index]
 
 
@@ -156,22 +173,18 @@ def draw_halves(patients: np.ndarray) -> list[np.ndarray]:
     return [(rng.permutation(len(names)) % 2)[index] for _ in range(N_HALVINGS)]
 
 
-def _draw_scores(contestant: Contestant, metric: str) -> np.ndarray:
+def _draw_scores(
+    contestant: Contestant, metric: str, weights: Sequence[np.ndarray], halves: np.ndarray
+) -> np.ndarray:
     test, validation = contestant.predictions, contestant.validation
-    n_classes, halves = len(test.classes), draw_halves(test.patients)
-    counts = np.zeros((4, N_HALVINGS, 2, N_DRAWS, n_classes))
+    counts = np.zeros((4, N_HALVINGS, 2, N_DRAWS, len(test.classes)))
     fitted = np.atleast_2d(contestant.thresholds)
     for fold, (test_rows, rows) in enumerate(_list_folds(test, validation)):
-        patients = validation.patients[rows]
-        weights = draw_half_samples(patients, N_DRAWS, fold)
-        for k in range(n_classes):
+        for k in range(len(test.classes)):
             y, p = validation.y[rows, k] == 1, validation.p[rows, k].astype(np.float64)
-            thresholds = _fit_thresholds(y, p, weights, fitted[fold, k])
-            for i, is_second in enumerate(halves):
-                for half in (0, 1):
-                    chosen = test_rows[is_second[test_rows] == half]
-                    labels, scores = test.y[chosen, k] == 1, test.p[chosen, k].astype(np.float64)
-                    counts[:, i, half, :, k] += _count(labels, scores, thresholds)
+            thresholds = _fit_thresholds(y, p, weights[fold], fitted[fold, k])
+            labels, scores = test.y[test_rows, k] == 1, test.p[test_rows, k].astype(np.float64)
+            counts[..., k] += _count(labels, scores, halves[:, test_rows], thresholds)
     tp, fp, fn, tn = counts
     return np.nan_to_num(DECISION_METRICS[metric](tp, fp, fn, tn))
 
@@ -212,9 +225,15 @@ def _fit_thresholds(
     return thresholds
 
 
-def _count(y: np.ndarray, p: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """Count true and false positives and negatives for each threshold: (4, n_draws)."""
-    positives, negatives = np.sort(p[y]), np.sort(p[~y])
-    fn = np.searchsorted(positives, thresholds)
-    tn = np.searchsorted(negatives, thresholds)
-    return np.array([len(positives) - fn, len(negatives) - tn, fn, tn], dtype=float)
+def _count(y: np.ndarray, p: np.ndarray, halves: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Count true and false positives and negatives: (4, n_halvings, 2, n_draws)."""
+    order = np.argsort(p)
+    y, p, halves = y[order], p[order], halves[:, order]
+    counts = np.zeros((4, len(halves), 2, len(thresholds)))
+    for i, is_second in enumerate(halves):
+        for half in (0, 1):
+            positives, negatives = p[y & (is_second == half)], p[~y & (is_second == half)]
+            fn = np.searchsorted(positives, thresholds)
+            tn = np.searchsorted(negatives, thresholds)
+            counts[:, i, half] = len(positives) - fn, len(negatives) - tn, fn, tn
+    return counts

@@ -26,7 +26,7 @@ from ecglib.evaluation.scoreboard import (
     score_predictions,
 )
 from ecglib.evaluation.seeds import estimate_seed_variances
-from ecglib.evaluation.threshold_sampling import draw_scores_over_thresholds
+from ecglib.evaluation.threshold_sampling import N_DRAWS, draw_scores_over_thresholds
 from ecglib.evaluation.variances import Variance, add_variances
 
 
@@ -122,13 +122,13 @@ def test_a_difference_of_decisions_has_the_variance_of_the_thresholds():
     models = make_models(n_patients=100)
     board = measure_models(models, "f1")
     difference = board.subtract("intermediate_gated", "time:cnn")
-    draws = [
-        draw_scores_over_thresholds(models[name], "f1").mean(axis=-1)
-        for name in ("intermediate_gated", "time:cnn")
+    draws = draw_scores_over_thresholds(models, "f1")
+    gain = (draws["intermediate_gated"] - draws["time:cnn"]).mean(axis=-1)
+    covariances = [
+        np.mean([np.cov(first[i : i + 2], second[i : i + 2])[0, 1] for i in range(0, N_DRAWS, 2)])
+        for first, second in gain
     ]
-    gain = draws[0] - draws[1]
-    covariances = [np.cov(first, second)[0, 1] for first, second in gain]
-    sampled = 2 ** (-1 / 3) * np.mean(covariances)
+    sampled = 2 ** (-4 / 3) * np.mean(covariances)
     without = dataclasses.replace(board, threshold_draws={}).subtract(
         "intermediate_gated", "time:cnn"
     )
