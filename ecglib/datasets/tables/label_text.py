@@ -15,6 +15,14 @@ import pandas as pd
 from ecglib.errors import DatasetError
 
 SEPARATOR = ";"
+UNREADABLE = (
+    ValueError,
+    SyntaxError,
+    TypeError,
+    RecursionError,
+    MemoryError,
+    tokenize.TokenError,
+)
 MAX_TEXT = 10_000  # characters of a list or dict; the longest of PTB-XL has 200
 EXAMPLE = f"Write them as AF{SEPARATOR}PVC, or as a list: ['AF', 'PVC']"
 
@@ -115,7 +123,7 @@ def _parse_collection(text: str) -> list | tuple | dict | set:
         for parse in (json.loads, _parse_python):
             try:
                 found = parse(text)
-            except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+            except UNREADABLE:
                 continue
             if isinstance(found, list | tuple | dict | set):
                 return found

@@ -61,7 +61,7 @@ def match_names(names: Sequence[str], paths: Collection[str]) -> MatchedNames:
     Examples
     --------
     >>> matched = match_names(["part1/r1", "2.csv", "data\\\\r3"], ["part1/r1", "002", "r3"])
-    >>> [matched.paths[name] for name in ("part1/r1", "2.csv", "data\\r3")]
+    >>> [matched.paths[name] for name in ("part1/r1", "2.csv", "data\\\\r3")]
     ['part1/r1', '002', 'r3']
     """
     matched: dict[str, str] = {}
