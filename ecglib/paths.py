@@ -8,7 +8,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet calculates what begins with them
 STALE_AFTER_S = 24 * 3600
 
 
@@ -195,6 +200,65 @@ def write_json(path: Path, values: object) -> None:
     }
     """
     write_text(path, json.dumps(values, indent=1) + "\n")
+
+
+def write_csv(path: Path, table: "pd.DataFrame") -> None:
+    """Write a table as CSV, atomically and without its index; no cell is a formula.
+
+    Parameters
+    ----------
+    path : Path
+        File to write or replace. Its folder is created if necessary.
+    table : DataFrame
+        The table.
+
+    Notes
+    -----
+    Names of records, classes and models come from files of others; see `neutralize_formula`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_csv(Path(folder) / "a.csv", pd.DataFrame({"record": ["=1+1"], "x": [-2.5]}))
+    ...     print((Path(folder) / "a.csv").read_text(), end="")
+    record,x
+    '=1+1,-2.5
+    """
+    safe = table.rename(columns=neutralize_formula)
+    write_text(path, safe.map(neutralize_formula).to_csv(index=False))
+
+
+def neutralize_formula(cell: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would calculate as a formula.
+
+    Parameters
+    ----------
+    cell : object
+        A value of a table.
+
+    Returns
+    -------
+    object
+        Numbers, texts that are numbers and texts without a sign at their beginning as they are.
+
+    Notes
+    -----
+    Spreadsheets calculate cells of CSV files that begin with ``=``, ``+``, ``-``, ``@``, a tab or
+    a carriage return; an apostrophe makes them text (OWASP, CSV Injection).
+
+    Examples
+    --------
+    >>> [neutralize_formula(cell) for cell in ("@SUM(A1)", "-0.5", "-", "I", -2.5)]
+    ["'@SUM(A1)", '-0.5', '-', 'I', -2.5]
+    """
+    if not isinstance(cell, str) or cell[:1] not in FORMULA_SIGNS or cell == "-":
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def _choose_folder(given: str | Path, variable: str, name: str) -> Path:
