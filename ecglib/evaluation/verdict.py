@@ -23,13 +23,12 @@ from ecglib.evaluation.contestants import Contestant
 from ecglib.evaluation.effective_patients import is_measurable
 from ecglib.evaluation.metrics import METRIC_NAMES
 from ecglib.evaluation.needs import Needs, estimate_needs
-from ecglib.evaluation.recipes import describe_recipe_difference
 from ecglib.evaluation.rivals import (
     ENSEMBLE,
     SAME_SIZE,
     SINGLE,
     Rival,
-    find_contenders,
+    find_rivals,
     find_strongest,
 )
 from ecglib.evaluation.rules import ALPHA, DEFAULT_MARGIN, MIN_SEEDS
@@ -267,7 +266,6 @@ def compute_verdicts(
     --------
     >>> from ecglib.evaluation.contestants import group_by_model
     >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
-    >>> from ecglib.evaluation.contestants import group_by_model
     >>> study = simulate_study(StudySettings(n_patients=300, n_fusions=1, gain=0.06), seed=0)
     >>> models = group_by_model(study)
     >>> verdict = compute_verdicts(models, measure_models(models, "auroc"))[0]
@@ -351,26 +349,10 @@ class _Trial:
         validation: Scoreboard,
         settings: ComparisonSettings,
     ):
-        self.fusion, self.scoreboard, self.settings = fusion, scoreboard, settings
-        self.name = fusion[0].name
-        self.comparable = {
-            name: seeds
-            for name, seeds in models.items()
-            if seeds[0].role in ("single", "ensemble", "widened")
-            and not _describe_recipes(fusion, seeds)
-        }
-        self.excluded_singles = {
-            name: seeds
-            for name, seeds in models.items()
-            if seeds[0].role == "single" and name not in self.comparable
-        }
-        self.missing: list[str] = []
-        self.contenders: list[str] = []
-        self.rivals: list[Rival] = []
-        if any(seeds[0].role == "single" for seeds in self.comparable.values()):
-            self.contenders = find_contenders(self.comparable, validation)
-            self._add_rivals()
-            self.missing += self._list_missing_branches()
+        self.fusion, self.models = fusion, models
+        self.scoreboard, self.settings = scoreboard, settings
+        self.found = find_rivals(fusion, models, scoreboard, validation)
+        self.rivals, self.contenders = self.found.rivals, self.found.contenders
 
     @property
     def singles(self) -> list[Rival]:
@@ -381,80 +363,7 @@ class _Trial:
     def n_seeds(self) -> int:
         """Smallest number of seeds of the fusion and its rivals."""
         names = [one.difference.name for one in self.rivals]
-        return min(len(self.fusion), *(len(self.comparable[name]) for name in names))
-
-    def _add_rivals(self) -> None:
-        for name, seeds in self.comparable.items():
-            if seeds[0].role == "single":
-                self._add(SINGLE, name, name)
-        for branch in self.contenders:
-            ensemble = self._find_ensemble(branch)
-            if ensemble:
-                size = self.comparable[ensemble][0].ensemble_size
-                self._add(ENSEMBLE, branch, ensemble, size > len(self.fusion[0].branches))
-            else:
-                self.missing.append(
-                    f"The batch has no ensemble of {len(self.fusion[0].branches)} x {branch}, so a "
-                    "gain by averaging alone is not excluded."
-                )
-            if same_size := self._find_same_size(branch):
-                is_larger = self._compute_size_ratio(same_size) > SAME_SIZE_RATIO
-                self._add(SAME_SIZE, branch, same_size, is_larger)
-
-    def _list_missing_branches(self) -> list[str]:
-        """List branches of the fusion that are not among its rivals."""
-        present = {self.comparable[one.difference.name][0].branches for one in self.singles}
-        trained_otherwise = {
-            seeds[0].branches: _describe_recipes(self.fusion, seeds)
-            for seeds in self.excluded_singles.values()
-        }
-        sentences = []
-        for branch in dict.fromkeys(self.fusion[0].branches):
-            if (branch,) in present:
-                continue
-            if text := trained_otherwise.get((branch,)):
-                sentences.append(f"{branch} was not trained alike: {text} (fusion against branch).")
-            else:
-                sentences.append(f"{branch} was not run alone, so it may be as good.")
-        return sentences
-
-    def _add(self, kind: str, branch: str, name: str, is_larger: bool = False) -> None:
-        difference = self.scoreboard.subtract(self.name, name)
-        self.rivals.append(
-            Rival(kind=kind, branch=branch, difference=difference, is_larger=is_larger)
-        )
-
-    def _find_ensemble(self, branch: str) -> str:
-        """Find the smallest ensemble of a branch that is no smaller than the fusion."""
-        branches = self.comparable[branch][0].branches
-        candidates = [
-            (seeds[0].ensemble_size, name)
-            for name, seeds in self.comparable.items()
-            if seeds[0].role == "ensemble"
-            and seeds[0].branches == branches
-            and seeds[0].ensemble_size >= len(self.fusion[0].branches)
-        ]
-        return min(candidates)[1] if candidates else ""
-
-    def _find_same_size(self, branch: str) -> str:
-        """Find the widened branch nearest in size to the fusion, about as large as it or larger.
-
-        Empty if there is none, or if the branch is about as large itself.
-        """
-        if self._compute_size_ratio(branch) >= 1 / SAME_SIZE_RATIO:
-            return ""
-        branches = self.comparable[branch][0].branches
-        candidates = []
-        for name, seeds in self.comparable.items():
-            ratio = self._compute_size_ratio(name)
-            is_widened = seeds[0].role == "widened" and seeds[0].branches == branches
-            if is_widened and ratio >= 1 / SAME_SIZE_RATIO:
-                candidates.append((max(ratio, 1 / ratio), name))
-        return min(candidates)[1] if candidates else ""
-
-    def _compute_size_ratio(self, name: str) -> float:
-        """Return the number of parameters of a model over that of the fusion."""
-        return self.comparable[name][0].parameters / self.fusion[0].parameters
+        return min(len(self.fusion), *(len(self.models[name]) for name in names))
 
     def compute_p_adds(self, rivals: Sequence[Rival]) -> float:
         """Return the p value of the claim that all rivals are beaten; nan if it is not tested."""
@@ -468,16 +377,16 @@ class _Trial:
         p_no_gain = self._compute_p_no_gain(self.rivals)
         if not word:
             word, reasons = self._choose_word(p_adds, p_over_branches, p_no_gain)
-        involved = [self.comparable[one.difference.name] for one in self.rivals]
+        involved = [self.models[one.difference.name] for one in self.rivals]
         return Verdict(
-            fusion=self.name,
+            fusion=self.fusion[0].name,
             branches=self.fusion[0].branches,
             metric=self.settings.metric,
             margin=self.settings.margin,
             word=word,
             reasons=(*reasons, *self._list_limitations()),
             best_branch=self.contenders[0] if self.contenders else "",
-            rivals=tuple(self.rivals),
+            rivals=self.rivals,
             p_adds=p_adds,
             p_no_gain=p_no_gain,
             n_seeds=self.n_seeds if self.rivals else len(self.fusion),
@@ -491,12 +400,9 @@ class _Trial:
     def _find_obstacle(self) -> tuple[str, list[str]]:
         """Return the word and the reasons of a verdict that no test can change; "" if none."""
         if not self.rivals:
-            differences = {
-                _describe_recipes(self.fusion, seeds) for seeds in self.excluded_singles.values()
-            }
             return CANNOT_COMPARE, [
                 f"No single branch was trained alike: {text} (fusion against branch)."
-                for text in sorted(differences)
+                for text in self.found.recipe_differences
             ]
         if not is_measurable(self.scoreboard.effective_patients.total):
             return CANNOT_MEASURE, [self._describe_dominance()]
@@ -511,7 +417,7 @@ class _Trial:
         self, p_adds: float, p_over_branches: float, p_no_gain: float
     ) -> tuple[str, list[str]]:
         has_no_gain = p_no_gain <= ALPHA
-        if p_adds <= ALPHA and not self.missing:
+        if p_adds <= ALPHA and not self.found.missing:
             return (ADDS_LITTLE if has_no_gain else ADDS), []
         ensembles = [one for one in self.rivals if one.kind == ENSEMBLE]
         if p_over_branches <= ALPHA and self._compute_p_no_gain(ensembles) <= ALPHA:
@@ -520,7 +426,7 @@ class _Trial:
             return WORSE, []
         if has_no_gain:
             return NO_GAIN, []
-        return CANNOT_TELL, self.missing
+        return CANNOT_TELL, list(self.found.missing)
 
     def _compute_p_no_gain(self, rivals: Sequence[Rival]) -> float:
         return self._compute_p_below(
@@ -562,21 +468,13 @@ class _Trial:
             )
         has_same_size = any(one.kind == SAME_SIZE for one in self.rivals)
         if self.contenders and not has_same_size:
-            ratio = self._compute_size_ratio(self.contenders[0])
-            if ratio < 1 / SAME_SIZE_RATIO:
+            branch = self.models[self.contenders[0]][0]
+            if branch.parameters < self.fusion[0].parameters / SAME_SIZE_RATIO:
                 limitations.append(
                     "No branch of its size was run, so a gain by more parameters alone is not "
                     "excluded."
                 )
         return limitations
-
-
-def _describe_recipes(fusion: Sequence[Contestant], rival: Sequence[Contestant]) -> str:
-    """Describe in which settings the first seed of a fusion differs from other seeds; or ""."""
-    texts = (
-        describe_recipe_difference(fusion[0].recipe, other.recipe) for other in [*rival, *fusion]
-    )
-    return next((text for text in texts if text), "")
 
 
 def _measure_validation(models: Mapping[str, list[Contestant]], metric: str) -> Scoreboard:
