@@ -159,24 +159,38 @@ class Dataset:
 
     @property
     def tabular_columns(self) -> tuple[str, ...]:
-        """The tabular values of a window: those of the source, then `heart_rate.HEART_RATE`."""
-        columns = self._source_columns
+        """The tabular values that a model may use: `default_tabular`, and any that are named.
+
+        Those of the source come first, then other columns of numbers (of a label table), whose
+        meaning is not known, then `heart_rate.HEART_RATE`.
+        """
+        columns = (*self._source_columns, *self._other_numbers)
         return (*columns, *(name for name in heart_rate.HEART_RATE if name not in columns))
 
     @property
     def default_tabular(self) -> tuple[str, ...]:
-        """The tabular columns that a model uses by default: all of them.
+        """The tabular columns that a model uses by default: those that the source knows.
 
-        A stretch around one beat is too short for heart-rate statistics: there it is only the
-        source's columns, if it has any.
+        These are the source's columns and the heart-rate statistics. A stretch around one beat is
+        too short for the latter: there it is only the source's columns, if it has any. Other
+        columns of numbers, which may hold the label in another form, have to be named.
         """
         if self.signal.around_beats and self._source_columns:
             return self._source_columns
-        return self.tabular_columns
+        return tuple(name for name in self.tabular_columns if name not in self._other_numbers)
 
     @property
     def _source_columns(self) -> tuple[str, ...]:
         return tuple(self.summary["tabular"])
+
+    @property
+    def _other_numbers(self) -> tuple[str, ...]:
+        types = self.summary["columns"]
+        return tuple(
+            name
+            for name, kind in types.items()
+            if kind == "double" and name not in heart_rate.HEART_RATE
+        )
 
     def check_tabular(self, columns: Sequence[str]) -> None:
         """Check that the dataset has tabular columns, without reading them.
@@ -223,7 +237,7 @@ class Dataset:
         self.check_tabular(columns)
         values = np.empty((len(rows), len(columns)), np.float32)
         for place, name in enumerate(columns):
-            if name in self._source_columns:
+            if name in self._source_columns or name not in heart_rate.HEART_RATE:
                 values[:, place] = self.windows[name].to_numpy(np.float32)[rows]
             else:
                 column = heart_rate.HEART_RATE.index(name)

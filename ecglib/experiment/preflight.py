@@ -1,11 +1,16 @@
 """Holds an experiment against a dataset before anything is trained."""
 
+import warnings
+from collections.abc import Sequence
+
 from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
+from ecglib.datasets.tabular import HEART_RATE
 from ecglib.errors import ExperimentError
 from ecglib.experiment.config import Experiment
 from ecglib.experiment.registry import TABULAR
+from ecglib.experiment.revealing_columns import find_revealing_columns
 from ecglib.experiment.settings import InputSettings
 from ecglib.splits import check_leaks
 
@@ -24,7 +29,8 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> tuple[str, ...
     -------
     tuple of str
         The caveats that the run will carry: those of the dataset (synthetic data, patients
-        unknown), cross-validation and the leaks that the experiment allows.
+        unknown), cross-validation, the leaks that the experiment allows, and tabular inputs that
+        alone predict a class nearly perfectly.
 
     Raises
     ------
@@ -68,7 +74,8 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> tuple[str, ...
     else:
         report = dataset.summary["leaks"][selection.task.part]
     where = f"dataset {dataset.name!r}, task {data.task!r}"
-    return (*caveats, *check_leaks(report, data.allow_leaks, where))
+    leaks = check_leaks(report, data.allow_leaks, where)
+    return (*caveats, *leaks, *_check_tabular(experiment, dataset, selection))
 
 
 def find_tabular_columns(experiment: Experiment, dataset: Dataset) -> tuple[str, ...]:
@@ -163,6 +170,24 @@ def _check_classes(experiment: Experiment, selection: Selection) -> None:
             f"No training window has the classes {absent} of task {task.name!r}, so they cannot be "
             f"learned. Choose a task without them, or another split."
         )
+
+
+def _check_tabular(experiment: Experiment, dataset: Dataset, selection: Selection) -> Sequence[str]:
+    """Warn of inputs from a table that give the label away; those from signals cannot."""
+    columns = find_tabular_columns(experiment, dataset)
+    if experiment.role == "baseline":
+        columns = dataset.default_tabular
+    columns = tuple(name for name in columns if name not in HEART_RATE)
+    training = selection.in_split("train")
+    values = dataset.read_tabular(training.rows, columns)
+    found = find_revealing_columns(training, values, columns)
+    for sentence in found:
+        warnings.warn(
+            f"The {sentence}. It may hold the label in another form: leave it out of the "
+            f"representation 'tabular', or explain it wherever the scores are shown.",
+            stacklevel=3,
+        )
+    return found
 
 
 def _check_filters(inputs: InputSettings, rate_hz: float) -> None:
