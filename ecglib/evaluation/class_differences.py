@@ -58,7 +58,7 @@ def build_class_table(
 
 def _list_rows(verdict: Verdict, scoreboard: Scoreboard, classes: Sequence[str]) -> list[list]:
     scored = [k for k in range(len(classes)) if scoreboard.windows.scored[k]]
-    boards = [scoreboard.select_class(k) for k in scored]
+    boards = [scoreboard.by_class[k] for k in scored]
     names = [rival.difference.name for rival in verdict.rivals]
     p_values = adjust_p_values(
         [

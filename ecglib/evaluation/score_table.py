@@ -75,7 +75,7 @@ def _list_scores(scoreboard: Scoreboard, classes: Sequence[str]) -> pd.DataFrame
     }
     for k, name in enumerate(classes):
         if scoreboard.windows.scored[k]:
-            of_class = scoreboard.select_class(k)
+            of_class = scoreboard.by_class[k]
             scores = [of_class.score(model) for model in scoreboard.measurements]
             values = [(score.estimate, score.low, score.high) for score in scores]
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -237,19 +238,12 @@ class Scoreboard:
             cautious_seeds=(self.cautious_seeds[a], self.cautious_seeds[b]),
         )
 
-    def select_class(self, k: int) -> Scoreboard:
-        """Return the scoreboard of one class.
+    @cached_property
+    def by_class(self) -> tuple[Scoreboard, ...]:
+        """The scoreboard of each class; its macro scores are the scores of the class."""
+        return tuple(self._select_class(k) for k in range(self.windows.n_classes))
 
-        Parameters
-        ----------
-        k : int
-            Column of the class.
-
-        Returns
-        -------
-        Scoreboard
-            Its macro scores are the scores of that class.
-        """
+    def _select_class(self, k: int) -> Scoreboard:
         windows = Windows(
             y=self.windows.y[:, [k]], patient=self.windows.patient, fold=self.windows.fold
         )

@@ -64,7 +64,7 @@ def score_with_intervals(predictions: Predictions, thresholds: np.ndarray) -> di
         if metric not in MACRO_METRICS:
             continue
         for k, name in enumerate(predictions.classes):
-            per_class[name][metric] = _describe(scoreboard.select_class(k))
+            per_class[name][metric] = _describe(scoreboard.by_class[k])
     return _replace_nan(result)
 
 

@@ -170,7 +170,7 @@ def test_the_seeds_of_baselines_do_not_count_for_networks():
 
 def test_a_class_is_measured_by_itself():
     models = make_models()
-    board = measure_models(models, "auroc").select_class(1)
+    board = measure_models(models, "auroc").by_class[1]
     scores = [
         roc_auc_score(o.predictions.y[:, 1], o.predictions.p[:, 1]) for o in models["time:cnn"]
     ]
@@ -256,7 +256,7 @@ def test_the_table_has_one_row_a_model_with_its_mean_interval_and_spread():
     assert (row["auroc_low"], row["auroc_high"]) == (score.low, score.high)
     assert row["auroc"] == pytest.approx((row["auroc:NORM"] + row["auroc:MI"]) / 2)
     assert np.isnan(table.iloc[1]["auroc_std"])
-    of_class = boards[1].select_class(1).score("time:cnn")
+    of_class = boards[1].by_class[1].score("time:cnn")
     assert (row["f1:MI_low"], row["f1:MI_high"]) == (of_class.low, of_class.high)
 
 

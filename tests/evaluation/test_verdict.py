@@ -557,7 +557,7 @@ def test_each_class_has_its_difference_and_its_corrected_p_value():
     assert table["class"].tolist() == ["NORM", "MI"]
     largest = []
     for k in range(2):
-        of_class = board.select_class(k)
+        of_class = board.by_class[k]
         difference = of_class.subtract("intermediate_gated", "time:cnn")
         assert table["estimate"][k] == difference.estimate
         assert (table["low"][k], table["high"][k]) == difference.compute_interval()
