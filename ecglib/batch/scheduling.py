@@ -20,6 +20,7 @@ from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import WORK_FOLDER, Batch, Job
 from ecglib.batch.notebooks import ProcessGroup, execute_notebook
 from ecglib.datasets.store import Dataset
+from ecglib.datasets.store_files import verify_store
 from ecglib.errors import BatchError
 from ecglib.evaluation.comparison import Comparison
 
@@ -90,7 +91,8 @@ def run_batch(
     Raises
     ------
     EcgError
-        If a parameter is wrong or an experiment does not fit the dataset; nothing was started.
+        If a parameter is wrong, an experiment does not fit the dataset, or the store is not as it
+        was prepared (`verify_store`); nothing was started.
     BatchError
         If no run finished.
     RunError
@@ -132,6 +134,7 @@ def run_batch(
     report = BatchReport(batch=batch.name, folder=batch.folder)
     n_jobs = n_jobs or min(os.cpu_count() or 1, MAX_DEFAULT_JOBS)
     jobs = batch.list_jobs()
+    verify_store(dataset.path)
     record_settings(batch.folder, file.comparison)
     _run_jobs(file.notebook, jobs, report, n_jobs, description="runs")
     controls = list_controls(batch, jobs)

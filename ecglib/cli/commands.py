@@ -51,21 +51,27 @@ def main(arguments: list[str] | None = None) -> int:
 def _list_datasets(options: argparse.Namespace) -> int:
     from ecglib import datasets
 
-    stores = [datasets.Dataset(path) for path in datasets.find_stores(options.data_dir)]
-    summaries = [printing.summarize_store(store) for store in stores]
+    summaries, broken = [], []
+    for path in datasets.find_stores(options.data_dir):
+        try:
+            summaries.append(printing.summarize_store(datasets.Dataset(path)))
+        except EcgError as error:
+            broken.append(str(error))
     if options.json:
         known = {name: source.description for name, source in datasets.SOURCES.items()}
-        printing.print_json({"known": known, "prepared": summaries})
-        return 0
+        printing.print_json({"known": known, "prepared": summaries, "broken": broken})
+        return int(bool(broken))
     print("Known:")
     for name, source in datasets.SOURCES.items():
         print(f"  {name:<12} {source.description}")
-    print(f"Prepared in {options.data_dir}:" + ("" if stores else " none"))
+    print(f"Prepared in {options.data_dir}:" + ("" if summaries else " none"))
     for summary in summaries:
         print(
             f"  {summary['path']}: {summary['n_records']} records, {summary['n_windows']} windows"
         )
-    return 0
+    for message in broken:
+        print(f"  {message}")
+    return int(bool(broken))
 
 
 def _prepare(options: argparse.Namespace) -> int:
@@ -94,6 +100,7 @@ def _check(options: argparse.Namespace) -> int:
     from ecglib.splits.report import compute_balance
 
     dataset = datasets.open_dataset(options.dataset, options.data_dir)
+    datasets.verify_store(dataset.path, progress=not options.json)
     names = [options.task] if options.task else list(dataset.tasks)
     selections = {name: dataset.select(name) for name in names}
     balances = {

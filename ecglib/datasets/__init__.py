@@ -5,6 +5,7 @@ from ecglib.datasets.problems import ProblemRules
 from ecglib.datasets.schema import Task
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset, find_stores, is_store
+from ecglib.datasets.store_files import verify_store
 from ecglib.datasets.writer import write_store
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "open_dataset",
     "open_source",
     "prepare",
+    "verify_store",
     "write_store",
 ]

@@ -4,15 +4,17 @@ import dataclasses
 import importlib
 import inspect
 import os
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from ecglib import paths
 from ecglib.datasets.problems import DEFAULT_RULES, ProblemRules
+from ecglib.datasets.request import find_changes, get_request, to_plain
 from ecglib.datasets.schema import Source
 from ecglib.datasets.store import Dataset, find_stores, is_store
-from ecglib.datasets.store_files import SUMMARY
+from ecglib.datasets.store_files import SUMMARY, read_summary
 from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, did_you_mean
 
@@ -243,8 +245,17 @@ def prepare(
     is_specific = bool(source or options) or rules != DEFAULT_RULES
     is_simulated = name in SOURCES and not SOURCES[name].needs_files
     can_reuse = not is_specific and not is_simulated
-    if is_store(name) or (can_reuse and find_stores(data_dir, name)):
+    if is_store(name):
+        if is_specific:
+            raise DatasetError(
+                f"{name} is a prepared store: its source, options and rules cannot be changed. "
+                f"Leave them out, or give the name of the dataset to prepare another store."
+            )
         return open_dataset(name, data_dir)
+    if can_reuse and find_stores(data_dir, name):
+        dataset = open_dataset(name, data_dir)
+        _print_settings(name, dataset)
+        return dataset
     return write_store(
         open_source(name, data_dir, source or None, options),
         data_dir,
@@ -287,11 +298,34 @@ def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
     if not stores:
         raise _make_missing_error(name, data_dir)
     if len(stores) > 1:
+        first, second = (get_request(read_summary(path)) for path in stores[:2])
         raise DatasetError(
-            f"{len(stores)} stores of {name!r} in {data_dir}: {[p.name for p in stores]}. Give the "
-            f"folder name of one, or remove the others."
+            f"{len(stores)} stores of {name!r} in {data_dir}: {[p.name for p in stores]}. Between "
+            f"the first two differs: {'; '.join(find_changes(first, second))}. Give the folder "
+            f"name of one, or remove the others."
         )
     return Dataset(stores[0])
+
+
+def _print_settings(name: str, dataset: Dataset) -> None:
+    """Say with which settings a store was prepared that is asked for by its name only."""
+    if name not in SOURCES:
+        return
+    known = SOURCES[name]
+    module = importlib.import_module(f"ecglib.datasets.sources.{known.module}")
+    parameters = _list_parameters(getattr(module, known.options_class or known.opener))
+    defaults = {p.name: p.default for p in parameters if p.default is not p.empty}
+    found = {"options": dataset.summary["options"], "rules": dataset.summary["rules"]}
+    usual = {
+        "options": {key: defaults.get(key) for key in found["options"]} | {**known.settings},
+        "rules": DEFAULT_RULES.to_request(),
+    }
+    if changes := find_changes(to_plain(usual), found):
+        print(
+            f"Opened the store {dataset.path.name}, which was prepared with {'; '.join(changes)}. "
+            f"For another, give its options and source.",
+            file=sys.stderr,
+        )
 
 
 def _make_missing_error(name: str, data_dir: Path) -> DatasetError:

@@ -33,6 +33,7 @@ SUMMARY, SIGNALS, WINDOWS, PROBLEMS = (
 )
 FORMAT = 4
 CHUNK_BYTES = 1 << 20
+MAX_REASON = 200  # characters of a message: that of another library may quote the file
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -310,7 +311,8 @@ def _hash_text(text: str, n_bytes: int) -> str:
 
 def _make_broken_error(path: Path, what: str) -> DatasetError:
     return DatasetError(
-        f"{path} is not a complete store: {what}. Remove the folder and run `ecglib prepare` again."
+        f"{path} is not a complete store: {what[:MAX_REASON]}. Remove the folder and "
+        f"run `ecglib prepare` again."
     )
 
 
