@@ -5,6 +5,8 @@ the exit status.
 """
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,18 +29,34 @@ def main(arguments: list[str] | None = None) -> int:
     -------
     int
         Exit status: 0 on success, 1 if the command found something wrong (a leak, a failed run, a
-        refused record), 2 if the input is wrong, 130 if it was interrupted.
+        refused record), 2 if the input is wrong or a file cannot be read or written, 130 if it was
+        interrupted, 141 if nobody reads the output.
 
     Examples
     --------
     >>> main(["compare", "no_such_batch"])
     2
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     options = build_parser().parse_args(arguments)
     try:
-        return COMMANDS[options.command](options)
+        status = COMMANDS[options.command](options)
+        sys.stdout.flush()
+        return status
     except EcgError as error:
         print(f"ecglib: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever reads the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + 13  # as of a process that SIGPIPE ends
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        print(
+            f"ecglib: {what}. Check the path, its permissions and the space on the disk.",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print(
@@ -224,8 +242,6 @@ def _predict(options: argparse.Namespace) -> int:
     records = find_records(options.records)
     predictor = Predictor(run)
     predicted = predictor.predict_records(records, record_options)
-    if options.csv:
-        paths.write_text(Path(options.csv), predicted.to_table().to_csv(index=False))
     latency = predictor.measure_latency(records, record_options) if predicted.windows else None
     if options.json:
         import dataclasses
@@ -234,6 +250,8 @@ def _predict(options: argparse.Namespace) -> int:
         printing.print_json(predicted.to_dict() | {"latency": times})
     else:
         printing.print_predictions(run, predicted, latency)
+    if options.csv:
+        paths.write_csv(Path(options.csv), predicted.to_table())
     return int(bool(predicted.refused))
 
 

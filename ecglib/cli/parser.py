@@ -4,6 +4,7 @@ Imports nothing heavy, so that ``--help`` is fast; `ecglib.cli.commands` carries
 """
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -70,13 +71,38 @@ def parse_assignments(assignments: Sequence[str], option: str = "--set") -> dict
     values = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        if not equals:
-            raise EcgError(f"{option} {assignment} has no '='; write {option} NAME=VALUE.")
+        if not equals or not name:
+            missing = "no name before '='; write" if equals else "no '='; write"
+            raise EcgError(f"{option} {assignment[:80]} has {missing} {option} NAME=VALUE.")
+        if name in values:
+            raise EcgError(f"{option} gives {name} twice. Give it once.")
         try:
             values[name] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise EcgError(f"{option} {assignment}: the value is not valid YAML: {error}") from None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            problem = " ".join(str(getattr(error, "problem", None) or error).split())
+            raise EcgError(
+                f"{option} {assignment[:80]}: the value is not valid YAML: {problem}. Quote text "
+                f"that holds signs, as in {option} '{name[:40]}=\"...\"'."
+            ) from None
     return values
+
+
+def _parse_number(text: str) -> float:
+    """Parse a finite number of at least 0, for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0")
+    return number
+
+
+def _parse_count(text: str) -> int:
+    """Parse a whole number of at least 0, for argparse."""
+    if not text.isdecimal() or len(text) > 6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
 
 
 def _add_command(commands: Any, name: str, description: str) -> argparse.ArgumentParser:
@@ -140,7 +166,7 @@ def _add_batch(commands: Any) -> None:
     _add_assignments(parser, "replace a parameter of all runs (YAML value); repeatable")
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=_parse_count,
         default=0,
         help="number of runs at the same time (default: one per core, at most 4)",
     )
@@ -161,7 +187,7 @@ def _add_compare(commands: Any) -> None:
     )
     parser.add_argument(
         "--margin",
-        type=float,
+        type=_parse_number,
         default=0.0,
         help="smallest gain worth having (default: that of the batch file)",
     )
@@ -202,7 +228,10 @@ def _add_predict(commands: Any) -> None:
         "records", nargs="+", metavar="RECORD", help="WFDB, CSV, EDF or NumPy file, or a folder"
     )
     parser.add_argument(
-        "--rate", type=float, default=0.0, help="sampling rate of CSV and NumPy files, in Hz"
+        "--rate",
+        type=_parse_number,
+        default=0.0,
+        help="sampling rate of CSV and NumPy files, in Hz",
     )
     parser.add_argument(
         "--unit", default="", help="mV, uV, V or nV, for files that do not name their unit"
@@ -212,7 +241,7 @@ def _add_predict(commands: Any) -> None:
     )
     parser.add_argument(
         "--start",
-        type=float,
+        type=_parse_number,
         action="append",
         default=[],
         metavar="SECONDS",
