@@ -15,6 +15,7 @@ from typing import Any
 
 from ecglib.datasets.schema import Problem
 from ecglib.errors import DatasetError, require_one_of
+from ecglib.paths import neutralize_formula
 
 # Always excluded: a record that cannot be read or has no label is of no use.
 UNUSABLE = {
@@ -132,7 +133,7 @@ class ProblemLog:
         self._counts: Counter[str] = Counter()
 
     def __enter__(self) -> "ProblemLog":
-        self._file = open(self._path, "w", newline="")
+        self._file = open(self._path, "w", newline="", encoding="utf-8", errors="replace")
         self._csv = csv.writer(self._file)
         self._csv.writerow(["record", "kind", "excluded", "detail"])
         return self
@@ -166,7 +167,8 @@ class ProblemLog:
                 f"strict: the record is then excluded and listed."
             )
         self._counts[problem.kind] += 1
-        self._csv.writerow([problem.record, problem.kind, excluded, problem.detail])
+        record, detail = neutralize_formula(problem.record), neutralize_formula(problem.detail)
+        self._csv.writerow([record, problem.kind, excluded, detail])
 
     def count(self, *, excluded: bool) -> dict[str, int]:
         """Count the problems of each kind that was met.
