@@ -134,7 +134,8 @@ def print_splits(column: str, reports: dict[str, Any]) -> None:
         if women:
             text += f", {women['fraction']:.0%} women"
         print(text)
-    shared = {"shared_patients": reports["leaks"]["shared_patients"]}
+    kinds = ("shared_patients", "similar_patients")
+    shared = {kind: reports["leaks"][kind] for kind in kinds if kind in reports["leaks"]}
     for kind, found in (shared | reports["duplicates"]).items():
         print(f"  {kind.replace('_', ' ')}: {found['count']}")
         for example in found["examples"][:MAX_EXAMPLES]:

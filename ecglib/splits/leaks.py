@@ -7,8 +7,10 @@ import pandas as pd
 
 from ecglib.errors import LeakError
 from ecglib.splits.patients import PARTS
+from ecglib.splits.similar import find_similar_ids
 
 LEAKS = ("shared_patients", "identical_signals", "near_identical_records")
+SIMILAR_PATIENTS = "similar_patients"  # reported and carried as a caveat, but not refused
 MAX_EXAMPLES = 20
 
 
@@ -30,8 +32,10 @@ def report_leaks(
     Returns
     -------
     dict
-        For each kind of leak in `LEAKS` ``{"count": int, "examples": list}``, with at most 20
-        examples and at most 20 records in each.
+        For each kind of leak in `LEAKS`, and for ``similar_patients``, ``{"count": int,
+        "examples": list}``, with at most 20 examples and at most 20 records in each. Similar
+        patients are groups of identifiers in several splits that differ only in case, blanks,
+        unicode form or leading zeros: one person, or several.
 
     Examples
     --------
@@ -53,6 +57,7 @@ def report_leaks(
         "near_identical_records": _find_separated_pairs(
             windows, parts, list(near_identical_records)
         ),
+        SIMILAR_PATIENTS: _find_similar_patients(windows, parts),
     }
 
 
@@ -123,7 +128,8 @@ def check_leaks(report: dict, allowed: Sequence[str], where: str) -> list[str]:
     Returns
     -------
     list of str
-        One caveat for each allowed leak that was found, shown with every reported number.
+        One caveat for each allowed leak that was found, and one for similar patients, shown with
+        every reported number.
 
     Raises
     ------
@@ -148,7 +154,10 @@ def check_leaks(report: dict, allowed: Sequence[str], where: str) -> list[str]:
             f"splits share nothing, or allow the leak by name: allow_leaks={sorted(refused)}; the "
             f"run then carries a caveat."
         )
-    return [f"leak: {count} {kind.replace('_', ' ')}" for kind, count in found.items()]
+    caveats = [f"leak: {count} {kind.replace('_', ' ')}" for kind, count in found.items()]
+    if n_similar := report.get(SIMILAR_PATIENTS, {}).get("count", 0):
+        caveats.append(f"{n_similar} patients may be in several splits, written differently")
+    return caveats
 
 
 def encode_parts(column: pd.Series) -> np.ndarray:
@@ -203,6 +212,22 @@ def _find_shared(windows: pd.DataFrame, key: str, parts: np.ndarray) -> dict:
         for code in chosen
     ]
     return {"count": len(shared), "examples": examples}
+
+
+def _find_similar_patients(windows: pd.DataFrame, parts: np.ndarray) -> dict:
+    """Find the groups of similar patient identifiers that are in more than one split."""
+    codes, patients = pd.factorize(windows["patient"])
+    occurs = _find_occurrences(codes, len(patients), parts)
+    occurs_in = {
+        str(patient): row for patient, row in zip(patients, occurs, strict=True) if row.any()
+    }
+    examples = []
+    for group in find_similar_ids(occurs_in):
+        together = np.logical_or.reduce([occurs_in[patient] for patient in group])
+        if together.sum() > 1:
+            in_parts = [part for part, found in zip(PARTS, together, strict=True) if found]
+            examples.append({"patients": group[:MAX_EXAMPLES], "parts": in_parts})
+    return {"count": len(examples), "examples": examples[:MAX_EXAMPLES]}
 
 
 def _find_separated_pairs(windows: pd.DataFrame, parts: np.ndarray, pairs: list[Sequence]) -> dict:

@@ -8,6 +8,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from ecglib.errors import DatasetError, LeakError
 from ecglib.splits import (
+    LEAKS,
     PARTS,
     assign_folds_by_patient,
     check_leaks,
@@ -299,7 +300,7 @@ def test_the_leaks_of_random_tables_are_those_found_one_by_one(seed, whole_numbe
     table.loc[:5, "patient"] = None
     pairs = [(f"record{a:03d}", f"record{b:03d}", 0.98) for a, b in rng.integers(0, 160, (60, 2))]
     report, expected = report_leaks(table, "part", pairs), find_leaks_slowly(table, pairs)
-    assert {kind: leak["count"] for kind, leak in report.items()} == {
+    assert {kind: report[kind]["count"] for kind in LEAKS} == {
         kind: len(values) for kind, values in expected.items()
     }
     for name, key in (("shared_patients", "patient"), ("identical_signals", "signal_hash")):
@@ -307,6 +308,22 @@ def test_the_leaks_of_random_tables_are_those_found_one_by_one(seed, whole_numbe
         assert shown == [str(value) for value in expected[name][:20]]
     pairs_shown = [example["records"] for example in report["near_identical_records"]["examples"]]
     assert pairs_shown == expected["near_identical_records"][:20]
+
+
+def test_patients_written_differently_in_several_splits_are_reported_and_a_caveat():
+    report = report_leaks(windows(patient=["P1", "q 2", "p01", "Q2"]), "part")
+    assert count_leaks(report) == {}
+    assert report["similar_patients"] == {
+        "count": 2,
+        "examples": [
+            {"patients": ["P1", "p01"], "parts": ["train", "validation"]},
+            {"patients": ["Q2", "q 2"], "parts": ["train", "test"]},
+        ],
+    }
+    (caveat,) = check_leaks(report, (), "here")
+    assert caveat == "2 patients may be in several splits, written differently"
+    report = report_leaks(windows(patient=["P1", "p1", "P10", "P11"]), "part")
+    assert report["similar_patients"]["count"] == 0  # both in the training split
 
 
 def test_a_leak_is_refused_unless_allowed_by_name_and_then_gives_a_caveat():
