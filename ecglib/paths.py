@@ -226,8 +226,7 @@ def write_csv(path: Path, table: "pd.DataFrame") -> None:
     '=1+1,-2.5
     """
     safe = table.rename(columns=neutralize_formula)
-    text = safe.map(neutralize_formula).to_csv(index=False)
-    write_text(path, text.encode(errors="replace").decode())  # file names need not be UTF-8
+    write_text(path, safe.map(neutralize_formula).to_csv(index=False))
 
 
 def neutralize_formula(cell: Any) -> Any:
