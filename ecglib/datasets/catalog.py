@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from ecglib import paths
 from ecglib.datasets.problems import DEFAULT_RULES, ProblemRules
-from ecglib.datasets.request import find_changes, get_request, to_plain
+from ecglib.datasets.request import find_changes, get_request, is_path, to_plain
 from ecglib.datasets.schema import Source
 from ecglib.datasets.store import Dataset, find_stores, is_store
 from ecglib.datasets.store_files import SUMMARY, read_summary
@@ -40,9 +40,6 @@ class KnownSource:
         Folder below ``data/raw`` that the module's ``download`` fills; "" if there is no download.
     needs_files : bool, default True
         Whether the opener's first argument is the path of the published data.
-    file_options : tuple of str, default ()
-        Options that name files. All others stand in the request of a store; of files it holds the
-        content, whatever their path (`Source.hash_content`).
 
     Examples
     --------
@@ -57,7 +54,6 @@ class KnownSource:
     options_class: str = ""
     download_folder: str = ""
     needs_files: bool = True
-    file_options: tuple[str, ...] = ()
 
 
 SOURCES = {
@@ -116,14 +112,12 @@ SOURCES = {
         module="wfdb_folder",
         opener="open_wfdb_folder",
         options_class="WfdbFolderOptions",
-        file_options=("labels",),
     ),
     "arrays": KnownSource(
         description="a .npy file and a label table",
         module="arrays",
         opener="open_arrays",
         options_class="ArraysOptions",
-        file_options=("labels",),
     ),
 }
 
@@ -183,7 +177,7 @@ def open_source(
                 f"Dataset {name!r} is simulated and takes no source, but source={str(source)!r}. "
                 f"Leave the source out."
             )
-        return _check_source(cast(Source, opener(**arguments)), known, parameters)
+        return _check_source(cast(Source, opener(**arguments)), parameters)
     if not source:
         if not known.download_folder:
             raise DatasetError(
@@ -192,7 +186,7 @@ def open_source(
         source = module.download(Path(data_dir) / "raw" / known.download_folder, **known.settings)
     if not Path(source).exists():
         raise DatasetError(f"The source {source} does not exist. Give the path of the data.")
-    return _check_source(cast(Source, opener(source, **arguments)), known, parameters)
+    return _check_source(cast(Source, opener(source, **arguments)), parameters)
 
 
 def prepare(
@@ -292,9 +286,9 @@ def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
     """
     data_dir = paths.data_dir(data_dir)
     for path in (Path(name), data_dir / name):
-        if is_store(path):
+        if name and is_store(path):
             return Dataset(path)
-    stores = find_stores(data_dir, name)
+    stores = find_stores(data_dir, name) if name else []
     if not stores:
         raise _make_missing_error(name, data_dir)
     if len(stores) > 1:
@@ -345,12 +339,10 @@ def _make_missing_error(name: str, data_dir: Path) -> DatasetError:
     )
 
 
-def _check_source(
-    source: Source, known: KnownSource, parameters: list[inspect.Parameter]
-) -> Source:
+def _check_source(source: Source, parameters: list[inspect.Parameter]) -> Source:
     """Refuse a source that leaves an option out of its request: other options, the same store."""
-    names = {parameter.name for parameter in parameters}
-    if forgotten := sorted(names - {*source.options, *known.file_options}):
+    names = {p.name for p in parameters if not is_path(p.annotation)}
+    if forgotten := sorted(names - set(source.options)):
         raise DatasetError(
             f"Source {source.name!r} leaves {forgotten} out of its options, so that another value "
             f"would open the same store. Add them to `options` of the source."

@@ -5,6 +5,7 @@ A store whose request equals that of a source is opened instead of prepared agai
 
 import dataclasses
 import json
+import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,53 @@ def tasks_to_dict(tasks: Mapping[str, Task]) -> dict[str, Any]:
     {'AF': ['AF']}
     """
     return {name: dataclasses.asdict(task) for name, task in tasks.items()}
+
+
+def list_options(options: Any) -> dict[str, Any]:
+    """List the options of a source that stand in its request.
+
+    Parameters
+    ----------
+    options : dataclass
+        Options of the source. Those whose type is a path are left out: of files the content counts
+        (`Source.hash_content`).
+
+    Returns
+    -------
+    dict of str to object
+        Plain values by name.
+
+    Examples
+    --------
+    >>> from ecglib.datasets.sources.wfdb_folder import WfdbFolderOptions
+    >>> options = list_options(WfdbFolderOptions(labels="labels.csv", leads=("I", "II")))
+    >>> options["leads"], "labels" in options
+    (['I', 'II'], False)
+    """
+    kinds = typing.get_type_hints(type(options))
+    names = [field.name for field in dataclasses.fields(options)]
+    return {name: to_plain(getattr(options, name)) for name in names if not is_path(kinds[name])}
+
+
+def is_path(kind: Any) -> bool:
+    """Tell whether a type is that of a path.
+
+    Parameters
+    ----------
+    kind : type
+        Type of an option.
+
+    Returns
+    -------
+    bool
+        Whether it is `Path`, or a union with it.
+
+    Examples
+    --------
+    >>> is_path(str | Path), is_path(str)
+    (True, False)
+    """
+    return Path in (kind, *typing.get_args(kind))
 
 
 def to_plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from ecglib.datasets.labels import (
     infer_task,
     require_columns,
 )
+from ecglib.datasets.request import list_options
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
 from ecglib.datasets.tables import (
     convert_known_columns,
@@ -350,7 +351,7 @@ def open_arrays(file: str | Path, options: ArraysOptions) -> ArraysSource:
     task = infer_task(table, "labels", options.kind, options.min_records)
     name = options.name or Path(file).stem.replace("-", "_")
     source = ArraysSource(name, recordings, table, task)
-    source.options = {**source.options, **dataclasses.asdict(options)}
+    source.options = {**source.options, **list_options(options)}
     return source
 
 
