@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from ecglib import paths
 from ecglib.datasets.duplicates import Signatures
-from ecglib.datasets.problems import DEFAULT_RULES, KINDS, ProblemLog, ProblemRules
+from ecglib.datasets.problems import DEFAULT_RULES, FLAGGED, KINDS, ProblemLog, ProblemRules
 from ecglib.datasets.quality import QualityChecker
 from ecglib.datasets.request import encode_values, find_changes, get_request, make_request
 from ecglib.datasets.schema import Problem, Record, Source
@@ -174,6 +174,7 @@ class _StoreWriter:
         self._get_row = operator.itemgetter(*self._schema.names)
         self._content = {name: hashlib.blake2b() for name in self._schema.names}
         self._block: list[Record | Problem] = []
+        self._excluded: set[str] = set()
         self._n_values = 0
 
     def __enter__(self) -> "_StoreWriter":
@@ -199,7 +200,12 @@ class _StoreWriter:
             self._files.__exit__(error_type, error, traceback)
 
     def add(self, item: Record | Problem) -> None:
-        """Add what a source yields."""
+        """Add what a source yields, but no record of which a flagged problem is to exclude it."""
+        if isinstance(item, Record):
+            if item.name in self._excluded:
+                return
+        elif item.kind in FLAGGED and self.log.rules.excludes(item.kind):
+            self._excluded.add(item.record)
         self._block.append(item)
         if isinstance(item, Record):
             _check_record(item, self.source, self._required_columns)
@@ -243,7 +249,8 @@ class _StoreWriter:
         names = [record.name for record in records]
         number = {name: i for i, name in enumerate(names)}
         included, incomplete = np.ones(len(records), bool), set()
-        for problem in self.quality.find_problems(names, steps):
+        found = [problem for record in records for problem in record.problems]
+        for problem in [*found, *self.quality.find_problems(names, steps)]:
             self.log.add(problem)
             if problem.kind == "not_measured":
                 incomplete.add(number[problem.record])

@@ -181,13 +181,14 @@ def _check_tabular(experiment: Experiment, dataset: Dataset, selection: Selectio
     training = selection.in_split("train")
     values = dataset.read_tabular(training.rows, columns)
     found = find_revealing_columns(training, values, columns)
-    for sentence in found:
+    for revealing in found:
         warnings.warn(
-            f"The {sentence}. It may hold the label in another form: leave it out of the "
-            f"representation 'tabular', or explain it wherever the scores are shown.",
+            f"The {revealing.caveat} (AUROC {revealing.auroc:.2f} on the training split). It may "
+            f"hold the label in another form: leave it out of the representation 'tabular', or "
+            f"explain it wherever the scores are shown.",
             stacklevel=3,
         )
-    return found
+    return [revealing.caveat for revealing in found]
 
 
 def _check_filters(inputs: InputSettings, rate_hz: float) -> None:

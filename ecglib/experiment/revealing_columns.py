@@ -1,6 +1,7 @@
 """Columns of numbers that give the label away: an index of a table sorted by class, a code."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,40 @@ MIN_AUROC = 0.98
 MIN_PATIENTS = 5  # with the class, and without it: of fewer, a column can separate any by chance
 
 
+class RevealingColumn(NamedTuple):
+    """A column that alone predicts a class nearly perfectly.
+
+    Parameters
+    ----------
+    column : str
+        Name of the column.
+    class_name : str
+        The class that it predicts best.
+    auroc : float
+        How well, on the training split.
+
+    Examples
+    --------
+    >>> RevealingColumn("index", "AF", 1.0).caveat
+    "tabular column 'index' alone predicts class 'AF' nearly perfectly"
+    """
+
+    column: str
+    class_name: str
+    auroc: float
+
+    @property
+    def caveat(self) -> str:
+        """What is shown with every number; the same in all folds of a cross-validation."""
+        return (
+            f"tabular column {self.column!r} alone predicts class {self.class_name!r} nearly "
+            f"perfectly"
+        )
+
+
 def find_revealing_columns(
     selection: Selection, values: np.ndarray, columns: Sequence[str]
-) -> list[str]:
+) -> list[RevealingColumn]:
     """Find columns that alone predict a class nearly perfectly.
 
     Parameters
@@ -27,8 +59,8 @@ def find_revealing_columns(
 
     Returns
     -------
-    list of str
-        One sentence for each such column, with the class that it predicts best and the AUROC.
+    list of RevealingColumn
+        One for each such column.
 
     Notes
     -----
@@ -51,7 +83,7 @@ def find_revealing_columns(
     ...     tabular=np.zeros((20, 0), np.float32),
     ... )
     >>> find_revealing_columns(selection, np.arange(20.0)[:, None], ["index"])
-    ["tabular column 'index' alone predicts class 'AF' (AUROC 1.00 on the training split)"]
+    [RevealingColumn(column='index', class_name='AF', auroc=1.0)]
     """
     patients = pd.factorize(selection.patients)[0]
     classes = [
@@ -67,10 +99,7 @@ def find_revealing_columns(
         }
         label = max(scores, key=scores.__getitem__, default="")
         if label and scores[label] >= MIN_AUROC:
-            found.append(
-                f"tabular column {name!r} alone predicts class {label!r} "
-                f"(AUROC {scores[label]:.2f} on the training split)"
-            )
+            found.append(RevealingColumn(name, label, scores[label]))
     return found
 
 

@@ -171,7 +171,7 @@ def test_folds_are_scored_together_and_the_test_split_is_not_looked_at(finished,
     assert header in compared.to_text()
     assert compared.to_dict()["n_folds"] == FOLDS
     caveat = f"cross-validation in {FOLDS} folds, the test split was not used"
-    assert compared.caveats == (caveat,)
+    assert compared.caveats[0] == caveat
     assert caveat in compared.to_text()
 
 
@@ -190,7 +190,7 @@ def test_a_fold_that_is_missing_is_named(finished, tmp_path):
 def test_folds_and_the_splits_of_the_dataset_are_not_compared(finished, small_store, tmp_path):
     without_folds = experiment(small_store, n_folds=0, fold=0)
     other = train(without_folds, small_store, tmp_path, "b")
-    assert other.caveats == ()
+    assert not any("cross-validation" in caveat for caveat in other.caveats)
     with pytest.raises(
         RunError, match=r"2 tasks, stores or cross-validations.*4 folds.*test split"
     ):

@@ -17,6 +17,7 @@ from ecglib.datasets.labels import (
     infer_task,
     require_columns,
 )
+from ecglib.datasets.problems import FLAGGED
 from ecglib.datasets.request import list_options
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
 from ecglib.datasets.tables import (
@@ -142,9 +143,9 @@ class ArraysSource:
             )
         rate_hz = recordings.sampling_rate_hz
         n_samples = round(window_s * rate_hz) or len(signals[0])
-        table, self._problems = convert_known_columns(_align_rows(table, names))
+        table, self.problems = convert_known_columns(_align_rows(table, names))
         table, self.caveats = fill_patients(table)
-        self._problems += find_similar_patients(table)
+        self.problems += find_similar_patients(table)
         table = assign_parts(table, task, seed)
         self.name = name
         self.description = f"{len(names)} records from arrays."
@@ -174,7 +175,7 @@ class ArraysSource:
 
     def read_records(self) -> Iterator[Record | Problem]:
         """Yield the problems of the table, and the records in the order of the arrays."""
-        yield from self._problems
+        yield from self.problems
         n_samples = self.signal.n_samples
         rows: list[dict] = self._table.drop(columns="record").to_dict("records")
         for name, signal, row in zip(self._table["record"], self._signals, rows, strict=True):
@@ -334,10 +335,10 @@ def open_arrays(file: str | Path, options: ArraysOptions) -> ArraysSource:
     except (OSError, ValueError) as error:
         raise DatasetError(f"{file} cannot be read as a .npy file: {error}") from None
     table, problems = check_table(read_label_table(options.labels))
-    if problems:
-        first = problems[0]
+    if unusable := [problem for problem in problems if problem.kind not in FLAGGED]:
+        first = unusable[0]
         raise DatasetError(
-            f"{len(problems)} rows of {options.labels} cannot be used, for example record "
+            f"{len(unusable)} rows of {options.labels} cannot be used, for example record "
             f"{first.record!r}: {first.detail} Correct them: each record of the array needs its "
             f"row."
         )
@@ -351,6 +352,7 @@ def open_arrays(file: str | Path, options: ArraysOptions) -> ArraysSource:
     task = infer_task(table, "labels", options.kind, options.min_records)
     name = options.name or Path(file).stem.replace("-", "_")
     source = ArraysSource(name, recordings, table, task)
+    source.problems += problems
     source.options = {**source.options, **list_options(options)}
     return source
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecglib.datasets import prepare
+from ecglib.datasets import ProblemRules, prepare
 from ecglib.datasets.schema import Task
 from ecglib.datasets.sources.arrays import ArraysSource, Recordings, extract_recordings
 from ecglib.datasets.writer import write_store
@@ -116,6 +116,35 @@ def test_files_are_prepared_by_name_and_need_rate_leads_and_unit(tmp_path):
     assert dataset.windows["age"].tolist() == [50.0 + i for i in range(60)]
     assert dataset.select("labels").y.sum(axis=0).tolist() == [30, 30]
     assert (dataset.windows.groupby("patient")["part"].nunique() == 1).all()
+
+
+def test_similar_patients_and_unread_ages_are_flagged_or_excluded(tmp_path):
+    labels = table(
+        patient=["P1", "p1", "2 ", "2", "3", "4"], age=["70", "old", "90+", "1", "", "5"]
+    )
+    found = write_store(source(labels), tmp_path / "flagged", progress=False)
+    problems = pd.read_csv(found.path / "problems.csv")
+    assert sorted(zip(problems["record"], problems["kind"], strict=True)) == [
+        ("a", "similar_patient"),
+        ("b", "not_a_number"),
+        ("b", "similar_patient"),
+    ]
+    assert found.windows["patient"].tolist() == ["P1", "p1", "2", "2", "3", "4"]
+    ages = found.windows["age"]
+    assert ages.isna().tolist() == [False, True, False, False, True, False]
+    assert ages.dropna().tolist() == [70, 90, 1, 5]
+    rules = ProblemRules(exclude=["similar_patient"])
+    found = write_store(source(labels), tmp_path / "excluded", progress=False, rules=rules)
+    assert found.windows["record"].tolist() == list("cdef")
+
+
+def test_names_match_without_leading_zeros_and_endings(tmp_path):
+    names = ["001", "002", "003.npy", "004", "005", "006"]
+    labels = table(record=[1, 2, 3, 4, 5, 6])
+    matched = ArraysSource("mine", recordings(noise(), names), labels, TASK)
+    dataset = write_store(matched, tmp_path, progress=False)
+    assert dataset.windows["record"].tolist() == names
+    assert dataset.windows["labels"].map(list).tolist() == table()["labels"].tolist()
 
 
 def test_unknown_parts_are_refused_and_given_ones_kept(tmp_path):

@@ -169,6 +169,36 @@ def test_rows_and_records_without_a_counterpart_are_reported(tmp_path):
     }
 
 
+def test_names_in_a_table_match_headers_however_they_are_written(tmp_path):
+    folder, table = write_folder(tmp_path, labels=False)
+    forms = ("part{p}\\r{i}", "r{i}.hea", "C:\\x\\part{p}\\r{i:02d}.dat", "./part{p}/r{i:02d}")
+    table["record"] = [forms[i % 4].format(i=i, p=i % 2) for i in range(len(table))]
+    table.to_csv(folder / "labels.csv", index=False)
+    dataset = prepare_folder(folder, tmp_path)
+    assert read_problems(dataset) == {}
+    for row in (2, 13, 35):
+        name = table["record"][row]
+        place = dataset.windows.index[dataset.windows["record"] == name][0]
+        assert np.abs(dataset.read([place])[0] - ecg(row)).max() < 0.002
+
+
+def test_a_table_that_names_no_record_says_what_was_looked_for(tmp_path):
+    folder, table = write_folder(tmp_path, n=12, labels=False)
+    table.assign(record=table["record"].str.upper()).to_csv(folder / "labels.csv", index=False)
+    with pytest.raises(DatasetError, match=r"looked for \['R00'.*there are \['part0/r00'.*similar"):
+        prepare_folder(folder, tmp_path)
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    folder, _ = write_folder(tmp_path)
+    (folder / "part1").rename(tmp_path / "elsewhere")
+    (folder / "part1").symlink_to(tmp_path / "elsewhere")
+    (folder / "part0" / "loop").symlink_to(folder)
+    dataset = prepare_folder(folder, tmp_path)
+    assert read_problems(dataset) == {}
+    assert len(dataset.windows) == 40
+
+
 def test_given_folds_and_splits_are_used(tmp_path):
     folder, table = write_folder(tmp_path, labels=False)
     table["fold"] = [1 + (i // 2) % 5 for i in range(len(table))]
