@@ -20,6 +20,7 @@ from ecglib.plots.signals import (
     plot_representations,
 )
 from ecglib.plots.svg import convert_to_svg, use_svg_style
+from ecglib.plots.text import clean_text, escape_markdown, format_html
 from ecglib.plots.verdicts import VERDICT_STYLES, plot_scores, plot_verdicts
 
 __all__ = [
@@ -27,7 +28,10 @@ __all__ = [
     "ROLE_STYLES",
     "VERDICT_STYLES",
     "PredictedClasses",
+    "clean_text",
     "convert_to_svg",
+    "escape_markdown",
+    "format_html",
     "plot_class_balance",
     "plot_confusion",
     "plot_ecg",

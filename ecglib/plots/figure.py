@@ -8,9 +8,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FixedLocator
 
 from ecglib.errors import EcgError
+from ecglib.plots.text import clean_text
 
 # The colors of Okabe and Ito, which color-blind readers can distinguish; markers differ as well.
 BLUE, ORANGE, GREEN, AMBER = "#0072b2", "#d55e00", "#009e73", "#e69f00"
@@ -142,7 +146,7 @@ def add_caveat(fig: Figure, caveat: str) -> None:
 
 
 def close_figure(fig: Figure) -> Figure:
-    """Close a figure, so that a cell shows it once.
+    """Close a figure, so that a cell shows it once; every text in it is shown as it is.
 
     Parameters
     ----------
@@ -160,8 +164,22 @@ def close_figure(fig: Figure) -> Figure:
     >>> plt.get_fignums()
     []
     """
+    for ax in fig.axes:
+        _clean_tick_labels(ax.xaxis)
+        _clean_tick_labels(ax.yaxis)
+    for text in fig.findobj(Text):
+        text.set_parse_math(False)  # a name with two $ is no formula
+        text.set_text(clean_text(text.get_text()))
     plt.close(fig)
     return fig
+
+
+def _clean_tick_labels(axis: Axis) -> None:
+    """Clean the names of rows, which an axis writes again whenever it is drawn."""
+    if isinstance(axis.get_major_locator(), FixedLocator):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        if (cleaned := [clean_text(label) for label in labels]) != labels:
+            axis.set_ticks(axis.get_ticklocs(), cleaned)
 
 
 def lay_out_rows(ax: Axes, n_rows: int) -> None:

@@ -373,9 +373,13 @@ def _thin(values: np.ndarray) -> np.ndarray:
 
 def _lay_out_unit_square(ax: Axes, title: str, stacked: bool) -> None:
     """Make both axes a square from 0 to 1, with the legend and its title beside or below it."""
+    # Named one by one: matplotlib leaves labels out that begin with an underscore.
+    named = [line for line in ax.lines if not str(line.get_label()).startswith("_child")]
     ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
     ax.grid(alpha=0.3)
     ax.legend(
+        named,
+        [str(line.get_label()) for line in named],
         title=title or None,
         loc="upper left",
         bbox_to_anchor=(0.0, -0.16) if stacked else (1.0, 1.0),

@@ -1,17 +1,13 @@
 """Each notebook runs top to bottom through papermill, with its defaults at a small size."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from notebook_helpers import NOTEBOOKS, execute, outputs
 
 from ecglib.batch.notebooks import read_defaults
 from ecglib.datasets.writer import write_store
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 ALL = sorted(NOTEBOOKS.glob("*.ipynb"))
 
 
@@ -25,40 +21,8 @@ def places(tmp_path_factory):
     return folder, store
 
 
-def environment():
-    """A user's environment: under pytest, ipykernel would not show what goes to standard error.
-
-    The warning that a class is never predicted is expected: the test split has nine windows.
-    """
-    set_by_pytest = ("PYTEST_CURRENT_TEST", "TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND")
-    variables = {name: value for name, value in os.environ.items() if name not in set_by_pytest}
-    return variables | {"PYTHONWARNINGS": "ignore:No window of the:UserWarning"}
-
-
-def execute(name, folder, **parameters):
-    """Execute a notebook; it must write nothing to standard error."""
-    executed = folder / name
-    command = [sys.executable, "-m", "papermill", str(NOTEBOOKS / name), str(executed)]
-    command += ["--no-progress-bar", "--kernel", "python3"]
-    command += ["--parameters_yaml", json.dumps(parameters, default=str)]
-    process = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment())
-    assert process.returncode == 0, process.stderr[-3000:]
-    notebook = json.loads(executed.read_text())
-    assert printed_errors(notebook) == ""
-    return notebook
-
-
-def outputs(notebook):
-    return [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
-
-
 def count_pictures(notebook):
     return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
-
-
-def printed_errors(notebook):
-    texts = [one["text"] for one in outputs(notebook) if one.get("name") == "stderr"]
-    return "".join("".join(text) for text in texts)
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)

@@ -94,9 +94,9 @@ def _write_tables(folder: Path, comparisons: Sequence[Comparison]) -> None:
     )
     first = ["dataset", "task"]
     scores = scores[first + [name for name in scores.columns if name not in first]]
-    paths.write_text(folder / "scores.csv", scores.to_csv(index=False))
+    paths.write_csv(folder / "scores.csv", scores)
     verdicts = pd.DataFrame([row for one in comparisons for row in _list_verdicts(one)])
-    paths.write_text(folder / "verdicts.csv", verdicts.to_csv(index=False))
+    paths.write_csv(folder / "verdicts.csv", verdicts)
     paths.write_text(
         folder / "scores.tex",
         "\n".join(_format_latex(one, one.format_scores()) for one in comparisons),

@@ -14,7 +14,7 @@ from ecglib.batch.report.parts import Picture, Section, Table, add_breaks, split
 from ecglib.batch.report.trainings import list_trainings
 from ecglib.evaluation.comparison import Comparison
 from ecglib.evaluation.metrics import METRIC_NAMES
-from ecglib.plots import use_svg_style
+from ecglib.plots import clean_text, use_svg_style
 from ecglib.runs import Run
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -127,4 +127,4 @@ def render_page(page: Page) -> str:
     environment.tests["picture"] = lambda item: isinstance(item, Picture)
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     template = environment.get_template("report.html.jinja")
-    return template.render(page=page, glossary=GLOSSARY, style=style)
+    return clean_text(template.render(page=page, glossary=GLOSSARY, style=style))
