@@ -1,6 +1,7 @@
 """Batches that are carried out through papermill, and what stops them."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,9 @@ from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import Batch, Job
 from ecglib.batch.notebooks import ProcessGroup, ProcessResult
 from ecglib.batch.scheduling import run_batch
+from ecglib.datasets.store import Dataset
 from ecglib.datasets.writer import write_store
-from ecglib.errors import BatchError, ExperimentError
+from ecglib.errors import BatchError, DatasetError, ExperimentError
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,19 @@ def test_nothing_starts_when_a_parameter_is_wrong(
     )
     with pytest.raises(error, match=message):
         run_batch(BatchFile.read(path), small_store, tmp_path / "runs")
+
+
+def test_nothing_starts_when_a_sample_of_the_store_was_changed(
+    small_store, write_batch_file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(ProcessGroup, "run", None)
+    store = Dataset(shutil.copytree(small_store.path, tmp_path / small_store.path.name))
+    samples = bytearray((store.path / "signals.npy").read_bytes())
+    samples[-1] ^= 1
+    (store.path / "signals.npy").write_bytes(samples)
+    with pytest.raises(DatasetError, match=r"signals\.npy was changed"):
+        run_batch(BatchFile.read(write_batch_file(tmp_path)), store, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.fixture(scope="module")

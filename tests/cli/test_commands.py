@@ -47,6 +47,28 @@ def test_check_reports_and_fails_on_a_leak(tmp_path, capsys):
     assert "shared patients: 48" in capsys.readouterr().out
 
 
+def test_check_refuses_a_store_that_was_changed_or_does_not_exist(tmp_path, capsys):
+    store = write_store(make_small_source(), tmp_path / "data", progress=False)
+    samples = bytearray((store.path / "signals.npy").read_bytes())
+    samples[5000] ^= 1
+    (store.path / "signals.npy").write_bytes(samples)
+    assert main(["check", str(store.path)]) == 2
+    assert "signals.npy was changed after it was prepared" in capsys.readouterr().err
+    for command in ("check", "prepare"):
+        assert main([command, str(tmp_path / "none")]) == 2
+        assert capsys.readouterr().err.startswith("ecglib: ")
+
+
+def test_datasets_names_a_broken_store_and_lists_the_others(tmp_path, capsys):
+    store = write_store(make_small_source(), tmp_path / "data", progress=False)
+    broken = write_store(make_small_source(seed=1), tmp_path / "data", progress=False)
+    (broken.path / "dataset.json").write_text("{")
+    assert main(["datasets"]) == 1
+    printed = capsys.readouterr().out
+    assert f"{store.path}: 96 records" in printed
+    assert f"{broken.path} is not a complete store" in printed
+
+
 def test_bad_input_is_one_clear_line_and_exit_status_2(tmp_path, capsys):
     assert main(["prepare", "mitdb", "--source", str(tmp_path)]) == 2
     error = capsys.readouterr().err
