@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ecglib.errors import RecordError, did_you_mean
 
 STANDARD_12 = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+MAX_LISTED, MAX_SHOWN = 20, 40  # names in a message, characters of each
 MODIFIED_LIMB = {"MLI": "I", "MLII": "II", "MLIII": "III"}
 
 # Prefixes such as in "Lead II", "ECG V1" and "MDC_ECG_LEAD_AVR". A minus after a blank is a sign:
@@ -76,6 +77,25 @@ def sort_leads(found: Sequence[str]) -> tuple[str, ...]:
     names = [canonicalize(name) for name in found]
     others = [name for name in names if name not in STANDARD_12]
     return (*sorted((n for n in names if n in STANDARD_12), key=STANDARD_12.index), *others)
+
+
+def list_leads(names: Sequence[str]) -> str:
+    """List names of leads for a message, at most `MAX_LISTED` of them.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The names.
+
+    Examples
+    --------
+    >>> list_leads(["I", "II"])
+    "'I', 'II'"
+    >>> list_leads([f"channel {i}" for i in range(300)])[-30:]
+    "'channel 19', ... (300 in all)"
+    """
+    shown = ", ".join(repr(name[:MAX_SHOWN]) for name in names[:MAX_LISTED])
+    return shown if len(names) <= MAX_LISTED else f"{shown}, ... ({len(names)} in all)"
 
 
 def match_leads(wanted: Sequence[str], found: Sequence[str]) -> tuple[int, ...]:

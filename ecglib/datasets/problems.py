@@ -14,8 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from ecglib.datasets.schema import Problem
-from ecglib.errors import DatasetError, require_one_of
+from ecglib.errors import DatasetError, RecordError, require_one_of
 from ecglib.paths import neutralize_formula
+
+MAX_DETAIL = 500  # characters of an unforeseen error
 
 # Always excluded: a record that cannot be read or has no label is of no use.
 UNUSABLE = {
@@ -28,6 +30,8 @@ UNUSABLE = {
     "ambiguous_lead": "lead found more than once",
     "unknown_unit": "unit is not a voltage",
     "wrong_rate": "cannot be resampled to the working rate",
+    "out_of_range": "amplitudes beyond 32.767 mV",
+    "too_large": "larger than a record can be",
     "too_short": "shorter than a window",
     "no_start": "no start given for a window around a beat",
     "no_record": "rows of the label table without a record",
@@ -47,6 +51,8 @@ FLAGGED = {
     "lead_off": "a lead without change for half a second",
     "clipped": "a lead clipped",
     "first_sample": "first sample differs from the header's",
+    "offset": "a constant offset subtracted",
+    "assumed": "what the file does not say was assumed",
     "not_a_number": "age or sex that cannot be read",
     "similar_patient": "patients whose identifiers differ only in how they are written",
 }
@@ -102,6 +108,34 @@ class ProblemRules:
 DEFAULT_RULES = ProblemRules()
 
 
+def make_problem(record: str, error: Exception) -> Problem:
+    """Make the problem of a record that could not be read.
+
+    Parameters
+    ----------
+    record : str
+        Name of the record.
+    error : Exception
+        Any error that reading it raised: damaged files raise what nobody foresaw, and the other
+        records go on.
+
+    Returns
+    -------
+    Problem
+        Of the kind of a `RecordError`, otherwise ``unreadable``, with the type of the error.
+
+    Examples
+    --------
+    >>> make_problem("r1", RecordError("truncated", "r1.dat has 10 bytes, expected 20.")).kind
+    'truncated'
+    >>> make_problem("r1", OverflowError("too large")).detail
+    'OverflowError: too large'
+    """
+    if isinstance(error, RecordError):
+        return Problem(record, error.kind, str(error))
+    return Problem(record, "unreadable", f"{type(error).__name__}: {str(error)[:MAX_DETAIL]}")
+
+
 class ProblemLog:
     """Applies the rules to problems, counts them and writes them to a CSV file.
 
@@ -131,6 +165,7 @@ class ProblemLog:
         self.rules = rules
         self._path = path
         self._counts: Counter[str] = Counter()
+        self.first_excluded: Problem | None = None
 
     def __enter__(self) -> "ProblemLog":
         self._file = open(self._path, "w", newline="", encoding="utf-8", errors="replace")
@@ -166,6 +201,8 @@ class ProblemLog:
                 f"Record {problem.record!r}: {found}. Correct the record, or prepare without "
                 f"strict: the record is then excluded and listed."
             )
+        if excluded and self.first_excluded is None:
+            self.first_excluded = problem
         self._counts[problem.kind] += 1
         record, detail = neutralize_formula(problem.record), neutralize_formula(problem.detail)
         self._csv.writerow([record, problem.kind, excluded, detail])

@@ -13,7 +13,16 @@ from ecglib.errors import DatasetError, RecordError
 STEP_MV = 0.001
 INVALID = np.iinfo(np.int16).min  # a sample that was not measured, as in WFDB's format 16
 MV_PER_UNIT = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
-MAX_FACTOR = 1000  # of the whole numbers in a resampling ratio
+MAX_STEP = np.iinfo(np.int16).max  # 32.767 mV
+RANGE_REMEDY = (
+    "Correct the unit (microvolt?) or the gain (raw counts?), or replace samples that were not "
+    "measured by NaN."
+)
+MAX_VALUES = 2**29  # of one record in memory: 4 GiB as float64, 62 days of a lead at 100 Hz
+# Whole numbers of a resampling ratio: the first limit unless it moves a sample by more than
+# MAX_SHIFT of the distance between two.
+MAX_FACTORS = (1000, 30_000)
+MAX_SHIFT = 0.1
 PIECE = 1 << 13  # samples per lead that are rounded together: they stay in the processor's cache
 
 
@@ -48,34 +57,99 @@ def find_mv_per_unit(unit: str) -> float:
     return MV_PER_UNIT[unit.lower()]
 
 
+def check_size(n_samples: int, n_leads: int) -> None:
+    """Check that a record is not too large, before memory is asked for.
+
+    Parameters
+    ----------
+    n_samples, n_leads : int
+        What its file says.
+
+    Raises
+    ------
+    RecordError
+        If there are more than `MAX_VALUES` values (``too_large``).
+
+    Examples
+    --------
+    >>> check_size(650_000, 2)
+    """
+    if n_samples * n_leads > MAX_VALUES:
+        raise RecordError(
+            "too_large",
+            f"The record has {n_samples:.4g} samples of {n_leads} leads, expected at most "
+            f"{MAX_VALUES:.4g} values. Check its header, or divide the record.",
+        )
+
+
+def mask_code(samples: np.ndarray) -> np.ndarray:
+    """Replace the code for "not measured" by NaN.
+
+    Parameters
+    ----------
+    samples : array of shape (n_samples, ...)
+        Numbers of any type, in any unit.
+
+    Returns
+    -------
+    float64 array of the same shape
+        NaN instead of -32768, the lowest int16, if all samples are whole numbers and none is lower:
+        it is the code of WFDB's format 16, and what its conversions to other formats keep.
+
+    Examples
+    --------
+    >>> mask_code(np.array([5, -32768, 7])).tolist()
+    [5.0, nan, 7.0]
+    >>> mask_code(np.array([5.5, -32768, 7])).tolist()
+    [5.5, -32768.0, 7.0]
+    """
+    masked = np.array(samples, np.float64)
+    code = masked == INVALID
+    if code.any():
+        known = masked[np.isfinite(masked)]
+        if known.min() == INVALID and (np.rint(known) == known).all():
+            masked[code] = np.nan
+    return masked
+
+
 def to_steps(signal_mv: np.ndarray) -> np.ndarray:
     """Round a signal in mV to int16 steps of 0.001 mV.
 
     Parameters
     ----------
     signal_mv : array of shape (n_samples, ...)
-        In mV. Values beyond 32.767 mV are clipped.
+        In mV.
 
     Returns
     -------
     int16 array of the same shape
         In 0.001 mV; `INVALID` where `signal_mv` is NaN or infinite.
 
+    Raises
+    ------
+    RecordError
+        If a sample is beyond 32.767 mV (``out_of_range``).
+
     Examples
     --------
-    >>> to_steps(np.array([0.5, -1.0004, 40.0, np.nan])).tolist()
-    [500, -1000, 32767, -32768]
+    >>> to_steps(np.array([0.5, -1.0004, np.nan])).tolist()
+    [500, -1000, -32768]
     """
     signal_mv = np.asarray(signal_mv)
     steps = np.empty(signal_mv.shape, np.int16)
-    max_step = np.iinfo(np.int16).max
     for start in range(0, len(signal_mv), PIECE):
         piece = np.divide(signal_mv[start : start + PIECE], STEP_MV, dtype=np.float64)
         np.rint(piece, out=piece)
         known = np.isfinite(piece)
-        np.clip(piece, -max_step, max_step, out=piece)
         if not known.all():
-            piece[~known] = INVALID
+            piece[~known] = 0
+        if piece.size and (piece.max() > MAX_STEP or piece.min() < -MAX_STEP):
+            raise RecordError(
+                "out_of_range",
+                f"Samples reach from {np.nanmin(signal_mv):.4g} to {np.nanmax(signal_mv):.4g} mV, "
+                f"expected -{MAX_STEP * STEP_MV:g} to {MAX_STEP * STEP_MV:g}. {RANGE_REMEDY}",
+            )
+        piece[~known] = INVALID
         steps[start : start + PIECE] = piece
     return steps
 
@@ -124,11 +198,14 @@ def resample(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
     Raises
     ------
     DatasetError
-        If a rate is not above 0, the ratio of the rates is not one of whole numbers up to 1000, or
-        the signal has another shape or no sample.
+        If a rate is not above 0, the ratio of the rates is not near one of whole numbers up to
+        30,000, or the signal has another shape or no sample.
 
     Notes
     -----
+    Rates are often rounded or measured (499.98 Hz): the simplest ratio is taken that moves no
+    sample by more than a tenth of the distance between two.
+
     `scipy.signal.resample_poly` with ``padtype="line"``, so that a recording that does not start
     and end at 0 mV keeps its ends.
 
@@ -146,15 +223,8 @@ def resample(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
             f"signal_mv has shape {signal.shape}, expected (n_samples, n_leads) with at least one "
             f"sample."
         )
-    exact = to_hz / from_hz
-    ratio = Fraction(exact).limit_denominator(MAX_FACTOR)
-    # Rates from a header are rounded; 1e-9 moves a sample by less than a microsecond in 15 minutes.
-    if ratio.numerator > MAX_FACTOR or not math.isclose(ratio, exact, rel_tol=1e-9):
-        raise DatasetError(
-            f"{from_hz:.10g} Hz cannot be resampled to {to_hz:.10g} Hz: their ratio is not one of "
-            f"whole numbers up to {MAX_FACTOR}. Check both rates, or choose a simpler working "
-            f"rate, such as {_find_nearby_rate(from_hz, to_hz):.10g} Hz."
-        )
+    ratio = _find_ratio(len(signal), from_hz, to_hz)
+    check_size(len(signal) * ratio.numerator // ratio.denominator, signal[0].size)
     if ratio == 1:
         return signal.copy()
     from scipy.signal import resample_poly  # takes half a second to import
@@ -187,7 +257,7 @@ def resample_steps(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.nd
     Raises
     ------
     RecordError
-        If the rates or the shape do not suit `resample`.
+        If the rates or the shape do not suit `resample`, or a sample is beyond 32.767 mV.
 
     Examples
     --------
@@ -199,9 +269,12 @@ def resample_steps(signal_mv: np.ndarray, from_hz: float, to_hz: float) -> np.nd
     missing = ~np.isfinite(signal_mv)
     known = fill_gaps(signal_mv) if missing.any() else signal_mv
     try:
-        steps = to_steps(resample(known, from_hz, to_hz))
+        resampled = resample(known, from_hz, to_hz)
+    except RecordError:
+        raise
     except DatasetError as error:
         raise RecordError("wrong_rate", str(error)) from None
+    steps = to_steps(resampled)
     if missing.any():
         nearest = np.rint(np.arange(len(steps)) * from_hz / to_hz).astype(int)
         steps[missing[np.minimum(nearest, len(missing) - 1)]] = INVALID
@@ -238,9 +311,23 @@ def fill_gaps(signal: np.ndarray) -> np.ndarray:
     return filled
 
 
+def _find_ratio(n_samples: int, from_hz: float, to_hz: float) -> Fraction:
+    """Find the ratio of whole numbers by which a recording of that length is resampled."""
+    exact = to_hz / from_hz
+    for max_factor in MAX_FACTORS if 1 / MAX_FACTORS[-1] <= exact <= MAX_FACTORS[-1] else ():
+        ratio = Fraction(exact).limit_denominator(max_factor)
+        if 0 < ratio.numerator <= max_factor and abs(ratio - exact) * n_samples <= MAX_SHIFT:
+            return ratio
+    raise DatasetError(
+        f"{from_hz:.10g} Hz cannot be resampled to {to_hz:.10g} Hz: their ratio is not one of "
+        f"whole numbers up to {MAX_FACTORS[-1]}. Check both rates, or choose a simpler working "
+        f"rate, such as {_find_nearby_rate(from_hz, to_hz):.10g} Hz."
+    )
+
+
 def _find_nearby_rate(from_hz: float, to_hz: float) -> float:
     """Find a rate near `to_hz` that a recording at `from_hz` can be resampled to."""
     ratio = Fraction(to_hz / from_hz).limit_denominator(100)
-    if 0 < ratio.numerator <= MAX_FACTOR:
+    if 0 < ratio.numerator <= MAX_FACTORS[0]:
         return from_hz * ratio.numerator / ratio.denominator
     return from_hz

@@ -219,9 +219,11 @@ class _StoreWriter:
         source = self.source
         if not self.n_windows:
             excluded = source.count_excluded() | self.log.count(excluded=True)
+            first = self.log.first_excluded
+            example = f" For example {first.record!r}: {first.detail}" if first else ""
             raise DatasetError(
                 f"Source {source.name!r} has no window left; excluded: {excluded}. See KINDS in "
-                f"ecglib.datasets.problems, or prepare with strict to stop at the first of them."
+                f"ecglib.datasets.problems.{example}"
             )
         return {
             "description": source.description,
@@ -249,8 +251,7 @@ class _StoreWriter:
         names = [record.name for record in records]
         number = {name: i for i, name in enumerate(names)}
         included, incomplete = np.ones(len(records), bool), set()
-        found = [problem for record in records for problem in record.problems]
-        for problem in [*found, *self.quality.find_problems(names, steps)]:
+        for problem in self.quality.find_problems(names, steps):
             self.log.add(problem)
             if problem.kind == "not_measured":
                 incomplete.add(number[problem.record])

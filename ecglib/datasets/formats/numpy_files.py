@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ecglib.datasets.formats.base import ColumnRecord, FileOptions
+from ecglib.datasets.leads import list_leads
+from ecglib.datasets.units import mask_code
 from ecglib.errors import RecordError
 
 
@@ -84,6 +86,11 @@ def wrap_array(recording: np.ndarray, options: FileOptions) -> ColumnRecord:
     ColumnRecord
         The record; the samples are not copied.
 
+    Raises
+    ------
+    RecordError
+        If the shape does not fit the leads.
+
     Examples
     --------
     >>> options = FileOptions(sampling_rate_hz=100.0, unit="mV", leads=("I", "II"))
@@ -91,9 +98,15 @@ def wrap_array(recording: np.ndarray, options: FileOptions) -> ColumnRecord:
     [[200]]
     """
     n_leads = len(options.leads)
+    if np.ndim(recording) != 2 or recording.shape[1] != n_leads:
+        raise RecordError(
+            "unreadable",
+            f"The samples have shape {np.shape(recording)}, expected (n_samples, {n_leads}) for "
+            f"the leads {list_leads(options.leads)}. Transpose them, or correct the leads.",
+        )
     return ColumnRecord(
         leads=options.leads,
         units=(options.unit,) * n_leads,
         sampling_rates_hz=(options.sampling_rate_hz,) * n_leads,
-        read_column=lambda column: recording[:, column],
+        read_column=lambda column: mask_code(recording[:, column]),
     )

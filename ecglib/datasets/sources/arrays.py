@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ecglib.datasets.formats import FileOptions, convert_record, wrap_array
 from ecglib.datasets.labels import (
     assign_parts,
     check_table,
@@ -17,7 +18,7 @@ from ecglib.datasets.labels import (
     infer_task,
     require_columns,
 )
-from ecglib.datasets.problems import FLAGGED
+from ecglib.datasets.problems import FLAGGED, make_problem
 from ecglib.datasets.request import list_options
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
 from ecglib.datasets.tables import (
@@ -123,7 +124,7 @@ class ArraysSource:
 
     synthetic = False
     citation = ""
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -158,7 +159,10 @@ class ArraysSource:
             "seed": seed,
         }
         self._signals = signals
-        self._mv_per_unit = find_mv_per_unit(recordings.unit)
+        find_mv_per_unit(recordings.unit)  # refuses another unit at once
+        self._format = FileOptions(
+            sampling_rate_hz=rate_hz, unit=recordings.unit, leads=self.signal.leads
+        )
 
     def hash_content(self) -> str:
         """Hash the samples and the table."""
@@ -179,9 +183,15 @@ class ArraysSource:
         n_samples = self.signal.n_samples
         rows: list[dict] = self._table.drop(columns="record").to_dict("records")
         for name, signal, row in zip(self._table["record"], self._signals, rows, strict=True):
-            signal_mv = crop_middle(np.asarray(signal, np.float64) * self._mv_per_unit, n_samples)
-            window = {"start": 0, "length": n_samples, "n_measured": len(signal_mv)}
-            yield Record.from_mv(name, signal_mv, [row | window])
+            try:
+                recording = wrap_array(crop_middle(np.asarray(signal), n_samples), self._format)
+                converted = convert_record(name, recording, self.signal)
+            except Exception as error:
+                yield make_problem(name, error)
+                continue
+            window = {"start": 0, "length": n_samples, "n_measured": len(converted.steps)}
+            yield from converted.problems
+            yield Record(name, converted.steps, [row | window])
 
     def count_excluded(self) -> dict[str, int]:
         """Return an empty dict: no record is excluded."""

@@ -9,14 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from ecglib.datasets.formats import convert_record
-from ecglib.datasets.problems import FLAGGED
+from ecglib.datasets.formats import LeadReader, convert_record
+from ecglib.datasets.problems import FLAGGED, make_problem
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
 from ecglib.datasets.units import crop_middle
 from ecglib.datasets.wfdb.records import read_record
 from ecglib.errors import RecordError
 
-VERSION = 1  # of the content; raise it when the same files give other windows
+VERSION = 2  # of the content; raise it when the same files give other windows
 
 ROWS_PER_BLOCK = 1000  # rows of the table that are turned into Python values together
 
@@ -170,11 +170,15 @@ class TableSource:
         for row in self._iterate_rows():
             name, path = row.pop("record"), row.pop("path")
             try:
-                yield from self._read_record(name, path, row)
-            except RecordError as error:
+                items = self._read_record(name, path, row)
+            except Exception as error:
+                problem = make_problem(name, error)
                 header = f"{self.folder}/{path}.hea"
-                header_exists = error.kind != "missing_file" or os.path.exists(header)
-                yield Problem(name, error.kind if header_exists else "no_record", str(error))
+                if problem.kind == "missing_file" and not os.path.exists(header):
+                    problem = dataclasses.replace(problem, kind="no_record")
+                yield problem
+            else:
+                yield from items
 
     def count_excluded(self) -> dict[str, int]:
         """Count what is excluded by definition."""
@@ -188,16 +192,21 @@ class TableSource:
             for values in zip(*[block[name].tolist() for name in names], strict=True):
                 yield dict(zip(names, values, strict=True))
 
-    def _read_record(self, name: str, path: object, row: dict) -> Iterator[Record | Problem]:
+    def _open_record(self, path: str) -> LeadReader:
+        """Open the file of a record."""
+        return read_record(f"{self.folder}/{path}")
+
+    def _read_record(
+        self, name: str, path: object, row: dict
+    ) -> tuple[Record, tuple[Problem, ...]]:
         if not isinstance(path, str):
             raise RecordError("no_record", f"There is no header of that name below {self.folder}.")
-        record = read_record(f"{self.folder}/{path}")
+        record = self._open_record(path)
         converted = convert_record(name, record, self.signal)
-        yield from converted.problems
         n_samples = self.signal.n_samples
         steps = crop_middle(converted.steps, n_samples)
         window = row | {"start": 0, "length": n_samples, "n_measured": len(steps)}
-        yield Record(name, steps, [window])
+        return [*converted.problems, Record(name, steps, [window])]
 
 
 def find_files(folder: Path, ending: str) -> list[str]:

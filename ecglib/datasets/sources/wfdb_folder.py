@@ -1,8 +1,9 @@
 """Any folder of WFDB records, with a label table or PhysioNet Challenge headers (``#Dx:``)."""
 
+import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,7 +17,8 @@ from ecglib.datasets.labels import (
     find_similar_patients,
     infer_task,
 )
-from ecglib.datasets.leads import sort_leads
+from ecglib.datasets.leads import match_leads, sort_leads
+from ecglib.datasets.problems import make_problem
 from ecglib.datasets.request import list_options
 from ecglib.datasets.schema import Problem, SignalSpec, Task
 from ecglib.datasets.sources.snomed import find_scored_classes
@@ -30,6 +32,7 @@ from ecglib.datasets.tables import (
     separate_missing,
 )
 from ecglib.datasets.wfdb.headers import Header, read_header
+from ecglib.datasets.wfdb.records import find_lead_header
 from ecglib.errors import DatasetError, RecordError
 
 SEXES = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}
@@ -181,8 +184,8 @@ def read_headers(folder: Path) -> tuple[dict[str, Header], list[Problem]]:
     for path in find_headers(folder):
         try:
             headers[path] = header = read_header(folder / path)
-        except RecordError as error:
-            problems.append(Problem(path, error.kind, str(error)))
+        except Exception as error:
+            problems.append(make_problem(path, error))
             continue
         parent = Path(path).parent
         segments |= {(parent / segment.name).as_posix() for segment in header.segments}
@@ -306,19 +309,33 @@ def infer_signal_spec(
     (('MLII',), 1000)
     """
     labelled = [headers[path] for path in paths]
-    # The header of a record of several segments names no leads; those of its segments do.
+    lead_headers = list(_find_lead_headers(labelled))
     leads = tuple(options.leads) or _find_most_common(
-        sort_leads(header.leads) for header in headers.values() if header.leads
+        "the leads (leads)", (sort_leads(header.leads) for header in lead_headers if header.leads)
     )
-    rate_hz = float(
-        options.sampling_rate_hz
-        or _find_most_common(header.sampling_rate_hz for header in labelled)
+    rate_hz = options.sampling_rate_hz or _find_most_common(
+        "the sampling rate (sampling_rate_hz)", _find_rates(lead_headers, leads)
     )
     lengths_s = (
         header.n_samples / header.sampling_rate_hz for header in labelled if header.n_samples
     )
-    window_s = options.window_s or _find_most_common(lengths_s)
-    return SignalSpec(rate_hz, round(window_s * rate_hz), leads)
+    window_s = options.window_s or _find_most_common("the length (window_s)", lengths_s)
+    return SignalSpec(float(rate_hz), round(window_s * rate_hz), leads)
+
+
+def _find_lead_headers(headers: Iterable[Header]) -> Iterator[Header]:
+    """Find the headers that name leads; a record of several segments has them in another file."""
+    for header in headers:
+        with contextlib.suppress(RecordError):  # a problem of the record when it is read
+            yield find_lead_header(header)
+
+
+def _find_rates(headers: Iterable[Header], leads: Sequence[str]) -> Iterator[float]:
+    """Find the highest sampling rate of the leads in each record that has them."""
+    for header in headers:
+        with contextlib.suppress(RecordError):
+            columns = match_leads(leads, header.leads)
+            yield max(header.sampling_rates_hz[column] for column in columns)
 
 
 def _make_tasks(table: pd.DataFrame, options: WfdbFolderOptions) -> dict[str, Task]:
@@ -349,5 +366,8 @@ def _parse_number(text: str) -> float:
         return np.nan
 
 
-def _find_most_common(values: Iterable[T]) -> T:
-    return Counter(values).most_common(1)[0][0]
+def _find_most_common(what: str, values: Iterable[T]) -> T:
+    counts = Counter(values).most_common(1)
+    if not counts:
+        raise DatasetError(f"No header says {what}. Give it: --set NAME=VALUE, or in the options.")
+    return counts[0][0]

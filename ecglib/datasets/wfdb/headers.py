@@ -1,5 +1,6 @@
 """WFDB headers, as header(5) of the WFDB Applications Guide describes them."""
 
+import itertools
 import math
 import os
 import re
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeVar
 
+from ecglib.datasets.wfdb.files import make_unreadable_error, open_file
 from ecglib.errors import RecordError
 
 DEFAULT_RATE_HZ = 250.0
@@ -15,7 +17,9 @@ DEFAULT_GAIN = 200.0  # of a signal that is not calibrated
 GAP = "~"  # name of a segment in which nothing was recorded
 N_FIELDS = 9  # in a signal line
 BLOCK_BYTES = 1 << 16  # bytes of a header that are read at a time
-READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # the second on Windows
+RATES_HZ = (1e-6, 1e9)  # what a header may say
+MAX_INT = 2**31 - 1  # of all whole numbers but these two
+MAX_SAMPLES = MAX_BYTES = 2**48
 
 _FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?", re.ASCII)
 _GAIN = re.compile(r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)(?:\((-?\d+)\))?(?:/(\S+))?", re.ASCII)
@@ -80,6 +84,9 @@ class SignalHeader(NamedTuple):
 class Coding(NamedTuple):
     """How the samples of one signal are stored, see `SignalHeader`.
 
+    Where the header gives no gain, or the gain 0, the signal is not calibrated and `gain` is
+    `DEFAULT_GAIN`.
+
     Examples
     --------
     >>> coding = Coding(
@@ -90,6 +97,7 @@ class Coding(NamedTuple):
     ...     gain=200.0,
     ...     baseline=1024,
     ...     unit="mV",
+    ...     is_calibrated=True,
     ... )
     >>> (1124 - coding.baseline) / coding.gain  # of the digital sample 1124, in mV
     0.5
@@ -102,6 +110,7 @@ class Coding(NamedTuple):
     gain: float
     baseline: int
     unit: str
+    is_calibrated: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,12 +135,20 @@ class Layout:
     ...     gain=200.0,
     ...     baseline=1024,
     ...     unit="mV",
+    ...     is_calibrated=True,
     ... )
     >>> Layout((coding, coding)).is_plain, Layout((coding, coding._replace(skew=3))).is_plain
     (True, False)
     """
 
     codings: tuple[Coding, ...]
+
+    @cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """The samples of each signal in a frame of all."""
+        counts = [coding.samples_per_frame for coding in self.codings]
+        ends = itertools.accumulate(counts)
+        return tuple([slice(end - n, end) for n, end in zip(counts, ends, strict=True)])
 
     @cached_property
     def is_plain(self) -> bool:
@@ -163,7 +180,9 @@ class Header(NamedTuple):
     name : str
         Name of the record.
     sampling_rate_hz : float
-        Samples per second (frames per second, where a frame has several samples).
+        Frames per second: samples per second of a signal with one sample in a frame.
+    has_rate : bool
+        Whether the header says it; otherwise it is `DEFAULT_RATE_HZ`.
     n_samples : int or None
         Samples (or frames) per lead; None where not given.
     files : tuple of str
@@ -196,6 +215,7 @@ class Header(NamedTuple):
     path: str
     name: str
     sampling_rate_hz: float
+    has_rate: bool
     n_samples: int | None
     files: tuple[str, ...]
     layout: Layout
@@ -204,6 +224,12 @@ class Header(NamedTuple):
     leads: tuple[str, ...]
     segments: tuple[Segment, ...]
     comments: tuple[str, ...]
+
+    @property
+    def sampling_rates_hz(self) -> tuple[float, ...]:
+        """Samples per second of each lead."""
+        codings = self.layout.codings
+        return tuple([self.sampling_rate_hz * coding.samples_per_frame for coding in codings])
 
     @property
     def signals(self) -> tuple[SignalHeader, ...]:
@@ -238,6 +264,7 @@ class _RecordLine(NamedTuple):
     n_segments: int
     n_signals: int
     sampling_rate_hz: float
+    has_rate: bool
     n_samples: int | None
 
 
@@ -282,7 +309,7 @@ def read_header(path: str | os.PathLike) -> Header:
     (('II',), 2500, 200.0)
     """
     path = os.fspath(path).replace(os.sep, "/")
-    if not path.endswith(".hea"):
+    if not path.lower().endswith(".hea"):
         path += ".hea"
     text = _read_text(path)
     lines = [line for line in map(str.strip, text.split("\n")) if line]
@@ -305,6 +332,7 @@ def read_header(path: str | os.PathLike) -> Header:
         path=path,
         name=record.name,
         sampling_rate_hz=record.sampling_rate_hz,
+        has_rate=record.has_rate,
         n_samples=record.n_samples,
         files=signals.files,
         layout=signals.layout,
@@ -353,21 +381,22 @@ def _parse_record(lines: list[str]) -> _RecordLine:
     if len(fields) < 2:
         raise ValueError("it has no number of signals")
     name, slash, segments = fields[0].partition("/")
-    n_segments, n_signals = int(segments) if slash else 0, int(fields[1])
-    rate_hz = float(fields[2].partition("/")[0]) if len(fields) > 2 else DEFAULT_RATE_HZ
-    n_samples = int(fields[3]) if len(fields) > 3 else 0
-    if n_segments < bool(slash) or n_signals < 0 or n_samples < 0:
-        raise ValueError("segments must be 1 or more, signals and samples 0 or more")
-    if not 0 < rate_hz < math.inf:
-        raise ValueError("the sampling rate is not above 0 Hz")
-    return _RecordLine(name, n_segments, n_signals, rate_hz, n_samples or None)
+    n_segments = _parse_int(segments, low=1) if slash else 0
+    has_rate = len(fields) > 2
+    rate_hz = float(fields[2].partition("/")[0]) if has_rate else DEFAULT_RATE_HZ
+    if not RATES_HZ[0] <= rate_hz <= RATES_HZ[1]:
+        raise ValueError(f"the sampling rate is not {RATES_HZ[0]:g} to {RATES_HZ[1]:g} Hz")
+    n_samples = _parse_int(fields[3], high=MAX_SAMPLES) if len(fields) > 3 else 0
+    return _RecordLine(
+        name, n_segments, _parse_int(fields[1]), rate_hz, has_rate, n_samples or None
+    )
 
 
 def _parse_segments(lines: list[str]) -> tuple[Segment, ...]:
     rows = [line.split() for line in lines]
-    if any(len(row) != 2 or int(row[1]) < 0 for row in rows):
+    if any(len(row) != 2 for row in rows):
         raise ValueError("it is not a name and a number of samples")
-    return tuple([Segment(name, int(n_samples)) for name, n_samples in rows])
+    return tuple([Segment(name, _parse_int(n, high=MAX_SAMPLES)) for name, n in rows])
 
 
 def _parse_signals(lines: list[str]) -> _SignalLines:
@@ -383,7 +412,14 @@ def _parse_signals(lines: list[str]) -> _SignalLines:
 
 
 def _parse_ints(texts: tuple[str, ...]) -> tuple[int | None, ...]:
-    return tuple([int(text) if text else None for text in texts])
+    return tuple([_parse_int(text, low=-MAX_INT - 1) if text else None for text in texts])
+
+
+def _parse_int(text: str, low: int = 0, high: int = MAX_INT) -> int:
+    number = int(text)
+    if not low <= number <= high:
+        raise ValueError(f"a number is not {low} to {high}")
+    return number
 
 
 @lru_cache(maxsize=1024)
@@ -414,80 +450,18 @@ def _make_coding(code: str, gain: str, resolution: str, zero: str, block: str) -
         raise ValueError(f"{gain!r} is not a gain")
     format_, per_frame, skew, offset = format_match.groups()
     steps_per_unit, baseline, unit = gain_match.groups()
-    if per_frame and int(per_frame) == 0:
-        raise ValueError("a frame has no samples")
-    if not math.isfinite(float(steps_per_unit)):
+    gain_value = float(steps_per_unit)
+    if not math.isfinite(gain_value):
         raise ValueError("the gain is infinite")
     for number in (resolution, block):  # a missing field moves all that follow it
         int(number or 0)
     return Coding(
-        format=int(format_),
-        samples_per_frame=int(per_frame or 1),
-        skew=int(skew or 0),
-        byte_offset=int(offset or 0),
-        gain=float(steps_per_unit) or DEFAULT_GAIN,
-        baseline=int(baseline or zero or 0),
+        format=_parse_int(format_),
+        samples_per_frame=_parse_int(per_frame or "1", low=1),
+        skew=_parse_int(skew or "0"),
+        byte_offset=_parse_int(offset or "0", high=MAX_BYTES),
+        gain=gain_value or DEFAULT_GAIN,
+        baseline=_parse_int(baseline or zero or "0", low=-MAX_INT - 1),
         unit=unit or "mV",
+        is_calibrated=gain_value != 0,
     )
-
-
-def open_file(path: str) -> int:
-    """Open a file of a record for reading.
-
-    Parameters
-    ----------
-    path : str
-        Path of the file.
-
-    Returns
-    -------
-    int
-        A file descriptor, for the functions of `os`; to be closed with `os.close`.
-
-    Raises
-    ------
-    RecordError
-        If the file is missing (``missing_file``) or cannot be opened (``unreadable``).
-
-    Notes
-    -----
-    With file objects, reading the two short files of a record takes 1.5 times as long.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as file:
-    ...     descriptor = open_file(file.name)
-    ...     os.close(descriptor)
-    """
-    try:
-        return os.open(path, READ_ONLY)
-    except FileNotFoundError:
-        raise RecordError(
-            "missing_file", f"{path} does not exist. Get it from where the record came from."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise make_unreadable_error(path, error) from None
-
-
-def make_unreadable_error(path: str, error: Exception) -> RecordError:
-    """Make the error for a file that exists and cannot be read.
-
-    Parameters
-    ----------
-    path : str
-        Path of the file.
-    error : Exception
-        The reason.
-
-    Returns
-    -------
-    RecordError
-        Of kind ``unreadable``.
-
-    Examples
-    --------
-    >>> str(make_unreadable_error("r1.dat", OSError("is a directory")))
-    'r1.dat cannot be read: is a directory'
-    """
-    return RecordError("unreadable", f"{path} cannot be read: {error}")

@@ -9,10 +9,27 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ecglib.datasets.leads import list_leads
 from ecglib.datasets.schema import Problem
-from ecglib.datasets.units import INVALID, MV_PER_UNIT, STEP_MV, find_mv_per_unit, to_steps
-from ecglib.datasets.wfdb.headers import GAP, Header, Layout, Segment, read_header
-from ecglib.datasets.wfdb.samples import NOT_MEASURED, PIECE, locate_file, read_samples
+from ecglib.datasets.units import (
+    INVALID,
+    MV_PER_UNIT,
+    STEP_MV,
+    check_size,
+    find_mv_per_unit,
+    to_steps,
+)
+from ecglib.datasets.wfdb.files import locate_file
+from ecglib.datasets.wfdb.headers import (
+    DEFAULT_GAIN,
+    DEFAULT_RATE_HZ,
+    GAP,
+    Header,
+    Layout,
+    Segment,
+    read_header,
+)
+from ecglib.datasets.wfdb.samples import NOT_MEASURED, PIECE, read_samples
 from ecglib.errors import DatasetError, RecordError
 
 
@@ -51,8 +68,9 @@ class WfdbRecord:
     ----------
     header : Header
         Its parsed header.
-    digital : array of shape (n_samples, n_leads)
-        int16, or int32 where a format has more bits; read-only.
+    digital : array of shape (n_frames, samples per frame)
+        int16, or int32 where a format has more bits; read-only. A frame has one sample of each
+        lead, or several of some (`Layout.slices`).
 
     Examples
     --------
@@ -76,30 +94,31 @@ class WfdbRecord:
 
     @property
     def sampling_rate_hz(self) -> float:
-        """Samples per second."""
+        """Frames per second: samples per second of a lead with one sample in a frame."""
         return self.header.sampling_rate_hz
 
     @property
+    def sampling_rates_hz(self) -> tuple[float, ...]:
+        """Samples per second of each lead."""
+        return self.header.sampling_rates_hz
+
+    @property
     def n_samples(self) -> int:
-        """Samples per lead."""
+        """Frames: samples of a lead with one sample in a frame."""
         return len(self.digital)
 
     @property
     def first_sample_differs(self) -> bool:
         """Whether a lead begins with another sample than its header says."""
-        first_samples = tuple(self.digital[0].tolist())
-        if first_samples == self.header.initials:
+        first_samples = self.digital[0].tolist()
+        if tuple(first_samples) == self.header.initials:
             return False
-        leads = zip(first_samples, self.header.initials, self.header.layout.codings, strict=True)
+        layout = self.header.layout
+        leads = zip(layout.slices, self.header.initials, layout.codings, strict=True)
         return any(
-            initial not in (None, sample) and coding.samples_per_frame == 1 and coding.skew == 0
-            for sample, initial, coding in leads
+            initial not in (None, first_samples[columns.start]) and coding.skew == 0
+            for columns, initial, coding in leads
         )
-
-    @property
-    def sampling_rates_hz(self) -> tuple[float, ...]:
-        """Samples per second of each lead."""
-        return (self.sampling_rate_hz,) * len(self.leads)
 
     def find_problems(self, name: str, columns: Sequence[int]) -> Iterator[Problem]:
         """Find what is unusual about some leads and does not prevent reading them.
@@ -118,6 +137,7 @@ class WfdbRecord:
         """
         if self.first_sample_differs:
             yield Problem(name, "first_sample", "Length and checksum agree with the header.")
+        yield from _find_assumptions(name, self, columns)
 
     def to_steps(self, columns: Sequence[int]) -> np.ndarray:
         """Convert some leads to steps of 0.001 mV.
@@ -125,18 +145,18 @@ class WfdbRecord:
         Parameters
         ----------
         columns : sequence of int
-            Columns of the leads.
+            Columns of leads with one sampling rate.
 
         Returns
         -------
         int16 array of shape (n_samples, n_columns)
-            Clipped at 32.767 mV; `INVALID` where nothing was measured. It is `digital` itself,
+            `INVALID` where nothing was measured. It is `digital` itself,
             read-only, if all leads are chosen in order and are stored as such steps.
 
         Raises
         ------
         RecordError
-            If the unit of a chosen lead is not a voltage.
+            If the unit of a chosen lead is not a voltage, or a sample is beyond 32.767 mV.
         """
         if self._find_scales(columns) == (STEP_SCALE,):
             return self._choose_leads(columns).astype(np.int16, copy=False)
@@ -148,7 +168,7 @@ class WfdbRecord:
         Parameters
         ----------
         columns : sequence of int
-            Columns of the leads.
+            Columns of leads with one sampling rate.
 
         Returns
         -------
@@ -161,17 +181,23 @@ class WfdbRecord:
             If the unit of a chosen lead is not a voltage.
         """
         scales = self._find_scales(columns)
-        signal_mv = np.empty((self.n_samples, len(columns)))
+        digital = self._choose_leads(columns)
+        signal_mv = np.empty(digital.shape)
         if len(scales) == 1:
-            _convert_to_mv(self._choose_leads(columns), scales[0], signal_mv)
+            _convert_to_mv(digital, scales[0], signal_mv)
         else:
-            for i, column in enumerate(columns):
-                _convert_to_mv(self.digital[:, column], scales[i], signal_mv[:, i])
+            for i, scale in enumerate(scales):
+                _convert_to_mv(digital[:, i], scale, signal_mv[:, i])
         return signal_mv
 
     def _choose_leads(self, columns: Sequence[int]) -> np.ndarray:
         columns = list(columns)
-        if columns == list(range(len(self.leads))):
+        n_leads = len(self.leads)
+        if self.digital.shape[1] > n_leads:
+            slices = self.header.layout.slices
+            leads = [self.digital[:, slices[column]].reshape(-1) for column in columns]
+            return np.stack(leads, axis=1)
+        if columns == list(range(n_leads)):
             return self.digital
         return self.digital[:, columns]
 
@@ -193,16 +219,17 @@ class WfdbRecord:
 class SegmentedRecord:
     """A record of several segments.
 
-    Leads are found by name. Gaps, and leads that a segment lacks, are not measured there.
+    Leads are found by name; of leads with one name, the first is the first in each segment. Gaps,
+    and leads that a segment lacks, are not measured there.
 
     Parameters
     ----------
     header : Header
         Its parsed header.
-    leads : tuple of str
-        Names of the leads, in order.
+    lead_header : Header
+        The header of a segment that has all leads, see `find_lead_header`.
     pieces : list of tuple of int and WfdbRecord
-        First sample and record of each segment that is not a gap.
+        First frame and record of each segment that is not a gap.
 
     Examples
     --------
@@ -217,21 +244,27 @@ class SegmentedRecord:
     [1.0, -1.0, nan, nan, nan]
     """
 
-    def __init__(
-        self, header: Header, leads: tuple[str, ...], pieces: list[tuple[int, WfdbRecord]]
-    ):
+    def __init__(self, header: Header, lead_header: Header, pieces: list[tuple[int, WfdbRecord]]):
         self.header = header
-        self.leads = leads
+        self.leads = lead_header.leads
         self.pieces = pieces
+        self._layout = lead_header.layout
 
     @property
     def sampling_rate_hz(self) -> float:
-        """Samples per second."""
+        """Frames per second: samples per second of a lead with one sample in a frame."""
         return self.header.sampling_rate_hz
 
     @property
+    def sampling_rates_hz(self) -> tuple[float, ...]:
+        """Samples per second of each lead."""
+        return tuple(
+            self.sampling_rate_hz * coding.samples_per_frame for coding in self._layout.codings
+        )
+
+    @property
     def n_samples(self) -> int:
-        """Samples per lead."""
+        """Frames: samples of a lead with one sample in a frame."""
         return sum(segment.n_samples for segment in self.header.segments)
 
     @property
@@ -239,15 +272,14 @@ class SegmentedRecord:
         """Whether a segment begins with another sample than its header says."""
         return any(record.first_sample_differs for _, record in self.pieces)
 
-    @property
-    def sampling_rates_hz(self) -> tuple[float, ...]:
-        """Samples per second of each lead."""
-        return (self.sampling_rate_hz,) * len(self.leads)
-
     def find_problems(self, name: str, columns: Sequence[int]) -> Iterator[Problem]:
         """Find what is unusual about some leads, see `WfdbRecord.find_problems`."""
-        if self.first_sample_differs:
-            yield Problem(name, "first_sample", "Length and checksum agree with the header.")
+        wanted = {self.leads[column] for column in columns}
+        found: dict[Problem, None] = {}  # in order, each once
+        for _, record in self.pieces:
+            present = [i for i, lead in enumerate(record.leads) if lead in wanted]
+            found |= dict.fromkeys(record.find_problems(name, present))
+        yield from found
 
     def to_steps(self, columns: Sequence[int]) -> np.ndarray:
         """Convert some leads to steps of 0.001 mV, see `WfdbRecord.to_steps`."""
@@ -265,12 +297,41 @@ class SegmentedRecord:
         missing: float,
     ) -> np.ndarray:
         """Join what is converted from the segments, with `missing` where nothing was measured."""
-        joined = np.full((self.n_samples, len(columns)), missing, dtype)
+        per_frame = self._layout.codings[columns[0]].samples_per_frame
+        check_size(self.n_samples * per_frame, len(columns))
+        joined = np.full((self.n_samples * per_frame, len(columns)), missing, dtype)
         for start, record in self.pieces:
-            present = [i for i, column in enumerate(columns) if self.leads[column] in record.leads]
-            in_segment = [record.leads.index(self.leads[columns[i]]) for i in present]
-            joined[start : start + record.n_samples, present] = convert(record, in_segment)
+            in_segment = {
+                i: self._find_in_segment(record, column) for i, column in enumerate(columns)
+            }
+            chosen = {i: column for i, column in in_segment.items() if column is not None}
+            if chosen:
+                stop = start + record.n_samples
+                joined[start * per_frame : stop * per_frame, list(chosen)] = convert(
+                    record, list(chosen.values())
+                )
         return joined
+
+    def _find_in_segment(self, record: WfdbRecord, column: int) -> int | None:
+        """Find a lead in a segment, None if it is not there."""
+        lead, header = self.leads[column], record.header
+        if lead not in header.leads:
+            return None
+        if header.leads.count(lead) != self.leads.count(lead):
+            raise RecordError(
+                "ambiguous_lead",
+                f"{header.path} has {header.leads.count(lead)} leads {lead!r}, other segments have "
+                f"{self.leads.count(lead)}. Leave the record out, or rename the leads.",
+            )
+        number = self.leads[:column].count(lead)
+        found = [i for i, name in enumerate(header.leads) if name == lead][number]
+        if header.sampling_rates_hz[found] != self.sampling_rates_hz[column]:
+            raise RecordError(
+                "wrong_rate",
+                f"Lead {lead!r} has {header.sampling_rates_hz[found]:g} Hz in {header.path} and "
+                f"{self.sampling_rates_hz[column]:g} Hz in other segments. Leave the record out.",
+            )
+        return found
 
 
 def read_record(path: str | os.PathLike, verify: bool = True) -> WfdbRecord | SegmentedRecord:
@@ -310,36 +371,68 @@ def read_record(path: str | os.PathLike, verify: bool = True) -> WfdbRecord | Se
     return _read_segments(header, verify) if header.segments else _read_one(header, verify)
 
 
-def _read_segments(header: Header, verify: bool) -> SegmentedRecord:
-    leads: tuple[str, ...] | None = None
-    pieces: list[tuple[int, WfdbRecord]] = []
-    start = 0
+def find_lead_header(header: Header) -> Header:
+    """Find the header that names all leads of a record.
+
+    Parameters
+    ----------
+    header : Header
+        Header of a record, of one segment or several.
+
+    Returns
+    -------
+    Header
+        The header itself, or that of the first segment with leads.
+
+    Raises
+    ------
+    RecordError
+        If all segments are gaps (``bad_header``), or as for `read_header`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 2\\nr1.dat 16 200/mV 16 0 0 0 0 II\\n")
+    ...     _ = Path(folder, "all.hea").write_text("all/2 1 250 5\\n~ 3\\nr1 2\\n")
+    ...     find_lead_header(read_header(f"{folder}/all")).leads
+    ('II',)
+    """
+    if not header.segments:
+        return header
     for number, segment in enumerate(header.segments):
         if segment.name != GAP and (number == 0 or segment.n_samples > 0):
-            segment_header = read_header(locate_file(header, segment.name))
-            _check_distinct_leads(segment_header)
-            leads = segment_header.leads if leads is None else leads
-            if segment.n_samples > 0:
-                _check_segment(segment_header, header, segment, leads)
-                pieces.append((start, _read_one(segment_header, verify)))
-        start += segment.n_samples
-    if start != (header.n_samples or start) or leads is None:
+            return _read_segment_header(header, segment)
+    raise RecordError(
+        "bad_header",
+        f"{header.path} has no segment with leads, so no samples to read. Leave the record out.",
+    )
+
+
+def _read_segment_header(header: Header, segment: Segment) -> Header:
+    return read_header(locate_file(header.path, f"{segment.name}.hea"))
+
+
+def _read_segments(header: Header, verify: bool) -> SegmentedRecord:
+    n_samples = sum([segment.n_samples for segment in header.segments])
+    check_size(n_samples, n_leads=1)
+    if n_samples != (header.n_samples or n_samples):
         raise RecordError(
             "bad_header",
-            f"{header.path} promises {header.n_samples} samples; its segments have {start}, of "
-            f"{len(leads or ())} leads.",
+            f"{header.path} promises {header.n_samples} samples; its segments have {n_samples}.",
         )
-    return SegmentedRecord(header, leads, pieces)
-
-
-def _check_distinct_leads(header: Header) -> None:
-    """Refuse a segment in which two leads have one name."""
-    if len(set(header.leads)) < len(header.leads):
-        raise RecordError(
-            "ambiguous_lead",
-            f"{header.path} has leads {header.leads}; a name occurs more than once, and the leads "
-            "of segments are found by name.",
-        )
+    lead_header = find_lead_header(header)
+    check_size(n_samples, len(lead_header.leads))
+    pieces: list[tuple[int, WfdbRecord]] = []
+    start = 0
+    for segment in header.segments:
+        if segment.name != GAP and segment.n_samples > 0:
+            segment_header = _read_segment_header(header, segment)
+            _check_segment(segment_header, header, segment, lead_header.leads)
+            pieces.append((start, _read_one(segment_header, verify)))
+        start += segment.n_samples
+    return SegmentedRecord(header, lead_header, pieces)
 
 
 def _check_segment(
@@ -361,9 +454,9 @@ def _check_segment(
     if found != expected or not leads_fit:
         raise RecordError(
             "bad_header",
-            f"{segment_header.path} has {found} and leads {segment_header.leads}; as a segment of "
-            f"{header.path} it must have {expected} and "
-            f"{'some of the' if may_lack_leads else 'the'} leads {leads}.",
+            f"{segment_header.path} has {found} and leads {list_leads(segment_header.leads)}; as a "
+            f"segment of {header.path} it must have {expected} and "
+            f"{'some of the' if may_lack_leads else 'the'} leads {list_leads(leads)}.",
         )
 
 
@@ -371,6 +464,24 @@ def _read_one(header: Header, verify: bool) -> WfdbRecord:
     digital = read_samples(header, verify)
     digital.flags.writeable = False
     return WfdbRecord(header, digital)
+
+
+def _find_assumptions(name: str, record: WfdbRecord, columns: Sequence[int]) -> Iterator[Problem]:
+    """Find what the header does not say and the manual of the format assumes."""
+    header = record.header
+    uncalibrated = [
+        header.leads[column]
+        for column in columns
+        if not header.layout.codings[column].is_calibrated
+    ]
+    if uncalibrated:
+        yield Problem(
+            name,
+            "assumed",
+            f"No gain for {list_leads(uncalibrated)}: {DEFAULT_GAIN:g} steps per mV.",
+        )
+    if not header.has_rate:
+        yield Problem(name, "assumed", f"No sampling rate: {DEFAULT_RATE_HZ:g} Hz.")
 
 
 @lru_cache(maxsize=1024)

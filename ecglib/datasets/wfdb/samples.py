@@ -15,12 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecglib.datasets.wfdb.headers import (
-    Header,
-    Layout,
+from ecglib.datasets.units import check_size
+from ecglib.datasets.wfdb.files import (
+    locate_file,
     make_unreadable_error,
     open_file,
+    read_size,
 )
+from ecglib.datasets.wfdb.headers import Header, Layout
 from ecglib.errors import RecordError
 
 # Bits of each format; the lowest value means that a sample was not measured.
@@ -80,9 +82,9 @@ def read_samples(header: Header, verify: bool = True) -> np.ndarray:
 
     Returns
     -------
-    array of shape (n_samples, n_leads)
+    array of shape (n_frames, samples per frame)
         int16, or int32 where a format has more bits; `NOT_MEASURED` of the format where nothing was
-        measured.
+        measured. A frame is one sample of each signal, in order, or several (`Layout.slices`).
 
     Raises
     ------
@@ -103,6 +105,7 @@ def read_samples(header: Header, verify: bool = True) -> np.ndarray:
     """
     files = _list_files(header)
     n_samples = header.n_samples or _count_samples(header, files)
+    check_size(n_samples, sum([file.samples_per_frame for file in files]))
     if all([file.format in DECODED_HERE for file in files]):
         arrays = [_read_file(header, file, n_samples) for file in files]
         samples = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
@@ -110,7 +113,7 @@ def read_samples(header: Header, verify: bool = True) -> np.ndarray:
         samples = _read_with_wfdb(header, files, n_samples)
     if verify:
         _check_checksums(header, samples)
-    return samples if header.layout.is_plain else _join_frames(header, samples)
+    return samples if header.layout.is_plain else _undo_skew(header.layout, samples)
 
 
 def _list_files(header: Header) -> list[_File]:
@@ -163,7 +166,7 @@ def _count_samples(header: Header, files: list[_File]) -> int:
                 f"{header.path} gives no number of samples, and {file.name} is compressed. "
                 "Write the number into its first line.",
             )
-        size = max(_read_size(locate_file(header, file.name)) - file.byte_offset, 0)
+        size = max(read_size(locate_file(header.path, file.name)) - file.byte_offset, 0)
         n_bytes, n_samples = BYTES[file.format]
         found.append(size * n_samples // n_bytes // file.samples_per_frame)
     if len(set(found)) > 1:
@@ -175,7 +178,7 @@ def _count_samples(header: Header, files: list[_File]) -> int:
     if found[0] == 0:
         raise RecordError(
             "truncated",
-            f"{locate_file(header, files[0].name)} does not hold one sample of each signal. "
+            f"{locate_file(header.path, files[0].name)} does not hold one sample of each signal. "
             "Download it again.",
         )
     return found[0]
@@ -184,7 +187,7 @@ def _count_samples(header: Header, files: list[_File]) -> int:
 def _read_file(header: Header, file: _File, n_samples: int) -> np.ndarray:
     """Read the samples of a file: int16, shape (n_samples, samples_per_frame)."""
     shape = (n_samples, file.samples_per_frame)
-    path = locate_file(header, file.name)
+    path = locate_file(header.path, file.name)
     descriptor = open_file(path)
     try:
         _check_size(os.fstat(descriptor).st_size, path, header, file, n_samples)
@@ -257,8 +260,8 @@ def _read_with_wfdb(header: Header, files: list[_File], n_samples: int) -> np.nd
     import wfdb
 
     for file in files:
-        path = locate_file(header, file.name)
-        _check_size(_read_size(path), path, header, file, n_samples)
+        path = locate_file(header.path, file.name)
+        _check_size(read_size(path), path, header, file, n_samples)
     name = header.path.removesuffix(".hea")
     try:
         record = wfdb.rdrecord(name, physical=False, smooth_frames=False, ignore_skew=True)
@@ -271,21 +274,15 @@ def _read_with_wfdb(header: Header, files: list[_File], n_samples: int) -> np.nd
     return np.concatenate(frames, axis=1, dtype=np.int32 if wide else np.int16, casting="unsafe")
 
 
-def _join_frames(header: Header, samples: np.ndarray) -> np.ndarray:
-    """Average the samples of each frame, truncated as wfdb does, and undo the skew."""
-    n_samples = len(samples)
-    digital = np.empty((n_samples, len(header.signals)), samples.dtype)
-    first = 0
-    for column, signal in enumerate(header.signals):
-        frames = samples[:, first : first + signal.samples_per_frame]
-        first += signal.samples_per_frame
-        not_measured = NOT_MEASURED[signal.format]
-        values = np.trunc(frames.mean(axis=1))
-        values[(frames == not_measured).any(axis=1)] = not_measured
-        n_valid = max(n_samples - signal.skew, 0)
-        digital[:n_valid, column] = values[signal.skew :]
-        digital[n_valid:, column] = not_measured
-    return digital
+def _undo_skew(layout: Layout, samples: np.ndarray) -> np.ndarray:
+    """Move skewed signals to their time; their ends were not measured."""
+    moved = samples.copy() if any(coding.skew for coding in layout.codings) else samples
+    for coding, columns in zip(layout.codings, layout.slices, strict=True):
+        if coding.skew:
+            n_valid = max(len(samples) - coding.skew, 0)
+            moved[:n_valid, columns] = samples[coding.skew :, columns]
+            moved[n_valid:, columns] = NOT_MEASURED[coding.format]
+    return moved
 
 
 def _check_checksums(header: Header, samples: np.ndarray) -> None:
@@ -294,8 +291,7 @@ def _check_checksums(header: Header, samples: np.ndarray) -> None:
         return
     sums = _sum_columns(samples)
     if len(sums) > len(header.checksums):
-        ends = np.cumsum([coding.samples_per_frame for coding in header.layout.codings])
-        sums = [sum(frame.tolist()) for frame in np.split(np.array(sums), ends[:-1])]
+        sums = [sum(sums[columns]) for columns in header.layout.slices]
     for column, (found, expected) in enumerate(zip(sums, header.checksums, strict=True)):
         if expected is not None and (found - expected) % 65536:
             raise RecordError(
@@ -320,46 +316,6 @@ def _sum_columns(samples: np.ndarray) -> list[int]:
         folded[: len(samples) - n_whole] += samples[n_whole:]
         samples = folded
     return np.add.reduce(samples, axis=0, dtype=np.int16).tolist()
-
-
-def locate_file(header: Header, name: str) -> str:
-    """Locate a file that a header names.
-
-    Parameters
-    ----------
-    header : Header
-        The header.
-    name : str
-        Name of the file, relative to the folder of the header, or an absolute path.
-
-    Returns
-    -------
-    str
-        Path of the file.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> from ecglib.datasets.wfdb.headers import read_header
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "r1.hea").write_text("r1 1 250 3\\nr1.dat 16\\n")
-    ...     header = read_header(f"{folder}/r1")
-    >>> Path(locate_file(header, "r1.dat")).parent == Path(header.path).parent
-    True
-    """
-    if name.startswith("/"):
-        return name
-    folder, slash, _ = header.path.rpartition("/")
-    return f"{folder}{slash}{name}"
-
-
-def _read_size(path: str) -> int:
-    descriptor = open_file(path)
-    try:
-        return os.fstat(descriptor).st_size
-    finally:
-        os.close(descriptor)
 
 
 def _check_size(size: int, path: str, header: Header, file: _File, n_samples: int) -> None:
