@@ -238,7 +238,7 @@ def prepare(
     data_dir = paths.data_dir(data_dir)
     is_specific = bool(source or options) or rules != DEFAULT_RULES
     is_simulated = name in SOURCES and not SOURCES[name].needs_files
-    can_reuse = not is_specific and not is_simulated
+    can_reuse = name != "" and not is_specific and not is_simulated
     if is_store(name):
         if is_specific:
             raise DatasetError(
@@ -250,6 +250,8 @@ def prepare(
         dataset = open_dataset(name, data_dir)
         _print_settings(name, dataset)
         return dataset
+    if _is_path(name):
+        raise _make_missing_error(name, data_dir)
     return write_store(
         open_source(name, data_dir, source or None, options),
         data_dir,
@@ -294,9 +296,9 @@ def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
     if len(stores) > 1:
         first, second = (get_request(read_summary(path)) for path in stores[:2])
         raise DatasetError(
-            f"{len(stores)} stores of {name!r} in {data_dir}: {[p.name for p in stores]}. Between "
-            f"the first two differs: {'; '.join(find_changes(first, second))}. Give the folder "
-            f"name of one, or remove the others."
+            f"{len(stores)} stores of {name!r} in {data_dir}: {[p.name for p in stores]}. What "
+            f"differs between the first two: {'; '.join(find_changes(first, second))}. Give the "
+            f"folder name of one, or remove the others."
         )
     return Dataset(stores[0])
 
@@ -327,7 +329,7 @@ def _make_missing_error(name: str, data_dir: Path) -> DatasetError:
         return DatasetError(
             f"No prepared store of {name!r} in {data_dir}. Run `ecglib prepare {name}`."
         )
-    if {"/", os.sep} & set(name):
+    if _is_path(name):
         return DatasetError(
             f"{name} is not the folder of a prepared store: it has no {SUMMARY}. Give such a "
             f"folder, or the name of a dataset (`ecglib datasets`)."
@@ -337,6 +339,10 @@ def _make_missing_error(name: str, data_dir: Path) -> DatasetError:
         f"No store in {data_dir} is called {name!r}; prepared there: {prepared}. Give one of "
         f"these, or prepare a known dataset (`ecglib datasets`).{did_you_mean(name, SOURCES)}"
     )
+
+
+def _is_path(name: str) -> bool:
+    return bool({"/", os.sep} & set(name))
 
 
 def _check_source(source: Source, parameters: list[inspect.Parameter]) -> Source:

@@ -113,13 +113,17 @@ def find_changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ['signal.sampling_rate_hz: 100 -> 250']
     >>> find_changes({"tasks": {"A": 1, "B": 2}}, {"tasks": {"B": 2, "A": 1}})
     ['the order of tasks: A, B -> B, A']
+    >>> find_changes({"source": "0123"}, {"source": "4567"})
+    ['the files of the source']
     """
     old_values, new_values = dict(_flatten(old)), dict(_flatten(new))
-    changes = [
-        f"{name}: {_shorten(old_values.get(name))} -> {_shorten(new_values.get(name))}"
-        for name in dict.fromkeys((*old_values, *new_values))
-        if old_values.get(name) != new_values.get(name)
-    ]
+    changes = []
+    for name in dict.fromkeys((*old_values, *new_values)):
+        before, after = old_values.get(name), new_values.get(name)
+        if before != after and name == "source":
+            changes.append("the files of the source")
+        elif before != after:
+            changes.append(f"{name}: {_shorten(before)} -> {_shorten(after)}")
     if not changes:
         changes = list(_find_orders(old, new))
     n_more = len(changes) - MAX_CHANGES

@@ -111,13 +111,15 @@ def test_each_changed_option_says_so_and_prepares_a_store_beside_the_old_one(
 
 
 @pytest.mark.parametrize("source", ["array_request", "folder_request"])
-def test_a_label_table_counts_by_its_content_not_by_its_path(source, request, tmp_path):
+def test_a_label_table_counts_by_its_content_not_by_its_path(source, request, tmp_path, capsys):
     wanted = request.getfixturevalue(source)
     first = prepare_again(wanted, tmp_path / "data")
     moved = write_labels(tmp_path / "moved.csv")
     assert prepare_again(wanted, tmp_path / "data", labels=moved).path == first.path
     moved.write_text(moved.read_text().replace("p3,", "p4,", 1))
+    capsys.readouterr()
     changed = prepare_again(wanted, tmp_path / "data", labels=moved)
+    assert "what changed: the files of the source. " in capsys.readouterr().err
     assert changed.fingerprint != first.fingerprint
 
 
@@ -219,6 +221,8 @@ def test_a_store_that_does_not_exist_is_one_sentence(name, message, tmp_path):
     write_store(make_small_source(), tmp_path, progress=False)
     with pytest.raises(DatasetError, match=message):
         open_dataset(name, tmp_path)
+    with pytest.raises(DatasetError, match=message if "/" in name else "No source is called"):
+        prepare(name, tmp_path)
 
 
 def test_a_store_prepared_with_other_options_is_not_opened_by_its_name_unsaid(tmp_path, capsys):
@@ -241,5 +245,5 @@ def test_two_stores_of_one_name_say_what_differs(tmp_path):
     write_store(source, tmp_path, progress=False)
     source.signal = dataclasses.replace(source.signal, sampling_rate_hz=250.0)
     write_store(source, tmp_path, progress=False)
-    with pytest.raises(DatasetError, match=r"differs: signal.sampling_rate_hz: 250 -> 100\."):
+    with pytest.raises(DatasetError, match=r"two: signal.sampling_rate_hz: 250 -> 100\."):
         open_dataset("small", tmp_path)
