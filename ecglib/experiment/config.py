@@ -325,16 +325,9 @@ def _default(field: dataclasses.Field) -> Any:
 
 
 def _describe_accepted(setting: Setting) -> str:
-    accepted = [", ".join(f"`{choice}`" for choice in setting.choices)] if setting.choices else []
-    if setting.minimum is not None:
-        accepted.append(f"at least {setting.minimum:g}")
-    if setting.above is not None:
-        accepted.append(f"above {setting.above:g}")
-    if setting.below is not None:
-        accepted.append(f"below {setting.below:g}")
-    if setting.fusion_families:
-        accepted.append(f"{', '.join(setting.fusion_families)} fusions")
-    return "; ".join(accepted)
+    families = ", ".join(setting.fusion_families)
+    parts = (setting.describe(), f"{families} fusions" if families else "")
+    return "; ".join(part for part in parts if part)
 
 
 def _hash(values: dict[str, Any]) -> str:

@@ -6,9 +6,9 @@ search are derived from these declarations.
 """
 
 import dataclasses
-from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
+from ecglib.datasets.options import Accepted, convert_value
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.experiment.branches import check_branches, sort_branches
 from ecglib.experiment.registry import (
@@ -29,21 +29,25 @@ from ecglib.experiment.registry import (
 )
 from ecglib.splits import LEAKS
 
+MAX_ENSEMBLE_SIZE = 100
+# Seeds of an ensemble and of branches are counted from it, and NumPy takes seeds below 2 ** 32.
+MAX_SEED = 2**31 - 1
+
 Group = TypeVar("Group")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Setting:
+class Setting(Accepted):
     """What is known of a setting besides its type and default.
 
     Parameters
     ----------
-    help : str
-        What it decides, for the docs.
     choices : collection of str
         The accepted values, where they have names; each item of a tuple.
-    minimum, above, below : float, optional
-        Bounds of a number: at least, greater than, less than.
+    minimum, maximum, above, below : float, optional
+        Bounds of a number: at least, at most, greater than, less than.
+    help : str
+        What it decides, for the docs.
     used_by_trees : bool
         Whether it decides something for the baseline of trees, which ignores all others.
     fusion_families : tuple of str
@@ -56,10 +60,6 @@ class Setting:
     """
 
     help: str
-    choices: Collection[str] = ()
-    minimum: float | None = None
-    above: float | None = None
-    below: float | None = None
     used_by_trees: bool = False
     fusion_families: tuple[str, ...] = ()
 
@@ -113,9 +113,11 @@ class SettingsGroup:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = _convert(field.name, getattr(self, field.name), field.type)
-            _check_value(field.name, value, field.metadata["setting"])
-            self._set(field.name, value)
+            value = getattr(self, field.name)
+            setting = field.metadata["setting"]
+            self._set(
+                field.name, convert_value(field.name, value, field.type, setting, ExperimentError)
+            )
         self._check_together()
 
     def _check_together(self) -> None:
@@ -196,6 +198,7 @@ class InputSettings(SettingsGroup):
         Setting(
             help="Band-pass filter before every representation: low and high edge in Hz; 0 leaves "
             "that side open.",
+            minimum=0,
             used_by_trees=True,
         ),
     )
@@ -265,12 +268,16 @@ class InputSettings(SettingsGroup):
     )
 
     def _check_together(self) -> None:
-        for representation, options in self.representation_options.items():
+        low_hz, high_hz = self.band_hz
+        if high_hz and low_hz >= high_hz:
+            raise ExperimentError(
+                f"band_hz={self.band_hz} must be a low and a high edge in Hz, in this order; 0 "
+                f"leaves a side open."
+            )
+        for representation in self.representation_options:
             require_one_of("a representation in representation_options", representation, ENCODERS)
-            _convert(f"representation_options[{representation!r}]", options, dict)
-        for augmentation, options in self.augment.items():
+        for augmentation in self.augment:
             require_one_of("an augmentation in augment", augmentation, AUGMENTATIONS)
-            _convert(f"augment[{augmentation!r}]", options, dict)
         self._set(
             "augment", {name: self.augment[name] for name in AUGMENTATIONS if name in self.augment}
         )
@@ -325,6 +332,7 @@ class ModelSettings(SettingsGroup):
             help="Number of equal models with different seeds whose probabilities are averaged: "
             "the ensemble control that a fusion has to beat.",
             minimum=1,
+            maximum=MAX_ENSEMBLE_SIZE,
         ),
     )
     target_parameters: int = _setting(
@@ -494,6 +502,7 @@ class TrainingSettings(SettingsGroup):
         Setting(
             help="Seed of weights, dropout and order; of an ensemble, of its first model.",
             minimum=0,
+            maximum=MAX_SEED,
             used_by_trees=True,
         ),
     )
@@ -506,50 +515,6 @@ class TrainingSettings(SettingsGroup):
             )
         if self.monitor == "none":  # it then decides nothing
             self._set("patience", type(self).patience)
-
-
-def _convert(name: str, value: Any, kind: Any) -> Any:
-    """Return the value as the type of its field.
-
-    Lists come from JSON, YAML and papermill and become tuples; whole numbers may stand for floats;
-    nothing else is converted.
-    """
-    origin = getattr(kind, "__origin__", kind)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
-            raise ExperimentError(_wrong_type(name, value, "a list"))
-        if name == "band_hz":
-            return _convert_band(value)
-        return tuple(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, origin) or (isinstance(value, bool) and kind is not bool):
-        raise ExperimentError(_wrong_type(name, value, origin.__name__))
-    return value
-
-
-def _convert_band(value: list | tuple) -> tuple[float, ...]:
-    if len(value) != 2:
-        raise ExperimentError(f"band_hz={tuple(value)} must be a low and a high edge in Hz.")
-    return tuple(_convert("band_hz", edge, float) for edge in value)
-
-
-def _wrong_type(name: str, value: Any, accepted: str) -> str:
-    return f"{name}={value!r} is {type(value).__name__}, expected {accepted}."
-
-
-def _check_value(name: str, value: Any, setting: Setting) -> None:
-    if setting.choices:
-        for item in value if isinstance(value, tuple) else (value,):
-            require_one_of(name, item, setting.choices)
-    bounds: list[tuple[float | None, Callable[[float, float], bool], str]] = [
-        (setting.minimum, lambda x, bound: x >= bound, "at least"),
-        (setting.above, lambda x, bound: x > bound, "above"),
-        (setting.below, lambda x, bound: x < bound, "below"),
-    ]
-    accepted = [f"{word} {bound:g}" for bound, _, word in bounds if bound is not None]
-    if not all(fits(value, bound) for bound, fits, _ in bounds if bound is not None):
-        raise ExperimentError(f"{name}={value} must be {' and '.join(accepted)}.")
 
 
 def _check_model(branches: dict[str, str], fusion: str) -> None:

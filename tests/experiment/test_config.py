@@ -2,8 +2,12 @@
 
 import dataclasses
 import json
+import math
+import re
+from datetime import date
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from ecglib.errors import ExperimentError
@@ -255,12 +259,13 @@ def test_a_namespace_gives_its_settings_and_the_dataset_its_name():
         ({"n_folds": 2, "fold": 1}, "at least 3 folds"),
         ({"n_folds": 3, "fold": 4}, "a fold from 1 to n_folds"),
         ({"epochs": 0}, "epochs=0 must be at least 1"),
-        ({"epochs": 2.5}, "epochs=2.5 is float, expected int"),
-        ({"epochs": True}, "is bool, expected int"),
-        ({"seed": "0"}, "seed='0' is str, expected int"),
+        ({"epochs": 2.5}, "epochs=2.5 is float, expected a whole number at least 1"),
+        ({"epochs": True}, "is bool, expected a whole number"),
+        ({"seed": "0"}, "seed='0' is str, expected a whole number"),
         ({"dropout": 1.0}, "dropout=1.0 must be at least 0 and below 1"),
         ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0"),
-        ({"band_hz": [0.5]}, "a low and a high edge"),
+        ({"band_hz": [0.5]}, "has 1 items, expected 2"),
+        ({"band_hz": [40, 0.5]}, "a low and a high edge"),
         ({"missing_branches": True}, "with fusion='none': it is an option of early"),
         (
             {"branches": THREE, "fusion": "late_average", "branch_dropout": 0.1},
@@ -272,7 +277,7 @@ def test_a_namespace_gives_its_settings_and_the_dataset_its_name():
         ),
         ({"branches": THREE, "fusion": "early_concat", "branch_training": "warm"}, "of intermed"),
         ({"notch_hz": -50.0}, "notch_hz=-50.0 must be at least 0"),
-        ({"denoise": 1}, "denoise=1 is int, expected bool"),
+        ({"denoise": 1}, "denoise=1 is int, expected true or false"),
         ({"scaling": "robst"}, "Did you mean 'robust'"),
         ({"class_weights": "root"}, f"expected one of .*{CLASS_WEIGHTS[1]}"),
         ({"allow_leaks": ["patients"]}, "expected one of"),
@@ -283,7 +288,7 @@ def test_a_namespace_gives_its_settings_and_the_dataset_its_name():
         ({"precision": "mixed_floot16"}, "Did you mean 'mixed_float16'"),
         ({"crop_aggregation": "median"}, "expected one of"),
         ({"augment": {"nois": {}}}, "Did you mean 'noise'"),
-        ({"augment": {"noise": 20}}, "is int, expected dict"),
+        ({"augment": {"noise": 20}}, "which is int, expected a mapping"),
         ({"sampling": "balance"}, "Did you mean 'balanced'"),
         ({"sampling": "balanced", "class_weights": "sqrt"}, "twice"),
     ],
@@ -291,6 +296,50 @@ def test_a_namespace_gives_its_settings_and_the_dataset_its_name():
 def test_wrong_values_are_refused_with_the_remedy(changes, message):
     with pytest.raises(ExperimentError, match=message):
         create(**changes)
+
+
+def list_wrong_values(field):
+    """Values that a field of this type must refuse, whatever it is called."""
+    by_type = {
+        bool: (1, "yes"),
+        int: (1.5, "3", True, 10**12, 10**30, -(10**30), math.nan, math.inf),
+        float: ("0.1", True, "1e-3s", math.nan, math.inf, -math.inf),
+        str: (3, True, ["x"], {"a": "b"}),
+    }
+    values = by_type.get(field.type)
+    if values is None and str(field.type).startswith("tuple"):
+        values = ("0.5", 3, [math.nan, math.inf], [[0.5], 40.0], [date(2026, 1, 2)] * 2)
+    if values is None:
+        circle: dict = {}
+        circle["time"] = circle
+        inner = ({"x": math.nan}, {"x": date(2026, 1, 2)}, {"x": b"y"}, {1: 2}, 3, ["a"])
+        values = ("x", ["time"], circle, {1: {}}, *({"time": value} for value in inner))
+    return [None, object(), date(2026, 1, 2), *values]
+
+
+@pytest.mark.parametrize("name", list_fields())
+def test_every_wrong_value_of_every_setting_is_one_sentence(name):
+    """Wrong types, numbers that are no numbers or too large, and what JSON cannot hold."""
+    for value in list_wrong_values(list_fields()[name]):
+        with pytest.raises(ExperimentError) as raised:
+            create(**{name: value})
+        message = str(raised.value)
+        assert name in message, value
+        assert re.search("expected|must be|must hold|quote it|nested", message), message
+        assert len(message.splitlines()) == 1
+        assert len(message) < 700, value
+
+
+def test_seeds_are_those_that_numpy_keras_and_scikit_learn_take():
+    from ecglib.training.trainer import ENSEMBLE_SEED_STEP  # imports Keras
+
+    largest = create(seed=2**31 - 1, ensemble_size=100)
+    last = largest.training.seed + ENSEMBLE_SEED_STEP * (largest.model.ensemble_size - 1)
+    np.random.RandomState(last)  # takes 32 bits
+    with pytest.raises(ExperimentError, match="seed=2147483648 must be"):
+        create(seed=2**31)
+    with pytest.raises(ExperimentError, match="seed=-1 must be at least 0"):
+        create(seed=-1)
 
 
 def test_two_encoders_on_one_representation_take_it_once():
