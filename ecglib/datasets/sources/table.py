@@ -196,9 +196,8 @@ class TableSource:
         """Open the file of a record."""
         return read_record(f"{self.folder}/{path}")
 
-    def _read_record(
-        self, name: str, path: object, row: dict
-    ) -> tuple[Record, tuple[Problem, ...]]:
+    def _read_record(self, name: str, path: object, row: dict) -> list[Record | Problem]:
+        """Read a record; its problems stand before it."""
         if not isinstance(path, str):
             raise RecordError("no_record", f"There is no header of that name below {self.folder}.")
         record = self._open_record(path)
