@@ -30,6 +30,7 @@ ROOMS = (
 )
 # Within datasets, the same for its inner rooms and modules.
 DATASETS = (
+    "options",
     "units",
     "leads",
     "schema",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ecglib import paths
+from ecglib.datasets.options import convert_value, list_options
 from ecglib.datasets.problems import DEFAULT_RULES, ProblemRules
 from ecglib.datasets.request import find_changes, get_request, is_path, to_plain
 from ecglib.datasets.schema import Source
@@ -168,6 +169,8 @@ def open_source(
         parameters = parameters[1:]  # the path
     options = dict(options or {})
     _check_options(name, options, [p for p in parameters if p.name not in known.settings])
+    types = list_options(options_class or opener)
+    options = {key: convert_value(key, value, types[key][1]) for key, value in options.items()}
     arguments: dict[str, Any] = {**known.settings, **options}
     if options_class:
         arguments = {"options": options_class(**options)}

@@ -71,6 +71,14 @@ class Accepted:
 
 ANYTHING = Accepted()
 
+# Types of options that several sources have.
+TaskKind = typing.Annotated[str, Accepted(choices=("multi_label", "multi_class"))]
+Seed = typing.Annotated[int, Accepted(minimum=0, maximum=MAX_INTEGER)]
+AtLeastOne = typing.Annotated[int, Accepted(minimum=1)]
+RateHz = typing.Annotated[float, Accepted(above=0, maximum=100_000)]
+RateOrZeroHz = typing.Annotated[float, Accepted(minimum=0, maximum=100_000)]
+WindowOrZeroS = typing.Annotated[float, Accepted(minimum=0, maximum=86_400)]  # up to a day
+
 
 def list_options(function: Callable) -> dict[str, tuple[inspect.Parameter, Any]]:
     """List the options that a function or dataclass takes, with their types.
@@ -144,6 +152,31 @@ def convert_value(
     """
     check = _Check(name=name, value=value, error=error)
     return check.convert(value, kind, accepted)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckedOptions:
+    """Checks the values of a dataclass of options against the types of its fields.
+
+    Raises
+    ------
+    DatasetError
+        As for `convert_value`.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+    ... class Options(CheckedOptions):
+    ...     window_s: typing.Annotated[float, Accepted(minimum=0)] = 0.0
+    >>> Options(window_s=-1)
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: window_s=-1 must be at least 0.
+    """
+
+    def __post_init__(self) -> None:
+        for name, (_, kind) in list_options(type(self)).items():
+            object.__setattr__(self, name, convert_value(name, getattr(self, name), kind))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

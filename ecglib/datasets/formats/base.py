@@ -3,17 +3,18 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 
+from ecglib.datasets.options import Accepted, CheckedOptions
 from ecglib.datasets.schema import Problem
 from ecglib.datasets.units import find_mv_per_unit, to_steps
 from ecglib.errors import DatasetError, RecordError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FileOptions:
+class FileOptions(CheckedOptions):
     """What a file of a record may not say itself.
 
     Parameters
@@ -31,7 +32,7 @@ class FileOptions:
     ()
     """
 
-    sampling_rate_hz: float = 0.0
+    sampling_rate_hz: Annotated[float, Accepted(minimum=0)] = 0.0
     unit: str = ""
     leads: tuple[str, ...] = ()
 

@@ -18,6 +18,7 @@ from ecglib.datasets.labels import (
     infer_task,
     require_columns,
 )
+from ecglib.datasets.options import AtLeastOne, CheckedOptions, RateHz, TaskKind
 from ecglib.datasets.problems import FLAGGED, make_problem
 from ecglib.datasets.request import list_options
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
@@ -266,7 +267,7 @@ def extract_recordings(
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ArraysOptions:
+class ArraysOptions(CheckedOptions):
     """Settings of `open_arrays`, given on the command line as ``--set NAME=VALUE``.
 
     Parameters
@@ -297,12 +298,12 @@ class ArraysOptions:
     """
 
     labels: str | Path
-    sampling_rate_hz: float
+    sampling_rate_hz: RateHz
     leads: Sequence[str]
     unit: str
     name: str = ""
-    kind: str = "multi_label"
-    min_records: int = 10
+    kind: TaskKind = "multi_label"
+    min_records: AtLeastOne = 10
 
 
 def open_arrays(file: str | Path, options: ArraysOptions) -> ArraysSource:

@@ -24,13 +24,13 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 
+from ecglib.datasets.options import Accepted, Seed, convert_value
 from ecglib.datasets.schema import Record, SignalSpec, Task
 from ecglib.datasets.sources import _heart_vector as hv
-from ecglib.errors import DatasetError
 from ecglib.splits import split_by_patient
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
@@ -72,6 +72,10 @@ class Visit:
     description: hv.Description
 
 
+# Each of three splits needs a patient, and patients are numbered with six digits.
+NPatients = Annotated[int, Accepted(minimum=3, maximum=99_999)]
+
+
 class SimulatedSource:
     """Records of simulated patients, of which subclasses say what each has.
 
@@ -110,14 +114,8 @@ class SimulatedSource:
     caveats = ("synthetic data",)
 
     def __init__(self, n_patients: int, seed: int):
-        limits = (("n_patients", n_patients, len(self.fractions)), ("seed", seed, 0))
-        for name, value, minimum in limits:
-            if not isinstance(value, int | np.integer) or value < minimum:
-                raise DatasetError(
-                    f"{name}={value!r} of the {self.name} dataset must be an integer of at least "
-                    f"{minimum}."
-                )
-        self.n_patients, self.seed = int(n_patients), int(seed)
+        self.n_patients = convert_value("n_patients", n_patients, NPatients)
+        self.seed = convert_value("seed", seed, Seed)
         self.options = {"n_patients": self.n_patients, "seed": self.seed}
         self.tasks = {self.task.name: self.task}
 
@@ -198,7 +196,7 @@ class SyntheticSource(SimulatedSource):
     fractions = MappingProxyType({"train": 0.7, "validation": 0.15, "test": 0.15})
     version = 2
 
-    def __init__(self, n_patients: int = 1520, seed: int = 0):
+    def __init__(self, n_patients: NPatients = 1520, seed: Seed = 0):
         super().__init__(n_patients, seed)
 
     def draw_visits(self, patient: int) -> list[Visit]:

@@ -32,10 +32,12 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ecglib.datasets.options import Seed
 from ecglib.datasets.schema import Task
 from ecglib.datasets.sources import _heart_vector as hv
 from ecglib.datasets.sources.synthetic import (
     RECORDS_PER_PATIENT,
+    NPatients,
     SimulatedSource,
     Visit,
     choose_by_weight,
@@ -90,7 +92,7 @@ class SyntheticEvidenceSource(SimulatedSource):
     fractions = MappingProxyType({"train": 0.6, "validation": 0.15, "test": 0.25})
     version = 1
 
-    def __init__(self, n_patients: int = 1400, seed: int = 0):
+    def __init__(self, n_patients: NPatients = 1400, seed: Seed = 0):
         super().__init__(n_patients, seed)
 
     def draw_visits(self, patient: int) -> list[Visit]:

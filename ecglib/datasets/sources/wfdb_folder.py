@@ -18,6 +18,13 @@ from ecglib.datasets.labels import (
     infer_task,
 )
 from ecglib.datasets.leads import match_leads, sort_leads
+from ecglib.datasets.options import (
+    AtLeastOne,
+    CheckedOptions,
+    RateOrZeroHz,
+    TaskKind,
+    WindowOrZeroS,
+)
 from ecglib.datasets.problems import make_problem
 from ecglib.datasets.request import list_options
 from ecglib.datasets.schema import Problem, SignalSpec, Task
@@ -41,7 +48,7 @@ T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WfdbFolderOptions:
+class WfdbFolderOptions(CheckedOptions):
     """Settings of `open_wfdb_folder`, given on the command line as ``--set NAME=VALUE``.
 
     Parameters
@@ -75,10 +82,10 @@ class WfdbFolderOptions:
     labels: str | Path = ""
     name: str = ""
     leads: Sequence[str] = ()
-    sampling_rate_hz: float = 0.0
-    window_s: float = 0.0
-    kind: str = "multi_label"
-    min_records: int = 10
+    sampling_rate_hz: RateOrZeroHz = 0.0
+    window_s: WindowOrZeroS = 0.0
+    kind: TaskKind = "multi_label"
+    min_records: AtLeastOne = 10
     where: str = ""
 
 

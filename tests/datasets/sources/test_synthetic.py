@@ -432,7 +432,7 @@ def test_the_default_has_about_two_thousand_records():
 )
 def test_invalid_numbers_are_refused_by_name(given):
     (name,) = given
-    with pytest.raises(DatasetError, match=f"{name}=.*must be an integer"):
+    with pytest.raises(DatasetError, match=f"{name}=.*(must be|expected a whole number) at least"):
         SyntheticSource(**given)
 
 
