@@ -178,3 +178,84 @@ def test_check_shows_people_balance_and_contradicting_duplicates(tmp_path, capsy
     assert main(["check", str(store.path), "--json"]) == 0
     duplicates = read_printed_json(capsys)["parts"]["part"]["duplicates"]
     assert duplicates["contradicting_labels"]["examples"][0]["contested"] == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs", "has no '='"),
+        ("=3", "has no name before '='"),
+        ("epochs=[1", "not valid YAML"),
+        ("epochs={a: b", "not valid YAML"),
+        ("day=2026-13-45", "not valid YAML"),
+        ("epochs=!!python/object/apply:os.system [ls]", "not valid YAML"),
+        ("epochs=" + "[" * 5000, "not valid YAML"),
+        ("epochs=" + "1" * 5000, "not valid YAML"),
+        ("epochs=\x00", "not valid YAML"),
+        ("epochs={[1]: 2}", "not valid YAML"),
+        ("epochs=&a [*a, *b]", "not valid YAML"),
+    ],
+)
+def test_every_assignment_that_is_no_yaml_is_one_sentence(text, message, capsys):
+    for command in (["prepare", "synthetic"], ["batch", "no.yaml"]):
+        assert main([*command, "--set", text]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("ecglib: --set ")
+        assert message in error
+        assert len(error.splitlines()) == 1
+        assert len(error) < 400
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["prepare", "/no/such/store"],
+        ["check", "/no/such/store"],
+        ["check", "no[such]*"],
+        ["check", ""],
+        ["prepare", "synthetic", "--data-dir", "/dev/null/data"],
+        ["compare", "/no/such/batch"],
+        ["compare", "b", "--margin", "0.1"],
+        ["batch", "/no/such/file.yaml"],
+        ["batch", "/"],
+        ["export", "/no/such/run"],
+        ["predict", "/no/such/run", "r.csv"],
+    ],
+    ids=" ".join,
+)
+def test_every_path_that_does_not_exist_is_one_sentence(command, capsys):
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ecglib: ")
+    assert len(error.splitlines()) == 1
+    assert len(error) < 600
+
+
+@pytest.mark.parametrize("option", ["--rate", "--start", "--margin", "--jobs"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "ten", "1e999", ""])
+def test_every_number_that_is_none_is_refused_by_its_option(option, value, capsys):
+    command = {"--margin": ["compare", "b"], "--jobs": ["batch", "b.yaml"]}
+    with pytest.raises(SystemExit) as ended:
+        main([*command.get(option, ["predict", "run", "r.csv"]), f"{option}={value}"])
+    assert ended.value.code == 2
+    assert f"argument {option}: {value!r} is not a" in capsys.readouterr().err
+
+
+def test_a_reader_that_closes_the_pipe_ends_the_command_without_a_word(tmp_path):
+    """As `ecglib datasets | head -1` does: the status is the one that a shell gives for SIGPIPE."""
+    command = [sys.executable, "-m", "ecglib", "datasets"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        error = process.stderr.read()
+        assert process.wait() == 128 + 13
+    assert error == b""
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, capsys, monkeypatch):
+    """Whatever command meets it; a folder that is a file stands for all that the system refuses."""
+    (tmp_path / "file").touch()
+    monkeypatch.setitem(COMMANDS, "datasets", lambda options: (tmp_path / "file" / "x").touch())
+    assert main(["datasets"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"ecglib: {tmp_path / 'file' / 'x'}: Not a directory. Check the path")
+    assert len(error.splitlines()) == 1
