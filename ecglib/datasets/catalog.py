@@ -114,6 +114,12 @@ SOURCES = {
         opener="open_wfdb_folder",
         options_class="WfdbFolderOptions",
     ),
+    "csv_folder": KnownSource(
+        description="any folder of CSV files, one per record, with a label table",
+        module="csv_folder",
+        opener="open_csv_folder",
+        options_class="CsvFolderOptions",
+    ),
     "arrays": KnownSource(
         description="a .npy file and a label table",
         module="arrays",

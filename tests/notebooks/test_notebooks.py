@@ -73,3 +73,16 @@ def test_train_and_compare_run_with_pictures(places):
     )
     assert count_pictures(executed) == 3
     assert "synthetic data" in json.dumps(executed)
+
+
+@pytest.mark.slow
+def test_own_data_goes_from_a_folder_of_csv_files_to_a_verdict(tmp_path):
+    sizes = {"n_patients": 40, "epochs": 1, "width": 4, "seeds": [0]}
+    folders = {"data_dir": tmp_path / "data", "runs_dir": tmp_path / "runs"}
+    executed = execute("09_own_data.ipynb", tmp_path, **sizes, **folders)
+    assert count_pictures(executed) == 4  # class balance, an ECG, the verdict and the scores
+    assert len(list((tmp_path / "runs" / "own_data").glob("*/metrics.json"))) == 8
+    assert "intermediate_concat" in json.dumps(executed)
+    (store,) = (tmp_path / "data").glob("simulated_csv-*")
+    csv_files = len(list((tmp_path / "data" / "simulated_csv").glob("*.csv")))
+    assert json.loads((store / "dataset.json").read_text())["n_records"] == csv_files - 1

@@ -7,16 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import pandas as pd
 
-from ecglib.datasets.labels import (
-    assign_parts,
-    check_table,
-    fill_patients,
-    find_similar_patients,
-    infer_task,
-)
+from ecglib.datasets.labels import assign_parts, infer_task
 from ecglib.datasets.leads import match_leads, sort_leads
 from ecglib.datasets.options import (
     AtLeastOne,
@@ -28,21 +21,13 @@ from ecglib.datasets.options import (
 from ecglib.datasets.problems import make_problem
 from ecglib.datasets.request import list_options
 from ecglib.datasets.schema import Problem, SignalSpec, Task
+from ecglib.datasets.sources.label_rows import find_label_file, join_labels
 from ecglib.datasets.sources.snomed import find_scored_classes
 from ecglib.datasets.sources.table import RecordTable, SourceInfo, TableSource, find_headers
-from ecglib.datasets.tables import (
-    filter_table,
-    find_other_columns,
-    match_names,
-    read_label_table,
-    require_matches,
-    separate_missing,
-)
+from ecglib.datasets.tables import find_other_columns, parse_age, parse_sex, read_label_table
 from ecglib.datasets.wfdb.headers import Header, read_header
 from ecglib.datasets.wfdb.records import find_lead_header
 from ecglib.errors import DatasetError, RecordError
-
-SEXES = {"male": 0.0, "m": 0.0, "female": 1.0, "f": 1.0}
 
 T = TypeVar("T")
 
@@ -124,33 +109,29 @@ def open_wfdb_folder(folder: str | Path, options: WfdbFolderOptions | None = Non
     folder, options = Path(folder), options or WfdbFolderOptions()
     headers, problems = read_headers(folder)
     if options.labels:
-        table = read_label_table(_find_label_file(folder, options.labels))
+        table = read_label_table(find_label_file(folder, options.labels))
     else:
         table = parse_header_labels(headers)
-    table, row_problems = check_table(table)
-    matched = match_names(table["record"].tolist(), headers)
-    table = table.assign(path=table["record"].map(matched.paths))
-    problems += [*row_problems, *find_unlabelled(table, headers, row_problems)]
-    table, excluded = filter_table(table, options.where)
-    require_matches(matched, table["record"].tolist(), headers, f"headers below {folder}")
-    table, missing = separate_missing(table, matched)
-    table, caveats = fill_patients(table)
-    problems += [*missing, *find_similar_patients(table)]
-    tasks = _make_tasks(table, options)
-    table = assign_parts(table, next(iter(tasks.values())))
+    joined = join_labels(table, headers, options.where, f"headers below {folder}")
+    tasks = _make_tasks(joined.rows, options)
+    table = assign_parts(joined.rows, next(iter(tasks.values())))
     table, tabular, columns = find_other_columns(table)
     folder_name = folder.resolve().name
     return TableSource(
         folder,
         RecordTable(
-            rows=table, tabular=tabular, columns=columns, problems=problems, excluded=excluded
+            rows=table,
+            tabular=tabular,
+            columns=columns,
+            problems=(*problems, *joined.problems),
+            excluded=joined.excluded,
         ),
         infer_signal_spec(headers, table["path"], options),
         tasks,
         SourceInfo(
             name=options.name or folder_name.replace("-", "_"),
             description=f"WFDB records of the folder {folder_name}.",
-            caveats=caveats,
+            caveats=joined.caveats,
             options=list_options(options),
         ),
     )
@@ -239,8 +220,8 @@ def parse_header_labels(headers: dict[str, Header]) -> pd.DataFrame:
             {
                 "record": path,
                 "labels": codes,
-                "age": _parse_number(comments.get("age", "")),
-                "sex": SEXES.get(comments.get("sex", "").lower(), np.nan),
+                "age": parse_age(comments.get("age")),
+                "sex": parse_sex(comments.get("sex")),
             }
         )
     if not any(row["labels"] for row in rows):
@@ -249,40 +230,6 @@ def parse_header_labels(headers: dict[str, Header]) -> pd.DataFrame:
             "--set labels=labels.csv, with the columns record, labels and, if known, patient."
         )
     return pd.DataFrame(rows)
-
-
-def find_unlabelled(
-    table: pd.DataFrame, headers: dict[str, Header], row_problems: list[Problem]
-) -> list[Problem]:
-    """Find the records that no row of the table names.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Label table with the column path.
-    headers : dict of str to Header
-        The header of each path.
-    row_problems : list of Problem
-        Rows that cannot be used; their records are not reported again.
-
-    Returns
-    -------
-    list of Problem
-        One of kind ``no_row`` for each record.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"path": ["r1"]})
-    >>> [problem.record for problem in find_unlabelled(table, {"r1": None, "r2": None}, [])]
-    ['r2']
-    """
-    labelled = {*table["path"].dropna()}
-    reported = {problem.record for problem in row_problems}
-    return [
-        Problem(path, "no_row", "No row of the label table names this record.")
-        for path in headers
-        if path not in labelled and path not in reported and Path(path).name not in reported
-    ]
 
 
 def infer_signal_spec(
@@ -357,20 +304,9 @@ def _make_tasks(table: pd.DataFrame, options: WfdbFolderOptions) -> dict[str, Ta
     return {"challenge2021": challenge_task, "labels": labels_task}
 
 
-def _find_label_file(folder: Path, labels: str | Path) -> Path:
-    return Path(labels) if Path(labels).exists() else folder / labels
-
-
 def _parse_comment(line: str) -> tuple[str, str]:
     key, _, value = line.partition(":")
     return key.strip(" #").lower(), value.strip()
-
-
-def _parse_number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
 
 
 def _find_most_common(what: str, values: Iterable[T]) -> T:

@@ -6,6 +6,8 @@ from ecglib.datasets.tables.columns import (
     convert_to_ids,
     convert_to_text,
     find_other_columns,
+    parse_age,
+    parse_sex,
 )
 from ecglib.datasets.tables.conditions import filter_table
 from ecglib.datasets.tables.files import read_label_table
@@ -26,8 +28,10 @@ __all__ = [
     "filter_table",
     "find_other_columns",
     "match_names",
+    "parse_age",
     "parse_label_column",
     "parse_labels",
+    "parse_sex",
     "read_label_table",
     "require_matches",
     "separate_missing",

@@ -236,5 +236,5 @@ def _explain(name: str, candidates: Sequence[str], spellings: Mapping[str, str])
 
 def _find_most_similar(name: str, paths: Sequence[str]) -> str:
     keys = {_get_key(path): path for path in paths[:10_000]}
-    near = difflib.get_close_matches(_get_key(name), keys, 1)
+    near = difflib.get_close_matches(_get_key(name), keys, 1, cutoff=0.75)
     return keys[near[0]] if near else ""
