@@ -133,8 +133,11 @@ def convert_folds_to_parts(folds: Sequence[int] | np.ndarray | pd.Series) -> np.
     ['train', 'train', 'validation', 'test']
     """
     folds = np.asarray(folds)
-    if folds.dtype.kind not in "iuf" or not np.all(folds == np.rint(folds)):
-        invalid = folds[folds != np.rint(folds)] if folds.dtype.kind == "f" else folds
+    is_whole = np.zeros(len(folds), bool)
+    if folds.dtype.kind in "iuf":
+        is_whole = np.isfinite(folds) & (folds == np.rint(folds))
+    if not is_whole.all():
+        invalid = folds[~is_whole]
         raise DatasetError(
             f"The folds hold {invalid[:3].tolist()} ({folds.dtype}), expected a whole number for "
             f"each window. Convert them, and assign windows without one to a fold or exclude them."

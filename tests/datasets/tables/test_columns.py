@@ -56,9 +56,7 @@ def test_sex_is_read_from_words_and_other_codes_are_refused():
     assert table["sex"].tolist()[:5] == [0, 1, 1, 0, 1]
     assert table["sex"].isna().tolist()[5:] == [True, True]
     assert [one.record for one in problems] == ["r6"]
-    with pytest.raises(
-        DatasetError, match=r"numbers \[2\], expected 0 \(male\) and 1 \(female\)"
-    ):
+    with pytest.raises(DatasetError, match=r"numbers \[2\], expected 0 \(male\) and 1 \(female\)"):
         check_column("sex", [1, 2, 1])
 
 
