@@ -8,6 +8,7 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -207,7 +208,9 @@ def _export(options: argparse.Namespace) -> int:
     run = open_run(options.run, options.runs_dir)
     from ecglib.inference import FILES, export_run  # imports Keras: after the run is found
 
-    exported = export_run(run, options.to, options.format, options.data_dir)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # failed formats are printed
+        exported = export_run(run, options.to, options.format, options.data_dir)
     if options.json:
         printing.print_json(
             {
@@ -216,12 +219,13 @@ def _export(options: argparse.Namespace) -> int:
                 "max_differences": exported.max_differences,
                 "compared_with": exported.compared_with,
                 "skipped": exported.skipped,
+                "failed": exported.failed,
                 "caveats": run.caveats,
             }
         )
     else:
         printing.print_exported(exported, FILES, run.caveats)
-    return 0
+    return int(bool(exported.failed))
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -210,7 +210,7 @@ def _add_export(commands: Any) -> None:
         "--format",
         action="append",
         default=[],
-        help="keras, savedmodel or onnx (default: all that can be written); repeatable",
+        help="keras, savedmodel, onnx or tflite (default: all that can be written); repeatable",
     )
     parser.add_argument(
         "--to", metavar="DIR", default="", help="folder (default: export in the folder of the run)"

@@ -251,6 +251,8 @@ def print_exported(exported: "Exported", files: dict[str, str], caveats: Sequenc
         print(f"  {files[name]:<12} largest difference {difference:.1e}")
     for reason in exported.skipped.values():
         print(f"  not written: {reason}")
+    for reason in exported.failed.values():
+        print(f"  failed: {reason}")
     for caveat in caveats:
         print(f"  caveat: {caveat}")
 

@@ -19,7 +19,8 @@ from ecglib.errors import DatasetError
 from ecglib.evaluation.metrics import decide
 from ecglib.experiment.contract import Contract
 from ecglib.inference.arrays import name_arrays, read_array_windows
-from ecglib.inference.export import BATCH_SIZE, build_run_model, unpack_single
+from ecglib.inference.converters import BATCH_SIZE, unpack_single
+from ecglib.inference.export import build_run_model
 from ecglib.inference.options import RecordOptions
 from ecglib.inference.records import (
     Window,

@@ -1,20 +1,24 @@
 import dataclasses
 import functools
+import itertools
 import json
 import subprocess
 import sys
 import zipfile
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 from helpers import make_short_source
+from scipy.special import expit, logit, softmax
 
 from ecglib.datasets.writer import write_store
 from ecglib.errors import ExperimentError, RunError
 from ecglib.evaluation.calibration import Calibration
 from ecglib.experiment import Contract, Experiment
-from ecglib.inference import export, onnx_operations
+from ecglib.inference import export, matrix_operations
+from ecglib.inference.rounding import N_ROUNDINGS, UNIT_ROUNDOFF, compute_tolerance
 from ecglib.models import end_to_end
 from ecglib.representations import build_representations
 from ecglib.training import train
@@ -198,31 +202,133 @@ def test_an_export_is_replaced_and_any_other_folder_is_not(get_run, data_dir, tm
         export.export_run(run, tmp_path / "e", ["kera"], data_dir)
 
 
+def replace_format(monkeypatch, name, **changes):
+    formats = export.FORMATS | {name: dataclasses.replace(export.FORMATS[name], **changes)}
+    monkeypatch.setattr(export, "FORMATS", formats)
+
+
 @pytest.mark.slow
 def test_a_model_that_differs_is_not_written(get_run, data_dir, tmp_path, monkeypatch):
     run = get_run("single")
     wrong = np.zeros_like(run.predictions("test").p)
-    monkeypatch.setitem(export._READERS, "keras", lambda path, inputs: wrong)
-    with pytest.raises(RunError, match="nothing was written"):
+    replace_format(monkeypatch, "keras", read=lambda path, inputs: wrong)
+    with pytest.raises(RunError, match=r"No format .* differs from the stored .* explains"):
         export.export_run(run, tmp_path / "e", ["keras"], data_dir)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
+def test_formats_that_passed_are_kept_when_others_fail(get_run, data_dir, tmp_path, monkeypatch):
+    def write_half(model, contract, path):
+        path.mkdir()
+        (path / "half").touch()
+        raise ZeroDivisionError("in the converter")
+
+    run = get_run("single")
+    wrong = np.full_like(run.predictions("test").p, np.nan)
+    replace_format(monkeypatch, "savedmodel", write=write_half)
+    replace_format(monkeypatch, "tflite", read=lambda path, inputs: wrong)
+    with pytest.warns(UserWarning, match="ZeroDivisionError: in the converter"):
+        exported = export.export_run(
+            run, tmp_path / "e", ["keras", "savedmodel", "tflite"], data_dir
+        )
+    names = {path.name for path in exported.path.iterdir()}
+    assert names == {"model.keras", "contract.json", "export.json"}
+    assert list(exported.max_differences) == ["keras"]
+    assert set(exported.failed) == {"savedmodel", "tflite"}
+    assert "differs from the stored predictions" in exported.failed["tflite"]
+    description = json.loads((exported.path / "export.json").read_text())
+    assert description["failed"] == exported.failed
+
+
+@pytest.mark.slow
 def test_onnx_names_a_missing_converter(get_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "REQUIRED_FOR_ONNX", ("no_such_module",))
+    replace_format(monkeypatch, "onnx", modules=("no_such_module",))
+    replace_format(monkeypatch, "tflite", modules=("no_such_package.module",))
     run = get_run("single")
     with pytest.raises(RunError, match="pip install no_such_module"):
         export.export_run(run, tmp_path / "e", ["onnx"])
     exported = export.export_run(run, tmp_path / "e", (), tmp_path)
     assert set(exported.max_differences) == set(FORMATS)
     assert "no_such_module" in exported.skipped["onnx"]
+    assert "pip install no_such_package" in exported.skipped["tflite"]
 
 
-def test_onnx_of_mixed_precision_is_refused_by_name():
-    with pytest.raises(RunError, match="computes in mixed_float16"):
-        export._find_skipped_formats(["onnx"], "mixed_float16")
-    assert "mixed_bfloat16" in export._find_skipped_formats([], "mixed_bfloat16")["onnx"]
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
+def test_mixed_precision_is_refused_by_name_before_conversion(name):
+    with pytest.raises(RunError, match=f"(?i){name} needs .* computes in mixed_float16"):
+        export._find_skipped_formats([name], "mixed_float16")
+    assert "mixed_bfloat16" in export._find_skipped_formats([], "mixed_bfloat16")[name]
+
+
+@pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
+@pytest.mark.parametrize("scale", [0.02, 1.0, 50.0])
+def test_the_tolerance_is_the_effect_of_rounded_logits(kind, scale):
+    """Against logits that are off by their rounding, through the calibration in float64."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, min(3, 2 / scale), (200, 3))
+    contract = SimpleNamespace(kind=kind, calibration_scale=(scale,) * 3)
+    calibrate = Calibration(kind, contract.calibration_scale, (0.3, 0.0, -0.1))
+    raw = expit(logits) if kind == "multi_label" else softmax(logits, axis=1)
+    p = calibrate(raw)
+    tolerance = compute_tolerance(p, raw, contract)
+    off = N_ROUNDINGS * UNIT_ROUNDOFF * (1 + np.abs(logit(raw)))
+    found = np.zeros_like(p)
+    for signs in itertools.product((-1, 1), repeat=3):
+        moved = expit(logit(raw) + np.array(signs) * off)
+        found = np.maximum(found, np.abs(calibrate(moved) - p))
+    assert (found <= 1.02 * tolerance).all()
+    assert np.median(found / tolerance) > 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("branch", [("time", "xresnet1d"), ("frequency", "cnn_transformer")])
+def test_a_barely_trained_model_is_exported_in_every_format(
+    branch, small_store, data_dir, tmp_path
+):
+    """Its calibration stretches differences of logits that are near rounding, here by 50."""
+    for module in ("tf2onnx", "onnxruntime"):
+        pytest.importorskip(module)
+    settings = SETTINGS | {"steps_per_epoch": 1, "branches": dict([branch]), "learning_rate": 1e-6}
+    run = train(Experiment.from_flat(settings, small_store), small_store, tmp_path / "runs")
+    run.contract = dataclasses.replace(run.contract, calibration_scale=(50.0, 50.0))
+    exported = export.export_run(run, tmp_path / "e", (), tmp_path / "no store")
+    assert set(exported.max_differences) == set(export.FORMATS)
+    assert exported.failed == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+def test_tflite_gives_the_stored_predictions(name, get_run, small_store, data_dir, tmp_path):
+    run = get_run(name)
+    exported = export.export_run(run, tmp_path / "e", ["tflite"], data_dir)
+    stored = run.predictions("test")
+    path = str(exported.path / "model.tflite")
+    inputs = read_inputs(run, small_store, stored.rows)
+    code = (
+        "import sys, numpy as np, tensorflow as tf\n"
+        f"inputs = np.load({str(tmp_path / 'inputs.npz')!r})\n"
+        f"run = tf.lite.Interpreter({path!r}).get_signature_runner()\n"
+        "p = [run(**{k: inputs[k][i:i + 1] for k in inputs})['probabilities'][0]\n"
+        "     for i in range(len(inputs['signal']))]\n"
+        f"np.save({str(tmp_path / 'p.npy')!r}, p)\n"
+        "assert 'ecglib' not in sys.modules"
+    )
+    np.savez(tmp_path / "inputs.npz", **inputs)
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
+    assert np.abs(np.load(tmp_path / "p.npy") - stored.p).max() < 1e-5
+
+
+@pytest.mark.slow
+def test_the_contract_is_inside_the_tflite_model(get_run, data_dir, tmp_path):
+    from tensorflow.lite.tools import flatbuffer_utils
+
+    run = get_run("single")
+    exported = export.export_run(run, tmp_path / "e", ["tflite"], data_dir)
+    model = flatbuffer_utils.read_model(str(exported.path / "model.tflite"))
+    (entry,) = [one for one in model.metadata if one.name == b"contract"]
+    contract = json.loads(bytes(model.buffers[entry.buffer].data))
+    assert contract == contract_as_json(run)
 
 
 @pytest.mark.slow
@@ -233,23 +339,23 @@ def test_a_window_of_another_shape_is_refused(get_run):
 
 
 @pytest.mark.parametrize("n", [2, 7, 64, 400, 798, 1998])
-def test_fourier_transforms_for_onnx_are_those_of_numpy(n):
+def test_fourier_transforms_of_converters_are_those_of_numpy(n):
     x = np.random.default_rng(n).standard_normal((2, 3, n)).astype(np.float32)
-    real, imag = onnx_operations.rfft(keras.ops.convert_to_tensor(x))
+    real, imag = matrix_operations.rfft(keras.ops.convert_to_tensor(x))
     expected = np.fft.rfft(x)
     assert np.allclose(real, expected.real, atol=1e-4)
     assert np.allclose(imag, expected.imag, atol=1e-4)
-    assert np.allclose(onnx_operations.irfft((real, imag), fft_length=n), x, atol=1e-5)
+    assert np.allclose(matrix_operations.irfft((real, imag), fft_length=n), x, atol=1e-5)
 
 
-def test_operations_for_onnx_are_put_back():
+def test_operations_of_converters_are_put_back():
     rfft = keras.ops.rfft
-    with onnx_operations.use_onnx_operations():
-        assert keras.ops.rfft is onnx_operations.rfft
+    with matrix_operations.use_matrix_operations():
+        assert keras.ops.rfft is matrix_operations.rfft
     assert keras.ops.rfft is rfft
     x = keras.ops.ones((2, 3, 1))
-    assert onnx_operations.repeat(x, 0).shape == (2, 3, 0)
-    assert onnx_operations.repeat(x, 4).shape == (2, 3, 4)
+    assert matrix_operations.repeat(x, 0).shape == (2, 3, 0)
+    assert matrix_operations.repeat(x, 4).shape == (2, 3, 4)
 
 
 @pytest.mark.parametrize(("length", "hop", "starts"), [

@@ -1,7 +1,8 @@
-"""Operations that the converter to ONNX does not know, built from ones that it does.
+"""Operations that the converters to ONNX and TFLite do not know, built from ones that they do.
 
 tf2onnx 1.17 knows no inverse Fourier transform, and a forward one only where nothing but its
-magnitude is used. Written as products with constant matrices, both convert.
+magnitude is used; the interpreter of TFLite has no kernel for one dimension. Written as products
+with constant matrices, both convert.
 """
 
 import ecglib._keras  # noqa: F401
@@ -21,12 +22,12 @@ Complex = tuple[Tensor, Tensor]  # real and imaginary part
 
 
 @contextlib.contextmanager
-def use_onnx_operations() -> Iterator[None]:
+def use_matrix_operations() -> Iterator[None]:
     """Let layers that are traced within the block use the operations of this module.
 
     Examples
     --------
-    >>> with use_onnx_operations():
+    >>> with use_matrix_operations():
     ...     ops.rfft is rfft
     True
     >>> ops.rfft is rfft
@@ -135,7 +136,7 @@ def repeat(x: Tensor, repeats: int, axis: int = -1) -> Tensor:
     """
     if axis != -1 or x.shape[-1] != 1:
         raise RunError(
-            f"repeat over axis {axis} of shape {x.shape} cannot be converted to ONNX; only a last "
+            f"repeat over axis {axis} of shape {x.shape} cannot be converted; only a last "
             f"axis of length 1 can. Export the other formats."
         )
     return x * ops.ones((repeats,), x.dtype)
@@ -144,7 +145,7 @@ def repeat(x: Tensor, repeats: int, axis: int = -1) -> Tensor:
 def _require_length(n: int | None, expected: int | None) -> None:
     if n is None or expected not in (None, n):
         raise RunError(
-            f"A Fourier transform from {n} to {expected} samples cannot be converted to ONNX; the "
+            f"A Fourier transform from {n} to {expected} samples cannot be converted; the "
             f"length must be known and stay the same. Export the other formats."
         )
 
