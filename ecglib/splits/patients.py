@@ -135,7 +135,7 @@ def convert_folds_to_parts(folds: Sequence[int] | np.ndarray | pd.Series) -> np.
     folds = np.asarray(folds)
     is_whole = np.zeros(len(folds), bool)
     if folds.dtype.kind in "iuf":
-        is_whole = np.isfinite(folds) & (folds == np.rint(folds))
+        is_whole = (np.abs(folds) < 2**53) & (folds == np.rint(folds))
     if not is_whole.all():
         invalid = folds[~is_whole]
         raise DatasetError(
