@@ -18,6 +18,7 @@ from ecglib.datasets.formats import (
     ConvertedRecord,
     LeadReader,
     convert_record,
+    escape_bytes,
     get_record_name,
     open_records,
 )
@@ -169,7 +170,7 @@ def read_windows(
             for name, record in open_records(path, options):
                 yield from cut_windows(name, record, signal, options)
         except RecordError as error:
-            yield Problem(get_record_name(path), error.kind, str(error))
+            yield Problem(get_record_name(path), error.kind, escape_bytes(str(error)))
 
 
 def cut_windows(

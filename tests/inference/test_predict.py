@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from ecglib.errors import DatasetError, RunError
 from ecglib.experiment import Experiment
 from ecglib.inference import Predictor, RecordOptions, Window, read_stored_windows
 from ecglib.inference.export import BATCH_SIZE
+from ecglib.paths import write_csv
 from ecglib.runs import Run, open_run
 from ecglib.training import train
 
@@ -444,3 +446,13 @@ def test_arrays_that_are_given_wrongly_are_an_error(changes, message, predictor)
 def test_windows_given_as_arrays_are_an_error(predictor, small_store):
     with pytest.raises(DatasetError, match="For arrays in mV use predict"):
         predictor.predict_windows(small_store.read(np.arange(3)))
+
+
+def test_a_file_name_that_is_not_utf_8_is_a_name_like_others(predictor, steps, tmp_path):
+    for name, array in ((b"\xff.npy", steps[0]), (b"\xfe.npy", steps[0].T)):
+        np.save(tmp_path / os.fsdecode(name), array)
+    predicted = predictor.predict_records([tmp_path], OPTIONS)
+    assert [w.record for w in predicted.windows] == [f"{tmp_path}/\\xff.npy"]
+    assert [p.record for p in predicted.refused] == [f"{tmp_path}/\\xfe.npy"]
+    write_csv(tmp_path / "a.csv", predicted.to_table())
+    assert "\\xff.npy" in (tmp_path / "a.csv").read_text()

@@ -6,6 +6,7 @@ from ecglib.datasets.formats.numpy_files import wrap_array
 from ecglib.datasets.formats.opening import (
     SUFFIXES,
     WFDB_SIGNAL_SUFFIXES,
+    escape_bytes,
     get_record_name,
     open_record,
     open_records,
@@ -19,6 +20,7 @@ __all__ = [
     "FileOptions",
     "LeadReader",
     "convert_record",
+    "escape_bytes",
     "get_record_name",
     "open_record",
     "open_records",

@@ -1,5 +1,6 @@
 """Opens the records in a file, whatever its format."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,28 @@ def get_record_name(path: Path) -> str:
     >>> get_record_name(Path("visit1.hea")), get_record_name(Path("visit1.csv"))
     ('visit1', 'visit1.csv')
     """
-    return str(path.with_suffix("") if path.suffix.lower() == ".hea" else path)
+    return escape_bytes(str(path.with_suffix("") if path.suffix.lower() == ".hea" else path))
+
+
+def escape_bytes(text: str) -> str:
+    """Write the bytes of a file name that are not UTF-8, which file systems allow, as text.
+
+    Parameters
+    ----------
+    text : str
+        A path, or a message with one.
+
+    Returns
+    -------
+    str
+        The same, with such bytes as ``\\xff``; a data frame or a file cannot hold them.
+
+    Examples
+    --------
+    >>> print(escape_bytes(os.fsdecode(b"r\\xff.csv")))
+    r\\xff.csv
+    """
+    return os.fsencode(text).decode(errors="backslashreplace")
 
 
 def open_record(path: Path, options: FileOptions | None = None) -> LeadReader:
@@ -105,7 +127,8 @@ def open_records(
     options = options or FileOptions()
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        yield from read_npy(path, options)
+        for name, record in read_npy(path, options):
+            yield escape_bytes(name), record
     elif suffix == ".hea":
         yield get_record_name(path), read_record(path)
     elif suffix == ".csv":
