@@ -96,6 +96,16 @@ class RunError(EcgError):
     """
 
 
+class DamagedRunError(RunError):
+    """A file of a run is not the one that was written.
+
+    Examples
+    --------
+    >>> issubclass(DamagedRunError, RunError)
+    True
+    """
+
+
 class BatchError(EcgError):
     """A batch file, or a parameter in it, is wrong.
 

@@ -1,8 +1,10 @@
 """Where stores, runs and searches are, and writing files and folders atomically."""
 
 import contextlib
+import errno
 import json
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -83,7 +85,7 @@ def searches_dir(given: str | Path = "") -> Path:
 
 @contextlib.contextmanager
 def make_temporary_folder(parent: Path, name: str) -> Iterator[Path]:
-    """Make a folder under a temporary name, to be filled and then renamed by the caller.
+    """Make a folder under a temporary name, to be filled and then renamed (`publish_folder`).
 
     On exit the folder is removed unless it was renamed. Temporary folders of killed processes are
     removed once they are a day old; a younger one may still be in use.
@@ -105,7 +107,7 @@ def make_temporary_folder(parent: Path, name: str) -> Iterator[Path]:
     >>> with tempfile.TemporaryDirectory() as parent:
     ...     with make_temporary_folder(Path(parent), "run") as folder:
     ...         write_text(folder / "a.txt", "finished")
-    ...         _ = folder.rename(Path(parent) / "run-1")
+    ...         publish_folder(folder, Path(parent) / "run-1")
     ...     [path.name for path in Path(parent).iterdir()]
     ['run-1']
     """
@@ -121,6 +123,38 @@ def make_temporary_folder(parent: Path, name: str) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def publish_folder(folder: Path, path: Path) -> None:
+    """Rename a finished folder, after its files have reached the disk.
+
+    Otherwise a power failure could leave the new name with empty files.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder with all its files.
+    path : Path
+        Its new name, on the same file system.
+
+    Raises
+    ------
+    OSError
+        If `path` exists and is not an empty folder.
+
+    Examples
+    --------
+    >>> with tempfile.TemporaryDirectory() as parent:
+    ...     with make_temporary_folder(Path(parent), "run") as folder:
+    ...         publish_folder(folder, Path(parent) / "run-1")
+    ...     (Path(parent) / "run-1").is_dir()
+    True
+    """
+    for file in folder.rglob("*"):
+        _flush_to_disk(file)
+    _flush_to_disk(folder)
+    folder.rename(path)
+    _flush_to_disk(path.parent)
+
+
 @contextlib.contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
     """Replace a file atomically with one that the caller writes.
@@ -133,7 +167,8 @@ def replace_file(path: Path) -> Iterator[Path]:
     Yields
     ------
     Path
-        The temporary file to write, which then replaces `path`; it is removed if writing fails.
+        The temporary file to write, which then replaces `path`, once it has reached the disk; it
+        is removed if writing fails.
 
     Examples
     --------
@@ -144,10 +179,13 @@ def replace_file(path: Path) -> Iterator[Path]:
     ['a.bin']
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Processes on several machines may write to one folder, so their numbers are not enough.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         yield partial
+        _flush_to_disk(partial)
         os.replace(partial, path)
+        _flush_to_disk(path.parent)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -200,6 +238,20 @@ def write_json(path: Path, values: object) -> None:
     }
     """
     write_text(path, json.dumps(values, indent=1) + "\n")
+
+
+def _flush_to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, have reached the disk."""
+    if os.name == "nt" and path.is_dir():  # Windows opens no folders
+        return
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot flush
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def write_csv(path: Path, table: "pd.DataFrame") -> None:

@@ -4,35 +4,44 @@
 predictions.npz and metrics.json; a batch adds the executed notebook. A baseline of trees has
 trees.json, its settings and inputs, in place of model.keras. The folder is written under a
 temporary name and renamed, metrics.json last: a folder without it is not a run.
+
+experiment.json also holds the environment of the training and the hash of each file. A file is
+compared with its hash before it is used, so that a damaged or edited run is noticed.
 """
 
 import dataclasses
+import hashlib
+import io
 import json
+import math
 import os
 import platform
 import shutil
-from importlib import metadata
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ecglib.errors import RunError
+from ecglib.errors import DamagedRunError, EcgError, RunError
 from ecglib.evaluation.predictions import Predictions
-from ecglib.experiment import Contract, Experiment
-from ecglib.paths import make_temporary_folder, write_json
+from ecglib.experiment import Contract, Environment, Experiment
+from ecglib.paths import make_temporary_folder, publish_folder, write_json
 from ecglib.paths import runs_dir as find_runs_dir
 
 if TYPE_CHECKING:
     import keras
 
-FORMAT = 4  # of a run's folder; a run of another format is refused
-DISTRIBUTIONS = ("ecg-fusion", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas")
+FORMAT = 5  # of a run's folder; a run of another format is refused
 MODEL, TREES = "model.keras", "trees.json"
 METRICS = "metrics.json"
 REPORT = "report.html"  # in the folder of a batch that was carried out
-FILES = ("experiment.json", "contract.json", "history.csv", "predictions.npz", METRICS)
+EXPERIMENT, CONTRACT = "experiment.json", "contract.json"
+HISTORY, PREDICTIONS = "history.csv", "predictions.npz"
+FILES = (EXPERIMENT, CONTRACT, HISTORY, PREDICTIONS, METRICS)
+NOTEBOOK = "train.ipynb"  # added by a batch, once it was executed
+MAX_ARRAY_BYTES = 4 << 30  # of all arrays of one file
 ARRAYS = ("rows", "records", "patients", "y", "p")
 
 
@@ -53,11 +62,13 @@ class Result:
         The cost of the model, and for each split every score with its interval.
     contract : Contract
         What a record must be to be given to the model.
+    environment : Environment
+        The code, versions and threads of the training.
 
     Examples
     --------
     >>> from ecglib.datasets.schema import SignalSpec
-    >>> from ecglib.experiment import Processing
+    >>> from ecglib.experiment import Processing, describe_environment
     >>> contract = Contract(
     ...     dataset="synthetic",
     ...     fingerprint="0123",
@@ -96,6 +107,7 @@ class Result:
     ...     predictions={"validation": predictions, "test": predictions},
     ...     metrics={"model": {"parameters": 8400}},
     ...     contract=contract,
+    ...     environment=describe_environment(threads=1),
     ... )
     >>> result.predictions["test"].p.tolist(), result.metrics["model"]["parameters"]
     ([[0.75, 0.25]], 8400)
@@ -106,6 +118,7 @@ class Result:
     predictions: dict[str, Predictions]
     metrics: dict[str, Any]
     contract: Contract
+    environment: Environment
 
 
 class Run:
@@ -120,6 +133,8 @@ class Run:
     ------
     RunError
         If a file is missing, or the run has another format.
+    DamagedRunError
+        If a file is not the one that was written; also by each method that reads one.
 
     Examples
     --------
@@ -139,19 +154,30 @@ class Run:
                 f"{self.path} is not a complete run: {', '.join(missing)} missing. Remove the "
                 f"folder and run the experiment again."
             )
-        values = self._read_json("experiment.json")
-        if values.get("format") != FORMAT:
+        values = self._read_description()
+        self._hashes: dict[str, str] = values["files"]
+        try:
+            self.experiment = Experiment.from_flat(values["experiment"])
+            self.environment = Environment.from_dict(values["environment"])
+            self.contract = Contract.from_dict(json.loads(self._read(CONTRACT)))
+            self.metrics: dict[str, Any] = dict(json.loads(self._read(METRICS)))
+        except DamagedRunError:
+            raise
+        except EcgError as error:
             raise RunError(
-                f"{self.path} has format {values.get('format')}, this version reads format "
-                f"{FORMAT}. Remove the folder and run the experiment again."
-            )
-        self.experiment = Experiment.from_flat(values["experiment"])
-        self.versions: dict[str, str] = values["versions"]
-        self.contract = Contract.from_dict(self._read_json("contract.json"))
-        self.metrics: dict[str, Any] = self._read_json(METRICS)
+                f"The run {self.path} cannot be opened: {error} It was written by another version; "
+                f"open it with that one, or remove the folder and run the experiment again."
+            ) from None
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise self._report_damage(repr(error)) from None
 
     def __repr__(self) -> str:
         return f"Run({self.path.name})"
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version of Python and of each distribution."""
+        return self.environment.versions
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -161,7 +187,11 @@ class Run:
     @property
     def history(self) -> pd.DataFrame:
         """One row for each epoch and model."""
-        return pd.read_csv(self.path / "history.csv")
+        content = io.BytesIO(self._read(HISTORY))
+        try:
+            return pd.read_csv(content)
+        except ValueError as error:
+            raise self._report_damage(f"{HISTORY}: {error}") from None
 
     def predictions(self, split: str) -> Predictions:
         """Read the labels and calibrated probabilities of a split.
@@ -171,12 +201,15 @@ class Run:
         split : {"validation", "test"}
             The split.
         """
-        with np.load(self.path / "predictions.npz") as arrays:
+        arrays = self._read_predictions()
+        try:
             return Predictions(
                 kind=self.contract.kind,
                 classes=self.contract.classes,
                 **{name: arrays[f"{split}_{name}"] for name in ARRAYS},
             )
+        except (KeyError, ValueError) as error:
+            raise self._report_damage(f"{PREDICTIONS}: {error!r}") from None
 
     def load_network(self) -> "keras.Model":
         """Load the bare network, from the representations to uncalibrated probabilities.
@@ -191,19 +224,70 @@ class Run:
         """
         if self.experiment.role == "baseline":
             raise RunError(
-                f"{self.path.name} has no network to load, export or predict with: fitted trees are "
-                f"not saved, because their file would be a pickle, which executes what it holds. "
-                f"Its predictions and scores are in the run. Choose the run of a network, or fit "
-                f"the trees again as {TREES} says (`ecglib.training.trees`)."
+                f"{self.path.name} has no network to load, export or predict with: fitted trees "
+                f"are not saved, because their file would be a pickle, which executes what it "
+                f"holds. Its predictions and scores are in the run. Choose the run of a network, "
+                f"or fit the trees again as {TREES} says (`ecglib.training.trees`)."
             )
         import keras
 
         import ecglib.models  # noqa: F401 - registers the layers
 
+        self._read(MODEL)
         return keras.models.load_model(self.path / MODEL, compile=False)
 
-    def _read_json(self, name: str) -> dict[str, Any]:
-        return json.loads((self.path / name).read_text())
+    def verify(self) -> None:
+        """Compare every file with what was written.
+
+        Raises
+        ------
+        DamagedRunError
+            If one differs or is missing.
+        """
+        for name in self._hashes:
+            self._read(name)
+        for split in ("validation", "test"):
+            self.predictions(split)
+
+    def _read(self, name: str) -> bytes:
+        """Read a file, and compare it with its hash."""
+        try:
+            content = (self.path / name).read_bytes()
+        except OSError as error:
+            raise self._report_damage(f"{name} cannot be read: {error}") from None
+        if _hash(content) != self._hashes.get(name):
+            raise self._report_damage(f"{name} is not the file that was written")
+        return content
+
+    def _read_predictions(self) -> dict[str, np.ndarray]:
+        content = self._read(PREDICTIONS)
+        try:
+            return read_arrays(content)
+        except RunError as error:
+            raise self._report_damage(f"{PREDICTIONS}: {error}") from None
+
+    def _read_description(self) -> dict[str, Any]:
+        """Read experiment.json, and compare it with the hash that it ends with."""
+        try:
+            values = json.loads((self.path / EXPERIMENT).read_bytes())
+            found = values["format"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise self._report_damage(f"{EXPERIMENT}: {error!r}") from None
+        if found != FORMAT:
+            raise RunError(
+                f"{self.path} has format {found}, this version reads format {FORMAT}. Remove the "
+                f"folder and run the experiment again."
+            )
+        checksum = values.pop("checksum", None)
+        if checksum != _hash_values(values) or not isinstance(values.get("files"), dict):
+            raise self._report_damage(f"{EXPERIMENT} is not the file that was written")
+        return values
+
+    def _report_damage(self, what: str) -> DamagedRunError:
+        return DamagedRunError(
+            f"The run {self.path} is damaged: {what}. Remove or rename the folder and run the "
+            f"experiment again; `ecglib batch` does both."
+        )
 
 
 def find_run_path(experiment: Experiment, runs_dir: str | Path, batch: str) -> Path:
@@ -367,7 +451,7 @@ def write_run(path: Path, experiment: Experiment, result: Result) -> Run:
 
     >>> import tempfile
     >>> from ecglib.datasets.schema import SignalSpec
-    >>> from ecglib.experiment import Processing
+    >>> from ecglib.experiment import Processing, describe_environment
     >>> settings = {
     ...     "dataset": "synthetic",
     ...     "fingerprint": "0123",
@@ -413,6 +497,7 @@ def write_run(path: Path, experiment: Experiment, result: Result) -> Run:
     ...     predictions={"validation": predictions, "test": predictions},
     ...     metrics={"model": {"parameters": 8400}},
     ...     contract=contract,
+    ...     environment=describe_environment(threads=1),
     ... )
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     run = write_run(find_run_path(experiment, folder, "explore"), experiment, result)
@@ -421,19 +506,17 @@ def write_run(path: Path, experiment: Experiment, result: Result) -> Run:
     """
     try:
         with make_temporary_folder(path.parent, "run") as folder:
-            write_json(folder / "experiment.json", _describe_experiment(experiment))
-            write_json(folder / "contract.json", result.contract.to_dict())
+            write_json(folder / CONTRACT, result.contract.to_dict())
             if isinstance(result.model, dict):
                 write_json(folder / TREES, result.model)
             else:
                 result.model.save(folder / MODEL)
-            result.history.to_csv(folder / "history.csv", index=False)
+            result.history.to_csv(folder / HISTORY, index=False)
             arrays: dict[str, Any] = _list_arrays(result.predictions)
-            np.savez_compressed(folder / "predictions.npz", **arrays)
+            np.savez_compressed(folder / PREDICTIONS, **arrays)
             write_json(folder / METRICS, result.metrics)
-            if not run_exists(path):
-                shutil.rmtree(path, ignore_errors=True)
-                folder.rename(path)
+            write_description(folder, experiment, result.environment)
+            _publish_run(folder, path)
     except OSError as error:
         raise RunError(
             f"Writing the run {path} failed: {error}. Nothing was written; check the disk (space, "
@@ -442,19 +525,112 @@ def write_run(path: Path, experiment: Experiment, result: Result) -> Run:
     return Run(path)
 
 
-def _describe_experiment(experiment: Experiment) -> dict[str, Any]:
-    versions = {name: metadata.version(name) for name in DISTRIBUTIONS}
-    return {
+def write_description(folder: Path, experiment: Experiment, environment: Environment) -> None:
+    """Write experiment.json: experiment, environment, and the hash of each other file.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the run, with all its other files.
+    experiment : Experiment
+        What was trained.
+    environment : Environment
+        The code, versions and threads of the training.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.experiment import describe_environment
+    >>> settings = {"dataset": "d", "fingerprint": "0", "task": "t", "branches": {"time": "cnn"}}
+    >>> experiment = Experiment.from_flat(settings)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_description(Path(folder), experiment, describe_environment(threads=1))
+    ...     json.loads(Path(folder, "experiment.json").read_text())["model"]
+    'time:cnn'
+    """
+    files = [folder / name for name in (*FILES[1:], MODEL, TREES)]
+    values = {
         "format": FORMAT,
         "experiment": experiment.to_flat(),
         "hash": experiment.hash,
         "model": experiment.model_name,
-        "versions": {"python": platform.python_version()} | versions,
+        "environment": environment.to_dict(),
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "cores": os.cpu_count(),
         },
+        "files": {file.name: _hash(file.read_bytes()) for file in files if file.is_file()},
     }
+    write_json(folder / EXPERIMENT, values | {"checksum": _hash_values(values)})
+
+
+def read_arrays(content: bytes) -> dict[str, np.ndarray]:
+    """Read the arrays of an NPZ file, without trusting the sizes that it states.
+
+    Parameters
+    ----------
+    content : bytes
+        The file.
+
+    Returns
+    -------
+    dict of str to array
+        Name -> array.
+
+    Raises
+    ------
+    RunError
+        If it is no NPZ file of plain arrays, or larger than `MAX_ARRAY_BYTES` when unpacked.
+
+    Examples
+    --------
+    >>> file = io.BytesIO()
+    >>> np.savez(file, p=np.array([0.25, 0.75]))
+    >>> read_arrays(file.getvalue())
+    {'p': array([0.25, 0.75])}
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            n_bytes = sum(entry.file_size for entry in archive.infolist())
+            if n_bytes > MAX_ARRAY_BYTES:
+                raise ValueError(f"{n_bytes} bytes, expected at most {MAX_ARRAY_BYTES}")
+            return {
+                entry.filename.removesuffix(".npy"): _read_array(archive.read(entry))
+                for entry in archive.infolist()
+            }
+    except Exception as error:  # whatever a damaged archive raises
+        raise RunError(f"it holds no readable arrays ({type(error).__name__}: {error})") from None
+
+
+def _read_array(content: bytes) -> np.ndarray:
+    """Read an array whose header fits its size: NumPy would ask for the memory first."""
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("another version of the NPY format than 1.0")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    if math.prod(shape) * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"shape {shape} does not fit {len(content)} bytes")
+    return np.load(io.BytesIO(content), allow_pickle=False)
+
+
+def _publish_run(folder: Path, path: Path) -> None:
+    """Rename the folder to the run, unless another process has finished the run meanwhile."""
+    if run_exists(path):
+        return
+    shutil.rmtree(path, ignore_errors=True)
+    try:
+        publish_folder(folder, path)
+    except OSError:
+        if not run_exists(path):
+            raise
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _hash_values(values: dict[str, Any]) -> str:
+    return _hash(json.dumps(values, sort_keys=True).encode())
 
 
 def _list_arrays(predictions: dict[str, Predictions]) -> dict[str, np.ndarray]:

@@ -8,9 +8,10 @@ from scipy.special import expit
 
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.summary import score_with_intervals
-from ecglib.experiment import Experiment
+from ecglib.experiment import Environment, Experiment
 
 N_WINDOWS = 400
+ENVIRONMENT = Environment(code="0123", commit="", threads=1, versions={"keras": "3.15"})
 
 
 def make_experiment(**changes):
@@ -44,7 +45,7 @@ def make_run(strength, caveats=("synthetic data",), **changes):
         path=Path("runs/batch") / experiment.run_name,
         experiment=experiment,
         caveats=caveats,
-        versions={"keras": "3.15"},
+        environment=ENVIRONMENT,
         contract=SimpleNamespace(thresholds=(0.5, 0.5)),
         metrics={"validation": scores, "test": scores, "model": {"parameters": size}},
         predictions=lambda split: predictions,

@@ -12,7 +12,7 @@ from ecglib.datasets.schema import SignalSpec
 from ecglib.evaluation.contestants import Contestant
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.simulation import StudySettings, simulate_study
-from ecglib.experiment import Contract, Experiment, Processing
+from ecglib.experiment import Contract, Experiment, Processing, describe_environment
 from ecglib.runs import Result, find_run_path, write_run
 
 FUSIONS = ("late_average", "late_weighted", "intermediate_concat", "intermediate_gated")
@@ -89,6 +89,7 @@ def _write_run(
         contract=_make_contract(
             experiment, np.atleast_2d(contestant.thresholds)[fold - 1], classes, place
         ),
+        environment=describe_environment(threads=1),
     )
     run = write_run(find_run_path(experiment, place.runs_dir, place.batch), experiment, result)
     if place.has_notebooks:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ecglib.batch.state import find_compared_runs, read_settings
 from ecglib.errors import RunError
 from ecglib.evaluation.comparison import Check, Comparison, compare_contestants
 from ecglib.evaluation.contestants import Contestant
@@ -17,13 +18,11 @@ from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.verdict import ComparisonSettings
 from ecglib.experiment import Experiment
 from ecglib.experiment.config import list_fields
-from ecglib.paths import write_json
 from ecglib.runs import Run
 
 MAX_NAMED_SETTINGS = 2  # in the name of a model, to distinguish it from others
 
 EXPERIMENT = "experiment.json"
-SETTINGS = "batch.json"  # in the folder of a batch: what it was started with
 EXPLORE = "explore"  # the batch of interactive sessions, where trying again is the point
 
 # What may differ between models that are compared, and what no recipe contains.
@@ -121,11 +120,9 @@ def compare_batches(
     ...
     ecglib.errors.RunError: No finished run in runs/none. ...
     """
-    from ecglib.runs import find_runs
-
     groups: dict[tuple[str, ...], dict[str, Run]] = {}
     for folder in folders:
-        for run in find_runs(folder):
+        for run in find_compared_runs(folder):
             # A run that is in several batches is compared once.
             groups.setdefault(_describe_group(run), {})[run.experiment.hash] = run
     settings = settings or choose_settings(folders)
@@ -188,52 +185,6 @@ def _read_all_settings(folders: Iterable[Path]) -> set[ComparisonSettings]:
     return {one for folder in folders if (one := read_settings(folder)) is not None}
 
 
-def record_settings(folder: Path, settings: ComparisonSettings) -> None:
-    """Record the metric and margin that a batch is started with, unless some are recorded.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the batch.
-    settings : ComparisonSettings
-        Those of the batch file.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     record_settings(Path(folder), ComparisonSettings(metric="f1"))
-    ...     record_settings(Path(folder), ComparisonSettings(metric="auroc"))
-    ...     read_settings(Path(folder))
-    ComparisonSettings(metric='f1', margin=0.01)
-    """
-    if not (folder / SETTINGS).exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / SETTINGS, dataclasses.asdict(settings))
-
-
-def read_settings(folder: Path) -> ComparisonSettings | None:
-    """Read the metric and margin that a batch was started with.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the batch.
-
-    Returns
-    -------
-    ComparisonSettings or None
-        None for runs that no batch file asked for.
-
-    Examples
-    --------
-    >>> read_settings(Path("runs/none")) is None
-    True
-    """
-    path = folder / SETTINGS
-    return ComparisonSettings(**json.loads(path.read_text())) if path.is_file() else None
-
-
 def _check_choice(settings: ComparisonSettings, chosen: Iterable[ComparisonSettings]) -> Check:
     """Check that metric and margin were chosen before the scores were known."""
     texts = sorted(_describe_settings(one) for one in chosen)
@@ -279,7 +230,8 @@ def _list_checks(runs: Sequence[Run]) -> list[Check]:
             title="Patients disjoint",
             passed=not leaks,
             detail=f"allowed: {', '.join(leaks)}" if leaks else "no leak between the splits",
-        )
+        ),
+        _check_environments(runs),
     ]
     if not runs[0].experiment.data.n_folds:
         others = _find_other_batches(runs)
@@ -294,6 +246,22 @@ def _list_checks(runs: Sequence[Run]) -> list[Check]:
             )
         )
     return checks
+
+
+def _check_environments(runs: Sequence[Run]) -> Check:
+    """Check that all runs had the same code, versions and threads, and name what differs."""
+    first = runs[0].environment
+    differences = [run.environment.describe_difference(first) for run in runs]
+    found = sorted({text for text in differences if text})
+    n_different = sum(bool(text) for text in differences)
+    more = f", and {len(found) - 1} other combinations" if len(found) > 1 else ""
+    return Check(
+        title="One environment",
+        passed=not found,
+        detail=f"{n_different} of {len(runs)} trainings differ: {found[0]}{more}"
+        if found
+        else f"code {first.code}, threads {first.threads}, one version of each package",
+    )
 
 
 def _find_other_batches(runs: Sequence[Run]) -> list[str]:
@@ -329,18 +297,20 @@ def build_recipe(run: Run) -> dict[str, Any]:
     -------
     dict of str to object
         All settings but branches, fusion, sizes, seed, fold and the options of fusions; the options
-        of each representation that the run takes; and the versions of the code.
+        of each representation that the run takes; and the code with the versions that decide a
+        result.
 
     Examples
     --------
     >>> from types import SimpleNamespace
+    >>> from ecglib.experiment import describe_environment
     >>> experiment = Experiment.from_flat(
     ...     {"dataset": "d", "fingerprint": "f", "task": "t", "branches": {"time": "cnn"}}
     ... )
-    >>> run = SimpleNamespace(experiment=experiment, versions={"keras": "3.15.0"})
+    >>> run = SimpleNamespace(experiment=experiment, environment=describe_environment(threads=1))
     >>> recipe = build_recipe(run)
-    >>> recipe["epochs"], recipe["keras"], "branches" in recipe
-    (20, '3.15.0', False)
+    >>> recipe["epochs"], "keras" in recipe, "branches" in recipe
+    (20, True, False)
     """
     experiment = run.experiment
     recipe = {}
@@ -352,12 +322,12 @@ def build_recipe(run: Run) -> dict[str, Any]:
     options: Mapping[str, Any] = experiment.inputs.representation_options
     for representation in experiment.representations:
         recipe[f"options of {representation}"] = dict(options.get(representation, {}))
-    versions = {name: run.versions[name] for name in _CODE if name in run.versions}
-    return recipe | versions
+    environment = run.environment.list_values()
+    return recipe | {name: environment[name] for name in _CODE if name in environment}
 
 
-# The code that decides a result.
-_CODE = ("ecg-fusion", "keras", "tensorflow")
+# What decides more than the last digits of a result.
+_CODE = ("code", "keras", "tensorflow", "numpy")
 
 
 def name_models(experiments: Iterable[Experiment]) -> dict[str, str]:

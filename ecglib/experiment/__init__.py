@@ -2,13 +2,16 @@
 
 from ecglib.experiment.config import Experiment, describe_settings
 from ecglib.experiment.contract import Contract, Processing
+from ecglib.experiment.environment import Environment, describe_environment
 from ecglib.experiment.preflight import check_experiment, find_tabular_columns, select_windows
 
 __all__ = [
     "Contract",
+    "Environment",
     "Experiment",
     "Processing",
     "check_experiment",
+    "describe_environment",
     "describe_settings",
     "find_tabular_columns",
     "select_windows",

@@ -2,8 +2,9 @@
 
 import ecglib._keras  # noqa: F401
 
+import dataclasses
 import json
-import zipfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,15 @@ import numpy as np
 
 from ecglib.datasets.selection import Selection
 from ecglib.errors import RunError
+from ecglib.experiment import Environment
 from ecglib.experiment.settings import TrainingSettings
 from ecglib.paths import replace_file
+from ecglib.runs import read_arrays
 from ecglib.training.optimizers import AveragingAdamW
 from ecglib.training.validation import score_validation
 
 MONITORED_SCORES = {"auroc": "val_auroc", "f1": "val_f1"}
+CHECKPOINT_LISTS = ("variables", "best", "current")
 STOPPING_STATE = ("wait", "best", "best_epoch", "stopped_epoch")
 
 
@@ -121,6 +125,34 @@ def build_early_stopping(settings: TrainingSettings) -> keras.callbacks.EarlySto
     )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointPlace:
+    """Where the checkpoint of one model is, and for what it is valid.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder for this model alone.
+    environment : Environment
+        The code, versions and threads of the training; with others it starts from the beginning.
+
+    Examples
+    --------
+    >>> from ecglib.experiment import describe_environment
+    >>> place = CheckpointPlace(folder=Path("seed0"), environment=describe_environment(threads=1))
+    >>> place.file.name
+    'checkpoint.npz'
+    """
+
+    folder: Path
+    environment: Environment
+
+    @property
+    def file(self) -> Path:
+        """The file that is replaced after each epoch."""
+        return self.folder / "checkpoint.npz"
+
+
 class Checkpoint(keras.callbacks.Callback):
     """Write after each epoch everything that the next one depends on, and resume from it.
 
@@ -129,12 +161,13 @@ class Checkpoint(keras.callbacks.Callback):
     training that was killed continues with the same bits, if the batches continue as well: by
     `n_done` epochs.
 
-    A file that does not fit the model is ignored, and training starts from the beginning.
+    A file that does not fit the model, is damaged or was written in another environment is not
+    used: a warning says so, and training starts from the beginning.
 
     Parameters
     ----------
-    path : Path or None
-        The file; None for no checkpoints.
+    place : CheckpointPlace or None
+        Where the file is; None for no checkpoints.
     model : keras.Model
         The compiled model.
     n_epochs : int
@@ -159,15 +192,16 @@ class Checkpoint(keras.callbacks.Callback):
 
     def __init__(
         self,
-        path: Path | None,
+        place: CheckpointPlace | None,
         model: keras.Model,
         n_epochs: int,
         stopping: keras.callbacks.EarlyStopping | None = None,
         averages: UseAverages | None = None,
     ):
         super().__init__()
-        self.path, self.stopping, self.averages = path, stopping, averages
+        self.place, self.stopping, self.averages = place, stopping, averages
         self.variables = [*model.variables, *model.optimizer.variables]
+        self.model_weights = model.weights
         self.rows: list[dict[str, float]] = []
         self.found = self._read()
         self.n_done = 0
@@ -186,7 +220,7 @@ class Checkpoint(keras.callbacks.Callback):
         if self.stopping:
             for name, value in self.found["state"]["stopping"].items():
                 setattr(self.stopping, name, value)
-            self.stopping.best_weights = self.found["best"]
+            self.stopping.best_weights = self.found["best"] or None
         names = self.rows[0]
         self.model.history.history = {name: [row[name] for row in self.rows] for name in names}
         self.found = None
@@ -194,27 +228,28 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the state atomically."""
         self.rows.append({name: float(value) for name, value in (logs or {}).items()})
-        if not self.path:
+        if not self.place:
             return
         try:
-            with replace_file(self.path) as partial, partial.open("wb") as file:
-                np.savez(file, **self._state())
+            with replace_file(self.place.file) as partial, partial.open("wb") as file:
+                np.savez(file, **self._state(self.place.environment))
         except OSError as error:
             raise RunError(
-                f"Writing the checkpoint {self.path} failed: {error}. Check the disk (space, "
+                f"Writing the checkpoint {self.place.file} failed: {error}. Check the disk (space, "
                 f"permissions) and run it again; it resumes from the last checkpoint."
             ) from error
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self, environment: Environment) -> dict[str, Any]:
         names = STOPPING_STATE if self.stopping else ()
         state = {
+            "environment": environment.to_dict(),
             "rows": self.rows,
             "stopped": bool(self.model.stop_training),
             "stopping": {name: getattr(self.stopping, name) for name in names},
         }
         lists = {
             "variables": _copy_values(self.variables),
-            "best": self.stopping.best_weights if self.stopping else [],
+            "best": (self.stopping.best_weights or []) if self.stopping else [],
             "current": self.averages.current if self.averages else [],
         }
         numbered = {
@@ -223,18 +258,46 @@ class Checkpoint(keras.callbacks.Callback):
         return {"state": json.dumps(state), **numbered}
 
     def _read(self) -> dict[str, Any] | None:
-        if not self.path:
+        if not self.place or not self.place.file.is_file():
             return None
         try:
-            with np.load(self.path) as arrays:
-                state = json.loads(str(arrays["state"]))
-                names = ("variables", "best", "current")
-                found = {name: _list_numbered(arrays, name) for name in names}
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile):  # none, or of another version
+            found = self._read_file(self.place)
+        except RunError as error:
+            warnings.warn(
+                f"The checkpoint {self.place.file} is not used: {error}. Training starts from the "
+                f"beginning.",
+                stacklevel=4,
+            )
             return None
-        shapes = [tuple(variable.shape) for variable in self.variables]
-        fits = [value.shape for value in found["variables"]] == shapes and state["rows"]
-        return {**found, "state": state} if fits else None
+        return found
+
+    def _read_file(self, place: CheckpointPlace) -> dict[str, Any]:
+        """Read a file, and refuse one that would not continue the same training."""
+        try:
+            arrays = read_arrays(place.file.read_bytes())
+            state = json.loads(str(arrays["state"]))
+            environment = Environment.from_dict(state["environment"])
+            rows, stopping = state["rows"], state["stopping"]
+            is_complete = all(row.keys() == rows[0].keys() for row in rows) and isinstance(
+                state["stopped"], bool
+            )
+            names = STOPPING_STATE if self.stopping else ()
+            is_complete &= bool(rows) and sorted(stopping) == sorted(names)
+            lists = {name: _list_numbered(arrays, name) for name in CHECKPOINT_LISTS}
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise RunError(f"it is damaged ({error})") from None
+        if difference := environment.describe_difference(place.environment):
+            raise RunError(f"it was written with other code, versions or threads ({difference})")
+        averaged = self.averages.optimizer.averaged if self.averages else []
+        expected = {"variables": self.variables, "current": averaged}
+        if self.stopping and lists["best"]:
+            expected["best"] = self.model_weights
+        if not is_complete or any(
+            [array.shape for array in lists[name]] != [tuple(one.shape) for one in variables]
+            for name, variables in expected.items()
+        ):
+            raise RunError("it does not fit the model")
+        return {**lists, "state": state}
 
 
 def _copy_values(variables: list[keras.Variable]) -> list[np.ndarray]:
@@ -242,6 +305,6 @@ def _copy_values(variables: list[keras.Variable]) -> list[np.ndarray]:
     return [np.array(variable.numpy()) for variable in variables]
 
 
-def _list_numbered(arrays: Any, name: str) -> list[np.ndarray]:
+def _list_numbered(arrays: dict[str, np.ndarray], name: str) -> list[np.ndarray]:
     n = sum(key.startswith(f"{name}-") for key in arrays)
     return [arrays[f"{name}-{i}"] for i in range(n)]

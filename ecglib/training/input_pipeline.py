@@ -24,8 +24,9 @@ from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.units import STEP_MV
 from ecglib.errors import ExperimentError
+from ecglib.experiment.environment import THREADS_VARIABLE, read_threads_variable
 
-THREADS_VARIABLE = "ECGLIB_THREADS"
+N_THREADS, N_THREADS_WITH_GPU = 1, 4  # of each operation, unless the variable says otherwise
 N_PREFETCHED = 2  # batches that are ready before they are needed
 N_PARALLEL = min(os.cpu_count() or 1, 4)  # batches that are prepared at a time
 
@@ -101,25 +102,48 @@ class BatchOptions:
     shard: Shard = WHOLE
 
 
-def read_thread_limit() -> int | None:
-    """Read the environment variable ``ECGLIB_THREADS``; None if it sets no limit.
+def choose_threads() -> int:
+    """Choose the number of threads of each operation: the same for a run wherever it is started.
+
+    It is the environment variable ``ECGLIB_THREADS``, or else 1 (4 with a GPU, where the bits are
+    not the same anyway). The order in which an operation adds up depends on it, so it may not
+    follow from the number of cores or of runs at the same time; a run records it. Several runs at
+    a time use several cores better than several threads of one run.
+
+    Raises
+    ------
+    ExperimentError
+        If the variable is not a whole number from 1.
 
     Examples
     --------
     >>> os.environ["ECGLIB_THREADS"] = "2"
-    >>> read_thread_limit()
+    >>> choose_threads()
     2
     >>> del os.environ["ECGLIB_THREADS"]
     """
-    return int(os.environ.get(THREADS_VARIABLE, "0")) or None
+    if threads := read_threads_variable():
+        return threads
+    return N_THREADS_WITH_GPU if tf.config.list_physical_devices("GPU") else N_THREADS
+
+
+def count_threads() -> int:
+    """Count the threads of an operation in this process: what TensorFlow was started with.
+
+    Examples
+    --------
+    >>> count_threads() >= 1
+    True
+    """
+    given = tf.config.threading.get_intra_op_parallelism_threads()
+    return given or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or os.cpu_count() or 1
 
 
 def make_deterministic(seed: int) -> None:
     """Make what follows repeatable: seeds, deterministic operations, a fixed number of threads.
 
-    The environment variable ``ECGLIB_THREADS`` limits the threads of a process, so that several
-    runs share a machine. Set after the first operation of TensorFlow it has no effect, and a
-    warning says so.
+    The number of threads (`choose_threads`) cannot change after the first operation of TensorFlow;
+    a warning says so, and the run records the number that it had.
 
     Parameters
     ----------
@@ -132,16 +156,19 @@ def make_deterministic(seed: int) -> None:
     """
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
-    if threads := read_thread_limit():
-        try:
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-            tf.config.threading.set_inter_op_parallelism_threads(threads)
-        except RuntimeError:
-            warnings.warn(
-                f"{THREADS_VARIABLE}={threads} has no effect: TensorFlow already runs with another "
-                f"number of threads. Set it before Python starts.",
-                stacklevel=2,
-            )
+    threads = choose_threads()
+    if threads == count_threads():
+        return
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError:
+        warnings.warn(
+            f"{THREADS_VARIABLE}={threads} has no effect: TensorFlow already runs with "
+            f"{count_threads()} threads, and the last digits of results depend on the number. "
+            f"Train before anything else in this process, or restart it.",
+            stacklevel=2,
+        )
 
 
 def find_strategy(kind: str = "GPU") -> tf.distribute.Strategy:

@@ -8,14 +8,24 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from ecglib.datasets.store import Dataset
 from ecglib.evaluation.calibration import fit_calibration
 from ecglib.evaluation.summary import score_calibration, score_with_intervals
 from ecglib.evaluation.thresholds import fit_thresholds
-from ecglib.experiment import Contract, Experiment, Processing, check_experiment
+from ecglib.experiment import (
+    Contract,
+    Environment,
+    Experiment,
+    Processing,
+    check_experiment,
+    describe_environment,
+)
 from ecglib.paths import runs_dir as find_runs_dir
 from ecglib.runs import Result, Run, find_run_path, run_exists, write_run
-from ecglib.training.input_pipeline import make_deterministic
+from ecglib.training.callbacks import CheckpointPlace
+from ecglib.training.input_pipeline import count_threads, make_deterministic
 from ecglib.training.trainer import Fitted, Trainer, TrainerOptions
 from ecglib.training.tree_trainer import TreeTrainer
 
@@ -35,7 +45,8 @@ def train(
 
     Training that was killed resumes after its last finished epoch, with the same bits: a hidden
     folder beside the run holds the checkpoints until the run is finished. The batches of the
-    epochs before are made once more, so that the input pipeline continues as well.
+    epochs before are made once more, so that the input pipeline continues as well. Checkpoints of
+    other code, versions or threads are not used, with a warning.
 
     Parameters
     ----------
@@ -80,17 +91,19 @@ def train(
     caveats = check_experiment(experiment, dataset)
     started = time.perf_counter()
     make_deterministic(experiment.training.seed)
+    environment = describe_environment(count_threads())
     checkpoint_dir = path.with_name(f".{path.name}.checkpoint")
-    if experiment.role == "baseline":
-        fitted = TreeTrainer(experiment, dataset).fit()
-    else:
-        options = TrainerOptions(
-            verbose=verbose,
-            representations_in=representations_in,
-            checkpoint_dir=checkpoint_dir,
-        )
-        fitted = Trainer(experiment, dataset, options).fit()
-    result = _evaluate(fitted, experiment, dataset, caveats)
+    with threadpool_limits(environment.threads):  # of NumPy and SciPy
+        if experiment.role == "baseline":
+            fitted = TreeTrainer(experiment, dataset).fit()
+        else:
+            options = TrainerOptions(
+                verbose=verbose,
+                representations_in=representations_in,
+                checkpoints=CheckpointPlace(folder=checkpoint_dir, environment=environment),
+            )
+            fitted = Trainer(experiment, dataset, options).fit()
+        result = _evaluate(fitted, experiment, dataset, caveats, environment)
     result.metrics["model"]["seconds"] = time.perf_counter() - started
     run = write_run(path, experiment, result)
     shutil.rmtree(checkpoint_dir, ignore_errors=True)
@@ -99,7 +112,11 @@ def train(
 
 
 def _evaluate(
-    fitted: Fitted, experiment: Experiment, dataset: Dataset, caveats: tuple[str, ...]
+    fitted: Fitted,
+    experiment: Experiment,
+    dataset: Dataset,
+    caveats: tuple[str, ...],
+    environment: Environment,
 ) -> Result:
     """Calibrate and choose thresholds on the validation split, and score both splits."""
     raw, kind = fitted.predictions, fitted.predictions["validation"].kind
@@ -131,6 +148,7 @@ def _evaluate(
         predictions=predictions,
         metrics=metrics,
         contract=contract,
+        environment=environment,
     )
 
 

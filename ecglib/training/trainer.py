@@ -5,7 +5,6 @@ import ecglib._keras  # noqa: F401
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -31,6 +30,7 @@ from ecglib.models.end_to_end import (
 from ecglib.preprocessing.augmentation import build_augmentation
 from ecglib.training.callbacks import (
     Checkpoint,
+    CheckpointPlace,
     UseAverages,
     ValidationScore,
     build_early_stopping,
@@ -70,8 +70,8 @@ class TrainerOptions:
         Where the representations are computed: in the model, on its device, or in the input
         pipeline, while the batch before is trained on; training then waits for representations
         that take longer than a step. The results differ by rounding at most.
-    checkpoint_dir : Path, optional
-        Folder of the checkpoints from which training that was killed resumes; None for none.
+    checkpoints : CheckpointPlace, optional
+        Where the checkpoints are from which training that was killed resumes; None for none.
     callbacks : sequence of keras.callbacks.Callback, default ()
         Further callbacks, for example for progress.
 
@@ -88,7 +88,7 @@ class TrainerOptions:
 
     verbose: int = 0
     representations_in: str = "model"
-    checkpoint_dir: Path | None = None
+    checkpoints: CheckpointPlace | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
 
     def __post_init__(self) -> None:
@@ -254,7 +254,8 @@ class Trainer:
         score = self._build_validation_score(model)
         averages = UseAverages(optimizer) if settings.ema_decay else None
         stopping = build_early_stopping(settings)
-        checkpoint = Checkpoint(self._checkpoint_path(seed), fitted, epochs, stopping, averages)
+        place = self._place_checkpoint(f"seed{seed}")
+        checkpoint = Checkpoint(place, fitted, epochs, stopping, averages)
         callbacks = [one for one in (averages, score, stopping, checkpoint) if one is not None]
         batches = batches.repeat()
         with warnings.catch_warnings():
@@ -445,10 +446,9 @@ class Trainer:
             windows = self.selection
             if representation != TABULAR:
                 windows = dataclasses.replace(windows, tabular=windows.tabular[:, :0])
-            path = self._checkpoint_path(seed)
             options = dataclasses.replace(
                 self.options,
-                checkpoint_dir=path and path.with_name(f"{path.stem}-{branch}"),
+                checkpoints=self._place_checkpoint(f"seed{seed}-{branch}"),
                 callbacks=(),
             )
             trainer = Trainer(alone, self.dataset, options, windows)
@@ -480,9 +480,9 @@ class Trainer:
     def _crop_samples(self) -> int:
         return self.crop_signal.n_samples if self.experiment.inputs.crop_s else 0
 
-    def _checkpoint_path(self, seed: int) -> Path | None:
-        folder = self.options.checkpoint_dir
-        return None if folder is None else folder / f"seed{seed}.npz"
+    def _place_checkpoint(self, name: str) -> CheckpointPlace | None:
+        place = self.options.checkpoints
+        return place and dataclasses.replace(place, folder=place.folder / name)
 
 
 def _list_inputs(x: Any) -> Any:

@@ -30,7 +30,7 @@ from ecglib.errors import ExperimentError, require_one_of
 from ecglib.experiment.registry import BASELINES
 from ecglib.experiment.settings import InputSettings
 from ecglib.representations import build_representations
-from ecglib.training.input_pipeline import read_thread_limit
+from ecglib.training.input_pipeline import choose_threads
 
 BLOCK_VALUES = 1 << 21  # values of the windows that are read together: 8 MB
 N_BANDS = 8
@@ -203,7 +203,7 @@ def fit_trees(
     # The boosting cannot take a column without any value; a constant one is never split at.
     x = np.where(np.isfinite(x).any(axis=0), x, np.float32(0))
     labels = y.astype(int) if multi_label else y.argmax(axis=1)
-    with threadpool_limits(read_thread_limit(), "openmp"):  # of the boosting
+    with threadpool_limits(choose_threads(), "openmp"):  # of the boosting
         return estimator.fit(x, labels, weights)
 
 
@@ -307,7 +307,7 @@ def _create_estimator(settings: TreeSettings) -> BaseEstimator:
             N_TREES,
             min_samples_leaf=MIN_SAMPLES_LEAF,
             random_state=settings.seed,
-            n_jobs=read_thread_limit() or -1,
+            n_jobs=choose_threads(),
         )
     return HistGradientBoostingClassifier(
         learning_rate=LEARNING_RATE,

@@ -1,5 +1,6 @@
 """The comparison of runs that are plain objects with simulated probabilities."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -14,8 +15,8 @@ from ecglib.batch.comparison import (
     compare_batches,
     compare_runs,
     name_models,
-    record_settings,
 )
+from ecglib.batch.state import record_settings
 from ecglib.errors import RunError
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.recipes import describe_recipe_difference
@@ -139,11 +140,32 @@ def test_options_of_a_representation_that_only_one_model_takes_are_no_difference
     )
 
 
-def test_runs_of_different_code_are_not_of_one_recipe():
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"versions": {"keras": "4.0"}}, "keras 3.15 against 4.0"),
+        ({"code": "4567"}, "code 0123 against 4567"),
+        ({"threads": 2}, ""),  # decides the last digits alone
+    ],
+)
+def test_runs_of_different_code_are_not_of_one_recipe(change, expected):
     old, new = make_run(1.0), make_run(1.0)
-    new.versions = {"keras": "4.0"}
-    difference = describe_recipe_difference(build_recipe(old), build_recipe(new))
-    assert difference == "keras 3.15 against 4.0"
+    new.environment = dataclasses.replace(new.environment, **change)
+    assert describe_recipe_difference(build_recipe(old), build_recipe(new)) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [({"threads": 2}, "threads 2 against 1"), ({"versions": {"keras": "4"}}, "keras 4 against 3")],
+)
+def test_a_comparison_names_the_environments_that_differ(change, difference):
+    runs = [make_run(1.0, seed=seed) for seed in range(3)]
+    checks = {one.title: one for one in compare_runs(runs).checks}
+    assert checks["One environment"].passed
+    runs[1].environment = dataclasses.replace(runs[1].environment, **change)
+    check = {one.title: one for one in compare_runs(runs).checks}["One environment"]
+    assert not check.passed
+    assert check.detail.startswith(f"1 of 3 trainings differ: {difference}")
 
 
 def test_runs_of_two_tasks_are_refused():

@@ -21,6 +21,7 @@ from ecglib.errors import RunError
 from ecglib.evaluation import simulation
 from ecglib.evaluation.simulation import StudySettings
 from ecglib.evaluation.verdict import WORDS, ComparisonSettings
+from ecglib.runs import Run, write_description
 
 HELPS = StudySettings(n_patients=250, n_fusions=2, gain=0.05, has_thresholds=True)
 SMALL = StudySettings(
@@ -252,7 +253,9 @@ def test_a_report_is_only_rewritten_if_something_has_changed(tmp_path):
     assert "macro F1, margin" in report_on(folder, ComparisonSettings(metric="f1")).read_text()
     report.write_text("kept")
     metrics = next(folder.glob("*/metrics.json"))
+    run = Run(metrics.parent)
     metrics.write_text(metrics.read_text() + "\n")
+    write_description(run.path, run.experiment, run.environment)
     assert report_on(folder, ComparisonSettings(metric="f1")).read_text() != "kept"
 
 

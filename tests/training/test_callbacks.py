@@ -1,9 +1,18 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 from ecglib.errors import RunError
-from ecglib.training.callbacks import Checkpoint, UseAverages
+from ecglib.experiment import describe_environment
+from ecglib.experiment.settings import TrainingSettings
+from ecglib.training.callbacks import (
+    Checkpoint,
+    CheckpointPlace,
+    UseAverages,
+    build_early_stopping,
+)
 
 
 class RecordWeights(keras.callbacks.Callback):
@@ -54,31 +63,76 @@ def test_averaging_does_not_change_a_bit_of_the_training(compile_small_model):
         assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
 
 
-def test_a_file_that_does_not_fit_is_no_checkpoint(compile_small_model, tmp_path):
-    x, y = np.ones((8, 4), "float32"), np.ones((8, 1), "float32")
+@pytest.fixture
+def place(tmp_path):
+    """Where one checkpoint is."""
+    environment = describe_environment(threads=1)
+    return CheckpointPlace(folder=tmp_path / "seed0", environment=environment)
 
-    def create(path, **changes):
-        model, _ = compile_small_model(**changes)
-        return model, Checkpoint(path, model, 5)
 
-    path = tmp_path / "made" / "one.npz"
-    model, checkpoint = create(path)
-    model.fit(x, y, epochs=2, callbacks=[checkpoint], verbose=0)
-    assert [p.name for p in path.parent.iterdir()] == ["one.npz"]
-    assert create(path)[1].n_done == 2
-    assert create(path, ema_decay=0.9)[1].n_done == 0  # more variables
-    path.write_bytes(path.read_bytes()[:-100])
-    assert create(path)[1].n_done == 0
-    assert create(None)[1].n_done == 0
+@pytest.fixture
+def write_checkpoint(compile_small_model, place):
+    """Train two epochs and leave their checkpoint."""
+
+    def write(**settings):
+        model, optimizer = compile_small_model(**settings)
+        averages = UseAverages(optimizer) if settings.get("ema_decay") else None
+        stopping = build_early_stopping(TrainingSettings())
+        stopping.monitor = "loss"
+        checkpoint = Checkpoint(place, model, 5, stopping, averages)
+        x, y = np.ones((8, 4), "float32"), np.ones((8, 1), "float32")
+        callbacks = [one for one in (averages, stopping, checkpoint) if one]
+        model.fit(x, y, epochs=2, callbacks=callbacks, verbose=0)
+
+    return write
+
+
+def open_checkpoint(compile_small_model, place, **settings):
+    model, optimizer = compile_small_model(**settings)
+    averages = UseAverages(optimizer) if settings.get("ema_decay") else None
+    return Checkpoint(place, model, 5, build_early_stopping(TrainingSettings()), averages)
+
+
+def test_a_file_that_does_not_fit_is_no_checkpoint(compile_small_model, write_checkpoint, place):
+    write_checkpoint()
+    assert [path.name for path in place.folder.iterdir()] == ["checkpoint.npz"]
+    assert open_checkpoint(compile_small_model, place).n_done == 2
+    with pytest.warns(UserWarning, match="does not fit the model. Training starts from the begin"):
+        assert open_checkpoint(compile_small_model, place, ema_decay=0.9).n_done == 0
+    place.file.write_bytes(place.file.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert open_checkpoint(compile_small_model, place).n_done == 0
+    assert open_checkpoint(compile_small_model, None).n_done == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"code": "0123"}, "code .* against 0123"),
+        ({"threads": 2}, "threads 1 against 2"),
+        ({"versions": {"keras": "9.0"}}, "keras .* against 9.0"),
+    ],
+)
+def test_training_starts_anew_in_another_environment(
+    change, difference, compile_small_model, write_checkpoint, place
+):
+    write_checkpoint()
+    environment = dataclasses.replace(place.environment, **change)
+    other = dataclasses.replace(place, environment=environment)
+    with pytest.warns(UserWarning, match=difference):
+        assert open_checkpoint(compile_small_model, other).n_done == 0
+    commit = dataclasses.replace(place.environment, commit="another one, with the same code")
+    same = dataclasses.replace(place, environment=commit)
+    assert open_checkpoint(compile_small_model, same).n_done == 2
 
 
 def test_a_full_disk_is_reported_and_the_last_checkpoint_stays(
-    compile_small_model, tmp_path, monkeypatch
+    compile_small_model, place, monkeypatch
 ):
     model, _ = compile_small_model()
-    path = tmp_path / "one.npz"
-    path.write_bytes(b"the last one")
-    checkpoint = Checkpoint(path, model, 5)
+    checkpoint = Checkpoint(place, model, 5)
+    place.folder.mkdir()
+    place.file.write_bytes(b"the last one")
     checkpoint.set_model(model)
     model.stop_training = False
 
@@ -88,5 +142,5 @@ def test_a_full_disk_is_reported_and_the_last_checkpoint_stays(
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(RunError, match=r"No space left.*resumes from the last checkpoint"):
         checkpoint.on_epoch_end(0, {"loss": 1.0})
-    assert path.read_bytes() == b"the last one"
-    assert list(tmp_path.iterdir()) == [path]
+    assert place.file.read_bytes() == b"the last one"
+    assert list(place.folder.iterdir()) == [place.file]

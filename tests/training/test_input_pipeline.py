@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -269,8 +271,22 @@ def test_what_does_not_fit_is_refused(small_store, representations):
 
 def test_threads_that_are_limited_too_late_are_reported(monkeypatch):
     tf.constant(1.0)
-    before = tf.config.threading.get_intra_op_parallelism_threads()
+    before = input_pipeline.count_threads()
     monkeypatch.setenv(input_pipeline.THREADS_VARIABLE, str(before + 1))
     with pytest.warns(UserWarning, match=f"ECGLIB_THREADS={before + 1} has no effect"):
         make_deterministic(0)
-    assert tf.config.threading.get_intra_op_parallelism_threads() == before
+    assert input_pipeline.count_threads() == before
+
+
+@pytest.mark.parametrize("given", ["0", "two", "-1", "1.5"])
+def test_a_number_of_threads_that_is_no_number_is_refused(given, monkeypatch):
+    monkeypatch.setenv(input_pipeline.THREADS_VARIABLE, given)
+    with pytest.raises(ExperimentError, match=f"ECGLIB_THREADS='{given}' must be a whole number"):
+        input_pipeline.choose_threads()
+
+
+def test_a_run_has_the_same_threads_whatever_the_cores(monkeypatch):
+    monkeypatch.delenv(input_pipeline.THREADS_VARIABLE, raising=False)
+    for cores in (1, 2, 64):
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        assert input_pipeline.choose_threads() == 1

@@ -285,6 +285,7 @@ def test_a_full_disk_leaves_no_half_run(small_store, finished, tmp_path, monkeyp
         predictions={},
         metrics={},
         contract=finished.contract,
+        environment=finished.environment,
     )
     with pytest.raises(RunError, match="No space left"):
         runs.write_run(path, finished.experiment, result)

@@ -15,8 +15,9 @@ import ecglib
 from ecglib import paths
 from ecglib.batch.jobs import WORK_FOLDER
 from ecglib.batch.report.page import Page, build_section, render_page
+from ecglib.batch.state import find_compared_runs
 from ecglib.evaluation.comparison import RIVAL_TITLES, Comparison
-from ecglib.runs import METRICS, REPORT, Run, find_runs
+from ecglib.runs import METRICS, REPORT, Run
 
 STAMP = Path(WORK_FOLDER, "report.json")  # what the report was made from
 
@@ -52,7 +53,7 @@ def write_report(folder: Path, comparisons: Sequence[Comparison]) -> Path:
     ...
     ecglib.errors.RunError: No finished run in runs/none. ...
     """
-    runs = find_runs(folder)
+    runs = find_compared_runs(folder)
     report, stamp = folder / REPORT, _hash_contents(runs, comparisons)
     if report.is_file() and _read_stamp(folder) == stamp:
         return report
