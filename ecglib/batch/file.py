@@ -12,6 +12,7 @@
     same_size_branch: true           # second control: one branch with as many parameters
     metric: auroc                    # what decides, chosen before the batch runs
     margin: 0.01                     # the smallest gain worth having
+    time_limit_s: 7200               # ends a run that takes longer; by default none is
 
 The controls are made of the single branches that may be the best on the validation split
 (`ecglib.batch.controls`), so they run last.
@@ -23,6 +24,7 @@ out once for each fold of a cross-validation, which does not use the test split
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -33,8 +35,10 @@ from ecglib.errors import BatchError, RunError, did_you_mean
 from ecglib.evaluation.verdict import ComparisonSettings
 
 REQUIRED_KEYS = ("notebook", "dataset", "grid")
-OPTIONAL_KEYS = ("parameters", "ensembles", "same_size_branch", "metric", "margin")
+OPTIONAL_KEYS = ("parameters", "ensembles", "same_size_branch", "metric", "margin", "time_limit_s")
 KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
+MAX_SHOWN = 300  # characters of a wrong value, or of an error of the YAML reader
+MAX_VALUES = 100_000  # of a file once its aliases are expanded, and runs of a grid
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,6 +64,8 @@ class BatchFile:
         Whether these branches are also widened to the size of the fusions.
     comparison : ComparisonSettings
         Metric and margin that decide; by default macro AUROC and 0.01.
+    time_limit_s : float
+        Time after which a run is ended; 0 for no limit.
 
     Examples
     --------
@@ -86,9 +92,10 @@ class BatchFile:
     ensemble_sizes: list[int]
     widened_branch: bool
     comparison: ComparisonSettings = dataclasses.field(default_factory=ComparisonSettings)
+    time_limit_s: float = 0.0
 
     @classmethod
-    def read(cls, path: str | Path, **override: Any) -> Self:
+    def read(cls, path: str | Path, /, **override: Any) -> Self:
         """Read a batch file.
 
         Parameters
@@ -96,7 +103,8 @@ class BatchFile:
         path : str or Path
             The file.
         **override
-            Parameters of all runs that replace those of the file.
+            Parameters of all runs. They replace those of the file, in the grid as well: the axis
+            `seed` becomes the one given seed.
 
         Returns
         -------
@@ -116,10 +124,11 @@ class BatchFile:
             notebook=_find_notebook(path, values["notebook"]),
             dataset=values["dataset"],
             parameters=values["parameters"] | override,
-            grid=values["grid"],
+            grid=_override_grid(values["grid"], override),
             ensemble_sizes=values["ensembles"],
             widened_branch=values["same_size_branch"],
             comparison=_read_comparison(path, values),
+            time_limit_s=float(values["time_limit_s"]),
         )
 
     def list_parameters(self) -> list[dict[str, Any]]:
@@ -129,11 +138,19 @@ class BatchFile:
         -------
         list of dict
             Every combination of one entry of each axis, joined with the parameters of all runs.
+
+        Raises
+        ------
+        BatchError
+            If there are more than `MAX_VALUES`.
         """
-        axes = [
-            [entry if isinstance(entry, dict) else {name: entry} for entry in entries]
-            for name, entries in self.grid.items()
-        ]
+        axes = [_list_entries(name, entries) for name, entries in self.grid.items()]
+        n_runs = math.prod(map(len, axes))
+        if n_runs > MAX_VALUES:
+            raise BatchError(
+                f"{self.path}: the grid has {n_runs:,} runs, at most {MAX_VALUES:,} are accepted. "
+                f"Give its axes fewer entries."
+            )
         combinations = []
         for entries in itertools.product(*axes):
             parameters = dict(self.parameters)
@@ -143,12 +160,39 @@ class BatchFile:
         return combinations
 
 
+def _list_entries(name: str, entries: list) -> list[dict[str, Any]]:
+    """List the parameters of each entry of an axis."""
+    return [entry if isinstance(entry, dict) else {name: entry} for entry in entries]
+
+
+def _override_grid(grid: dict[str, list], override: Mapping[str, Any]) -> dict[str, list]:
+    """Replace given parameters in every entry; entries that are then equal remain once."""
+    overridden: dict[str, list] = {}
+    for name, entries in grid.items():
+        listed = _list_entries(name, entries)
+        replaced = [
+            {key: override.get(key, value) for key, value in entry.items()} for entry in listed
+        ]
+        if replaced != listed:
+            entries = [entry for i, entry in enumerate(replaced) if entry not in replaced[:i]]
+        overridden[name] = entries
+    return overridden
+
+
 def _read_mapping(path: Path) -> dict[str, Any]:
     """Read and check the file, and fill in what it may leave out."""
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BatchError(f"The batch file {path} cannot be read: {error}") from None
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
+        raise BatchError(
+            f"The batch file {path} cannot be read: {str(error)[:MAX_SHOWN]}. Give a YAML file "
+            f"with the keys {list(KEYS)}."
+        ) from None
+    if not _has_bounded_size(values):
+        raise BatchError(
+            f"The batch file {path} holds more than {MAX_VALUES:,} values once its aliases are "
+            f"expanded. Write fewer, or shorter lists."
+        )
     if not isinstance(values, dict):
         raise BatchError(
             f"The batch file {path} holds {type(values).__name__}, expected a YAML mapping with "
@@ -157,13 +201,15 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     if unknown := [key for key in values if key not in KEYS]:
         hint = did_you_mean(unknown[0], KEYS)
         raise BatchError(
-            f"The batch file {path} has the unknown keys {unknown}; it may have {list(KEYS)}.{hint}"
+            f"The batch file {path} has the unknown keys {_show(unknown)}; it may have "
+            f"{list(KEYS)}.{hint}"
         )
     if missing := [key for key in REQUIRED_KEYS if key not in values]:
         raise BatchError(f"The batch file {path} lacks the keys {missing}; add them.")
     values.setdefault("parameters", {})
     values.setdefault("ensembles", [])
     values.setdefault("same_size_branch", False)
+    values.setdefault("time_limit_s", 0)
     _check_types(path, values)
     return values
 
@@ -171,32 +217,80 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 def _check_types(path: Path, values: Mapping[str, Any]) -> None:
     for key in ("notebook", "dataset"):
         if not isinstance(values[key], str):
-            raise BatchError(f"{path}: {key} must be text, found {values[key]!r}.")
+            raise BatchError(f"{path}: {key} must be text, found {_show(values[key])}.")
     parameters, grid = values["parameters"], values["grid"]
     if not isinstance(parameters, dict):
-        raise BatchError(f"{path}: parameters must map names to values, found {parameters!r}.")
+        raise BatchError(f"{path}: parameters must map names to values, found {_show(parameters)}.")
+    names = [parameters, *_list_mappings(grid)]
     is_mapping = isinstance(grid, dict) and bool(grid)
     if not is_mapping or not all(isinstance(axis, list) and axis for axis in grid.values()):
         raise BatchError(
             f"{path}: grid must map each axis to a list of values or of dicts of parameters, for "
-            f"example `seed: [0, 1]`; found {grid!r}."
+            f"example `seed: [0, 1]`; found {_show(grid)}."
+        )
+    if wrong := [key for mapping in names for key in mapping if not isinstance(key, str)]:
+        raise BatchError(
+            f"{path}: {_show(wrong[0])} is no name of a parameter or an axis, which is text. "
+            f"Write it in quotes, or remove it."
         )
     sizes = values["ensembles"]
-    if not isinstance(sizes, list) or not all(isinstance(n, int) and n > 1 for n in sizes):
+    if not isinstance(sizes, list) or not all(type(n) is int and n > 1 for n in sizes):
         raise BatchError(
             f"{path}: ensembles must list ensemble sizes of at least 2, for example "
-            f"[3]; found {sizes!r}."
+            f"[3]; found {_show(sizes)}."
         )
     widened = values["same_size_branch"]
     if not isinstance(widened, bool):
-        raise BatchError(f"{path}: same_size_branch must be true or false, found {widened!r}.")
+        raise BatchError(f"{path}: same_size_branch must be true or false, found {_show(widened)}.")
+    limit_s = values["time_limit_s"]
+    if not _is_number(limit_s) or not 0 <= limit_s < math.inf:
+        raise BatchError(
+            f"{path}: time_limit_s must be a number of seconds, or 0 for no limit; found "
+            f"{_show(limit_s)}."
+        )
+
+
+def _list_mappings(grid: Any) -> list[dict]:
+    """List the grid and the entries of its axes that are mappings."""
+    if not isinstance(grid, dict):
+        return []
+    axes = [axis for axis in grid.values() if isinstance(axis, list)]
+    return [grid, *(entry for axis in axes for entry in axis if isinstance(entry, dict))]
+
+
+def _show(value: Any) -> str:
+    """Write a value as Python does, cut off where it is long."""
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _has_bounded_size(values: Any) -> bool:
+    """Whether a file holds at most `MAX_VALUES` values: aliases can make few lines endless."""
+    waiting, n_values = [values], 0
+    while waiting:
+        value = waiting.pop()
+        n_values += 1
+        if n_values > MAX_VALUES:
+            return False
+        if isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple | set):
+            waiting += value
+    return True
 
 
 def _read_comparison(path: Path, values: Mapping[str, Any]) -> ComparisonSettings:
     given = {name: values[name] for name in ("metric", "margin") if name in values}
-    for name, kind in (("metric", str), ("margin", int | float)):
-        if name in given and not isinstance(given[name], kind):
-            raise BatchError(f"{path}: {name} is {given[name]!r}; give for example `margin: 0.01`.")
+    if "metric" in given and not isinstance(given["metric"], str):
+        found = _show(given["metric"])
+        raise BatchError(f"{path}: metric is {found}; give for example `metric: auroc`.")
+    if "margin" in given and not (_is_number(given["margin"]) and math.isfinite(given["margin"])):
+        found = _show(given["margin"])
+        raise BatchError(f"{path}: margin is {found}; give for example `margin: 0.01`.")
     try:
         return ComparisonSettings(**given)
     except RunError as error:
@@ -212,9 +306,15 @@ def _list_folds(parameters: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _find_notebook(batch_file: Path, name: str) -> Path:
-    path = (batch_file.parent / name).resolve()
-    if not path.is_file():
+    path = batch_file.parent / name
+    try:
+        path = path.resolve()
+        is_file = path.is_file()
+    except (OSError, ValueError, RuntimeError):  # too long, a null byte, links in a circle
+        is_file = False
+    if not is_file:
         raise BatchError(
-            f"The batch file {batch_file} names the notebook {name}, but {path} does not exist."
+            f"The batch file {batch_file} names the notebook {_show(name)}, but "
+            f"{_show(str(path))} does not exist. Paths are relative to the batch file."
         )
     return path

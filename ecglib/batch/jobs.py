@@ -12,6 +12,7 @@ from ecglib.errors import BatchError
 from ecglib.experiment import Experiment, check_experiment
 
 WORK_FOLDER = ".work"  # in the folder of a batch: what is being executed, and state
+FAILED_FOLDER = "failed"  # in the folder of a batch: notebooks and logs of runs that failed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,19 +2,18 @@
 
 import ast
 import contextlib
+import dataclasses
 import json
 import os
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import yaml
 
+from ecglib.batch import notebook_process
+from ecglib.batch.processes import Command, ProcessGroup, ProcessResult
 from ecglib.errors import BatchError, did_you_mean
 
 # Jupyter chooses the ports of a kernel before the kernel opens them. When several kernels start at
@@ -128,107 +127,9 @@ def _parse_parameters_cell(notebook: Path) -> ast.Module:
         raise BatchError(f"The parameters cell of {notebook} is not Python: {error}") from None
 
 
-class ProcessResult(NamedTuple):
-    """How a process ended.
-
-    Parameters
-    ----------
-    exit_status : int
-        0 on success; negative if a signal ended it.
-    errors : str
-        What it wrote to standard error.
-
-    Examples
-    --------
-    >>> ProcessResult(exit_status=0, errors="").exit_status
-    0
-    """
-
-    exit_status: int
-    errors: str
-
-
-class ProcessGroup:
-    """The processes of a batch, as a context; all are ended if it is left by an exception.
-
-    Examples
-    --------
-    >>> with ProcessGroup() as processes:
-    ...     processes.run([sys.executable, "-c", "pass"], dict(os.environ))
-    ProcessResult(exit_status=0, errors='')
-    """
-
-    def __init__(self) -> None:
-        self._running: set[subprocess.Popen[str]] = set()
-        self._lock = threading.Lock()
-        self._ended = False
-
-    def __enter__(self) -> Self:
-        self._previous_handler = signal.getsignal(signal.SIGTERM)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._previous_handler)
-        if error_type is not None:
-            self.end()
-
-    def end(self) -> None:
-        """End every process, and start no more."""
-        with self._lock:
-            self._ended = True
-            for process in self._running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
-
-    def run(self, command: list[str], environment: dict[str, str]) -> ProcessResult:
-        """Run a command and wait for it; `end` also ends the processes that it started.
-
-        Parameters
-        ----------
-        command : list of str
-            The program and its arguments.
-        environment : dict of str to str
-            Its environment variables.
-
-        Returns
-        -------
-        ProcessResult
-            Exit status and standard error; status 1 if the group has been ended.
-        """
-        with self._lock:
-            if self._ended:
-                return ProcessResult(exit_status=1, errors="interrupted")
-            process = subprocess.Popen(
-                command,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-            self._running.add(process)
-        errors = process.communicate()[1]
-        with self._lock:
-            self._running.discard(process)
-        return ProcessResult(exit_status=process.returncode, errors=errors)
-
-
-def execute_notebook(
-    notebook: Path,
-    executed: Path,
-    parameters: Mapping[str, Any],
-    environment: dict[str, str],
-    processes: ProcessGroup,
-) -> ProcessResult:
-    """Execute a notebook with papermill; start its kernel again if it did not come up.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NotebookTask:
+    """A notebook to execute.
 
     Parameters
     ----------
@@ -236,51 +137,105 @@ def execute_notebook(
         The notebook; it is not changed.
     executed : Path
         Where the notebook with its parameters and outputs is written.
-    parameters : mapping of str to object
+    parameters : dict of str to object
         Its parameters (`check_parameters`).
-    environment : dict of str to str
-        Environment variables of the process.
+    log : Path
+        File for what the process prints.
+    time_limit_s : float
+        Time after which it is ended; 0 for no limit.
+
+    Examples
+    --------
+    >>> task = NotebookTask(
+    ...     notebook=Path("train.ipynb"),
+    ...     executed=Path("out.ipynb"),
+    ...     parameters={"seed": 1},
+    ...     log=Path("out.log"),
+    ... )
+    >>> task.time_limit_s
+    0.0
+    """
+
+    notebook: Path
+    executed: Path
+    parameters: dict[str, Any]
+    log: Path
+    time_limit_s: float = 0.0
+
+
+def execute_notebook(task: NotebookTask, processes: ProcessGroup) -> ProcessResult:
+    """Execute a notebook with papermill; start its kernel again if it did not come up.
+
+    Parameters
+    ----------
+    task : NotebookTask
+        The notebook.
     processes : ProcessGroup
         The group that the process belongs to.
 
     Returns
     -------
     ProcessResult
-        Exit status and standard error of the last start.
+        Exit status and output of the last start.
+
+    Raises
+    ------
+    OSError
+        If the log cannot be written.
 
     Examples
     --------
-    From the checkout::
-
-        with ProcessGroup() as processes:
-            notebook = Path("notebooks/01_dataset.ipynb")
-            execute_notebook(notebook, Path("out.ipynb"), {}, dict(os.environ), processes)
-
     A notebook that does not exist:
 
-    >>> with ProcessGroup() as processes:
-    ...     result = execute_notebook(
-    ...         Path("none.ipynb"), Path("out.ipynb"), {}, dict(os.environ), processes
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, ProcessGroup() as processes:
+    ...     task = NotebookTask(
+    ...         notebook=Path(folder, "none.ipynb"),
+    ...         executed=Path(folder, "out.ipynb"),
+    ...         parameters={},
+    ...         log=Path(folder, "out.log"),
     ...     )
-    >>> result.exit_status, "none.ipynb" in result.errors
+    ...     result = execute_notebook(task, processes)
+    >>> result.exit_status, "none.ipynb" in result.output
     (1, True)
     """
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        str(notebook),
-        str(executed),
-        "--no-progress-bar",
-        "--log-level",
-        "ERROR",
-        "--kernel",
-        "python3",
-        "--parameters_yaml",
-        yaml.safe_dump(dict(parameters)),
-    ]
+    request = {
+        "notebook": str(task.notebook),
+        "executed": str(task.executed),
+        "parameters": task.parameters,
+    }
+    command = Command(
+        arguments=[sys.executable, "-m", notebook_process.__name__],
+        environment=limit_threads(os.environ),
+        request=f"{yaml.safe_dump(request)}{notebook_process.END}\n",
+        log=task.log,
+        time_limit_s=task.time_limit_s,
+    )
     for _ in range(MAX_STARTS):
-        result = processes.run(command, environment)
-        if result.exit_status == 0 or KERNEL_NOT_STARTED not in result.errors:
+        result = processes.run(command)
+        if result.exit_status == 0 or KERNEL_NOT_STARTED not in result.output:
             break
     return result
+
+
+def limit_threads(environment: Mapping[str, str]) -> dict[str, str]:
+    """Limit the threads of numerical libraries in a process, so that several share the cores.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        Environment variables. ``ECGLIB_THREADS`` holds the number of threads of a run; without it
+        the training chooses, and everything else gets one.
+
+    Returns
+    -------
+    dict of str to str
+        The variables for the process.
+
+    Examples
+    --------
+    >>> limit_threads({"ECGLIB_THREADS": "2"})["OMP_NUM_THREADS"]
+    '2'
+    """
+    threads = environment.get("ECGLIB_THREADS", "1")
+    return {**environment, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}

@@ -1,31 +1,47 @@
 """Carry out a batch: check every run, execute those that are missing, compare, report.
 
-`ecglib.batch.file` describes the batch file, `ecglib.batch.notebooks` executes notebooks.
+`ecglib.batch.file` describes the batch file, `ecglib.batch.execution` carries one run out.
 """
 
-import contextlib
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+import psutil
 from tqdm.auto import tqdm
 
 from ecglib import paths, runs
-from ecglib.batch.comparison import compare_batches, record_settings
+from ecglib.batch.comparison import compare_batches
 from ecglib.batch.controls import list_controls
+from ecglib.batch.execution import (
+    BUSY,
+    EXISTING,
+    FAILED,
+    NEW,
+    Outcome,
+    execute_job,
+    find_damage,
+    is_finished,
+)
 from ecglib.batch.file import BatchFile
-from ecglib.batch.jobs import WORK_FOLDER, Batch, Job
-from ecglib.batch.notebooks import ProcessGroup, execute_notebook
+from ecglib.batch.jobs import Batch, Job
+from ecglib.batch.processes import INTERRUPTED, ProcessGroup
+from ecglib.batch.state import Grid, record_grid, record_settings
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.store_files import verify_store
-from ecglib.errors import BatchError
+from ecglib.errors import BatchError, RunError
 from ecglib.evaluation.comparison import Comparison
+from ecglib.experiment.environment import read_threads_variable
 
-FAILED_FOLDER = "failed"  # in the folder of a batch: notebooks that failed
-MAX_DEFAULT_JOBS = 4
+MAX_JOBS_WITH_GPU = 4
+RUN_BYTES = 2 << 30  # of memory that a run needs, with its kernel and TensorFlow
+MAX_EQUAL_FAILURES = 3  # then the batch stops: the others would most likely fail as well
+LOOK_AGAIN_S = 2.0  # at the runs of another batch
+GPU_DEVICE = Path("/dev/nvidiactl")
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -43,7 +59,17 @@ class BatchReport:
     existing : list of str
         Names of the runs that existed before.
     failed : dict of str to str
-        Name of each run that failed -> last line of its error.
+        Name of each run that failed -> why.
+    logs : dict of str to Path
+        Name of each run that failed -> what it printed; the executed notebook is beside it.
+    incomplete : dict of str to str
+        Name of each finished run whose notebook stopped after the run was written -> why.
+    damaged : dict of str to str
+        Name of each damaged run that was set aside and made again -> what was wrong.
+    not_started : list of str
+        Names of the runs that were not tried, because several others failed in the same way.
+    has_controls : bool
+        Whether the grid was complete, so that its controls could be chosen.
     comparisons : list of Comparison
         Of all its runs, one for each task and store.
     html : Path, optional
@@ -55,6 +81,9 @@ class BatchReport:
     >>> report.new.append("time-cnn_seed0_0123456789")
     >>> len(report.new), report.failed
     (1, {})
+    >>> report.failed |= {"a": "ValueError: no", "b": "ValueError: no"}
+    >>> report.group_failures()
+    {'ValueError: no': ['a', 'b']}
     """
 
     batch: str
@@ -62,8 +91,25 @@ class BatchReport:
     new: list[str] = dataclasses.field(default_factory=list)
     existing: list[str] = dataclasses.field(default_factory=list)
     failed: dict[str, str] = dataclasses.field(default_factory=dict)
+    logs: dict[str, Path] = dataclasses.field(default_factory=dict)
+    incomplete: dict[str, str] = dataclasses.field(default_factory=dict)
+    damaged: dict[str, str] = dataclasses.field(default_factory=dict)
+    not_started: list[str] = dataclasses.field(default_factory=list)
+    has_controls: bool = False
     comparisons: list[Comparison] = dataclasses.field(default_factory=list)
     html: Path | None = None
+
+    def group_failures(self) -> dict[str, list[str]]:
+        """Group the runs that failed by the reason."""
+        groups: dict[str, list[str]] = {}
+        for name, reason in self.failed.items():
+            groups.setdefault(reason, []).append(name)
+        return groups
+
+    def describe_failures(self) -> str:
+        """Describe the failures, each reason once."""
+        groups = self.group_failures().items()
+        return "; ".join(f"{reason} ({_count_runs(names)})" for reason, names in groups)
 
 
 def run_batch(
@@ -80,13 +126,15 @@ def run_batch(
     runs_dir : str or Path, default ""
         Folder of all batches; empty for the usual one (`ecglib.paths.runs_dir`).
     n_jobs : int, default 0
-        Number of runs at the same time; 0 for one per core, at most 4. The cores are divided
-        among them.
+        Number of runs at the same time; 0 for as many as cores and memory allow, at most 4 with a
+        GPU. It does not change the results.
 
     Returns
     -------
     BatchReport
-        The runs that are new, existed or failed, and the report. A run that fails stops no other.
+        The runs that are new, existed or failed, and the report. A run that fails stops no other,
+        but after three that failed in the same way the batch stops. Controls are made once all
+        runs of the grid exist.
 
     Raises
     ------
@@ -94,9 +142,9 @@ def run_batch(
         If a parameter is wrong, an experiment does not fit the dataset, or the store is not as it
         was prepared (`verify_store`); nothing was started.
     BatchError
-        If no run finished.
+        If no run finished, the runs that did cannot be compared, or the folder cannot be written.
     RunError
-        If the runs cannot be compared.
+        If a run was written by another version.
 
     Examples
     --------
@@ -132,83 +180,163 @@ def run_batch(
     """
     batch = Batch(file=file, dataset=dataset, runs_dir=paths.runs_dir(runs_dir).resolve())
     report = BatchReport(batch=batch.name, folder=batch.folder)
-    n_jobs = n_jobs or min(os.cpu_count() or 1, MAX_DEFAULT_JOBS)
+    n_jobs = n_jobs or choose_n_jobs()
     jobs = batch.list_jobs()
     verify_store(dataset.path)
-    record_settings(batch.folder, file.comparison)
-    _run_jobs(file.notebook, jobs, report, n_jobs, description="runs")
-    controls = list_controls(batch, jobs)
-    _run_jobs(file.notebook, controls, report, n_jobs, description="controls")
+    try:
+        record_settings(batch.folder, file.comparison)
+        _run_jobs(batch, jobs, report, n_jobs, description="runs")
+        report.has_controls = all(runs.run_exists(job.path) for job in jobs)
+        if (
+            report.has_controls
+        ):  # or a branch would be taken for the best because others are missing
+            controls = list_controls(batch, jobs)
+            record_grid(batch.folder, Grid(runs=_list_names(jobs), controls=_list_names(controls)))
+            _run_jobs(batch, controls, report, n_jobs, description="controls")
+        return _compare(report)
+    except OSError as error:
+        raise BatchError(
+            f"The folder {batch.folder} cannot be used: {error}. Make it writable, free space on "
+            f"its disk, or name another with --runs-dir."
+        ) from error
+
+
+def choose_n_jobs() -> int:
+    """Choose how many runs fit at the same time: into the cores and the memory.
+
+    Returns
+    -------
+    int
+        At least 1; with a GPU at most 4.
+
+    Raises
+    ------
+    ExperimentError
+        If ``ECGLIB_THREADS``, the number of threads of a run, is not a whole number.
+
+    Examples
+    --------
+    >>> choose_n_jobs() >= 1
+    True
+    """
+    by_cores = (os.cpu_count() or 1) // (read_threads_variable() or 1)
+    by_memory = psutil.virtual_memory().available // RUN_BYTES
+    limit = MAX_JOBS_WITH_GPU if GPU_DEVICE.exists() else by_cores
+    return max(1, min(by_cores, by_memory, limit))
+
+
+def _compare(report: BatchReport) -> BatchReport:
     if not report.new and not report.existing:
-        raise BatchError(f"No run of {batch.name} finished: {report.failed}")
+        raise BatchError(f"No run of {report.batch} finished: {report.describe_failures()}")
     from ecglib.batch.report import write_report  # draws figures: only once there are runs
 
-    report.comparisons = compare_batches([batch.folder])
-    report.html = write_report(batch.folder, report.comparisons)
+    try:
+        report.comparisons = compare_batches([report.folder])
+    except RunError as error:
+        if not report.failed:
+            raise
+        raise BatchError(
+            f"{len(report.failed)} runs of {report.batch} failed, and the others cannot be "
+            f"compared without them. {error} Failed: {report.describe_failures()}"
+        ) from error
+    report.html = write_report(report.folder, report.comparisons)
     return report
 
 
 def _run_jobs(
-    notebook: Path, jobs: Sequence[Job], report: BatchReport, n_jobs: int, description: str
+    batch: Batch, jobs: Sequence[Job], report: BatchReport, n_jobs: int, description: str
 ) -> None:
-    """Carry out the missing runs, at most `n_jobs` at the same time, and report them."""
+    """Carry out the missing runs, at most `n_jobs` at the same time, and report them.
+
+    Runs that another batch carries out are waited for, and carried out here if it does not.
+    """
     missing = []
     for job in jobs:
-        if runs.run_exists(job.path):
-            _move_notebook_into_run(job)
+        if is_finished(job) and not find_damage(job.path, job.experiment):
             report.existing.append(job.path.name)
         else:
             missing.append(job)
     if not missing:
         return
-    n_threads = max(1, (os.cpu_count() or 1) // n_jobs)
     bar = tqdm(total=len(missing), desc=f"{report.batch}: {description}", unit="run")
     with ProcessGroup() as processes, ThreadPoolExecutor(n_jobs) as pool, bar:
-        futures = {
-            pool.submit(_execute_job, notebook, job, n_threads, processes): job for job in missing
-        }
+        round_ = _Round(batch=batch, report=report, bar=bar, pool=pool, processes=processes)
         try:
-            for future in as_completed(futures):
-                name, error = futures[future].path.name, future.result()
-                if error:
-                    report.failed[name] = error
-                    bar.write(f"failed: {name}: {error}", file=sys.stderr)
-                else:
-                    report.new.append(name)
-                bar.update()
+            while missing := round_.execute(missing):
+                time.sleep(LOOK_AGAIN_S)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             processes.end()  # or leaving the pool would wait for them
+            pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _execute_job(notebook: Path, job: Job, n_threads: int, processes: ProcessGroup) -> str:
-    """Execute the notebook of one run; return what went wrong, or an empty text."""
-    executed = _executed_notebook(job)
-    executed.parent.mkdir(parents=True, exist_ok=True)
-    environment = {
-        **os.environ,
-        "ECGLIB_THREADS": str(n_threads),
-        "OMP_NUM_THREADS": str(n_threads),
-    }
-    result = execute_notebook(notebook, executed, job.notebook_parameters, environment, processes)
-    if result.exit_status == 0 and runs.run_exists(job.path):
-        _move_notebook_into_run(job)
-        return ""
-    failed = job.path.parent / FAILED_FOLDER / executed.name
-    failed.parent.mkdir(exist_ok=True)
-    with contextlib.suppress(FileNotFoundError):
-        os.replace(executed, failed)
-    lines = [line for line in result.errors.splitlines() if line.strip()]
-    reason = lines[-1] if lines else f"exit status {result.exit_status}, no run written"
-    return f"{reason} (see {failed})"
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Round:
+    """Carries out jobs with an executor, and reports what became of each."""
+
+    batch: Batch
+    report: BatchReport
+    bar: tqdm
+    pool: Executor
+    processes: ProcessGroup
+
+    def execute(self, jobs: Sequence[Job]) -> list[Job]:
+        """Execute jobs; return those that another batch is executing."""
+        file = self.batch.file
+        futures = {
+            self.pool.submit(
+                execute_job, job, file.notebook, file.time_limit_s, self.processes
+            ): job
+            for job in jobs
+        }
+        busy = []
+        for job, outcome in self._wait(futures):
+            if outcome.status == BUSY:
+                busy.append(job)
+            else:
+                self._report(job.path.name, outcome)
+        return [] if self._has_to_stop() else busy
+
+    def _wait(self, futures: dict[Future[Outcome], Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Yield each job with its outcome, until the batch has to stop."""
+        for future in as_completed(futures):
+            if future.cancelled():
+                self.report.not_started.append(futures[future].path.name)
+                continue
+            yield futures[future], future.result()
+            if self._has_to_stop():
+                for other in futures:
+                    other.cancel()
+
+    def _has_to_stop(self) -> bool:
+        groups = self.report.group_failures().values()
+        return any(len(names) >= MAX_EQUAL_FAILURES for names in groups)
+
+    def _report(self, name: str, outcome: Outcome) -> None:
+        report = self.report
+        if outcome.damage:
+            report.damaged[name] = outcome.damage
+            self._print(f"made again: {outcome.damage}")
+        if outcome.status == FAILED:
+            report.failed[name] = outcome.problem
+            if outcome.log:
+                report.logs[name] = outcome.log
+            if outcome.problem != INTERRUPTED:
+                self._print(f"failed: {name}: {outcome.problem}")
+        else:
+            {NEW: report.new, EXISTING: report.existing}[outcome.status].append(name)
+            if outcome.problem:
+                report.incomplete[name] = outcome.problem
+                self._print(f"finished, but {name}: {outcome.problem}")
+        self.bar.update()
+
+    def _print(self, text: str) -> None:
+        self.bar.write(text, file=sys.stderr)
 
 
-def _executed_notebook(job: Job) -> Path:
-    return job.path.parent / WORK_FOLDER / f"{job.path.name}.ipynb"
+def _list_names(jobs: Sequence[Job]) -> tuple[str, ...]:
+    return tuple(job.path.name for job in jobs)
 
 
-def _move_notebook_into_run(job: Job) -> None:
-    """Move the executed notebook into the folder of its run, which was complete before."""
-    with contextlib.suppress(FileNotFoundError):
-        os.replace(_executed_notebook(job), job.path / "train.ipynb")
+def _count_runs(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{len(names)} runs, such as {names[0]}"

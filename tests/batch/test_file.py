@@ -30,7 +30,7 @@ N_RUNS = {
     ("changes", "message"),
     [
         ({"gird": {}}, r"unknown keys \['gird'\].*Did you mean 'grid'"),
-        ({"notebook": "no.ipynb"}, r"names the notebook no\.ipynb"),
+        ({"notebook": "no.ipynb"}, r"names the notebook 'no\.ipynb'"),
         ({"dataset": 3}, "dataset must be text, found 3"),
         ({"parameters": ["epochs"]}, "parameters must map names to values"),
         ({"grid": None}, r"grid"),
@@ -125,3 +125,74 @@ def test_the_fusion_batch_has_the_same_models_and_controls_for_every_dataset(nam
     ]
     file = BatchFile.read(BATCHES / f"{name}.yaml")
     assert (file.ensemble_sizes, file.widened_branch) == ([3], True)
+
+
+def list_seeds(path, **override):
+    return [one["seed"] for one in BatchFile.read(path, **override).list_parameters()]
+
+
+def test_a_given_option_replaces_the_axis_of_its_name(write_batch_file, small_batch, tmp_path):
+    grid = {"model": small_batch["grid"]["model"][:2], "seed": [0, 1, 2]}
+    path = write_batch_file(tmp_path, grid=grid)
+    assert list_seeds(path) == [0, 1, 2] * 2
+    assert list_seeds(path, seed=3) == [3, 3]
+
+
+def test_a_given_option_replaces_what_entries_of_an_axis_set(write_batch_file, tmp_path):
+    """Entries that differ in nothing else are one run; the others remain."""
+    models = [
+        {"branches": {"time": "cnn"}, "width": 8},
+        {"branches": {"time": "cnn"}, "width": 16},
+        {"branches": {"frequency": "cnn"}, "width": 8},
+    ]
+    path = write_batch_file(tmp_path, grid={"model": models})
+    file = BatchFile.read(path, width=32)
+    found = [(tuple(one["branches"]), one["width"]) for one in file.list_parameters()]
+    assert found == [(("time",), 32), (("frequency",), 32)]
+
+
+def test_an_option_may_have_any_name(write_batch_file, tmp_path):
+    file = BatchFile.read(write_batch_file(tmp_path), **{"path": 1, "cls": 2})
+    assert file.parameters["path"] == 1
+
+
+def test_a_grid_that_could_not_be_listed_is_refused(write_batch_file, tmp_path):
+    grid = {f"axis{k}": list(range(100)) for k in range(5)}
+    with pytest.raises(BatchError, match=r"10,000,000,000 runs, at most 100,000"):
+        BatchFile.read(write_batch_file(tmp_path, grid=grid)).list_parameters()
+
+
+def test_aliases_that_expand_endlessly_are_refused(tmp_path):
+    lines = ["grid:", "  a0: &a0 [1, 2]"]
+    for k in range(1, 40):
+        lines.append(f"  a{k}: &a{k} [*a{k - 1}, *a{k - 1}]")
+    path = tmp_path / "small.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(BatchError, match="once its aliases are expanded"):
+        BatchFile.read(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        ("width: 4", "width: [4"),
+        ("seed:", "1:"),
+        ("task: letters", "2: letters"),
+        ("03_train.ipynb", "03_train.ipynb" * 500),
+        ("03_train.ipynb", "null\\0.ipynb"),
+        ("same_size_branch: true", "margin: .nan"),
+        ("same_size_branch: true", "margin: true"),
+        ("same_size_branch: true", "metric: [auroc]"),
+        ("same_size_branch: true", "time_limit_s: -1"),
+        ("same_size_branch: true", "time_limit_s: .inf"),
+        ("same_size_branch: true", "? [a, b]\n: 1"),
+        ("same_size_branch: true", "ensembles: [true]"),
+    ],
+)
+def test_a_malformed_batch_file_is_refused_by_name(write_batch_file, tmp_path, text, change):
+    path = write_batch_file(tmp_path)
+    content = path.read_text()
+    assert text in content
+    path.write_text(content.replace(text, change))
+    with pytest.raises(BatchError, match=r"small\.yaml"):
+        BatchFile.read(path)

@@ -1,23 +1,20 @@
 """The parameters of notebooks, and the processes that execute them."""
 
+import io
 import json
-import os
-import signal
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from ecglib.batch import notebooks
+from ecglib.batch import notebook_process, notebooks
 from ecglib.batch.notebooks import (
-    ProcessGroup,
-    ProcessResult,
+    NotebookTask,
     check_parameters,
     execute_notebook,
+    limit_threads,
     read_defaults,
 )
+from ecglib.batch.processes import ProcessResult
 from ecglib.errors import BatchError
 from ecglib.experiment.config import list_settings
 
@@ -78,21 +75,19 @@ def test_a_file_that_is_no_notebook_with_parameters_is_refused(tmp_path, text, m
         read_defaults(path)
 
 
-def test_ending_the_processes_does_not_wait_for_them():
-    """A command that would run for minutes ends at once, and no other is started."""
-    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
-    with ThreadPoolExecutor(1) as pool, ProcessGroup() as processes:
-        future = pool.submit(processes.run, sleep, dict(os.environ))
-        while not processes._running:
-            time.sleep(0.01)
-        processes.end()
-        assert future.result(timeout=60).exit_status == -signal.SIGTERM
-        assert processes.run(sleep, {}) == ProcessResult(1, "interrupted")
+NOT_STARTED = ProcessResult(exit_status=1, output=f"RuntimeError: {notebooks.KERNEL_NOT_STARTED}")
+CELL_FAILED = ProcessResult(exit_status=1, output="ValueError")
+SUCCESS = ProcessResult(exit_status=0, output="")
 
 
-NOT_STARTED = ProcessResult(1, f"RuntimeError: {notebooks.KERNEL_NOT_STARTED}")
-CELL_FAILED = ProcessResult(1, "ValueError")
-SUCCESS = ProcessResult(0, "")
+@pytest.fixture
+def task(tmp_path):
+    return NotebookTask(
+        notebook=tmp_path / "n.ipynb",
+        executed=tmp_path / "out.ipynb",
+        parameters={"seed": 1, "branches": {"time": "cnn"}},
+        log=tmp_path / "log",
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,12 +99,21 @@ SUCCESS = ProcessResult(0, "")
     ],
     ids=["starts at last", "never starts", "a cell failed"],
 )
-def test_a_kernel_that_did_not_start_is_started_again(results, expected):
-    remaining = iter(results)
+def test_a_kernel_that_did_not_start_is_started_again(results, expected, task):
+    remaining, requests = iter(results), []
 
     class Processes:
-        def run(self, command, environment):
+        def run(self, command):
+            requests.append(notebook_process.read_request(io.StringIO(command.request)))
             return next(remaining)
 
-    result = execute_notebook(Path("n.ipynb"), Path("out.ipynb"), {}, {}, Processes())
-    assert result == expected
+    assert execute_notebook(task, Processes()) == expected
+    assert requests[0]["parameters"] == task.parameters
+
+
+@pytest.mark.parametrize(("given", "threads"), [({}, "1"), ({"ECGLIB_THREADS": "3"}, "3")])
+def test_the_threads_of_a_run_do_not_depend_on_the_cores_or_on_other_runs(given, threads):
+    environment = limit_threads({"PATH": "/bin", **given})
+    assert environment["OMP_NUM_THREADS"] == environment["OPENBLAS_NUM_THREADS"] == threads
+    assert environment["PATH"] == "/bin"
+    assert environment.get("ECGLIB_THREADS") == given.get("ECGLIB_THREADS")
