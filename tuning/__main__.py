@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from ecglib import paths
-from ecglib.errors import EcgError
+from ecglib.cli import run_command
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,22 +20,11 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0 on success, 2 if the input is wrong or no model could be trained, 130 if it
-        was interrupted.
+        Exit status: 0 on success, 2 if the input is wrong or no model could be trained, and as of
+        `ecglib.cli.run_command`.
     """
     options = _build_parser().parse_args(arguments)
-    try:
-        _search(options)
-    except EcgError as error:
-        print(f"tuning: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "tuning: interrupted; finished trials are saved, run the command again to continue",
-            file=sys.stderr,
-        )
-        return 130
-    return 0
+    return run_command("tuning", lambda: _search(options))
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -82,7 +71,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _search(options: argparse.Namespace) -> None:
+def _search(options: argparse.Namespace) -> int:
     from ecglib import datasets
     from ecglib.cli.parser import parse_assignments
     from tuning.search import SearchSettings, search
@@ -105,6 +94,7 @@ def _search(options: argparse.Namespace) -> None:
     batch = os.path.relpath(result.winner.batch)
     print(f"\nDoes it add anything?  ecglib batch {batch}")
     print(f"Only train it:         papermill {notebook} out.ipynb -f {parameters}")
+    return 0
 
 
 if __name__ == "__main__":

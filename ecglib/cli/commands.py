@@ -5,9 +5,6 @@ the exit status.
 """
 
 import argparse
-import io
-import os
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +12,7 @@ from pathlib import Path
 from ecglib import paths
 from ecglib.cli import printing
 from ecglib.cli.parser import build_parser, parse_assignments
+from ecglib.cli.status import run_command
 from ecglib.errors import EcgError
 
 
@@ -38,33 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
     >>> main(["compare", "no_such_batch"])
     2
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     options = build_parser().parse_args(arguments)
-    try:
-        status = COMMANDS[options.command](options)
-        sys.stdout.flush()
-        return status
-    except EcgError as error:
-        print(f"ecglib: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # whoever reads the output, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + 13  # as of a process that SIGPIPE ends
-    except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        print(
-            f"ecglib: {what}. Check the path, its permissions and the space on the disk.",
-            file=sys.stderr,
-        )
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "ecglib: interrupted; finished work is saved, run the command again to continue",
-            file=sys.stderr,
-        )
-        return 130
+    return run_command("ecglib", lambda: COMMANDS[options.command](options))
 
 
 def _list_datasets(options: argparse.Namespace) -> int:
