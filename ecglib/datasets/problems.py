@@ -23,9 +23,9 @@ MAX_DETAIL = 500  # characters of an unforeseen error
 UNUSABLE = {
     "bad_header": "header cannot be read",
     "missing_file": "file missing",
-    "truncated": "signal file cut short",
-    "wrong_checksum": "checksum differs from the header's",
-    "unreadable": "signal file cannot be read",
+    "truncated": "file cut short",
+    "wrong_checksum": "checksum differs from the published one",
+    "unreadable": "file cannot be read",
     "missing_lead": "lead missing",
     "ambiguous_lead": "lead found more than once",
     "unknown_unit": "unit is not a voltage",

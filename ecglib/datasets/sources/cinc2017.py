@@ -11,6 +11,7 @@ import pandas as pd
 
 from ecglib.datasets.labels import PATIENTS_UNKNOWN
 from ecglib.datasets.schema import SignalSpec, Task
+from ecglib.datasets.sources.checksums import Checksums
 from ecglib.datasets.sources.download import download as download_files
 from ecglib.datasets.sources.table import RecordTable, SourceInfo, TableSource, find_headers
 from ecglib.errors import DatasetError
@@ -43,7 +44,8 @@ def open_cinc2017(folder: str | Path) -> TableSource:
     Raises
     ------
     DatasetError
-        If the reference is missing or is not a table of record and label.
+        If the reference is missing, is not a table of record and label or is not the published
+        one.
 
     Examples
     --------
@@ -105,7 +107,8 @@ def read_reference(folder: Path) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        If the reference is missing or is not a table of record and label.
+        If the reference is missing, is not a table of record and label or is not the published
+        one.
 
     Examples
     --------
@@ -121,6 +124,7 @@ def read_reference(folder: Path) -> pd.DataFrame:
             f"{path} is missing. Give the folder that holds it and the records as the source, or "
             f"omit the source to download them."
         )
+    Checksums(folder).check_file(REFERENCE)
     table = pd.read_csv(path, header=None, names=["record", "label"], dtype=str)
     known = {label for labels in CLASSES.values() for label in labels}
     if unknown := set(table["label"]) - known:

@@ -13,11 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ecglib.datasets.problems import make_problem
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
+from ecglib.datasets.sources.checksums import Checksums
 from ecglib.datasets.sources.download import download as download_files
 from ecglib.datasets.sources.simulated_beats import find_fusion_beats, simulate_rhythm
 from ecglib.datasets.tabular.beats import INTERVALS, SHAPES, compute_beat_values
 from ecglib.datasets.units import STEP_MV, resample_steps, to_steps
+from ecglib.datasets.wfdb.annotations import read_annotations
 from ecglib.datasets.wfdb.records import read_record
 from ecglib.errors import DatasetError, RecordError
 from ecglib.splits import TRAINING_ONLY, split_by_patient
@@ -43,6 +46,7 @@ BEATS = {symbol for symbols in CLASSES.values() for symbol in symbols} | set(UNK
 
 RATE_HZ = 120.0
 BEFORE_S, AFTER_S = 2.5, 1.5
+EXTENSIONS = ("hea", "dat", "atr")
 VERSION = 5  # of the content; raise it when the same files give other windows
 
 RHYTHM_S = 10.0
@@ -147,7 +151,7 @@ class MitdbRecords:
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
         self._excluded = Counter({"paced records": len(PACED)})
-        files = [f"{record}.{ext}" for record in DS1 + DS2 for ext in ("hea", "dat", "atr")]
+        files = [f"{record}.{ext}" for record in DS1 + DS2 for ext in EXTENSIONS]
         if missing := [name for name in files if not (self.folder / name).is_file()]:
             raise DatasetError(
                 f"{self.folder} lacks {len(missing)} files of the MIT-BIH Arrhythmia Database, for "
@@ -159,7 +163,7 @@ class MitdbRecords:
         """Hash the content of every file that is read."""
         content = hashlib.blake2b(digest_size=16)
         for record in DS1 + DS2:
-            for ext in ("hea", "dat", "atr"):
+            for ext in EXTENSIONS:
                 content.update((self.folder / f"{record}.{ext}").read_bytes())
         return content.hexdigest()
 
@@ -169,22 +173,23 @@ class MitdbRecords:
 
     def read_records(self) -> Iterator[Record | Problem]:
         """Yield the records of DS1, then of DS2."""
-        import wfdb
-
+        checksums = Checksums(self.folder)
         for name in DS1 + DS2:
             try:
+                for ext in EXTENSIONS:
+                    checksums.check_file(f"{name}.{ext}")
                 record = read_record(self.folder / name)
                 columns = _find_lead_columns(name, record.leads)
-                signal_mv = record.to_mv(columns)
                 rate_hz = self.signal.sampling_rate_hz
-                steps = resample_steps(signal_mv, record.sampling_rate_hz, rate_hz)
-            except RecordError as error:
-                yield Problem(name, error.kind, str(error))
-                continue
-            file = wfdb.rdann(str(self.folder / name), "atr")
-            times_s = file.sample / record.sampling_rate_hz
-            annotations = Annotations(times_s, np.asarray(file.symbol), file.aux_note)
-            yield from self.make_records(name, annotations, steps)
+                steps = resample_steps(record.to_mv(columns), record.sampling_rate_hz, rate_hz)
+                file = read_annotations(self.folder / name)
+                times_s = file.samples / record.sampling_rate_hz
+                annotations = Annotations(times_s, file.symbols, file.notes)
+                records = list(self.make_records(name, annotations, steps))
+            except Exception as error:
+                yield make_problem(name, error)
+            else:
+                yield from records
 
     def make_records(
         self, name: str, annotations: Annotations, steps: np.ndarray

@@ -21,6 +21,7 @@ from ecglib.datasets.options import (
 from ecglib.datasets.problems import make_problem
 from ecglib.datasets.request import list_options
 from ecglib.datasets.schema import Problem, SignalSpec, Task
+from ecglib.datasets.sources.checksums import Checksums
 from ecglib.datasets.sources.label_rows import find_label_file, join_labels
 from ecglib.datasets.sources.snomed import find_scored_classes
 from ecglib.datasets.sources.table import RecordTable, SourceInfo, TableSource, find_headers
@@ -169,8 +170,10 @@ def read_headers(folder: Path) -> tuple[dict[str, Header], list[Problem]]:
     headers: dict[str, Header] = {}
     problems: list[Problem] = []
     segments: set[str] = set()
+    checksums = Checksums(folder)
     for path in find_headers(folder):
         try:
+            checksums.check_file(f"{path}.hea")
             headers[path] = header = read_header(folder / path)
         except Exception as error:
             problems.append(make_problem(path, error))

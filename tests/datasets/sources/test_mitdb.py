@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+import wfdb
 from helpers import find_shared_data
 
 from ecglib.datasets.sources.mitdb import (
@@ -58,8 +59,6 @@ def test_the_person_on_both_sides_is_reported_and_the_other_task_is_clean(mitdb_
 @pytest.mark.parametrize("record", ["100", "114"])
 def test_the_beat_is_at_2_5_s_of_the_right_lead(mitdb_store, record):
     """At 2.5 s of a window is the sample that wfdb reads at the annotation."""
-    import wfdb
-
     path = str(find_shared_data("mitdb") / record)
     signal, annotations = wfdb.rdrecord(path), wfdb.rdann(path, "atr")
     mlii = signal.p_signal[:, signal.sig_name.index("MLII")]
@@ -232,3 +231,39 @@ def test_rhythm_splits_keep_patients_whole_and_each_has_every_class(rhythm_store
     assert (rhythm_store.select("rhythm").count_windows() > 0).all().all()
     excluded = rhythm_store.summary["excluded"]
     assert len(rhythm_store.windows) + excluded["windows in which the rhythm changes"] == 44 * 180
+
+
+def test_truncated_annotations_are_a_problem_of_their_record(tmp_path, monkeypatch):
+    for name in (*DS1, *DS2):
+        for ext in ("hea", "dat", "atr"):
+            (tmp_path / f"{name}.{ext}").symlink_to(find_shared_data("mitdb") / f"{name}.{ext}")
+    monkeypatch.setattr("ecglib.datasets.sources.mitdb.DS1", ["101"])
+    monkeypatch.setattr("ecglib.datasets.sources.mitdb.DS2", ["100", "103"])
+    for name, n_bytes in (("100", 1500), ("103", 1501)):
+        content = (tmp_path / f"{name}.atr").read_bytes()
+        (tmp_path / f"{name}.atr").unlink()
+        (tmp_path / f"{name}.atr").write_bytes(content[:n_bytes])
+    items = list(MitdbSource(tmp_path).read_records())
+    assert [item.name for item in items[:1]] == ["101"]
+    assert [(item.record, item.kind) for item in items[1:]] == [
+        ("100", "truncated"),
+        ("103", "truncated"),
+    ]
+
+
+def test_files_that_differ_from_the_published_checksums_are_a_problem(tmp_path, monkeypatch):
+    folder = find_shared_data("mitdb")
+    for name in (*DS1, *DS2):
+        for ext in ("hea", "dat", "atr"):
+            (tmp_path / f"{name}.{ext}").symlink_to(folder / f"{name}.{ext}")
+    shutil.copy(folder / "SHA256SUMS.txt", tmp_path)
+    monkeypatch.setattr("ecglib.datasets.sources.mitdb.DS1", ["101"])
+    monkeypatch.setattr("ecglib.datasets.sources.mitdb.DS2", ["103"])
+    beats = wfdb.rdann(str(folder / "103"), "atr")
+    (tmp_path / "103.atr").unlink()
+    # Complete, but two beats are missing.
+    wfdb.wrann("103", "atr", beats.sample[:-2], beats.symbol[:-2], write_dir=str(tmp_path))
+    first, second = MitdbSource(tmp_path).read_records()
+    assert first.name == "101"
+    assert (second.record, second.kind) == ("103", "wrong_checksum")
+    assert "103.atr is not the file that SHA256SUMS.txt lists" in second.detail
