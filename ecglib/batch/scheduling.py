@@ -180,6 +180,8 @@ def run_batch(
     """
     batch = Batch(file=file, dataset=dataset, runs_dir=paths.runs_dir(runs_dir).resolve())
     report = BatchReport(batch=batch.name, folder=batch.folder)
+    if n_jobs < 0:
+        raise BatchError(f"{n_jobs} runs at the same time: give a whole number from 1, or 0.")
     n_jobs = n_jobs or choose_n_jobs()
     jobs = batch.list_jobs()
     verify_store(dataset.path)
@@ -187,9 +189,8 @@ def run_batch(
         record_settings(batch.folder, file.comparison)
         _run_jobs(batch, jobs, report, n_jobs, description="runs")
         report.has_controls = all(runs.run_exists(job.path) for job in jobs)
-        if (
-            report.has_controls
-        ):  # or a branch would be taken for the best because others are missing
+        # In an incomplete grid another branch would be taken for the best.
+        if report.has_controls:
             controls = list_controls(batch, jobs)
             record_grid(batch.folder, Grid(runs=_list_names(jobs), controls=_list_names(controls)))
             _run_jobs(batch, controls, report, n_jobs, description="controls")
@@ -295,7 +296,10 @@ class _Round:
                 busy.append(job)
             else:
                 self._report(job.path.name, outcome)
-        return [] if self._has_to_stop() else busy
+        if not self._has_to_stop():
+            return busy
+        self.report.not_started.extend(_list_names(busy))
+        return []
 
     def _wait(self, futures: dict[Future[Outcome], Job]) -> Iterator[tuple[Job, Outcome]]:
         """Yield each job with its outcome, until the batch has to stop."""

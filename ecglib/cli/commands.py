@@ -88,6 +88,7 @@ def _prepare(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from ecglib import datasets
+    from ecglib.experiment import find_split_problems
     from ecglib.splits import count_leaks
     from ecglib.splits.report import compute_balance
 
@@ -99,6 +100,7 @@ def _check(options: argparse.Namespace) -> int:
         name: compute_balance(selection.y, selection.part, selection.classes)
         for name, selection in selections.items()
     }
+    problems = {name: find_split_problems(selection) for name, selection in selections.items()}
     columns = {name: selection.task.part for name, selection in selections.items()}
     reports = {
         column: {kind: dataset.summary[kind][column] for kind in ("leaks", "duplicates", "people")}
@@ -111,6 +113,7 @@ def _check(options: argparse.Namespace) -> int:
                 "counts": selection.count_windows().to_dict(),
                 "balance": balances[name],
                 "leaks": reports[columns[name]]["leaks"],
+                "problems": problems[name],
             }
             for name, selection in selections.items()
         }
@@ -128,7 +131,10 @@ def _check(options: argparse.Namespace) -> int:
             printing.print_splits(column, report)
         for name, selection in selections.items():
             printing.print_task(selection, balances[name])
-    return int(any(count_leaks(report["leaks"]) for report in reports.values()))
+            for problem in problems[name]:
+                print(f"  cannot be trained: {problem}")
+    has_leaks = any(count_leaks(report["leaks"]) for report in reports.values())
+    return int(has_leaks or any(problems.values()))
 
 
 def _batch(options: argparse.Namespace) -> int:
@@ -147,6 +153,9 @@ def _batch(options: argparse.Namespace) -> int:
                 "new": report.new,
                 "existing": report.existing,
                 "failed": report.failed,
+                "incomplete": report.incomplete,
+                "damaged": report.damaged,
+                "not_started": report.not_started,
                 "report": str(report.html),
             }
         )

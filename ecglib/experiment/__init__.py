@@ -3,7 +3,12 @@
 from ecglib.experiment.config import Experiment, describe_settings
 from ecglib.experiment.contract import Contract, Processing
 from ecglib.experiment.environment import Environment, describe_environment
-from ecglib.experiment.preflight import check_experiment, find_tabular_columns, select_windows
+from ecglib.experiment.preflight import (
+    check_experiment,
+    find_split_problems,
+    find_tabular_columns,
+    select_windows,
+)
 
 __all__ = [
     "Contract",
@@ -13,6 +18,7 @@ __all__ = [
     "check_experiment",
     "describe_environment",
     "describe_settings",
+    "find_split_problems",
     "find_tabular_columns",
     "select_windows",
 ]

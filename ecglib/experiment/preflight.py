@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
+
 from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
@@ -13,6 +15,12 @@ from ecglib.experiment.registry import TABULAR
 from ecglib.experiment.revealing_columns import find_revealing_columns
 from ecglib.experiment.settings import InputSettings
 from ecglib.splits import check_leaks
+
+MIN_PATIENTS = 2  # of a split
+WAY_OUT = (
+    "Use cross-validation, which divides the patients of training and validation anew: n_folds=3 "
+    "or more, on the command line --set n_folds=3; or prepare the dataset with another split."
+)
 
 
 def check_experiment(experiment: Experiment, dataset: Dataset) -> tuple[str, ...]:
@@ -36,8 +44,8 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> tuple[str, ...
     ------
     ExperimentError
         If the experiment names another store, a filter edge is above the Nyquist frequency, crops
-        do not fit the windows, a multi-label task has class weights, a class has no positive
-        training window, or a split is empty.
+        do not fit the windows, a multi-label task has class weights, or nothing could be trained or
+        scored on the splits (`find_split_problems`).
     DatasetError
         If the dataset has no such task or no such tabular column.
     LeakError
@@ -160,16 +168,64 @@ def _check_classes(experiment: Experiment, selection: Selection) -> None:
             f"class_weights={class_weights!r} with the multi-label task {task.name!r}: a window "
             f"can have several classes. Use class_weights='none', or sampling='balanced'."
         )
+    if problems := find_split_problems(selection):
+        raise ExperimentError(
+            f"Task {task.name!r} cannot be trained on these splits. {problems[0]}"
+        )
+
+
+def find_split_problems(selection: Selection) -> list[str]:
+    """Find why nothing could be trained or scored on the splits of a task.
+
+    Parameters
+    ----------
+    selection : Selection
+        The windows of the task.
+
+    Returns
+    -------
+    list of str
+        One sentence for each problem, with what to do; empty if there is none: each split has
+        windows of at least two patients, each class has positive training windows, and the
+        validation and the test split have a class with and without which there are windows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     find_split_problems(dataset.select("superdiagnostic"))
+    []
+    """
     counts = selection.count_windows()
-    if empty := [part for part in counts if not (selection.part == part).any()]:
-        raise ExperimentError(
-            f"The splits {empty} of task {task.name!r} have no window. Choose another split."
-        )
+    problems = []
+    for split in counts:
+        in_split = selection.part == split
+        n_patients = len(set(selection.patients[in_split]))
+        if not in_split.any():
+            problems.append(f"The {split} split has no window. {WAY_OUT}")
+        elif n_patients < MIN_PATIENTS:
+            problems.append(
+                f"The {split} split has {n_patients} patient, at least {MIN_PATIENTS} are needed: "
+                f"the uncertainty of a score comes from the differences between patients. {WAY_OUT}"
+            )
+        elif split != "train" and not _find_varied_classes(selection.y[in_split]).any():
+            problems.append(
+                f"In the {split} split no class has windows with and without it, so nothing can be "
+                f"scored. {WAY_OUT}"
+            )
     if absent := list(counts.index[counts["train"] == 0]):
-        raise ExperimentError(
-            f"No training window has the classes {absent} of task {task.name!r}, so they cannot be "
-            f"learned. Choose a task without them, or another split."
+        problems.append(
+            f"No training window has the classes {absent}, so they cannot be learned. Choose a "
+            f"task without them, or another split."
         )
+    return problems
+
+
+def _find_varied_classes(y: np.ndarray) -> np.ndarray:
+    """Find the classes that some windows have and others have not."""
+    return np.any(y, axis=0) & ~np.all(y, axis=0)
 
 
 def _check_tabular(experiment: Experiment, dataset: Dataset, selection: Selection) -> Sequence[str]:

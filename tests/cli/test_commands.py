@@ -167,16 +167,19 @@ def test_check_shows_people_balance_and_contradicting_duplicates(tmp_path, capsy
     source._table.at[0, "labels"], source._table.at[1, "labels"] = ["A"], ["B"]
     source._table["part"] = ["train"] * 96
     store = write_store(source, tmp_path / "data", progress=False)
-    assert main(["check", str(store.path)]) == 0
+    assert main(["check", str(store.path)]) == 1  # nothing to validate with
     printed = capsys.readouterr().out
+    assert "cannot be trained: The validation split has no window. Use cross-val" in printed
     assert "train: 96 windows, 48 patients" in printed
     assert "identical signals within parts: 1" in printed
     assert "different patients: 1" in printed
     assert "contradicting labels: 1" in printed
     assert "'r000': ['A']" in printed
     assert "The fraction of a class differs by at most" in printed
-    assert main(["check", str(store.path), "--json"]) == 0
-    duplicates = read_printed_json(capsys)["parts"]["part"]["duplicates"]
+    assert main(["check", str(store.path), "--json"]) == 1
+    values = read_printed_json(capsys)
+    assert len(values["tasks"]["letters"]["problems"]) == 2
+    duplicates = values["parts"]["part"]["duplicates"]
     assert duplicates["contradicting_labels"]["examples"][0]["contested"] == ["A", "B"]
 
 

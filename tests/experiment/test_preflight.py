@@ -2,10 +2,17 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from ecglib.errors import DatasetError, ExperimentError, LeakError
-from ecglib.experiment import Experiment, check_experiment, find_tabular_columns, select_windows
+from ecglib.experiment import (
+    Experiment,
+    check_experiment,
+    find_split_problems,
+    find_tabular_columns,
+    select_windows,
+)
 
 
 def create(store, **changes):
@@ -53,11 +60,65 @@ def test_a_class_without_positives_in_training_is_named(small_store, monkeypatch
         check_experiment(create(small_store), small_store)
 
 
-def test_an_empty_split_is_named(small_store, monkeypatch):
-    parts = small_store.windows["part"].replace("validation", "train")
-    monkeypatch.setattr(small_store, "windows", small_store.windows.assign(part=parts))
-    with pytest.raises(ExperimentError, match=r"splits \['validation'\] .* have no window"):
+def change_windows(store, monkeypatch, change):
+    windows = store.windows.copy()
+    change(windows)
+    monkeypatch.setattr(store, "windows", windows)
+
+
+def empty_validation(windows):
+    windows["part"] = windows["part"].replace("validation", "train")
+
+
+def leave_one_patient(split):
+    def change(windows):
+        first = windows.loc[windows["part"] == split, "patient"].iloc[0]
+        others = (windows["part"] == split) & (windows["patient"] != first)
+        windows.loc[others, "part"] = "train"
+
+    return change
+
+
+def give_one_value(split, labels):
+    def change(windows):
+        rows = windows["part"] == split
+        windows["labels"] = [
+            labels if is_changed else given
+            for is_changed, given in zip(rows, windows["labels"], strict=True)
+        ]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (empty_validation, "The validation split has no window"),
+        (leave_one_patient("validation"), "The validation split has 1 patient, at least 2"),
+        (leave_one_patient("test"), "The test split has 1 patient, at least 2"),
+        (give_one_value("validation", []), "In the validation split no class has windows with and"),
+        (give_one_value("test", ["A", "B"]), "In the test split no class has windows with and"),
+    ],
+)
+def test_splits_that_could_not_be_scored_are_refused_with_folds_as_the_way_out(
+    small_store, monkeypatch, change, message
+):
+    assert find_split_problems(small_store.select("letters")) == []
+    change_windows(small_store, monkeypatch, change)
+    with pytest.raises(ExperimentError, match=f"{message}.*n_folds=3"):
         check_experiment(create(small_store), small_store)
+
+
+def test_one_class_with_both_values_is_enough(small_store, monkeypatch):
+    def change(windows):
+        rows = np.flatnonzero(windows["part"] == "validation")
+        labels = windows["labels"].copy()
+        for i, row in enumerate(rows):
+            labels.iloc[row] = ["A"] if i % 2 else []
+        windows["labels"] = labels
+
+    change_windows(small_store, monkeypatch, change)
+    check_experiment(create(small_store), small_store)
 
 
 def test_tabular_columns_are_those_named_or_the_default(small_store):
