@@ -52,6 +52,7 @@ FLAGGED = {
     "clipped": "a lead clipped",
     "first_sample": "first sample differs from the header's",
     "offset": "a constant offset subtracted",
+    "ignored_option": "a given unit or sampling rate that the file contradicts",
     "assumed": "what the file does not say was assumed",
     "not_a_number": "age or sex that cannot be read",
     "similar_patient": "patients whose identifiers differ only in how they are written",

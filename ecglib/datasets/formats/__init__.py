@@ -2,7 +2,7 @@
 
 from ecglib.datasets.formats.base import ColumnRecord, FileOptions, LeadReader
 from ecglib.datasets.formats.conversion import ConvertedRecord, convert_record
-from ecglib.datasets.formats.numpy_files import wrap_array
+from ecglib.datasets.formats.numpy_files import open_npy, wrap_array
 from ecglib.datasets.formats.opening import (
     SUFFIXES,
     WFDB_SIGNAL_SUFFIXES,
@@ -22,6 +22,7 @@ __all__ = [
     "convert_record",
     "escape_bytes",
     "get_record_name",
+    "open_npy",
     "open_record",
     "open_records",
     "wrap_array",

@@ -114,6 +114,8 @@ class ColumnRecord:
         Sampling rate of each column, in Hz.
     read_column : callable
         Takes the number of a column and returns its samples, shape (n_samples,), in its unit.
+    given : FileOptions, optional
+        Sampling rate and unit that the user gave for a file that says both itself.
 
     Examples
     --------
@@ -134,6 +136,7 @@ class ColumnRecord:
     units: tuple[str, ...]
     sampling_rates_hz: tuple[float, ...]
     read_column: Callable[[int], np.ndarray]
+    given: FileOptions = FileOptions()
 
     def to_mv(self, columns: Sequence[int]) -> np.ndarray:
         """Convert some columns of one sampling rate to mV.
@@ -179,4 +182,17 @@ class ColumnRecord:
         Problem
             Of a kind that flags a record.
         """
-        yield from ()
+        units = {self.units[column] for column in columns}
+        if self.given.unit and units != {self.given.unit}:
+            listed = ", ".join(sorted(units))
+            yield Problem(
+                name, "ignored_option", f"Unit {self.given.unit} given, the file says {listed}."
+            )
+        rates_hz = {self.sampling_rates_hz[column] for column in columns}
+        if self.given.sampling_rate_hz and rates_hz != {self.given.sampling_rate_hz}:
+            listed = ", ".join(f"{rate:g}" for rate in sorted(rates_hz))
+            yield Problem(
+                name,
+                "ignored_option",
+                f"{self.given.sampling_rate_hz:g} Hz given, the file says {listed} Hz.",
+            )

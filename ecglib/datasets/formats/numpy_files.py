@@ -51,12 +51,7 @@ def read_npy(path: Path, options: FileOptions) -> Iterator[tuple[str, ColumnReco
             f"{path} does not name its leads. Name them in the order of its columns (--leads, or "
             f"leads).",
         )
-    try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise RecordError(
-            "unreadable", f"{path} cannot be read as .npy: {error}. Check the file."
-        ) from None
+    array = open_npy(path)
     if array.ndim not in (2, 3) or array.shape[-1] != n_leads or array.dtype.kind not in "iuf":
         raise RecordError(
             "unreadable",
@@ -66,9 +61,52 @@ def read_npy(path: Path, options: FileOptions) -> Iterator[tuple[str, ColumnReco
         )
     if array.ndim == 2:
         yield str(path), wrap_array(array, options)
+    elif not len(array):
+        raise RecordError("too_short", f"{path} holds no record. Leave it out.")
     else:
         for number, recording in enumerate(array):
             yield f"{path}[{number}]", wrap_array(recording, options)
+
+
+def open_npy(path: Path) -> np.ndarray:
+    """Open a NumPy file as an array on disk; nothing in it is executed.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.npy`` file.
+
+    Returns
+    -------
+    array
+        Memory-mapped: its size is bounded by that of the file.
+
+    Raises
+    ------
+    RecordError
+        If the file is not a ``.npy`` file, or holds objects.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "a.npy"
+    ...     np.save(path, [1, 2])
+    ...     open_npy(path).tolist()
+    [1, 2]
+    """
+    try:
+        with open(path, "rb") as file:
+            if not (start := file.read(len(np.lib.format.MAGIC_PREFIX))):
+                raise ValueError("it is empty")
+            if start != np.lib.format.MAGIC_PREFIX:
+                raise ValueError("it does not begin like one")
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header raises errors of any type
+        raise RecordError(
+            "unreadable",
+            f"{path} cannot be read as a .npy file: {str(error)[:200]}. Save it with numpy.save.",
+        ) from None
 
 
 def wrap_array(recording: np.ndarray, options: FileOptions) -> ColumnRecord:

@@ -134,7 +134,7 @@ def open_records(
     elif suffix == ".csv":
         yield get_record_name(path), read_csv(path, options)
     elif suffix in (".edf", ".bdf"):
-        yield get_record_name(path), read_edf(path, options.unit)
+        yield get_record_name(path), read_edf(path, options)
     else:
         raise RecordError(
             "unreadable",

@@ -38,8 +38,8 @@ def make_reader(path):
     "lines",
     [
         "a 2 200 200\na.dat 16 1000/mV 16 0 5 0 0 I\na.dat 16 1000(0)/mV 16 0 5 0 0 II\n# age: 5\n",
-        "a 2 200 100\na.dat 16x2:1+4 1000/mV 16 0 0 0 0 I\na.dat 16x2 1e3(0)/uV 16 0 0 0 0 II\n",
-        "a 2 200\na.dat 212 200\na.dat 212 200/mV 12 0 0 0 0 II\n",
+        "a 2 200 100\na.dat 16x2:1+4 1000/mV 16 0 0 0 0 I\na.dat 16x2+4 1e3(0)/uV 16 0 0 0 0 II\n",
+        "a 2 200\na.dat 212 200 12 0 0 0 0 I\na.dat 212 200/mV 12 0 0 0 0 II\n",
         "a/2 2 200 300\nb 200\n~ 100\n",
     ],
     ids=["plain", "frames", "short", "segments"],
