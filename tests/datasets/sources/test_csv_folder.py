@@ -100,7 +100,7 @@ def test_files_that_cannot_be_used_are_listed_and_the_others_go_on(tmp_path):
     write_record(folder / "extra.csv", ecg(99))
     dataset = prepare_folder(folder, tmp_path)
     assert read_problems(dataset) == {
-        "5": "unreadable",
+        "5": "too_short",
         "7": "missing_lead",
         "9": "unreadable",
         "11": "no_record",
