@@ -19,7 +19,8 @@ from ecglib.evaluation.calibration import Calibration
 from ecglib.experiment import Contract, Experiment
 from ecglib.inference import export, matrix_operations
 from ecglib.inference.rounding import N_ROUNDINGS, UNIT_ROUNDOFF, compute_tolerance
-from ecglib.models import end_to_end
+from ecglib.models import ModelSpec, build_model, end_to_end
+from ecglib.preprocessing.filters import MAX_MATRIX_SAMPLES
 from ecglib.representations import build_representations
 from ecglib.training import train
 
@@ -317,6 +318,38 @@ def test_tflite_gives_the_stored_predictions(name, get_run, small_store, data_di
     np.savez(tmp_path / "inputs.npz", **inputs)
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=tmp_path)
     assert np.abs(np.load(tmp_path / "p.npy") - stored.p).max() < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["onnx", "tflite"])
+def test_windows_that_are_filtered_by_fourier_transforms_are_converted(name, get_run, tmp_path):
+    """Beyond `MAX_MATRIX_SAMPLES`, and of an odd length."""
+    for module in export.FORMATS[name].modules:
+        pytest.importorskip(module)
+    n_samples = 2 * MAX_MATRIX_SAMPLES + 101
+    contract = get_run("filters").contract
+    signal = dataclasses.replace(contract.signal, n_samples=n_samples)
+    representations = ("time", "frequency")
+    processing = dataclasses.replace(
+        contract.processing, representations=representations, representation_options={}
+    )
+    contract = dataclasses.replace(contract, signal=signal, processing=processing)
+    outputs = end_to_end.build_processing(signal, processing).output
+    shapes = {branch: tuple(outputs[branch].shape[1:]) for branch in representations}
+    spec = ModelSpec(
+        branches={"time": "cnn", "frequency": "mlp"},
+        fusion="late_average",
+        n_classes=2,
+        kind="multi_label",
+    )
+    model = end_to_end.build_end_to_end(contract, build_model(shapes, spec))
+    rng = np.random.default_rng(0)
+    windows = rng.normal(0, 0.3, (3, n_samples, 3)).astype(np.float32)
+    p = model.predict(windows, verbose=0)
+    export.FORMATS[name].write(model, contract, tmp_path / "model")
+    found = export.FORMATS[name].read(tmp_path / "model", [windows])
+    assert np.ptp(p) > 1e-3
+    assert np.abs(found - p).max() < 5e-6
 
 
 @pytest.mark.slow
