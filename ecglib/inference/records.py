@@ -6,7 +6,9 @@ resampled, the middle of a longer record taken, steps of 0.001 mV, the checks of
 """
 
 import dataclasses
+import math
 import numbers
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -22,9 +24,10 @@ from ecglib.datasets.formats import (
     get_record_name,
     open_records,
 )
-from ecglib.datasets.problems import FLAGGED, KINDS
+from ecglib.datasets.problems import FLAGGED, KINDS, make_problem
 from ecglib.datasets.quality import QualityChecker
 from ecglib.datasets.schema import Problem, SignalSpec
+from ecglib.datasets.sources.table import find_files
 from ecglib.datasets.sources.wfdb_folder import read_headers
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.tabular.heart_rate import HEART_RATE, compute_heart_rate
@@ -108,8 +111,8 @@ def find_records(paths: Sequence[str | Path]) -> list[Path]:
         header = path.with_name(f"{path.name}.hea")
         if path.is_dir() and not header.is_file():
             found += _find_records_below(path)
-        elif path.suffix.lower() in SUFFIXES and path.is_file():
-            found.append(path)
+        elif path.suffix.lower() in SUFFIXES and os.path.lexists(path):
+            found.append(path)  # a problem of the record if it is no regular file
         elif path.suffix in WFDB_SIGNAL_SUFFIXES and path.with_suffix(".hea").is_file():
             found.append(path.with_suffix(".hea"))
         elif header.is_file():
@@ -169,8 +172,9 @@ def read_windows(
         try:
             for name, record in open_records(path, options):
                 yield from cut_windows(name, record, signal, options)
-        except RecordError as error:
-            yield Problem(get_record_name(path), error.kind, escape_bytes(str(error)))
+        except Exception as error:  # of this record; the others go on
+            problem = make_problem(get_record_name(path), error)
+            yield dataclasses.replace(problem, detail=escape_bytes(problem.detail))
 
 
 def cut_windows(
@@ -207,8 +211,8 @@ def cut_windows(
     """
     try:
         converted = convert_record(name, record, signal)
-    except RecordError as error:
-        yield Problem(name, error.kind, str(error))
+    except Exception as error:
+        yield make_problem(name, error)
         return
     for start_s in options.starts_s or (None,):
         try:
@@ -335,11 +339,11 @@ def check_tabular_values(values: Mapping[str, object], columns: Sequence[str]) -
 
 
 def _find_records_below(folder: Path) -> list[Path]:
-    files = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
-    if any(path.suffix == ".hea" for path in files):
+    files = [folder / path for path in find_files(folder, SUFFIXES)]
+    if any(path.suffix.lower() == ".hea" for path in files):
         headers, problems = read_headers(folder)
         names = [*headers, *(problem.record for problem in problems)]
-        files = [path for path in files if path.suffix != ".hea"]
+        files = [path for path in files if path.suffix.lower() != ".hea"]
         files += [folder / f"{name}.hea" for name in names]
     if not files:
         raise DatasetError(
@@ -361,15 +365,18 @@ def _cut_window(
     rate_hz = signal.sampling_rate_hz
     n_missing = signal.n_samples - len(steps)  # negative if the record is longer than a window
     _check_length(len(steps), start_s, signal, options)
-    start = max(0, -n_missing // 2) if start_s is None else round(start_s * rate_hz)
+    start = max(0, -n_missing // 2)
+    if start_s is not None:
+        last = max(0, -n_missing)
+        start = round(start_s * rate_hz) if math.isfinite(start_s) else -1
+        if not 0 <= start <= last:
+            raise RecordError(
+                "too_short",
+                f"The window would end at {start_s + signal.n_samples / rate_hz:g} s, but the "
+                f"record has {len(steps) / rate_hz:g} s. Choose a start from 0 to "
+                f"{last / rate_hz:g}.",
+            )
     end = start + signal.n_samples
-    if start < 0 or (start and end > len(steps)):
-        raise RecordError(
-            "too_short",
-            f"The window would end at {end / rate_hz:g} s, but the record has "
-            f"{len(steps) / rate_hz:g} s. Choose a start from 0 to "
-            f"{max(0, -n_missing) / rate_hz:g}.",
-        )
     window = np.ascontiguousarray(steps[start:end])
     problems = [_describe_problem(problem) for problem in record.problems]
     problems += _find_problems(name, window, signal)

@@ -173,7 +173,7 @@ def test_a_short_record_is_refused_or_padded_when_asked(predictor, steps, tmp_pa
         (lambda x: x, "uV", ("V1", "I", "III"), "missing_lead", "'II'"),
         (lambda x: x, "furlong", NAMES, "unknown_unit", "furlong"),
         (lambda x: x, "nV", NAMES, "wrong_unit", "Name its unit"),
-        (lambda x: x, "mV", NAMES, "wrong_unit", "Name its unit"),
+        (lambda x: x, "mV", NAMES, "out_of_range", "Correct the unit"),
         (lambda x: np.where(np.arange(400)[:, None] == 7, np.nan, x), "uV", NAMES, "not_measured",
          "fill the gaps"),
         (lambda x: 0 * x, "uV", NAMES, "flat", "electrodes"),
@@ -411,7 +411,7 @@ def test_an_array_that_does_not_fit_the_contract_is_refused_and_the_others_go_on
         [with_gap, short, 0 * good, 1000 * good, good], sampling_rate_hz=RATE_HZ, leads=NAMES
     )
     kinds = [problem.kind for problem in predicted.refused]
-    assert kinds == ["not_measured", "too_short", "flat", "wrong_unit"]
+    assert kinds == ["not_measured", "too_short", "flat", "out_of_range"]
     assert [w.record for w in predicted.windows] == ["signals[4]"]
     options = RecordOptions(pad=True)
     padded = predictor.predict(short, sampling_rate_hz=RATE_HZ, leads=NAMES, options=options)

@@ -1,15 +1,17 @@
 """Tabular values of records that are to be predicted."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
 
+from ecglib.datasets.problems import KINDS
 from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.tabular.heart_rate import HEART_RATE
 from ecglib.errors import DatasetError
 from ecglib.inference.options import RecordOptions
-from ecglib.inference.records import check_tabular_values, compute_tabular, read_windows
+from ecglib.inference.records import Window, check_tabular_values, compute_tabular, read_windows
 
 SIGNAL = SignalSpec(100.0, 1000, ("I", "II"))
 OPTIONS = RecordOptions(
@@ -61,3 +63,62 @@ def test_a_value_without_a_column_is_refused_with_the_nearest_name():
         check_tabular_values({"age": 63}, ())
     with pytest.raises(DatasetError, match=r"'sex' is 'F', expected a number"):
         check_tabular_values({"sex": "F"}, ("age", "sex"))
+
+
+def test_a_bad_file_of_each_kind_is_a_problem_of_its_record_and_the_others_go_on(tmp_path):
+    save_record(tmp_path).rename(tmp_path / "good.npy")
+    (tmp_path / "empty.npy").touch()
+    (tmp_path / "misnamed.npy").write_text("I,II\n1,2\n")
+    (tmp_path / "no_rows.csv").write_text("I,II\n")
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "empty.edf").touch()
+    (tmp_path / "empty.hea").touch()
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("broken.csv", "broken.npy", "broken.edf", "broken.hea"):
+        (tmp_path / name).symlink_to("nowhere")
+    np.save(tmp_path / "no_samples.npy", np.zeros((0, 2)))
+    np.save(tmp_path / "no_records.npy", np.zeros((0, 9, 2)))
+    os.mkfifo(tmp_path / "pipe.csv")
+    os.mkfifo(tmp_path / "pipe.hea")
+    windows, problems = [], []
+    for item in read_windows([tmp_path], SIGNAL, OPTIONS):
+        (windows if isinstance(item, Window) else problems).append(item)
+    assert [window.record for window in windows] == [str(tmp_path / "good.npy")]
+    files = {path.name for path in tmp_path.iterdir()} - {"good.npy", "folder.csv"}
+    assert {problem.record for problem in problems} == {
+        str(tmp_path / name.removesuffix(".hea")) for name in files
+    }
+    assert all(problem.kind in KINDS and problem.detail for problem in problems)
+    named = [tmp_path / "broken.csv", tmp_path / "good.npy"]
+    assert [type(item).__name__ for item in read_windows(named, SIGNAL, OPTIONS)] == [
+        "Problem",
+        "Window",
+    ]
+
+
+@pytest.mark.parametrize("start_s", [-1.0, 5.0, 1e300])
+def test_a_start_that_is_no_time_in_the_record_is_refused_and_the_other_starts_go_on(
+    tmp_path, start_s
+):
+    options = dataclasses.replace(OPTIONS, starts_s=(start_s, 0.0))
+    problem, window = read_windows([save_record(tmp_path)], SIGNAL, options)
+    assert problem.kind == "too_short"
+    assert "Choose a start from 0 to 0." in problem.detail
+    assert window.start_s == 0
+
+
+def test_whatever_a_record_raises_is_a_problem_of_it(tmp_path, monkeypatch):
+    def fail(name, record, signal):
+        raise OverflowError("nobody foresaw this")
+
+    monkeypatch.setattr("ecglib.inference.records.convert_record", fail)
+    (problem,) = read_windows([save_record(tmp_path)], SIGNAL, OPTIONS)
+    assert (problem.kind, problem.detail) == ("unreadable", "OverflowError: nobody foresaw this")
+
+
+def test_offsets_and_other_findings_are_shown_with_the_window(tmp_path):
+    path = save_record(tmp_path)
+    np.save(path, np.load(path) + [0, 300])
+    (window,) = read_windows([path], SIGNAL, OPTIONS)
+    assert window.problems[0] == "a constant offset subtracted: II 300.1 mV"
+    assert abs(np.median(window.steps[:, 1])) <= 1

@@ -126,6 +126,11 @@ def open_records(
     """
     options = options or FileOptions()
     suffix = path.suffix.lower()
+    if suffix != ".hea" and not path.is_file():
+        reason = "is not a regular file" if path.exists() else "does not exist (a broken link?)"
+        raise RecordError(
+            "missing_file", f"{path} {reason}. Get it from where the record came from."
+        )
     if suffix == ".npy":
         for name, record in read_npy(path, options):
             yield escape_bytes(name), record

@@ -208,14 +208,14 @@ class TableSource:
         return [*converted.problems, Record(name, steps, [window])]
 
 
-def find_files(folder: Path, ending: str) -> list[str]:
-    """Find the files with an ending below a folder.
+def find_files(folder: Path, ending: str | tuple[str, ...]) -> list[str]:
+    """Find the files with an ending, or one of several, below a folder.
 
     Parameters
     ----------
     folder : Path
         Searched with all its subfolders. Linked folders are followed, each folder once.
-    ending : str
+    ending : str or tuple of str
         Such as ".csv", in any case.
 
     Returns
