@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from run_helpers import simulate_predictions
 
 from ecglib.datasets.schema import SignalSpec
 from ecglib.evaluation.contestants import Contestant
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.simulation import StudySettings, simulate_study
 from ecglib.experiment import Contract, Experiment, Processing, describe_environment
-from ecglib.runs import Result, find_run_path, write_run
+from ecglib.runs import Result, Run, find_run_path, write_run
 
 FUSIONS = ("late_average", "late_weighted", "intermediate_concat", "intermediate_gated")
 
@@ -66,6 +67,23 @@ def write_contestant(contestant: Contestant, place: StudyFolder, model: dict) ->
     for fold in range(1, n_folds + 1):
         experiment = Experiment.from_flat(settings | {"n_folds": n_folds, "fold": fold})
         _write_run(contestant, place, experiment, fold)
+
+
+def write_experiment(experiment: Experiment, place: StudyFolder, strength: float = 1.0) -> Run:
+    """Write a run of any experiment, with simulated predictions of two classes."""
+    predictions = simulate_predictions(strength, experiment.training.seed)
+    result = Result(
+        model={"estimator": "RandomForestClassifier"},
+        history=pd.DataFrame({"epoch": [1, 2], "loss": [1.0, 0.5], "val_auroc": [0.7, 0.8]}),
+        predictions={"validation": predictions, "test": predictions},
+        metrics={"model": {"parameters": 1000, "multiply_adds": 10, "seconds": 1.5}},
+        contract=_make_contract(experiment, np.array([0.5, 0.5]), predictions.classes, place),
+        environment=describe_environment(threads=1),
+    )
+    run = write_run(find_run_path(experiment, place.runs_dir, place.batch), experiment, result)
+    if place.has_notebooks:
+        (run.path / "train.ipynb").write_text("{}")
+    return run
 
 
 def _write_run(
