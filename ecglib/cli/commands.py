@@ -221,6 +221,7 @@ def _predict(options: argparse.Namespace) -> int:
         sampling_rate_hz=options.rate,
         unit=options.unit,
         leads=tuple(name.strip() for name in options.leads.split(",") if name.strip()),
+        lead_columns=parse_assignments(options.lead_column, "--lead-column"),
         starts_s=tuple(options.start),
         pad=options.pad,
         values=parse_assignments(options.value, "--value"),

@@ -240,6 +240,13 @@ def _add_predict(commands: Any) -> None:
         "--leads", default="", help="leads of NumPy files, in order, for example I,II,V1"
     )
     parser.add_argument(
+        "--lead-column",
+        action="append",
+        default=[],
+        metavar="LEAD=NUMBER",
+        help="column of a lead, counted from 1, if several have its name; repeatable",
+    )
+    parser.add_argument(
         "--start",
         type=_parse_number,
         action="append",

@@ -90,12 +90,12 @@ def list_leads(names: Sequence[str]) -> str:
     Examples
     --------
     >>> list_leads(["I", "II"])
-    "'I', 'II'"
-    >>> list_leads([f"channel {i}" for i in range(300)])[-30:]
-    "'channel 19', ... (300 in all)"
+    "['I', 'II']"
+    >>> list_leads([f"channel {i}" for i in range(300)])[-31:]
+    "'channel 19', ... (300 in all)]"
     """
     shown = ", ".join(repr(name[:MAX_SHOWN]) for name in names[:MAX_LISTED])
-    return shown if len(names) <= MAX_LISTED else f"{shown}, ... ({len(names)} in all)"
+    return f"[{shown}]" if len(names) <= MAX_LISTED else f"[{shown}, ... ({len(names)} in all)]"
 
 
 def match_leads(wanted: Sequence[str], found: Sequence[str]) -> tuple[int, ...]:
@@ -147,9 +147,11 @@ def _match_leads(wanted: tuple[str, ...], found: tuple[str, ...]) -> tuple[int, 
             if len(candidates) > 1:
                 raise RecordError(
                     "ambiguous_lead",
-                    f"{len(candidates)} columns match lead {lead!r}: "
-                    f"{[found[c] for c in candidates]} of {list(found)}. Ask for one of them by "
-                    f"its exact name, or rename the others.",
+                    f"{len(candidates)} columns match lead {lead!r}: columns "
+                    f"{', '.join(str(c + 1) for c in candidates[:MAX_LISTED])}, named "
+                    f"{list_leads([found[c] for c in candidates])}. Ask for one of them by its "
+                    f"exact name or by its column (--lead-column, or lead_columns), or rename the "
+                    f"others.",
                 )
             if candidates:
                 columns[place] = candidates[0]
@@ -174,7 +176,8 @@ def _describe_missing(
     unknown = [name for name in named if not _is_known(name)]
     hints = (did_you_mean(lead, unknown if _is_known(lead) else named) for lead in missing)
     return (
-        f"Leads {missing} (of {list(wanted)}) are missing; the record has {list(found)}."
+        f"Leads {list_leads(missing)} (of {list_leads(wanted)}) are missing; the record has "
+        f"{list_leads([name or '' for name in found])}."
         f"{next(filter(None, hints), '')} Leave the record out, ask for leads that it has, or "
         f"rename its columns."
     )

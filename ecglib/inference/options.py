@@ -18,6 +18,9 @@ class RecordOptions(FileOptions):
         Unit of CSV and NumPy files, and of an EDF file that names none.
     leads : tuple of str, default ()
         Names of the columns of a NumPy array, in order. A CSV file has them in its first line.
+    lead_columns : mapping of str to int, default {}
+        Column of a lead in every file, counted from 1, where its name does not tell it apart from
+        another.
     starts_s : tuple of float, default ()
         Start of each window in the record, in s; empty for one window in the middle.
     pad : bool, default False

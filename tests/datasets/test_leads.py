@@ -163,3 +163,12 @@ def test_the_leads_of_real_records_are_known(dataset, record, leads):
     header = (find_shared_data(dataset) / f"{record}.hea").read_text().splitlines()
     names = [line.split()[-1] for line in header[1:] if not line.startswith("#")]
     assert tuple(map(canonicalize, names)) == leads
+
+
+def test_the_message_of_a_missing_or_ambiguous_lead_stays_short():
+    found = [f"channel number {i} of a very long amplifier montage" for i in range(1000)]
+    for names in (found, [*found, *["II"] * 1000]):
+        with pytest.raises(RecordError) as error:
+            match_leads(["II"], names)
+        assert len(str(error.value)) < 2000
+        assert "'II'" in str(error.value)

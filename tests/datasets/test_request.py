@@ -60,6 +60,7 @@ def folder_request(tmp_path):
         "labels": write_labels(tmp_path / "labels.csv"),
         "name": "mine",
         "leads": list(LEADS),
+        "lead_columns": {},
         "sampling_rate_hz": 250.0,
         "window_s": 2.0,
         "kind": "multi_label",
@@ -77,6 +78,7 @@ def prepare_again(request, data_dir, **changes):
 CHANGES = {
     "sampling_rate_hz": 200.0,
     "leads": ["V1", "II", "I"],
+    "lead_columns": {"I": 1},
     "unit": "uV",
     "kind": "multi_class",
     "min_records": 20,

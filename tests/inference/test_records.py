@@ -122,3 +122,17 @@ def test_offsets_and_other_findings_are_shown_with_the_window(tmp_path):
     (window,) = read_windows([path], SIGNAL, OPTIONS)
     assert window.problems[0] == "a constant offset subtracted: II 300.1 mV"
     assert abs(np.median(window.steps[:, 1])) <= 1
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_one_of_two_leads_of_one_name_is_chosen_by_its_column(tmp_path, number):
+    t = np.arange(1000) / 100
+    columns = [np.sin(t), np.cos(t), np.sin(3 * t)]
+    lines = "\n".join(",".join(f"{x:.3f}" for x in row) for row in zip(*columns, strict=True))
+    (tmp_path / "a.csv").write_text(f"II,I,ii\n{lines}\n")
+    given = {"sampling_rate_hz": 100.0, "unit": "mV"}
+    exact = SignalSpec(100.0, 1000, ("I", "II"))
+    options = RecordOptions(lead_columns={"II": number}, **given)
+    (window,) = read_windows([tmp_path / "a.csv"], exact, options)
+    assert np.abs(window.signal_mv[:, 1] - columns[number - 1]).max() < 0.001
+    assert np.abs(window.signal_mv[:, 0] - columns[1]).max() < 0.001

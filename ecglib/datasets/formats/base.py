@@ -1,7 +1,7 @@
 """What the readers of all formats share: a record of leads, and what a file does not say."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -25,6 +25,9 @@ class FileOptions(CheckedOptions):
         Unit of CSV and NumPy files, and of an EDF file that names none.
     leads : tuple of str, default ()
         Names of the columns of a NumPy array, in order. A CSV file has them in its first line.
+    lead_columns : mapping of str to int, default {}
+        Column of a lead in every file, counted from 1, where its name does not tell it apart from
+        another.
 
     Examples
     --------
@@ -35,6 +38,7 @@ class FileOptions(CheckedOptions):
     sampling_rate_hz: Annotated[float, Accepted(minimum=0)] = 0.0
     unit: str = ""
     leads: tuple[str, ...] = ()
+    lead_columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def require_rate_and_unit(self, path: Path) -> None:
         """Check that the sampling rate and the unit of a file that names neither are given.
@@ -136,7 +140,7 @@ class ColumnRecord:
     units: tuple[str, ...]
     sampling_rates_hz: tuple[float, ...]
     read_column: Callable[[int], np.ndarray]
-    given: FileOptions = FileOptions()
+    given: FileOptions = dataclasses.field(default_factory=FileOptions)
 
     def to_mv(self, columns: Sequence[int]) -> np.ndarray:
         """Convert some columns of one sampling rate to mV.

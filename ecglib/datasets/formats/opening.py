@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecglib.datasets.formats.base import FileOptions, LeadReader
+from ecglib.datasets.formats.columns import RelabelledRecord, relabel_leads
 from ecglib.datasets.formats.csv_files import read_csv
 from ecglib.datasets.formats.edf_files import read_edf
 from ecglib.datasets.formats.numpy_files import read_npy
@@ -125,6 +126,14 @@ def open_records(
     ['two.npy[0]', 'two.npy[1]']
     """
     options = options or FileOptions()
+    for name, record in _read_file(path, options):
+        if options.lead_columns:
+            leads = relabel_leads(record.leads, options.lead_columns)
+            record = RelabelledRecord(record=record, leads=leads)
+        yield escape_bytes(name), record
+
+
+def _read_file(path: Path, options: FileOptions) -> Iterator[tuple[str, LeadReader]]:
     suffix = path.suffix.lower()
     if suffix != ".hea" and not path.is_file():
         reason = "is not a regular file" if path.exists() else "does not exist (a broken link?)"
@@ -132,8 +141,7 @@ def open_records(
             "missing_file", f"{path} {reason}. Get it from where the record came from."
         )
     if suffix == ".npy":
-        for name, record in read_npy(path, options):
-            yield escape_bytes(name), record
+        yield from read_npy(path, options)
     elif suffix == ".hea":
         yield get_record_name(path), read_record(path)
     elif suffix == ".csv":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ecglib.datasets.formats import FileOptions, convert_record, wrap_array
+from ecglib.datasets.formats import FileOptions, convert_record, open_npy, wrap_array
 from ecglib.datasets.labels import (
     assign_parts,
     check_table,
@@ -341,10 +341,7 @@ def open_arrays(file: str | Path, options: ArraysOptions) -> ArraysSource:
     >>> source.name, source.count_records()
     ('mine', 30)
     """
-    try:
-        signals = np.load(file, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{file} cannot be read as a .npy file: {error}") from None
+    signals = open_npy(Path(file))
     table, problems = check_table(read_label_table(options.labels))
     if unusable := [problem for problem in problems if problem.kind not in FLAGGED]:
         first = unusable[0]

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ecglib.datasets.formats import FileOptions, LeadReader, open_record
@@ -17,7 +17,7 @@ from ecglib.datasets.options import (
     WindowOrZeroS,
 )
 from ecglib.datasets.request import list_options
-from ecglib.datasets.schema import SignalSpec, Task
+from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.sources.label_rows import find_label_file, join_labels
 from ecglib.datasets.sources.table import RecordTable, SourceInfo, TableSource, find_files
 from ecglib.datasets.tables import find_other_columns, read_label_table
@@ -48,6 +48,9 @@ class CsvFolderOptions(CheckedOptions):
     leads : sequence of str, default ()
         Names of the leads, in order; empty for the most frequent ones of the first files. Columns
         such as a time are left out.
+    lead_columns : mapping of str to int, default {}
+        Column of a lead in every file, counted from 1, where its name does not tell it apart from
+        another.
     window_s : float, default 0
         Length of a window in s; 0 for the most frequent length of the first files.
     kind : str, default "multi_label"
@@ -68,6 +71,7 @@ class CsvFolderOptions(CheckedOptions):
     unit: str
     name: str = ""
     leads: Sequence[str] = ()
+    lead_columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
     window_s: WindowOrZeroS = 0.0
     kind: TaskKind = "multi_label"
     min_records: AtLeastOne = 10
@@ -108,20 +112,8 @@ class CsvFolderSource(TableSource):
     1
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        table: RecordTable,
-        signal: SignalSpec,
-        tasks: dict[str, Task],
-        info: SourceInfo,
-        file_options: FileOptions,
-    ):
-        super().__init__(folder, table, signal, tasks, info)
-        self._file_options = file_options
-
     def _open_record(self, path: str) -> LeadReader:
-        return open_record(self.folder / path, self._file_options)
+        return open_record(self.folder / path, self.file_options)
 
 
 def open_csv_folder(folder: str | Path, options: CsvFolderOptions) -> CsvFolderSource:
@@ -171,7 +163,11 @@ def open_csv_folder(folder: str | Path, options: CsvFolderOptions) -> CsvFolderS
         read_label_table(label_file), files, options.where, f"CSV files below {folder}"
     )
     rows = joined.rows.assign(path=joined.rows["path"].map(files))
-    file_options = FileOptions(sampling_rate_hz=float(options.sampling_rate_hz), unit=options.unit)
+    file_options = FileOptions(
+        sampling_rate_hz=float(options.sampling_rate_hz),
+        unit=options.unit,
+        lead_columns=options.lead_columns,
+    )
     signal = _infer_signal_spec([folder / path for path in rows["path"]], file_options, options)
     task = infer_task(rows, "labels", options.kind, options.min_records)
     rows, tabular, columns = find_other_columns(assign_parts(rows, task))

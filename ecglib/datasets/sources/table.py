@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from ecglib.datasets.formats import LeadReader, convert_record
+from ecglib.datasets.formats import FileOptions, LeadReader, convert_record, open_record
 from ecglib.datasets.problems import FLAGGED, make_problem
 from ecglib.datasets.schema import Problem, Record, SignalSpec, Task
 from ecglib.datasets.units import crop_middle
-from ecglib.datasets.wfdb.records import read_record
 from ecglib.errors import RecordError
 
 VERSION = 2  # of the content; raise it when the same files give other windows
@@ -134,8 +133,10 @@ class TableSource:
         signal: SignalSpec,
         tasks: dict[str, Task],
         info: SourceInfo,
+        file_options: FileOptions | None = None,
     ):
         self.folder = Path(folder)
+        self.file_options = file_options or FileOptions()
         self.table = table.rows
         self.tabular = table.tabular
         self.columns = table.columns
@@ -194,7 +195,7 @@ class TableSource:
 
     def _open_record(self, path: str) -> LeadReader:
         """Open the file of a record."""
-        return read_record(f"{self.folder}/{path}")
+        return open_record(Path(f"{self.folder}/{path}.hea"), self.file_options)
 
     def _read_record(self, name: str, path: object, row: dict) -> list[Record | Problem]:
         """Read a record; its problems stand before it."""

@@ -3,14 +3,15 @@
 import contextlib
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import pandas as pd
 
+from ecglib.datasets.formats import FileOptions, relabel_leads
 from ecglib.datasets.labels import assign_parts, infer_task
-from ecglib.datasets.leads import match_leads, sort_leads
+from ecglib.datasets.leads import list_leads, match_leads, sort_leads
 from ecglib.datasets.options import (
     AtLeastOne,
     CheckedOptions,
@@ -48,6 +49,9 @@ class WfdbFolderOptions(CheckedOptions):
         Name of the dataset; empty for the name of the folder.
     leads : sequence of str, default ()
         Names of the leads, in order; empty for the most frequent leads of the headers.
+    lead_columns : mapping of str to int, default {}
+        Signal of a lead in every record, counted from 1, where its name does not tell it apart
+        from another.
     sampling_rate_hz : float, default 0
         Sampling rate in Hz; 0 for the most frequent one of the headers.
     window_s : float, default 0
@@ -68,6 +72,7 @@ class WfdbFolderOptions(CheckedOptions):
     labels: str | Path = ""
     name: str = ""
     leads: Sequence[str] = ()
+    lead_columns: Mapping[str, int] = dataclasses.field(default_factory=dict)
     sampling_rate_hz: RateOrZeroHz = 0.0
     window_s: WindowOrZeroS = 0.0
     kind: TaskKind = "multi_label"
@@ -135,6 +140,7 @@ def open_wfdb_folder(folder: str | Path, options: WfdbFolderOptions | None = Non
             caveats=joined.caveats,
             options=list_options(options),
         ),
+        FileOptions(lead_columns=options.lead_columns),
     )
 
 
@@ -266,12 +272,12 @@ def infer_signal_spec(
     (('MLII',), 1000)
     """
     labelled = [headers[path] for path in paths]
-    lead_headers = list(_find_lead_headers(labelled))
+    signals = list(_list_signals(labelled, options.lead_columns))
     leads = tuple(options.leads) or _find_most_common(
-        "the leads (leads)", (sort_leads(header.leads) for header in lead_headers if header.leads)
+        "the leads (leads)", (sort_leads(_drop_doubles(names)) for names, _ in signals)
     )
     rate_hz = options.sampling_rate_hz or _find_most_common(
-        "the sampling rate (sampling_rate_hz)", _find_rates(lead_headers, leads)
+        "the sampling rate (sampling_rate_hz)", _find_rates(signals, leads)
     )
     lengths_s = (
         header.n_samples / header.sampling_rate_hz for header in labelled if header.n_samples
@@ -280,19 +286,38 @@ def infer_signal_spec(
     return SignalSpec(float(rate_hz), round(window_s * rate_hz), leads)
 
 
-def _find_lead_headers(headers: Iterable[Header]) -> Iterator[Header]:
-    """Find the headers that name leads; a record of several segments has them in another file."""
+class _Signals(NamedTuple):
+    """Names and sampling rates of the signals of a record."""
+
+    names: tuple[str, ...]
+    rates_hz: tuple[float, ...]
+
+
+def _list_signals(headers: Iterable[Header], lead_columns: Mapping[str, int]) -> Iterator[_Signals]:
+    """List the signals of each record; one of several segments has them in another header."""
     for header in headers:
         with contextlib.suppress(RecordError):  # a problem of the record when it is read
-            yield find_lead_header(header)
+            found = find_lead_header(header)
+            if found.leads:
+                names = relabel_leads(found.leads, lead_columns)
+                yield _Signals(names, found.sampling_rates_hz)
 
 
-def _find_rates(headers: Iterable[Header], leads: Sequence[str]) -> Iterator[float]:
+def _drop_doubles(names: Sequence[str]) -> list[str]:
+    return [name for name in names if names.count(name) == 1]
+
+
+def _find_rates(signals: Iterable[_Signals], leads: Sequence[str]) -> list[float]:
     """Find the highest sampling rate of the leads in each record that has them."""
-    for header in headers:
-        with contextlib.suppress(RecordError):
-            columns = match_leads(leads, header.leads)
-            yield max(header.sampling_rates_hz[column] for column in columns)
+    rates_hz, errors = [], []
+    for names, found_hz in signals:
+        try:
+            rates_hz.append(max(found_hz[column] for column in match_leads(leads, names)))
+        except RecordError as error:
+            errors.append(error)
+    if errors and not rates_hz:
+        raise DatasetError(f"No record has the leads {list_leads(leads)}, for example: {errors[0]}")
+    return rates_hz
 
 
 def _make_tasks(table: pd.DataFrame, options: WfdbFolderOptions) -> dict[str, Task]:

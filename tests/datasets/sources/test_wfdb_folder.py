@@ -1,10 +1,15 @@
 """Folders of records, written with wfdb."""
 
+import hashlib
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.signal import resample_poly
 
 from ecglib.datasets import open_dataset, prepare
+from ecglib.datasets.formats import open_record
 from ecglib.datasets.problems import DEFAULT_RULES, ProblemRules
 from ecglib.errors import DatasetError
 
@@ -280,3 +285,127 @@ def test_options_are_checked(tmp_path):
         prepare_folder(folder, tmp_path, min_records=50)
     with pytest.raises(DatasetError, match="No header has a line '#Dx"):
         prepare_folder(folder, tmp_path, labels="")
+
+
+def write_frames(folder, name, leads, samples_per_frame):
+    """Write a record with a frame a second, as a conversion from EDF does."""
+    import wfdb
+
+    folder.mkdir(parents=True, exist_ok=True)
+    digital = [np.rint(1000 * signal).astype(np.int64) for signal in leads.values()]
+    n = len(leads)
+    wfdb.wrsamp(
+        name,
+        fs=1,
+        units=["mV"] * n,
+        sig_name=list(leads),
+        e_d_signal=digital,
+        samps_per_frame=samples_per_frame,
+        fmt=["16"] * n,
+        adc_gain=[1000.0] * n,
+        baseline=[0] * n,
+        write_dir=str(folder),
+    )
+
+
+def write_labels(folder, names):
+    labels = ["AB"[i % 2] for i in range(len(names))]
+    table = pd.DataFrame({"record": names, "patient": names, "labels": labels})
+    table.to_csv(folder / "labels.csv", index=False)
+
+
+def read_record_of(dataset, name):
+    row = dataset.windows.index[dataset.windows["record"] == name][0]
+    return dataset.read([row])[0]
+
+
+def test_leads_with_several_samples_in_a_frame_keep_their_rate(tmp_path):
+    folder, names = tmp_path / "converted", [f"r{i:02d}" for i in range(20)]
+    for i, name in enumerate(names):
+        signal = ecg(i, 2000, 500.0)
+        leads = {"ECG I": signal[:, 0], "RESP": np.zeros(100), "ECG II": signal[::2, 1]}
+        write_frames(folder, name, leads, [500, 25, 250])
+    write_labels(folder, names)
+    dataset = prepare_folder(folder, tmp_path, leads=["I", "II"])
+    assert (dataset.signal.sampling_rate_hz, dataset.signal.n_samples) == (500, 2000)
+    assert np.abs(read_record_of(dataset, "r03")[:, 0] - ecg(3, 2000, 500.0)[:, 0]).max() < 0.002
+    at_100_hz = prepare_folder(folder, tmp_path, leads=["I", "II"], sampling_rate_hz=100.0)
+    signal = ecg(3, 2000, 500.0)
+    for column, (lead, up, down) in enumerate([(signal[:, 0], 1, 5), (signal[::2, 1], 2, 5)]):
+        expected = resample_poly(lead, up, down, padtype="line")
+        assert np.abs(read_record_of(at_100_hz, "r03")[:, column] - expected).max() < 0.002
+
+
+def test_one_of_two_leads_of_one_name_is_chosen_by_its_position(tmp_path):
+    folder, names = tmp_path / "doubles", [f"r{i:02d}" for i in range(20)]
+    for i, name in enumerate(names):
+        write(folder, name, ecg(i), leads=["II", "V1", "other"])
+        header = folder / f"{name}.hea"
+        header.write_text(header.read_text().replace("other", "II"))
+    write_labels(folder, names)
+    with pytest.raises(
+        DatasetError, match=r"2 columns match lead 'II': columns 1, 3, .*by its column"
+    ):
+        prepare_folder(folder, tmp_path, leads=["II"])
+    unwanted = prepare_folder(folder, tmp_path, leads=["V1"])
+    assert np.abs(read_record_of(unwanted, "r03")[:, 0] - ecg(3)[:, 1]).max() < 0.002
+    for number in (1, 3):
+        dataset = prepare_folder(folder, tmp_path, leads=["II"], lead_columns={"II": number})
+        assert dataset.signal.leads == ("II",)
+        found = read_record_of(dataset, "r03")[:, 0]
+        assert np.abs(found - ecg(3)[:, number - 1]).max() < 0.002
+    with pytest.raises(DatasetError, match="column 4, but the record has 3"):
+        prepare_folder(folder, tmp_path, leads=["II"], lead_columns={"II": 4}, window_s=4.0,
+                       sampling_rate_hz=250.0)  # fmt: skip
+
+
+def test_hostile_headers_are_problems_of_their_records(tmp_path):
+    """Each of these ended a preparation, hung it or read another file."""
+    folder, _ = write_folder(tmp_path)
+    (tmp_path / "secret.dat").write_bytes(bytes(6 * N))
+    edits = {
+        "r00": ("r00.dat", "../../secret.dat"),
+        "r02": ("r02.dat", str(tmp_path / "secret.dat")),
+        "r04": (" 250 ", " 1e-308 "),
+        "r06": ("(", f"({'9' * 400}"),
+        "r08": (f" {N}", f" {10**11}"),
+        "r10": ("r10.dat", "pipe.dat"),
+    }
+    os.mkfifo(folder / "part0/pipe.dat")
+    for name, (old, new) in edits.items():
+        header = folder / f"part0/{name}.hea"
+        header.write_text(header.read_text().replace(old, new))
+    (folder / "part0/r12.hea").write_text(f"r12/2 3 250 {10**11}\nr14 {N}\n~ {10**11 - N}\n")
+    dataset = prepare_folder(folder, tmp_path)
+    problems = read_problems(dataset)
+    # Headers that cannot be read are named by their path.
+    assert {name.removeprefix("part0/") for name in problems} >= {*edits, "r12"}
+    assert not set(dataset.windows["record"]) & {*edits, "r12"}
+    assert {"r01", "r16", "r18"} <= set(dataset.windows["record"])
+
+
+def test_whatever_a_record_raises_is_a_problem_of_it(tmp_path, monkeypatch):
+    folder, _ = write_folder(tmp_path)
+
+    def fail(path, options):
+        if path.name == "r07.hea":
+            raise OverflowError("nobody foresaw this")
+        return open_record(path, options)
+
+    monkeypatch.setattr("ecglib.datasets.sources.table.open_record", fail)
+    dataset = prepare_folder(folder, tmp_path)
+    assert read_problems(dataset) == {"r07": "unreadable"}
+    assert len(dataset.windows) == 39
+
+
+def test_a_header_that_differs_from_the_published_checksum_is_a_problem(tmp_path):
+    folder, _ = write_folder(tmp_path)
+    sums = "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()} {path.relative_to(folder)}\n"
+        for path in sorted(folder.rglob("*.hea"))
+    )
+    (folder / "SHA256SUMS.txt").write_text(sums)
+    header = folder / "part0/r02.hea"
+    header.write_text(header.read_text() + "#Dx: 426783006\n")
+    problems = read_problems(prepare_folder(folder, tmp_path))
+    assert problems["part0/r02"] == "wrong_checksum"

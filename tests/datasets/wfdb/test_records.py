@@ -588,7 +588,7 @@ def test_a_gap_between_segments_of_the_same_leads(pieces):
     [
         ([("one", 100), ("two", 99)], None, "'samples': 99"),
         ([("one", 100), ("two", 100)], 300, "promises 300 samples; its segments have 200"),
-        ([("one", 100), ("three", 100)], None, r"has .* leads 'II';"),
+        ([("one", 100), ("three", 100)], None, r"has .* leads \['II'\];"),
         ([("layout", 0), ("other", 100)], None, "some of the leads"),
         ([("layout", 0), ("faster", 100)], None, "'Hz': 500.0"),
         ([("one", 100), ("all", 200)], None, "'segments': 2"),
@@ -638,7 +638,10 @@ def test_what_a_header_does_not_say_is_flagged(tmp_path):
     record = read_record(write_bytes(tmp_path, content, *signals))
     assert not list(record.find_problems("made", [0]))
     (problem,) = record.find_problems("made", [0, 1, 2])
-    assert (problem.kind, problem.detail) == ("assumed", "No gain for 'II', '': 200 steps per mV.")
+    assert (problem.kind, problem.detail) == (
+        "assumed",
+        "No gain for ['II', '']: 200 steps per mV.",
+    )
     record = read_record(write_bytes(tmp_path, content, *signals, record="made {n}"))
     (problem,) = record.find_problems("made", [0])
     assert (problem.kind, problem.detail) == ("assumed", "No sampling rate: 250 Hz.")
