@@ -41,6 +41,7 @@ EXPERIMENT, CONTRACT = "experiment.json", "contract.json"
 HISTORY, PREDICTIONS = "history.csv", "predictions.npz"
 FILES = (EXPERIMENT, CONTRACT, HISTORY, PREDICTIONS, METRICS)
 NOTEBOOK = "train.ipynb"  # added by a batch, once it was executed
+MAX_SHOWN = 1000  # characters of an error about a file
 MAX_ARRAY_BYTES = 4 << 30  # of all arrays of one file
 ARRAYS = ("rows", "records", "patients", "y", "p")
 
@@ -165,8 +166,8 @@ class Run:
             raise
         except EcgError as error:
             raise RunError(
-                f"The run {self.path} cannot be opened: {error} It was written by another version; "
-                f"open it with that one, or remove the folder and run the experiment again."
+                f"The run {self.path} cannot be opened: {str(error)[:MAX_SHOWN]} It was written by "
+                f"another version; open it with that one, or remove the folder and run the experiment again."
             ) from None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise self._report_damage(repr(error)) from None
@@ -285,8 +286,8 @@ class Run:
 
     def _report_damage(self, what: str) -> DamagedRunError:
         return DamagedRunError(
-            f"The run {self.path} is damaged: {what}. Remove or rename the folder and run the "
-            f"experiment again; `ecglib batch` does both."
+            f"The run {self.path} is damaged: {what[:MAX_SHOWN]}. Remove or rename the folder and "
+            f"run the experiment again; `ecglib batch` does both."
         )
 
 

@@ -37,6 +37,8 @@ from ecglib.evaluation.verdict import ComparisonSettings
 REQUIRED_KEYS = ("notebook", "dataset", "grid")
 OPTIONAL_KEYS = ("parameters", "ensembles", "same_size_branch", "metric", "margin", "time_limit_s")
 KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
+MAX_INTEGER = 2**53  # beyond it a float is not exact
+MAX_FOLDS = 1000
 MAX_SHOWN = 300  # characters of a wrong value, or of an error of the YAML reader
 MAX_VALUES = 100_000  # of a file once its aliases are expanded, and runs of a grid
 
@@ -265,7 +267,8 @@ def _show(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and (isinstance(value, float) or abs(value) <= MAX_INTEGER)
 
 
 def _has_bounded_size(values: Any) -> bool:
@@ -302,6 +305,8 @@ def _list_folds(parameters: dict[str, Any]) -> list[dict[str, Any]]:
     n_folds = parameters.get("n_folds", 0)
     if not isinstance(n_folds, int) or n_folds < 1 or "fold" in parameters:
         return [parameters]
+    if n_folds > MAX_FOLDS:
+        raise BatchError(f"n_folds={n_folds}: at most {MAX_FOLDS} folds are accepted. Use fewer.")
     return [parameters | {"fold": fold} for fold in range(1, n_folds + 1)]
 
 

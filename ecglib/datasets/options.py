@@ -220,13 +220,13 @@ class _Check:
         expected = _describe(kind, accepted)
         if isinstance(value, bool) or not isinstance(value, _NUMBERS[kind]):
             raise self._complain(value, f"expected {expected}")
-        number: int | float = kind(value)
         bounds = accepted.list_bounds()
-        is_huge = kind is int and abs(number) > MAX_INTEGER
+        is_huge = isinstance(value, int) and abs(value) > MAX_INTEGER
         if is_huge and not bounds:
             expected += f" up to {MAX_INTEGER}"
-        if not math.isfinite(number) or is_huge:
+        if is_huge or not math.isfinite(value):
             raise self.error(f"{self._quote()} must be {expected}.")
+        number: int | float = kind(value)
         if not all(fits(number, bound) for _, bound, fits in bounds):
             limits = " and ".join(f"{word} {_format_number(bound)}" for word, bound, _ in bounds)
             raise self.error(f"{self._quote()} must be {limits}.")
@@ -263,9 +263,9 @@ class _Check:
         if isinstance(value, list | tuple):
             for item in value:
                 self._require_plain(item, depth + 1)
-        elif isinstance(value, float) and not math.isfinite(value):
+        elif isinstance(value, float | np.floating) and not math.isfinite(value):
             raise self.error(f"{self._quote()} must hold finite numbers.")
-        elif not isinstance(value, str | bool | int | float | None):
+        elif not isinstance(value, str | bool | int | float | np.number | None):
             raise self._complain(value, f"expected {PLAIN}")
 
     def _require_choice(self, value: Any, accepted: Accepted) -> None:

@@ -292,7 +292,8 @@ class Checkpoint(keras.callbacks.Callback):
         expected = {"variables": self.variables, "current": averaged}
         if self.stopping and lists["best"]:
             expected["best"] = self.model_weights
-        if not is_complete or any(
+        is_numeric = all(array.dtype.kind in "fiub" for name in expected for array in lists[name])
+        if not (is_complete and is_numeric) or any(
             [array.shape for array in lists[name]] != [tuple(one.shape) for one in variables]
             for name, variables in expected.items()
         ):

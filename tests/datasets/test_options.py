@@ -135,3 +135,9 @@ def test_a_long_value_does_not_make_a_long_message():
     with pytest.raises(DatasetError, match="nested") as raised:
         convert_value("x", circle, dict)
     assert len(str(raised.value)) < 400
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_a_number_of_400_digits_is_refused(kind):
+    with pytest.raises(DatasetError, match=r"size=10+\.\.\.0+ must be a"):
+        convert_value("size", 10**400, kind)
