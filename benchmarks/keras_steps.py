@@ -8,6 +8,7 @@ that TensorFlow's convolutions take, forward and backward, without anything betw
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ def main(representation: str, encoder: str) -> None:
     from ecglib import models
     from ecglib.training import input_pipeline
 
+    # As many threads as PyTorch takes in the other process; a run takes one.
+    os.environ.setdefault("ECGLIB_THREADS", str(os.cpu_count() or 1))
     input_pipeline.make_deterministic(0)
     model = build_branch(representation, encoder)
     works = {"step": make_training_step(model), "convolutions": make_convolutions(model)}

@@ -167,7 +167,8 @@ class Run:
         except EcgError as error:
             raise RunError(
                 f"The run {self.path} cannot be opened: {str(error)[:MAX_SHOWN]} It was written by "
-                f"another version; open it with that one, or remove the folder and run the experiment again."
+                f"another version; open it with that one, or remove the folder and run the "
+                f"experiment again."
             ) from None
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise self._report_damage(repr(error)) from None

@@ -168,7 +168,7 @@ def _add_batch(commands: Any) -> None:
         "--jobs",
         type=_parse_count,
         default=0,
-        help="number of runs at the same time (default: one per core, at most 4)",
+        help="number of runs at the same time (default: as many as cores and memory allow)",
     )
     _add_data_dir(parser)
     _add_runs_dir(parser)

@@ -110,7 +110,7 @@ def write_store(
             if is_store(final):  # only the source's files changed, in nothing that matters
                 _write_summary(final, read_summary(final) | {"source": request["source"]})
             else:
-                folder.rename(final)
+                paths.publish_folder(folder, final)
             return Dataset(final)
     except OSError as error:
         raise DatasetError(
