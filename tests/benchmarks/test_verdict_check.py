@@ -38,10 +38,11 @@ def test_a_study_that_cannot_be_measured_is_not_counted_as_a_miss():
 
 
 def test_the_tables_mark_a_rate_outside_of_its_range():
-    inside, outside = make_cell(low=0.9), make_cell(name="22 patients", low=0.9)
-    text = format_tables({inside: 0.95, outside: 0.8}, n_studies=10)
-    assert "| 60 patients | 95.0% | 90.0% - 100.0% |  |" in text
-    assert "| 22 patients | 80.0% | 90.0% - 100.0% | outside |" in text
+    inside, outside, near = (make_cell(name=name, low=0.9) for name in ("a", "b", "c"))
+    text = format_tables({inside: 0.95, outside: 0.8, near: 0.89}, n_studies=1000)
+    assert "| a | 95.0% | 90.0% - 100.0% |  |" in text
+    assert "| b | 80.0% | 90.0% - 100.0% | outside |" in text
+    assert "| c | 89.0% | 90.0% - 100.0% | within error |" in text  # 86.9 to 90.8 %
 
 
 def test_every_situation_counts_a_rate_that_is_judged():
@@ -50,9 +51,9 @@ def test_every_situation_counts_a_rate_that_is_judged():
 
 
 def test_the_command_writes_its_tables_and_fails_if_a_rate_is_outside(tmp_path, monkeypatch):
-    cells = [make_cell(rate="any adds"), make_cell(name="never", rate="any adds", low=0.5)]
+    cells = [make_cell(rate="any adds"), make_cell(name="never", rate="any adds", low=0.9)]
     monkeypatch.setattr(verdict_check, "list_cells", lambda: cells)
     path = tmp_path / "check.md"
-    monkeypatch.setattr("sys.argv", ["verdict_check", "--studies", "2", "--to", str(path)])
+    monkeypatch.setattr("sys.argv", ["verdict_check", "--studies", "4", "--to", str(path)])
     assert verdict_check.main() == 1
     assert path.read_text().startswith("# Error rates of verdicts")
