@@ -13,7 +13,7 @@ from ecglib import runs
 from ecglib.batch.jobs import FAILED_FOLDER, WORK_FOLDER, Job
 from ecglib.batch.locks import hold_lock
 from ecglib.batch.notebooks import NotebookTask, execute_notebook
-from ecglib.batch.processes import ProcessGroup, ProcessResult
+from ecglib.batch.processes import INTERRUPTED, ProcessGroup, ProcessResult
 from ecglib.errors import DamagedRunError
 from ecglib.experiment import Experiment
 
@@ -206,6 +206,10 @@ def _execute(job: Job, notebook: Path, time_limit_s: float, processes: ProcessGr
     )
     result = execute_notebook(task, processes)
     if not runs.run_exists(job.path):
+        if result.ended_by_us == INTERRUPTED:  # which is no failure to look into
+            task.executed.unlink(missing_ok=True)
+            task.log.unlink(missing_ok=True)
+            return Outcome(status=FAILED, problem=INTERRUPTED)
         return Outcome(status=FAILED, problem=explain_failure(result), log=_keep_failed(job, task))
     # Whatever happened after the run was written, its numbers are final.
     problem = ""

@@ -414,6 +414,24 @@ def place_of(job):
     return StudyFolder(runs_dir=job.path.parents[1], batch=job.path.parent.name)
 
 
+def test_an_interrupted_run_is_no_failure_to_look_into(stand_in):
+    name = stand_in.jobs[0].path.name
+    stand_in.results[name] = ProcessResult(exit_status=-9, output="", ended_by_us="interrupted")
+    report = stand_in.run_batch()
+    assert report.failed == {name: "interrupted"}
+    assert not (report.folder / FAILED_FOLDER).exists()
+    assert not list((report.folder / ".work").glob(f"{name}*"))
+
+
+def test_a_run_over_its_time_limit_is_named_with_its_log(stand_in):
+    name = stand_in.jobs[0].path.name
+    limit = "not finished within 5 s"
+    stand_in.results[name] = ProcessResult(exit_status=-9, output="", ended_by_us=limit)
+    report = stand_in.run_batch(time_limit_s=5.0)
+    assert report.failed == {name: limit}
+    assert report.logs[name].is_file()
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(small_store, write_batch_file, tmp_path):
     (tmp_path / "runs").write_text("a file in place of the folder")
     with pytest.raises(BatchError, match=r"runs.* cannot be used.*--runs-dir"):
