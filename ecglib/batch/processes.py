@@ -81,6 +81,8 @@ class ProcessGroup:
 
     Examples
     --------
+    >>> import os
+    >>> import sys
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, ProcessGroup() as processes:
     ...     command = Command(

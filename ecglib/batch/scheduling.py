@@ -228,7 +228,11 @@ def choose_n_jobs() -> int:
 
 def _compare(report: BatchReport) -> BatchReport:
     if not report.new and not report.existing:
-        raise BatchError(f"No run of {report.batch} finished: {report.describe_failures()}")
+        n_left = len(report.not_started)
+        raise BatchError(
+            f"No run of {report.batch} finished: {report.describe_failures()}"
+            + (f"; {n_left} were not started" if n_left else "")
+        )
     from ecglib.batch.report import write_report  # draws figures: only once there are runs
 
     try:
