@@ -7,6 +7,13 @@ from pathlib import Path
 
 from ecglib import paths
 from ecglib.cli import run_command
+from tuning.settings import (
+    DEFAULT_FINALIST_SEEDS,
+    DEFAULT_FINALISTS,
+    ORACLES,
+    Budget,
+    SearchSettings,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,13 +53,53 @@ def _build_parser() -> argparse.ArgumentParser:
         "--task", default="", help="what is predicted (default: the first task of the dataset)"
     )
     parser.add_argument(
-        "--trials", type=int, default=6, help="number of suggestions to try (default: 6)"
+        "--oracle",
+        choices=ORACLES,
+        default=ORACLES[0],
+        help="who suggests trials (default: random)",
+    )
+    parser.add_argument(
+        "--trials",
+        type=int,
+        default=0,
+        help="number of suggestions to try (default: 6; a whole sweep of hyperband)",
     )
     parser.add_argument(
         "--epochs", type=int, default=4, help="maximum number of epochs of a trial (default: 4)"
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="another seed gives other trials (default: 0)"
+    )
+    parser.add_argument(
+        "--folds",
+        type=int,
+        default=0,
+        help="score trials by the mean over this many patient folds (default: validation split)",
+    )
+    parser.add_argument(
+        "--finalists",
+        type=int,
+        default=DEFAULT_FINALISTS,
+        help=f"number of best trials that get more seeds (default: {DEFAULT_FINALISTS})",
+    )
+    parser.add_argument(
+        "--finalist-seeds",
+        type=int,
+        default=DEFAULT_FINALIST_SEEDS,
+        help=f"number of seeds of each finalist (default: {DEFAULT_FINALIST_SEEDS})",
+    )
+    parser.add_argument(
+        "--max-parameters", type=int, default=0, help="largest model to train (default: any)"
+    )
+    parser.add_argument(
+        "--max-seconds", type=float, default=0.0, help="longest training, in s (default: any)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="number of processes that share the trials (default: 1); run the command on several "
+        "machines with one folder to share them there",
     )
     parser.add_argument(
         "--set",
@@ -74,21 +121,30 @@ def _build_parser() -> argparse.ArgumentParser:
 def _search(options: argparse.Namespace) -> int:
     from ecglib import datasets
     from ecglib.cli.parser import parse_assignments
-    from tuning.search import SearchSettings, search
+    from tuning.search import search
     from tuning.winner import NOTEBOOK
 
     settings = SearchSettings(
         task=options.task,
         trial_settings=parse_assignments(options.set),
+        oracle=options.oracle,
         max_trials=options.trials,
         epochs=options.epochs,
         seed=options.seed,
+        n_folds=options.folds,
+        finalists=options.finalists,
+        finalist_seeds=options.finalist_seeds,
+        budget=Budget(max_parameters=options.max_parameters, max_seconds=options.max_seconds),
     )
     dataset = datasets.prepare(options.dataset, options.data_dir, options.source)
     result = search(dataset, settings, options.searches_dir)
     table = result.table()
+    differences = result.compare_finalists()
     print("\n" + table.to_string(index=False, na_rep="-", float_format="{:.4g}".format))
     print("\n" + "\n".join(result.describe()))
+    if len(differences):
+        print("\nWinner minus the other finalists, on the same patients:")
+        print(differences.to_string(index=False, float_format="{:+.4f}".format))
     notebook = os.path.relpath(NOTEBOOK)
     parameters = os.path.relpath(result.winner.parameters)
     batch = os.path.relpath(result.winner.batch)

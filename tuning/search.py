@@ -1,13 +1,12 @@
 """The search: KerasTuner suggests, each trial is one experiment, and finished trials are reused.
 
-``searches/<dataset>-<task>-seed<seed>-<hash>/`` holds search.json (what was asked for), one file
-for each trial and the winner's files. The hash covers the space, the store and every setting, so
-that a different question never continues an old answer.
+``searches/<dataset>-<task>-<oracle>-seed<seed>-<hash>/`` holds search.json (what was asked for),
+one file for each suggestion and each result, and the winner's files. The hash covers the space, the
+store and every setting that decides a suggestion or a score, so that a different question never
+continues an old answer.
 
-KerasTuner's project folder is temporary. KerasTuner does not write it atomically, reuses it by
-name whatever has changed, and keeps weights that nobody needs. The suggestions depend on the seed
-alone: a search that is run again gets the same ones, and reads the finished trials from their
-files.
+KerasTuner's project folder is not used. KerasTuner does not write it atomically, reuses it by
+name whatever has changed, and keeps weights that nobody needs.
 """
 
 import ecglib._keras  # noqa: F401
@@ -15,14 +14,12 @@ import ecglib._keras  # noqa: F401
 import dataclasses
 import hashlib
 import json
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
-import pandas as pd
 from tqdm.auto import tqdm
 
 from ecglib import paths
@@ -31,29 +28,29 @@ from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError, RunError
 from ecglib.experiment import Experiment, check_experiment
 from ecglib.experiment.config import list_settings
-from tuning import trials
-from tuning.space import list_crop_lengths, suggest
+from tuning import training
+from tuning.finalists import choose_finalists, compare_finalists, merge_finalists
+from tuning.oracles import Proposer, get_epochs
+from tuning.result import SearchResult
+from tuning.settings import DEFAULT_SETTINGS, SearchSettings
+from tuning.space import ALWAYS_SEARCHED, Space, suggest
+from tuning.study import Job, Study
+from tuning.training import TrialOptions
 from tuning.trials import COMPLETED, FAILED, INFEASIBLE, Trial
-from tuning.winner import NOTEBOOK, Winner, write_winner
+from tuning.winner import NOTEBOOK, write_winner
 
-OBJECTIVE = keras_tuner.Objective("val_auroc", "max")  # a bare name would be minimized
 MAX_CONSECUTIVE_FAILURES = 3
-# The oracle draws hyperparameter k of trial t from seed + k + t * (number of hyperparameters), so
-# that neighboring seeds would give nearly the same trials; and 0 would mean a random seed.
-SEED_STEP = 1_000_003
-# Settings that are not given to all trials: `search` decides them, the batch of the winner does, or
-# the search does not support them (it has one validation split).
-ARGUMENTS = {"dataset", "fingerprint", "task", "epochs", "seed"}
+# Settings that are not given to all trials: `search` decides them, or the batch of the winner.
+ARGUMENTS = {"dataset", "fingerprint", "task", "epochs", "seed", "n_folds", "fold"}
 CONTROLS = {"ensemble_size", "target_parameters"}
-CROSS_VALIDATION = {"n_folds", "fold"}
 
 
 def list_search_settings() -> list[str]:
     """List the settings that can be given to all trials.
 
-    These are all settings of an experiment, except those that are arguments of `search`, are
-    searched, belong to the controls of a batch or to a cross-validation, or are options of some
-    fusions only.
+    These are all settings of an experiment, except those that are arguments of `search`, belong to
+    the controls of a batch, or are the subject of every search: branches, fusion and its options.
+    A setting that is given is not searched.
 
     Returns
     -------
@@ -62,11 +59,10 @@ def list_search_settings() -> list[str]:
 
     Examples
     --------
-    >>> "class_weights" in list_search_settings(), "width" in list_search_settings()
+    >>> "class_weights" in list_search_settings(), "fusion" in list_search_settings()
     (True, False)
     """
-    searched = set(suggest(keras_tuner.HyperParameters()))
-    excluded = ARGUMENTS | CONTROLS | CROSS_VALIDATION | searched
+    excluded = ARGUMENTS | CONTROLS | set(ALWAYS_SEARCHED)
     return [
         name
         for name, setting in list_settings().items()
@@ -74,151 +70,16 @@ def list_search_settings() -> list[str]:
     ]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchSettings:
-    """What a search is asked for.
-
-    Parameters
-    ----------
-    task : str, default ""
-        Name of the task; empty for the first task of the dataset.
-    trial_settings : mapping of str to object
-        Settings of all trials, of those in `list_search_settings`; the others have the defaults of
-        ``03_train``.
-    max_trials : int, default 6
-        Number of suggestions to try.
-    epochs : int, default 4
-        Maximum number of epochs of a trial; the winner's files ask for more.
-    seed : int, default 0
-        Decides the suggestions, and is the seed of every trial.
-
-    Raises
-    ------
-    ExperimentError
-        If `max_trials` is below 1.
-
-    Examples
-    --------
-    >>> SearchSettings(trial_settings={"class_weights": "sqrt"}, max_trials=20).epochs
-    4
-    """
-
-    task: str = ""
-    trial_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    max_trials: int = 6
-    epochs: int = 4
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.max_trials < 1:
-            raise ExperimentError(f"max_trials={self.max_trials} must be at least 1.")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class SearchResult:
-    """What a search found.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the search.
-    max_trials : int
-        Number of trials that were asked for; the space may hold fewer.
-    n_existing : int
-        Number of trials that had been finished before.
-    trials : list of Trial
-        All trials, in the order of their numbers.
-    caveats : tuple of str
-        Caveats of the dataset.
-    winner : Winner
-        The trial with the highest validation macro AUROC, the first of equals, and its files.
-
-    Examples
-    --------
-    >>> trial = Trial(number=1, status=COMPLETED, experiment={}, model="time:cnn", val_auroc=0.9)
-    >>> folder = Path("searches/mine")
-    >>> result = SearchResult(
-    ...     folder=folder,
-    ...     max_trials=1,
-    ...     n_existing=1,
-    ...     trials=[trial],
-    ...     caveats=("synthetic data",),
-    ...     winner=Winner(
-    ...         trial=trial,
-    ...         parameters=folder / "winner.yaml",
-    ...         batch=folder / "tuned-0123456789.yaml",
-    ...     ),
-    ... )
-    >>> result.describe()[0], result.caveat
-    ('All 1 trials already exist; nothing to run.', 'synthetic data')
-    >>> result.table()[["trial", "model"]].values.tolist()
-    [[1, 'time:cnn']]
-    """
-
-    folder: Path
-    max_trials: int
-    n_existing: int
-    trials: list[Trial]
-    caveats: tuple[str, ...]
-    winner: Winner
-
-    @property
-    def caveat(self) -> str:
-        """All caveats as one text, to show with every number."""
-        return "; ".join(self.caveats)
-
-    def table(self) -> pd.DataFrame:
-        """Return the trials as a table, one per row, best first."""
-        settings = ("crop_s", "width", "feature_dim", "dropout", "learning_rate", "weight_decay")
-        rows = [
-            {
-                "trial": trial.number,
-                "status": trial.status,
-                "validation macro AUROC": trial.val_auroc,
-                "model": trial.model,
-                **{name: trial.experiment.get(name) for name in settings},
-                "parameters": trial.parameters,
-                "seconds": trial.seconds,
-            }
-            for trial in self.trials
-        ]
-        table = pd.DataFrame(rows).astype({"parameters": "Int64"})
-        order = ["validation macro AUROC", "trial"]
-        return table.sort_values(order, ascending=[False, True], ignore_index=True)
-
-    def describe(self) -> list[str]:
-        """Return sentences on what was tried, what failed, what won and what its score is worth."""
-        n_new = len(self.trials) - self.n_existing
-        sentences = [f"New trials: {n_new}, existing: {self.n_existing}."]
-        if not n_new:
-            sentences = [f"All {self.n_existing} trials already exist; nothing to run."]
-        if len(self.trials) < self.max_trials:
-            sentences.append(
-                f"The search space holds no more trials; {self.max_trials} were asked for."
-            )
-        sentences += [
-            f"Trial {trial.number} {trial.status}: {trial.reason}"
-            for trial in self.trials
-            if trial.error
-        ]
-        best = self.winner.trial
-        sentences.append(
-            f"Best on the validation split: trial {best.number}, {best.model}, macro AUROC "
-            f"{best.val_auroc:.4f}. It was chosen for this score, which is therefore too good; the "
-            f"test split was not used."
-        )
-        return sentences + [f"Caveat: {caveat}." for caveat in self.caveats]
-
-
 def search(
     dataset: Dataset,
-    settings: SearchSettings = SearchSettings(),
+    settings: SearchSettings = DEFAULT_SETTINGS,
     searches_dir: str | Path = "",
 ) -> SearchResult:
-    """Search at random for the experiment with the best validation macro AUROC.
+    """Search for the experiment with the best validation macro AUROC.
 
     An interrupted search continues, a finished one runs nothing, and a larger `max_trials` adds
-    trials. Failed trials are tried again.
+    trials. Failed trials are tried again. Several processes may search in one folder: they share
+    the trials (`tuning.workers`).
 
     Parameters
     ----------
@@ -239,7 +100,7 @@ def search(
     EcgError
         If a setting is wrong or does not fit the dataset (`ecglib.experiment.check_experiment`).
     RunError
-        If three trials in a row failed, none completed, or a file cannot be written.
+        If three trials in a row failed, none completed, or a file cannot be written or is damaged.
 
     Examples
     --------
@@ -248,134 +109,229 @@ def search(
         result = search(ecglib.prepare("synthetic"), SearchSettings(max_trials=2, epochs=1))
         print(result.table())
 
-    What is searched cannot be given to all trials:
+    What a search is about cannot be given to all trials:
 
+    >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
-    ...     search(dataset, SearchSettings(trial_settings={"width": 8}), folder)
+    ...     search(dataset, SearchSettings(trial_settings={"fusion": "late_average"}), folder)
     Traceback (most recent call last):
     ...
-    ecglib.errors.ExperimentError: The settings ['width'] cannot be given to all trials; ...
+    ecglib.errors.ExperimentError: The settings ['fusion'] cannot be given to all trials; ...
     """
+    plan = plan_search(dataset, settings, searches_dir)
+    try:
+        plan.write_request()
+        study = plan.open_study()
+        study.forget_failures()
+        existing = len(study.list_trials())
+        work(plan, study)
+        finished = study.list_trials()
+        if not any(trial.is_completed for trial in finished):
+            raise RunError(
+                f"None of {len(finished)} trials completed. "
+                f"{_describe_failure(finished[-1], plan.folder)}"
+            )
+        finalists = study.list_finalists()
+        merged = merge_finalists(finished, finalists)
+        winner = write_winner(plan.folder, dataset, merged, plan.caveats)
+    except OSError as error:
+        raise RunError(
+            f"Writing to {plan.folder} failed: {error}. Check the disk (space, permissions) and "
+            f"run the search again; finished trials are saved."
+        ) from error
+    return SearchResult(
+        folder=plan.folder,
+        n_trials=settings.n_trials,
+        n_existing=existing,
+        trials=merged,
+        caveats=tuple(plan.caveats),
+        winner=winner,
+        comparison=compare_finalists(dataset, finished, finalists, settings.n_folds),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class SearchPlan:
+    """A search that was checked against its dataset, before anything is written.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared store.
+    settings : SearchSettings
+        What is searched for.
+    fixed : dict of str to object
+        Settings of every trial, in so far as the suggestion has no others.
+    space : Space
+        What there is to choose from.
+    hyperparameters : keras_tuner.HyperParameters
+        The same, as an oracle takes it.
+    folder : Path
+        Folder of the search.
+    caveats : tuple of str
+        Caveats of the dataset.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     plan = plan_search(dataset, SearchSettings(oracle="bayesian"), folder)
+    >>> plan.folder.name.rpartition("-")[0]
+    'synthetic-superdiagnostic-bayesian-seed0'
+    """
+
+    dataset: Dataset
+    settings: SearchSettings
+    fixed: dict[str, Any]
+    space: Space
+    hyperparameters: keras_tuner.HyperParameters
+    folder: Path
+    caveats: tuple[str, ...]
+
+    def write_request(self) -> None:
+        """Write what is searched for, and refuse the folder of another search.
+
+        Raises
+        ------
+        RunError
+            If the folder belongs to another search.
+        """
+        path, request = self.folder / "search.json", _describe_request(self)
+        if path.exists() and json.loads(path.read_text()) != request:
+            raise RunError(
+                f"{self.folder} holds a search for something else: {path} was changed. Remove the "
+                f"folder, or search in another one."
+            )
+        paths.write_json(path, request)
+
+    def open_study(self) -> Study:
+        """Open the folder of the search."""
+        return Study(
+            folder=self.folder,
+            proposer=Proposer(
+                self.settings.oracle,
+                self.hyperparameters,
+                self.settings.seed,
+                self.settings.epochs,
+            ),
+            complete=self.complete,
+            n_trials=self.settings.n_trials,
+            choose_finalists=lambda trials: choose_finalists(trials, self.settings),
+        )
+
+    def complete(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of an experiment of the values of its hyperparameters."""
+        hyperparameters = self.hyperparameters.copy()
+        hyperparameters.values = dict(values)
+        epochs = {"epochs": get_epochs(values, self.settings.epochs)}
+        return _to_json(self.fixed | suggest(hyperparameters, self.space) | epochs)
+
+
+def plan_search(
+    dataset: Dataset, settings: SearchSettings, searches_dir: str | Path = ""
+) -> SearchPlan:
+    """Check what is searched for, and write nothing.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared store.
+    settings : SearchSettings
+        What to search for.
+    searches_dir : str or Path, default ""
+        Folder of all searches.
+
+    Returns
+    -------
+    SearchPlan
+        All that processes need to work on it.
+
+    Raises
+    ------
+    EcgError
+        If a setting is wrong or does not fit the dataset.
+    """
+    task = settings.task or dataset.default_task
     fixed = {
+        **_complete_settings(settings.trial_settings),
         "dataset": dataset.name,
         "fingerprint": dataset.fingerprint,
-        "task": settings.task or dataset.default_task,
+        "task": task,
         "ensemble_size": 1,
-        **_complete_settings(settings.trial_settings),
         "epochs": settings.epochs,
         "seed": settings.seed,
     }
-    space = keras_tuner.HyperParameters()
-    suggestion = suggest(space, list_crop_lengths(dataset.signal))
-    caveats = check_experiment(Experiment.from_flat(fixed | suggestion), dataset)
-    request = {"fixed": fixed, "space": space.get_config()["space"]}
-    folder = paths.searches_dir(searches_dir).resolve() / _name_search(request)
-    oracle = keras_tuner.oracles.RandomSearchOracle(
-        objective=OBJECTIVE,
-        max_trials=settings.max_trials,
-        seed=SEED_STEP * (settings.seed + 1),
-        hyperparameters=space,
-        allow_new_entries=False,
-        max_consecutive_failed_trials=settings.max_trials + 1,  # `_Tuner` counts them
+    space = Space.from_dataset(dataset, task, settings.trial_settings)
+    hyperparameters = keras_tuner.HyperParameters()
+    suggestion = suggest(hyperparameters, space)
+    first = Experiment.from_flat(fixed | suggestion)
+    caveats = check_experiment(training.list_folds(first, settings.n_folds)[0], dataset)
+    plan = SearchPlan(
+        dataset=dataset,
+        settings=settings,
+        fixed=fixed,
+        space=space,
+        hyperparameters=hyperparameters,
+        folder=paths.searches_dir(searches_dir).resolve(),
+        caveats=caveats,
     )
-    oracle.verbose = 0
-    try:
-        paths.write_json(folder / "search.json", request)
-        tuner = _tune(oracle, fixed, dataset, folder)
-        finished = list(tuner.finished.values())
-        if not any(trial.status == COMPLETED for trial in finished):
-            raise RunError(
-                f"None of {len(finished)} trials completed. {_describe_last(finished[-1], folder)}"
-            )
-        winner = write_winner(folder, dataset, finished, caveats)
-    except OSError as error:
-        raise RunError(
-            f"Writing to {folder} failed: {error}. Check the disk (space, permissions) and run the "
-            f"search again; finished trials are saved."
-        ) from error
-    return SearchResult(
-        folder=folder,
-        max_trials=settings.max_trials,
-        n_existing=len(tuner.existing),
-        trials=finished,
-        caveats=tuple(caveats),
-        winner=winner,
-    )
+    return dataclasses.replace(plan, folder=plan.folder / _name_search(plan))
 
 
-def _tune(
-    oracle: keras_tuner.Oracle, fixed: dict[str, Any], dataset: Dataset, folder: Path
-) -> "_Tuner":
-    bar = tqdm(total=oracle.max_trials, desc=folder.name, unit="trial")
-    with tempfile.TemporaryDirectory(prefix="ecg-tuning-") as project, bar:
-        tuner = _Tuner(oracle, project, fixed, dataset, folder, bar)
-        tuner.search()
-    return tuner
+def work(plan: SearchPlan, study: Study) -> None:
+    """Run trials until all have finished, here or in other processes.
 
+    Parameters
+    ----------
+    plan : SearchPlan
+        The search.
+    study : Study
+        Its folder.
 
-class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
-    """Carries out what the oracle suggests, or reads it from the file of an earlier search.
-
-    KerasTuner swallows the errors of `run_trial`, but not those of `on_trial_end`.
+    Raises
+    ------
+    RunError
+        If three trials in a row failed in this process.
     """
-
-    def __init__(
-        self,
-        oracle: keras_tuner.Oracle,
-        project: str,
-        fixed: dict[str, Any],
-        dataset: Dataset,
-        folder: Path,
-        bar: tqdm,
-    ) -> None:
-        super().__init__(oracle, directory=project, project_name="project")
-        self.fixed, self.dataset, self.folder, self.bar = fixed, dataset, folder, bar
-        self.finished: dict[str, Trial] = {}
-        self.existing: set[str] = set()
-
-    def run_trial(self, trial: keras_tuner.engine.trial.Trial) -> dict[str, float | None]:
-        number = len(self.finished) + 1
-        crops_s = list_crop_lengths(self.dataset.signal)
-        settings = self.fixed | suggest(trial.hyperparameters, crops_s)
-        finished = trials.read_trial(_trial_path(self.folder, number), settings)
-        if finished:
-            self.existing.add(trial.trial_id)
-        else:
-            progress = _show_epochs(self.bar, number, settings["epochs"])
-            finished = trials.run_trial(number, settings, self.dataset, (progress,))
-        self.finished[trial.trial_id] = finished
-        if finished.status != COMPLETED:
-            raise keras_tuner.errors.FailedTrialError(finished.error)
-        return {OBJECTIVE.name: finished.val_auroc}
-
-    def on_trial_end(self, trial: keras_tuner.engine.trial.Trial) -> None:
-        super().on_trial_end(trial)
-        if trial.trial_id not in self.finished:
-            raise RunError(f"The search failed outside of its trials: {trial.message}")
-        finished = self.finished[trial.trial_id]
-        if trial.trial_id not in self.existing:
-            trials.write_trial(_trial_path(self.folder, finished.number), finished)
-            outcome = f"{finished.status}: {finished.reason}"
-            if finished.status == COMPLETED:
-                outcome = f"{finished.val_auroc:.4f}"
-            self.bar.write(f"trial {finished.number}: {finished.model}: {outcome}")
-        self.bar.update()
-        feasible = [trial for trial in self.finished.values() if trial.status != INFEASIBLE]
-        last = feasible[-MAX_CONSECUTIVE_FAILURES:]
-        if len(last) == MAX_CONSECUTIVE_FAILURES and all(one.status == FAILED for one in last):
-            raise RunError(
-                f"{MAX_CONSECUTIVE_FAILURES} trials failed in a row. "
-                f"{_describe_last(finished, self.folder)}"
-            )
+    outcomes: list[str] = []
+    with tqdm(total=plan.settings.n_trials, desc=plan.folder.name, unit="trial") as bar:
+        while True:
+            with study.take_job() as job:
+                if job is None:
+                    break
+                trial = training.run_trial(
+                    job.number, job.settings, plan.dataset, _build_options(plan, bar, job)
+                )
+                study.finish(job, trial)
+            outcome = f"{trial.status}: {trial.reason}"
+            if trial.status == COMPLETED:
+                outcome = f"{trial.val_auroc:.4f}"
+            bar.write(f"{job.name}: {trial.model}: {outcome}")
+            bar.update()
+            if trial.status != INFEASIBLE:
+                outcomes.append(trial.status)
+            if outcomes[-MAX_CONSECUTIVE_FAILURES:] == [FAILED] * MAX_CONSECUTIVE_FAILURES:
+                raise RunError(
+                    f"{MAX_CONSECUTIVE_FAILURES} trials failed in a row. "
+                    f"{_describe_failure(trial, plan.folder)}"
+                )
 
 
-def _show_epochs(bar: tqdm, number: int, epochs: int) -> keras.callbacks.Callback:
+def _build_options(plan: SearchPlan, bar: tqdm, job: Job) -> TrialOptions:
+    epochs = job.settings["epochs"]
+
     def show(epoch: int, logs: dict[str, float]) -> None:
-        bar.set_postfix_str(f"trial {number}, epoch {epoch + 1}/{epochs}: {logs['val_auroc']:.3f}")
+        bar.set_postfix_str(f"{job.name}, epoch {epoch + 1}/{epochs}: {logs['val_auroc']:.3f}")
 
-    return keras.callbacks.LambdaCallback(on_epoch_end=show)
+    return TrialOptions(
+        n_folds=plan.settings.n_folds,
+        budget=plan.settings.budget,
+        callbacks=(keras.callbacks.LambdaCallback(on_epoch_end=show),),
+    )
 
 
 def _complete_settings(trial_settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -384,28 +340,41 @@ def _complete_settings(trial_settings: Mapping[str, Any]) -> dict[str, Any]:
     if wrong := sorted(set(trial_settings) - set(allowed)):
         raise ExperimentError(
             f"The settings {wrong} cannot be given to all trials; these can: {sorted(allowed)}. "
-            f"Task, epochs and seed are settings of the search, and tuning/space.py says what is "
-            f"searched."
+            f"Task, epochs, seed and n_folds are settings of the search, and tuning/space.py says "
+            f"what is searched."
         )
     check_parameters(NOTEBOOK, trial_settings)
     defaults = read_defaults(NOTEBOOK)
-    return {name: trial_settings.get(name, defaults[name]) for name in allowed}
+    names = [name for name in list_settings() if name in defaults and name not in ARGUMENTS]
+    return {name: trial_settings.get(name, defaults[name]) for name in names}
 
 
-def _name_search(request: dict[str, Any]) -> str:
-    fixed = request["fixed"]
-    text = json.dumps(request, sort_keys=True)
+def _describe_request(plan: SearchPlan) -> dict[str, Any]:
+    """Describe everything that decides a suggestion or a score, as JSON holds it."""
+    request = {
+        "oracle": plan.settings.oracle,
+        "fixed": plan.fixed,
+        "space": plan.hyperparameters.get_config()["space"],
+        "n_folds": plan.settings.n_folds,
+        "budget": dataclasses.asdict(plan.settings.budget),
+    }
+    return _to_json(request)
+
+
+def _to_json(values: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(values))
+
+
+def _name_search(plan: SearchPlan) -> str:
+    text = json.dumps(_describe_request(plan), sort_keys=True)
     digest = hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
-    return f"{fixed['dataset']}-{fixed['task']}-seed{fixed['seed']}-{digest}"
+    fixed, oracle = plan.fixed, plan.settings.oracle
+    return f"{fixed['dataset']}-{fixed['task']}-{oracle}-seed{fixed['seed']}-{digest}"
 
 
-def _trial_path(folder: Path, number: int) -> Path:
-    return folder / "trials" / f"{number:03d}.json"
-
-
-def _describe_last(trial: Trial, folder: Path) -> str:
+def _describe_failure(trial: Trial, folder: Path) -> str:
     return (
         f"The last one ({trial.model}): {trial.reason} (more in "
-        f"{_trial_path(folder, trial.number)}). Correct the cause and run the search again; "
-        f"completed trials are saved."
+        f"{folder / 'trials' / f'{trial.number:03d}.json'}). Correct the cause and run the search "
+        f"again; completed trials are saved."
     )

@@ -1,23 +1,110 @@
-"""The search space: what a trial may choose from."""
+"""The search space: what a trial may choose from.
 
-from collections.abc import Sequence
+Named values come from the declarations of the settings; of numbers, the values that are searched
+are listed here, within the bounds of the declarations.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, Self
 
 import keras_tuner
 
 from ecglib.datasets.schema import SignalSpec
-from ecglib.experiment.registry import FUSIONS, NO_FUSION, REPRESENTATIONS
+from ecglib.datasets.store import Dataset
+from ecglib.experiment.config import list_settings
+from ecglib.experiment.registry import (
+    AUGMENTATIONS,
+    FUSIONS,
+    NO_FUSION,
+    REPRESENTATIONS,
+    TABULAR,
+)
 
-# Encoders of networks only: the baseline of trees is not searched.
-ENCODERS = {name: tuple(one.encoders) for name, one in REPRESENTATIONS.items()}
-SUBSETS = [
-    "+".join(names)
-    for size in range(1, len(ENCODERS) + 1)
-    for names in combinations(ENCODERS, size)
-]
 CROPS_S = (0.0, 2.5, 5.0)
+BANDS_HZ = ((0.5, 40.0), (0.5, 0.0), (1.0, 30.0), (0.05, 150.0))
+NO_AUGMENTATION, ALL_AUGMENTATIONS = "none", "all"
 SIGNIFICANT_DIGITS = 3  # of a rate: enough, and readable in a file
+# Values of numbers; the first is the default. They have to be accepted by the settings.
+VALUES: Mapping[str, Sequence[Any]] = {
+    "branch_dropout": (0.0, 0.1, 0.3),
+    "auxiliary_loss_weight": (0.0, 0.3, 1.0),
+    "denoise": (False, True),
+    "width": (16, 24, 32),
+    "feature_dim": (32, 64, 128),
+    "dropout": (0.0, 0.1, 0.2, 0.3, 0.5),
+    "clip_norm": (0.0, 1.0),
+    "ema_decay": (0.0, 0.99),
+    "label_smoothing": (0.0, 0.05, 0.1),
+    "mixup": (0.0, 0.2),
+}
+# Lowest and highest value of numbers that are drawn on a logarithmic scale.
+LOG_RANGES = {"learning_rate": (3e-4, 1e-2), "weight_decay": (1e-4, 1e-1)}
+FUSION_OPTIONS = ("branch_dropout", "branch_training", "auxiliary_loss_weight")
+SIMPLE = ("denoise", "scaling", "width", "feature_dim", "dropout", "schedule", "clip_norm")
+REGULARIZATION = ("ema_decay", "loss", "label_smoothing", "mixup")
+# What a search is about, so that it cannot be the same for all trials.
+ALWAYS_SEARCHED = ("branches", "fusion", *FUSION_OPTIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """What a dataset and a task leave of the search space.
+
+    Parameters
+    ----------
+    representations : tuple of str
+        Those to choose from.
+    crops_s : tuple of float
+        Lengths of crops, in s (`list_crop_lengths`).
+    bands_hz : tuple of tuple of float
+        Low and high edges of the band-pass filter, in Hz.
+    kind : {"multi_label", "multi_class"}
+        Kind of the task; only multi-class tasks have class weights.
+    fixed : mapping of str to object
+        Settings that are the same for all trials, which are therefore not searched.
+
+    Examples
+    --------
+    >>> Space(fixed={"width": 8}).crops_s
+    (0.0,)
+    """
+
+    representations: tuple[str, ...] = tuple(REPRESENTATIONS)
+    crops_s: tuple[float, ...] = (0.0,)
+    bands_hz: tuple[tuple[float, float], ...] = BANDS_HZ[:1]
+    kind: str = "multi_label"
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dataset(cls, dataset: Dataset, task: str, fixed: Mapping[str, Any]) -> Self:
+        """Create the space of a dataset's task.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            The prepared store; without tabular columns it has no tabular branch.
+        task : str
+            Name of the task.
+        fixed : mapping of str to object
+            Settings of all trials.
+
+        Raises
+        ------
+        DatasetError
+            If the dataset has no such task.
+        """
+        nyquist_hz = dataset.signal.sampling_rate_hz / 2
+        return cls(
+            representations=tuple(
+                name for name in REPRESENTATIONS if name != TABULAR or dataset.default_tabular
+            ),
+            crops_s=tuple(list_crop_lengths(dataset.signal)),
+            bands_hz=tuple(band for band in BANDS_HZ if max(band) < nyquist_hz),
+            kind=dataset.find_task(task).kind,
+            fixed=dict(fixed),
+        )
 
 
 def list_crop_lengths(signal: SignalSpec) -> list[float]:
@@ -42,50 +129,131 @@ def list_crop_lengths(signal: SignalSpec) -> list[float]:
     return [s for s in CROPS_S if not s or (s < window_s and not signal.around_beats)]
 
 
-def suggest(hp: keras_tuner.HyperParameters, crops_s: Sequence[float] = (0.0,)) -> dict[str, Any]:
+def suggest(hp: keras_tuner.HyperParameters, space: Space = Space()) -> dict[str, Any]:
     """Suggest the settings of one trial.
 
     Every hyperparameter is declared in every call, in the same order, so that one call declares
     the whole space. One that this trial does not use (an encoder of a representation that was not
-    chosen, the fusion of a single branch) is inactive, and its value is None.
+    chosen, the fusion of a single branch, an option of another fusion) is inactive, and the trial
+    has no such setting.
 
     Parameters
     ----------
     hp : keras_tuner.HyperParameters
         The hyperparameters of the trial.
-    crops_s : sequence of float, default (0.0,)
-        Lengths of crops to choose from, in s (`list_crop_lengths`).
+    space : Space, optional
+        What there is to choose from.
 
     Returns
     -------
     dict of str to object
-        The settings branches, fusion, crop_s, width, feature_dim, dropout, learning_rate and
-        weight_decay, as plain values.
+        Settings of the experiment, as plain values; all that are not fixed and not inactive.
 
     Examples
     --------
     >>> settings = suggest(keras_tuner.HyperParameters())  # the defaults of the space
     >>> settings["branches"], settings["fusion"], settings["width"]
     ({'time': 'cnn'}, 'none', 16)
+    >>> "width" in suggest(keras_tuner.HyperParameters(), Space(fixed={"width": 8}))
+    False
     """
-    hp.Choice("representations", SUBSETS)
+    settings = _suggest_model(hp, space)
+    if "band_hz" not in space.fixed:
+        bands = {f"{low:g}-{high:g}": [low, high] for low, high in space.bands_hz}
+        settings["band_hz"] = bands[hp.Choice("band_hz", list(bands))]
+    settings |= _choose(hp, space, "crop_s", space.crops_s)
+    crops_s = [crop_s for crop_s in space.crops_s if crop_s]
+    if crops_s and "crop_s" not in space.fixed:
+        with hp.conditional_scope("crop_s", crops_s):
+            settings |= _choose(hp, space, "crop_aggregation")
+    for name in SIMPLE:
+        settings |= _choose(hp, space, name)
+    for name, (low, high) in LOG_RANGES.items():
+        if name not in space.fixed:
+            settings[name] = _round(hp.Float(name, low, high, sampling="log"))
+    for name in REGULARIZATION:
+        settings |= _choose(hp, space, name)
+    if "augment" not in space.fixed:
+        names = [NO_AUGMENTATION, *AUGMENTATIONS, ALL_AUGMENTATIONS]
+        chosen = hp.Choice("augment", names)
+        kinds = [name for name in AUGMENTATIONS if chosen in (name, ALL_AUGMENTATIONS)]
+        settings["augment"] = {name: {} for name in kinds}
+    return settings | _suggest_balance(hp, space)
+
+
+def list_searched() -> list[str]:
+    """List the settings that a search chooses, where they are not fixed.
+
+    Examples
+    --------
+    >>> list_searched()[:3]
+    ['branches', 'fusion', 'branch_dropout']
+    """
+    return [
+        *ALWAYS_SEARCHED,
+        "band_hz",
+        "crop_s",
+        "crop_aggregation",
+        *SIMPLE,
+        *LOG_RANGES,
+        *REGULARIZATION,
+        "augment",
+        "sampling",
+        "class_weights",
+    ]
+
+
+def _suggest_model(hp: keras_tuner.HyperParameters, space: Space) -> dict[str, Any]:
+    """Choose the representations, an encoder for each, a fusion and its options."""
+    subsets = [
+        "+".join(names)
+        for size in range(1, len(space.representations) + 1)
+        for names in combinations(space.representations, size)
+    ]
+    hp.Choice("representations", subsets)
     branches = {}
-    for representation, encoders in ENCODERS.items():
-        subsets = [subset for subset in SUBSETS if representation in subset.split("+")]
-        with hp.conditional_scope("representations", subsets):
-            branches[representation] = hp.Choice(f"{representation}_encoder", list(encoders))
-    with hp.conditional_scope("representations", [s for s in SUBSETS if "+" in s]):
+    for representation in space.representations:
+        # Encoders of networks only: the baseline of trees is not searched.
+        encoders = list(REPRESENTATIONS[representation].encoders)
+        parents = [subset for subset in subsets if representation in subset.split("+")]
+        with hp.conditional_scope("representations", parents):
+            branches[representation] = hp.Choice(f"{representation}_encoder", encoders)
+    options: dict[str, Any] = {}
+    with hp.conditional_scope("representations", [s for s in subsets if "+" in s]):
         fusion = hp.Choice("fusion", list(FUSIONS))
-    return {
-        "branches": {name: encoder for name, encoder in branches.items() if encoder},
-        "fusion": fusion or NO_FUSION,
-        "crop_s": hp.Choice("crop_s", list(crops_s)),
-        "width": hp.Choice("width", [16, 24, 32]),
-        "feature_dim": hp.Choice("feature_dim", [32, 64, 128]),
-        "dropout": hp.Choice("dropout", [0.0, 0.1, 0.2, 0.3, 0.5]),
-        "learning_rate": _round(hp.Float("learning_rate", 3e-4, 1e-2, sampling="log")),
-        "weight_decay": _round(hp.Float("weight_decay", 1e-4, 1e-1, sampling="log")),
-    }
+        for name in FUSION_OPTIONS:
+            families = list_settings()[name].fusion_families
+            fusions = [one for one in FUSIONS if one.startswith(families)]
+            with hp.conditional_scope("fusion", fusions):
+                options |= _choose(hp, space, name)
+    chosen = {name: encoder for name, encoder in branches.items() if encoder}
+    return {"branches": chosen, "fusion": fusion or NO_FUSION} | options
+
+
+def _suggest_balance(hp: keras_tuner.HyperParameters, space: Space) -> dict[str, Any]:
+    """Choose balanced sampling or class weights, which exclude each other."""
+    settings: dict[str, Any] = {}
+    if space.fixed.get("class_weights", "none") == "none":
+        settings |= _choose(hp, space, "sampling")
+    if space.kind == "multi_class":
+        if "sampling" not in space.fixed:
+            with hp.conditional_scope("sampling", ["uniform"]):
+                settings |= _choose(hp, space, "class_weights")
+        elif space.fixed["sampling"] == "uniform":
+            settings |= _choose(hp, space, "class_weights")
+    return settings
+
+
+def _choose(
+    hp: keras_tuner.HyperParameters, space: Space, name: str, values: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """Choose the value of a setting; nothing if it is fixed or inactive."""
+    if name in space.fixed:
+        return {}
+    accepted = list(values or VALUES.get(name) or list_settings()[name].choices)
+    is_boolean = isinstance(accepted[0], bool)  # `Choice` would turn them into numbers
+    value = hp.Boolean(name) if is_boolean else hp.Choice(name, accepted)
+    return {} if value is None else {name: value}
 
 
 def _round(value: float) -> float:

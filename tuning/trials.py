@@ -1,31 +1,17 @@
-"""One trial: carried out on the training and validation splits, written, read."""
-
-import ecglib._keras  # noqa: F401
+"""One trial: what it was, what came of it, and its file."""
 
 import dataclasses
 import json
-import logging
-import time
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import keras
+import numpy as np
 
 from ecglib import paths
-from ecglib.datasets.selection import Selection
-from ecglib.datasets.store import Dataset
-from ecglib.errors import ExperimentError
-from ecglib.experiment import Experiment, select_windows
-from ecglib.training.input_pipeline import make_deterministic
-from ecglib.training.trainer import Trainer, TrainerOptions
-from ecglib.training.validation import compute_macro_auroc
-
-# Each trial is another model, so TensorFlow has to trace it and need not warn of retracing.
-logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
 
 COMPLETED, INFEASIBLE, FAILED = "completed", "infeasible", "failed"
+INFLUENCE_DIGITS = 6  # significant ones: far more than an estimated variance has
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,13 +23,14 @@ class Trial:
     number : int
         Its number in the search, from 1.
     status : str
-        "completed", "infeasible" (the settings contradict each other) or "failed".
+        "completed", "infeasible" (the settings contradict each other, or cost more than the
+        budget) or "failed".
     experiment : dict of str to object
         The settings of the experiment, flat.
     model : str
         Readable name of the model.
     val_auroc : float, optional
-        Validation macro AUROC; None unless it completed.
+        Validation macro AUROC, the mean over folds and seeds; None unless it completed.
     parameters : int, optional
         Number of parameters of the model; None unless it completed.
     seconds : float
@@ -52,6 +39,11 @@ class Trial:
         Why it is infeasible, or the traceback of its failure.
     history : list of dict
         One entry per epoch; empty unless it completed.
+    influence : list of float
+        How much each validation patient changes the score (`ecglib.evaluation.influence`), in the
+        order of their names, of one fold after the other; empty unless it completed.
+    n_seeds : int
+        Number of seeds that the score is the mean of.
 
     Examples
     --------
@@ -69,121 +61,62 @@ class Trial:
     seconds: float = 0.0
     error: str = ""
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    influence: list[float] = dataclasses.field(default_factory=list)
+    n_seeds: int = 1
 
     @property
     def reason(self) -> str:
         """The last line of `error`."""
         return self.error.strip().splitlines()[-1] if self.error else ""
 
+    @property
+    def is_completed(self) -> bool:
+        """Whether it has a score."""
+        return self.status == COMPLETED
 
-def run_trial(
-    number: int,
-    settings: Mapping[str, Any],
-    dataset: Dataset,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> Trial:
-    """Train one model and score it on the validation split; the test split is not used.
 
-    An error ends the trial, not the search: it is returned with the trial.
+def average_seeds(trials: Sequence[Trial]) -> Trial:
+    """Return one trial with the mean score of trainings that differ by their seed.
 
     Parameters
     ----------
-    number : int
-        Number of the trial, from 1.
-    settings : mapping of str to object
-        The settings of the experiment, flat.
-    dataset : Dataset
-        The prepared store.
-    callbacks : sequence of keras.callbacks.Callback, default ()
-        Callbacks that show progress.
+    trials : sequence of Trial
+        The trial and its repetitions; those that did not complete are left out.
 
     Returns
     -------
     Trial
-        The outcome.
+        The first one, with mean score and influence and the sum of the times.
 
     Examples
     --------
-    >>> import tempfile
-    >>> from ecglib.datasets import prepare
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
-    ...     settings = {
-    ...         "dataset": "synthetic",
-    ...         "fingerprint": dataset.fingerprint,
-    ...         "task": "superdiagnostic",
-    ...         "branches": {"frequency": "mlp"},
-    ...         "width": 4,
-    ...         "epochs": 1,
-    ...     }
-    ...     trial = run_trial(1, settings, dataset)
-    ...     contradictory = run_trial(2, settings | {"fusion": "late_average"}, dataset)
-    >>> trial.status, trial.model, len(trial.history)
-    ('completed', 'frequency:mlp', 1)
-    >>> contradictory.status
-    'infeasible'
+    >>> trial = Trial(number=1, status=COMPLETED, experiment={}, model="time:cnn", val_auroc=0.9)
+    >>> again = dataclasses.replace(trial, val_auroc=0.8)
+    >>> mean = average_seeds([trial, again])
+    >>> round(mean.val_auroc, 6), mean.n_seeds
+    (0.85, 2)
     """
-    started = time.perf_counter()
-    trial = Trial(number=number, status=FAILED, experiment=dict(settings), model="-")
-    try:
-        experiment = Experiment.from_flat(settings)
-        trial = dataclasses.replace(trial, model=experiment.model_name)
-        score = _train_and_score(experiment, dataset, callbacks)
-        trial = dataclasses.replace(
-            trial,
-            status=COMPLETED,
-            val_auroc=score.val_auroc,
-            parameters=score.parameters,
-            history=score.history,
-        )
-    except ExperimentError as error:
-        trial = dataclasses.replace(trial, status=INFEASIBLE, error=str(error))
-    except Exception:  # whatever it is, it is shown, and the next trial may do better
-        trial = dataclasses.replace(trial, status=FAILED, error=traceback.format_exc())
-    return dataclasses.replace(trial, seconds=round(time.perf_counter() - started, 2))
-
-
-class _Score(NamedTuple):
-    val_auroc: float
-    parameters: int
-    history: list[dict[str, Any]]
-
-
-def _train_and_score(
-    experiment: Experiment, dataset: Dataset, callbacks: Sequence[keras.callbacks.Callback]
-) -> _Score:
-    keras.backend.clear_session()  # or the models of all trials stay in memory
-    seed = experiment.training.seed
-    make_deterministic(seed)
-    windows = exclude_test_split(select_windows(experiment, dataset))
-    trainer = Trainer(experiment, dataset, TrainerOptions(callbacks=tuple(callbacks)), windows)
-    model, history = trainer.fit_model(seed)
-    # Not the best score of the history: late fusions fit their weights after the last epoch.
-    predictions = trainer.predict(model, "validation")
-    return _Score(
-        val_auroc=compute_macro_auroc(predictions.y, predictions.p),
-        parameters=model.count_params(),
-        history=[
-            {str(column): value for column, value in epoch.items()}
-            for epoch in history.to_dict("records")
-        ],
+    completed = [trial for trial in trials if trial.val_auroc is not None]
+    scores = [trial.val_auroc for trial in completed if trial.val_auroc is not None]
+    influence = np.mean([trial.influence for trial in completed], axis=0)
+    return dataclasses.replace(
+        trials[0],
+        val_auroc=float(np.mean(scores)),
+        influence=influence.tolist(),
+        seconds=round(sum(trial.seconds for trial in trials), 2),
+        n_seeds=len(completed),
     )
 
 
-def exclude_test_split(selection: Selection) -> Selection:
-    """Return the windows of the other splits, so that a trial cannot use the test split.
+def round_influence(influence: np.ndarray) -> list[float]:
+    """Round influence values for a file.
 
     Examples
     --------
-    >>> import tempfile
-    >>> from ecglib.datasets import prepare
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
-    ...     selection = exclude_test_split(dataset.select("superdiagnostic"))
-    >>> sorted(set(selection.part.tolist()))
-    ['train', 'validation']
+    >>> round_influence(np.array([1 / 3, 0.0]))
+    [0.333333, 0.0]
     """
-    return selection.take(selection.part != "test")
+    return [float(f"{value:.{INFLUENCE_DIGITS}g}") for value in influence.tolist()]
 
 
 def read_trial(path: Path, settings: Mapping[str, Any]) -> Trial | None:
@@ -199,8 +132,7 @@ def read_trial(path: Path, settings: Mapping[str, Any]) -> Trial | None:
     Returns
     -------
     Trial or None
-        None if there is no file, a crash cut it short, it holds another experiment, or the trial
-        failed.
+        None if there is no file, a crash cut it short, or it holds another experiment.
 
     Examples
     --------
@@ -211,7 +143,7 @@ def read_trial(path: Path, settings: Mapping[str, Any]) -> Trial | None:
         trial = Trial(**json.loads(path.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    return trial if trial.experiment == settings and trial.status != FAILED else None
+    return trial if trial.experiment == settings else None
 
 
 def write_trial(path: Path, trial: Trial) -> None:

@@ -11,14 +11,15 @@ from ecglib import paths
 from ecglib.batch.notebooks import read_defaults
 from ecglib.datasets.store import Dataset
 from ecglib.errors import RunError
+from ecglib.evaluation.rules import MIN_SEEDS
 from ecglib.experiment import Experiment
 from ecglib.experiment.branches import get_representation
+from ecglib.experiment.config import list_fields
 from ecglib.experiment.registry import NO_FUSION
 from tuning.trials import COMPLETED, Trial
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOK = NOTEBOOKS / "03_train.ipynb"
-N_SEEDS = 2
 
 
 class Winner(NamedTuple):
@@ -50,7 +51,10 @@ class Winner(NamedTuple):
 
 
 def find_best(trials: Sequence[Trial], role: str = "") -> Trial | None:
-    """Find the completed trial with the highest validation score.
+    """Find the completed trial with the highest validation score, a finalist if there is one.
+
+    A score of several seeds is worth more than a higher one of a single seed, of which the best of
+    many is partly luck.
 
     Parameters
     ----------
@@ -205,14 +209,14 @@ def create_batch(dataset: Dataset, trials: Sequence[Trial]) -> dict[str, Any]:
     >>> [(entry["branches"], entry["fusion"]) for entry in batch["grid"]["model"]][1:]
     [({'time': 'cnn'}, 'none'), ({'frequency': 'mlp'}, 'none')]
     >>> batch["grid"]["seed"], batch["ensembles"], batch["same_size_branch"]
-    ([0, 1], [2], True)
+    ([0, 1, 2, 3, 4], [2], True)
     """
     fusion, single = find_best(trials, "fusion"), find_best(trials, "single")
     experiments = [trial.experiment for trial in (fusion, single) if trial]
     if fusion:
         for branch, encoder in fusion.experiment["branches"].items():
             alone = {"branches": {get_representation(branch): encoder}, "fusion": NO_FUSION}
-            experiments.append(fusion.experiment | alone)
+            experiments.append(_leave_out_fusion_options(fusion.experiment) | alone)
     # A comparison tells models apart by name. Of two settings of one branch, those that the
     # search found for it come first and stay.
     models: dict[str, dict[str, Any]] = {}
@@ -235,14 +239,23 @@ def create_batch(dataset: Dataset, trials: Sequence[Trial]) -> dict[str, Any]:
         "notebook": str(NOTEBOOK),
         "dataset": str(dataset.path.resolve()),
         "parameters": common,
-        "grid": {"model": entries, "seed": list(range(seed, seed + N_SEEDS))},
+        "grid": {"model": entries, "seed": list(range(seed, seed + MIN_SEEDS))},
         "ensembles": [len(fusion.experiment["branches"])] if fusion else [],
         "same_size_branch": fusion is not None,
     }
 
 
-def _get_score(trial: Trial) -> float:
-    return float("-inf") if trial.val_auroc is None else trial.val_auroc
+def _get_score(trial: Trial) -> tuple[int, float]:
+    return trial.n_seeds, float("-inf") if trial.val_auroc is None else trial.val_auroc
+
+
+def _leave_out_fusion_options(experiment: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with the defaults of those that only fusions have."""
+    fields = list_fields()
+    return {
+        name: fields[name].default if fields[name].metadata["setting"].fusion_families else value
+        for name, value in experiment.items()
+    }
 
 
 def _final_settings(experiment: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,53 +17,18 @@ from ecglib.experiment import Experiment
 from ecglib.experiment.registry import FUSIONS, REPRESENTATIONS
 from ecglib.training import train, trainer
 from tuning import search as search_module
-from tuning import space, trials
-from tuning.search import SearchSettings, search
-from tuning.trials import COMPLETED, FAILED, INFEASIBLE, Trial
-
-
-class FakeTraining:
-    """Stands in for `run_trial`: records the numbers, scores by learning rate."""
-
-    def __init__(self):
-        self.numbers = []
-        self.outcomes = {}  # number -> status, or KeyboardInterrupt
-
-    def __call__(self, number, settings, dataset, callbacks=()):
-        self.numbers.append(number)
-        outcome = self.outcomes.get(number, COMPLETED)
-        if outcome is KeyboardInterrupt:
-            raise KeyboardInterrupt
-        model = Experiment.from_flat(settings).model_name
-        if outcome != COMPLETED:
-            error = f"Traceback\nOSError: boom {number}"
-            return Trial(
-                number=number, status=outcome, experiment=settings, model=model, error=error
-            )
-        score = 1 - settings["learning_rate"]
-        return Trial(
-            number=number,
-            status=COMPLETED,
-            experiment=settings,
-            model=model,
-            val_auroc=score,
-            parameters=9,
-            history=[{"epoch": 1, "val_auroc": score}],
-        )
-
-
-@pytest.fixture
-def training(monkeypatch):
-    fake = FakeTraining()
-    monkeypatch.setattr(trials, "run_trial", fake)
-    return fake
+from tuning import space
+from tuning import training as training_module
+from tuning.search import search
+from tuning.settings import SearchSettings
+from tuning.trials import COMPLETED, FAILED, INFEASIBLE
 
 
 def run_search(dataset, searches_dir, **settings):
-    return search(dataset, SearchSettings(**settings), searches_dir)
+    return search(dataset, SearchSettings(**({"finalists": 0} | settings)), searches_dir)
 
 
-def suggest_small(hp, crops_s=(0.0,)):
+def suggest_small(hp, space=None):
     """Suggest a small single branch, or the fusion whose weights are fitted after training."""
     fusion = hp.Choice("fusion", ["none", "late_weighted"])
     branches = {"time": "cnn", "frequency": "cnn"} if fusion != "none" else {"frequency": "cnn"}
@@ -102,7 +67,7 @@ def test_the_test_split_is_not_used(trained, small_store):
     }
     assert rows == expected["train"] | expected["validation"]
     assert not rows & expected["test"]
-    assert "test" not in trials.exclude_test_split(selection).part
+    assert "test" not in training_module.exclude_test_split(selection).part
 
 
 @pytest.mark.slow
@@ -118,7 +83,7 @@ def test_labels_of_the_test_split_do_not_matter(trained, small_store, monkeypatc
 
     monkeypatch.setattr(Dataset, "select", select_with_inverted_test_labels)
     first = trained[0].trials[0]
-    again = trials.run_trial(1, first.experiment, small_store)
+    again = training_module.run_trial(1, first.experiment, small_store)
     assert again.val_auroc == first.val_auroc
     assert again.history == first.history
 
@@ -142,6 +107,8 @@ def test_a_search_leaves_experiments_and_histories_but_no_weights(trained):
         "search.json",
         "winner.yaml",
         result.winner.batch.name,
+        "suggestions/001.json",
+        "suggestions/002.json",
         "trials/001.json",
         "trials/002.json",
     }
@@ -234,7 +201,7 @@ def test_a_different_question_does_not_continue_an_old_answer(
         run_search(small_class_store, tmp_path, max_trials=2).folder,
     ]
 
-    def suggest_less(hp, crops_s=(0.0,)):
+    def suggest_less(hp, space):
         rate = hp.Choice("learning_rate", [1e-3, 2e-3, 3e-3])
         return {"branches": {"time": "cnn"}, "fusion": "none", "learning_rate": rate}
 
@@ -300,10 +267,10 @@ def test_an_error_in_training_ends_the_trial_only(small_store, monkeypatch, erro
         "task": "letters",
         "branches": {"time": "cnn"},
     }
-    trial = trials.run_trial(1, settings, small_store)
+    trial = training_module.run_trial(1, settings, small_store)
     assert trial.status == status
     assert trial.reason.endswith(str(error))
-    impossible = trials.run_trial(2, settings | {"fusion": "late_average"}, small_store)
+    impossible = training_module.run_trial(2, settings | {"fusion": "late_average"}, small_store)
     assert impossible.status == INFEASIBLE
     assert "with one branch" in impossible.reason
 
@@ -312,8 +279,8 @@ def test_an_error_of_the_search_itself_is_not_swallowed(small_store, tmp_path, m
     def fail(*_):
         raise KeyError("my own mistake")
 
-    monkeypatch.setattr(trials, "run_trial", fail)
-    with pytest.raises(RunError, match="my own mistake"):
+    monkeypatch.setattr(training_module, "run_trial", fail)
+    with pytest.raises(KeyError, match="my own mistake"):
         run_search(small_store, tmp_path, max_trials=2)
 
 
@@ -332,13 +299,16 @@ def test_a_full_disk_is_reported_and_leaves_no_half_file(
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"trial_settings": {"width": 8}}, ExperimentError, "space.py says what is searched"),
+        ({"trial_settings": {"fusion": "none"}}, ExperimentError, "space.py says what is searched"),
+        ({"trial_settings": {"seed": 8}}, ExperimentError, "settings of the search"),
         ({"trial_settings": {"batchsize": 8}}, ExperimentError, "batchsize"),
         ({"trial_settings": {"batch_size": "8"}}, ValueError, "expected int"),
         ({"trial_settings": {"band_hz": [0.5, 80.0]}}, ExperimentError, "Nyquist"),
         ({"task": "numbers"}, DatasetError, "no task 'numbers'"),
-        ({"max_trials": 0}, ExperimentError, "max_trials=0"),
+        ({"max_trials": -1}, ExperimentError, "max_trials=-1"),
         ({"seed": -1}, ExperimentError, "seed=-1"),
+        ({"oracle": "greedy"}, ExperimentError, "greedy"),
+        ({"n_folds": 2}, ExperimentError, "n_folds=2 must be at least 3"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -383,9 +353,9 @@ def test_the_command_prints_trials_winner_and_what_is_next(
     options = ["--dataset", str(small_store.path), "--trials", "3", "--searches-dir", "searches"]
     assert main([*options, "--set", "batch_size=16"]) == 0
     printed = capsys.readouterr().out
-    assert "Best on the validation split: trial" in printed
+    assert "Best on the validation patients: trial" in printed
     assert printed.count(COMPLETED) == 3
     line = next(line for line in printed.splitlines() if "ecglib batch" in line)
     assert (tmp_path / line.split()[-1]).is_file()
-    assert main([*options, "--set", "width=16"]) == 2
-    assert "width" in capsys.readouterr().err
+    assert main([*options, "--set", "fusion=none"]) == 2
+    assert "fusion" in capsys.readouterr().err

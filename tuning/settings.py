@@ -1,0 +1,125 @@
+"""What a search is asked for."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ecglib.errors import ExperimentError, require_one_of
+
+ORACLES = ("random", "bayesian", "hyperband")
+DEFAULT_TRIALS = 6
+DEFAULT_FINALISTS, DEFAULT_FINALIST_SEEDS = 3, 3
+MIN_FOLDS = 3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a trial may cost at most; one that costs more is infeasible.
+
+    Parameters
+    ----------
+    max_parameters : int, default 0
+        Number of parameters of the model, checked before it is trained; 0 for no limit.
+    max_seconds : float, default 0
+        Time of the whole trial, in s, checked after every training step; 0 for no limit. Which
+        trials it ends depends on the machine.
+
+    Raises
+    ------
+    ExperimentError
+        If a limit is negative or not a number.
+
+    Examples
+    --------
+    >>> Budget(max_parameters=100_000).max_seconds
+    0.0
+    """
+
+    max_parameters: int = 0
+    max_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if not (math.isfinite(value) and value >= 0):
+                raise ExperimentError(
+                    f"{name}={value} must be a number of at least 0; 0 is no limit."
+                )
+
+
+NO_BUDGET = Budget()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchSettings:
+    """What a search is asked for.
+
+    Parameters
+    ----------
+    task : str, default ""
+        Name of the task; empty for the first task of the dataset.
+    trial_settings : mapping of str to object
+        Settings of all trials, of those in `list_search_settings`. The others are searched, or
+        have the defaults of ``03_train``.
+    oracle : {"random", "bayesian", "hyperband"}
+        Who suggests: at random; by a Gaussian process over the finished trials; at random, with
+        more epochs for the best of each round (`tuning.oracles`).
+    max_trials : int, default 0
+        Number of suggestions to try; 0 for six, and for a whole sweep of Hyperband.
+    epochs : int, default 4
+        Maximum number of epochs of a trial; the winner's files ask for more.
+    seed : int, default 0
+        Decides the suggestions, and is the seed of every trial.
+    n_folds : int, default 0
+        Number of folds over the patients of the training and validation splits; a trial's score is
+        then the mean over the folds. 0 for the validation split.
+    finalists : int, default 3
+        Number of the best trials that are trained with further seeds; the winner is the best of
+        them on average. 0 or 1 for none.
+    finalist_seeds : int, default 3
+        Number of seeds of each finalist, that of its trial included.
+    budget : Budget, optional
+        What a trial may cost.
+
+    Raises
+    ------
+    ExperimentError
+        If a value is not accepted.
+
+    Examples
+    --------
+    >>> SearchSettings(trial_settings={"class_weights": "sqrt"}, max_trials=20).epochs
+    4
+    """
+
+    task: str = ""
+    trial_settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    oracle: str = ORACLES[0]
+    max_trials: int = 0
+    epochs: int = 4
+    seed: int = 0
+    n_folds: int = 0
+    finalists: int = DEFAULT_FINALISTS
+    finalist_seeds: int = DEFAULT_FINALIST_SEEDS
+    budget: Budget = NO_BUDGET
+
+    def __post_init__(self) -> None:
+        require_one_of("oracle", self.oracle, ORACLES)
+        for name, minimum in (("max_trials", 0), ("finalists", 0), ("finalist_seeds", 1)):
+            if getattr(self, name) < minimum:
+                raise ExperimentError(f"{name}={getattr(self, name)} must be at least {minimum}.")
+        if self.n_folds and self.n_folds < MIN_FOLDS:
+            raise ExperimentError(
+                f"n_folds={self.n_folds} must be at least {MIN_FOLDS}, or 0 to score trials on the "
+                f"validation split."
+            )
+
+    @property
+    def n_trials(self) -> int | None:
+        """Number of trials to try; None for as many as the oracle wants."""
+        if self.max_trials:
+            return self.max_trials
+        return None if self.oracle == "hyperband" else DEFAULT_TRIALS
+
+
+DEFAULT_SETTINGS = SearchSettings()
