@@ -1,8 +1,8 @@
 """The files that hold a record: WFDB, CSV, EDF, BDF and NumPy, read alike everywhere."""
 
 from ecglib.datasets.formats.base import ColumnRecord, FileOptions, LeadReader
-from ecglib.datasets.formats.columns import RelabelledRecord, relabel_leads
 from ecglib.datasets.formats.conversion import ConvertedRecord, convert_record
+from ecglib.datasets.formats.given import OpenedRecord, relabel_leads
 from ecglib.datasets.formats.numpy_files import open_npy, wrap_array
 from ecglib.datasets.formats.opening import (
     SUFFIXES,
@@ -20,7 +20,7 @@ __all__ = [
     "ConvertedRecord",
     "FileOptions",
     "LeadReader",
-    "RelabelledRecord",
+    "OpenedRecord",
     "convert_record",
     "escape_bytes",
     "get_record_name",

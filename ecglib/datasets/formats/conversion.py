@@ -77,7 +77,6 @@ def convert_record(name: str, record: LeadReader, signal: SignalSpec) -> Convert
     [0, 1000, -1000]
     """
     columns = match_leads(signal.leads, record.leads)
-    problems = tuple(record.find_problems(name, columns))
     offsets_mv = None
     try:
         steps = _join_rates(record, columns, signal.sampling_rate_hz)
@@ -90,6 +89,7 @@ def convert_record(name: str, record: LeadReader, signal: SignalSpec) -> Convert
         raise RecordError(
             "too_short", "The record has no sample. Leave it out, or get it again from its source."
         )
+    problems = tuple(record.find_problems(name, columns))
     if offsets_mv:
         listed = ", ".join(
             f"{lead} {offset:.6g} mV"

@@ -62,7 +62,6 @@ def read_edf(path: Path, options: FileOptions | None = None) -> ColumnRecord:
         units=tuple(_find_unit(signal, options.unit) for signal in signals),
         sampling_rates_hz=tuple(float(signal.sampling_frequency) for signal in signals),
         read_column=read_column,
-        given=options,
     )
 
 

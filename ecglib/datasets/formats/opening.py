@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ecglib.datasets.formats.base import FileOptions, LeadReader
-from ecglib.datasets.formats.columns import RelabelledRecord, relabel_leads
 from ecglib.datasets.formats.csv_files import read_csv
 from ecglib.datasets.formats.edf_files import read_edf
+from ecglib.datasets.formats.given import OpenedRecord, relabel_leads
 from ecglib.datasets.formats.numpy_files import read_npy
 from ecglib.datasets.wfdb.records import read_record
 from ecglib.errors import RecordError
@@ -127,10 +127,8 @@ def open_records(
     """
     options = options or FileOptions()
     for name, record in _read_file(path, options):
-        if options.lead_columns:
-            leads = relabel_leads(record.leads, options.lead_columns)
-            record = RelabelledRecord(record=record, leads=leads)
-        yield escape_bytes(name), record
+        leads = relabel_leads(record.leads, options.lead_columns)
+        yield escape_bytes(name), OpenedRecord(record=record, leads=leads, given=options)
 
 
 def _read_file(path: Path, options: FileOptions) -> Iterator[tuple[str, LeadReader]]:

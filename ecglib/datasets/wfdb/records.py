@@ -103,6 +103,11 @@ class WfdbRecord:
         return self.header.sampling_rates_hz
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each lead, as the header names it."""
+        return tuple(coding.unit for coding in self.header.layout.codings)
+
+    @property
     def n_samples(self) -> int:
         """Frames: samples of a lead with one sample in a frame."""
         return len(self.digital)
@@ -261,6 +266,11 @@ class SegmentedRecord:
         return tuple(
             self.sampling_rate_hz * coding.samples_per_frame for coding in self._layout.codings
         )
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each lead, as the header names it."""
+        return tuple(coding.unit for coding in self._layout.codings)
 
     @property
     def n_samples(self) -> int:
