@@ -137,7 +137,7 @@ def _search(options: argparse.Namespace) -> int:
         budget=Budget(max_parameters=options.max_parameters, max_seconds=options.max_seconds),
     )
     dataset = datasets.prepare(options.dataset, options.data_dir, options.source)
-    result = search(dataset, settings, options.searches_dir)
+    result = search(dataset, settings, options.searches_dir, options.workers)
     table = result.table()
     differences = result.compare_finalists()
     print("\n" + table.to_string(index=False, na_rep="-", float_format="{:.4g}".format))

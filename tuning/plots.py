@@ -1,12 +1,35 @@
-"""The figure of a search."""
+"""The figures of a search."""
+
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from ecglib.experiment import Experiment
 from ecglib.plots import ROLE_STYLES
-from ecglib.plots.figure import add_caveat, annotate_row, close_figure, lay_out_rows
+from ecglib.plots.figure import (
+    BLUE,
+    GREY,
+    ORANGE,
+    add_caveat,
+    annotate_row,
+    check_table,
+    close_figure,
+    hide_frame,
+    lay_out_rows,
+)
+from tuning.importance import tabulate_hyperparameters
 from tuning.trials import COMPLETED, Trial
+
+COLORS = colormaps["viridis"]
+MAX_AXES = 8
+MAX_LABELS = 12  # of an axis; one with more values is a logarithmic scale
 
 
 def plot_trials(trials: list[Trial], caveat: str = "") -> Figure:
@@ -77,3 +100,193 @@ def plot_trials(trials: list[Trial], caveat: str = "") -> Figure:
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     add_caveat(fig, caveat)
     return close_figure(fig)
+
+
+def plot_progress(trials: list[Trial], caveat: str = "") -> Figure:
+    """Draw the score of each trial, and the best so far, over the time that was spent.
+
+    A search whose best score still rises would find more in more time.
+
+    Parameters
+    ----------
+    trials : list of Trial
+        The trials of one search, in the order of their numbers; those without a score only take
+        time.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
+
+    Examples
+    --------
+    >>> trials = [
+    ...     Trial(
+    ...         number=n,
+    ...         status=COMPLETED,
+    ...         experiment={},
+    ...         model="time:cnn",
+    ...         val_auroc=score,
+    ...         seconds=20.0,
+    ...     )
+    ...     for n, score in enumerate([0.7, 0.9, 0.8], 1)
+    ... ]
+    >>> fig = plot_progress(trials)
+    """
+    minutes = np.cumsum([trial.seconds for trial in trials]) / 60
+    scores = np.array([np.nan if one.val_auroc is None else one.val_auroc for one in trials])
+    best = np.fmax.accumulate(scores)
+    fig, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    ax.plot(minutes, scores, "o", color=GREY, ms=4, ls="none", label="trial")
+    ax.plot(minutes, best, color=ORANGE, lw=2, drawstyle="steps-post", label="best so far")
+    ax.set_xlabel("time of all trainings (min)")
+    ax.set_ylabel("validation macro AUROC")
+    ax.legend(frameon=False, loc="lower right")
+    hide_frame(ax)
+    add_caveat(fig, caveat)
+    return close_figure(fig)
+
+
+def plot_importance(table: pd.DataFrame, caveat: str = "") -> Figure:
+    """Draw how much of the differences between trials each hyperparameter explains.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `tuning.importance.measure_importance` returns it.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(
+    ...     {"hyperparameter": ["width"], "importance": [0.4], "low": [0.1], "high": [0.6]}
+    ... )
+    >>> fig = plot_importance(table)
+    """
+    check_table(table, ("hyperparameter", "importance", "low", "high"))
+    fig, ax = plt.subplots(figsize=(7, 1.0 + 0.26 * len(table)), layout="constrained")
+    rows = np.arange(len(table))
+    ax.axvline(0, color=GREY, lw=0.8)
+    ax.hlines(rows, table["low"], table["high"], color=BLUE, lw=2, alpha=0.4)
+    ax.plot(table["importance"], rows, "o", color=BLUE, ms=6, ls="none")
+    ax.set_yticks(rows, list(table["hyperparameter"]))
+    lay_out_rows(ax, len(table))
+    ax.set_xlabel("fraction of the variance of scores that it explains (line: 95 % of forests)")
+    add_caveat(fig, caveat)
+    return close_figure(fig)
+
+
+def plot_parallel(trials: list[Trial], names: Sequence[str] = (), caveat: str = "") -> Figure:
+    """Draw each trial as a line across its hyperparameters, colored by its score.
+
+    Parameters
+    ----------
+    trials : list of Trial
+        The trials of one search; those without a score are not drawn.
+    names : sequence of str, default ()
+        Columns of `tuning.importance.tabulate_hyperparameters` to draw; empty for the first eight.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
+
+    Examples
+    --------
+    >>> trials = [
+    ...     Trial(
+    ...         number=n,
+    ...         status=COMPLETED,
+    ...         experiment={"width": 8 * n, "dropout": n / 10},
+    ...         model="time:cnn",
+    ...         val_auroc=0.8 + n / 100,
+    ...     )
+    ...     for n in (1, 2)
+    ... ]
+    >>> fig = plot_parallel(trials)
+    """
+    completed = [trial for trial in trials if trial.val_auroc is not None]
+    table = tabulate_hyperparameters(completed)
+    columns = [name for name in names if name in table] or list(table)[:MAX_AXES]
+    scores = np.array([trial.val_auroc for trial in completed], dtype=float)
+    scale = Normalize(scores.min(), scores.max())
+    fig, ax = plt.subplots(figsize=(1.5 + 1.2 * len(columns), 4.2), layout="constrained")
+    heights = np.column_stack([_place(ax, k, table[name]) for k, name in enumerate(columns)])
+    for i in np.argsort(scores):  # the best on top
+        ax.plot(heights[i], color=COLORS(scale(scores[i])), lw=1.2, alpha=0.8)
+    ax.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+    ax.set_xlim(-0.3, len(columns) - 0.3)
+    ax.set_yticks([])
+    for side in ("top", "right", "left", "bottom"):
+        ax.spines[side].set_visible(False)
+    bar = fig.colorbar(ScalarMappable(scale, COLORS), ax=ax)
+    bar.set_label("validation macro AUROC")
+    add_caveat(fig, caveat)
+    return close_figure(fig)
+
+
+def plot_finalists(differences: pd.DataFrame, winner: str, caveat: str = "") -> Figure:
+    """Draw how much better the winner is than the other finalists, on the same patients.
+
+    Parameters
+    ----------
+    differences : DataFrame
+        As `tuning.result.SearchResult.compare_finalists` returns it.
+    winner : str
+        Name of the winner.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(
+    ...     {"finalist": ["time:s4d  #4"], "difference": [0.01], "low": [-0.01], "high": [0.03]}
+    ... )
+    >>> fig = plot_finalists(table, "time:cnn  #2")
+    """
+    check_table(differences, ("finalist", "difference", "low", "high"))
+    fig, ax = plt.subplots(figsize=(8, 1.4 + 0.4 * len(differences)), layout="constrained")
+    ax.axvline(0, color=GREY, lw=0.8)
+    for row, one in enumerate(differences.itertuples()):
+        ax.hlines(row, one.low, one.high, color=ORANGE, lw=2, alpha=0.4)
+        ax.plot(one.difference, row, "D", color=ORANGE, ms=6, ls="none")
+        annotate_row(ax, row, f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]")
+    ax.set_yticks(range(len(differences)), list(differences["finalist"]))
+    lay_out_rows(ax, len(differences))
+    ax.set_xlabel(f"validation macro AUROC of {winner} minus that of the finalist")
+    add_caveat(fig, caveat)
+    return close_figure(fig)
+
+
+def _place(ax: Axes, position: int, values: pd.Series) -> np.ndarray:
+    """Place the values of one axis between 0 and 1, and label it; return the places."""
+    ax.axvline(position, color=GREY, lw=0.8)
+    numbers = pd.to_numeric(values, errors="coerce")
+    if numbers.notna().all() and values.nunique() > MAX_LABELS:
+        logs = np.log10(numbers.astype(float))
+        places = (logs - logs.min()) / (logs.max() - logs.min())
+        ends = [(0.0, f"{numbers.min():.2g}"), (1.0, f"{numbers.max():.2g}")]
+    else:
+        names = sorted(values.unique(), key=lambda one: (isinstance(one, str), one))
+        step = 1 / max(1, len(names) - 1)
+        index = {name: i * step for i, name in enumerate(names)}
+        places = values.map(index)
+        ends = [(place, str(name)) for name, place in index.items()]
+    for place, text in ends:
+        ax.text(position + 0.04, place, text, fontsize=7, va="center", color="#333333")
+    return places.to_numpy(dtype=float)

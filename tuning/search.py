@@ -38,6 +38,7 @@ from tuning.study import Job, Study
 from tuning.training import TrialOptions
 from tuning.trials import COMPLETED, FAILED, INFEASIBLE, Trial
 from tuning.winner import NOTEBOOK, write_winner
+from tuning.workers import Order, run_workers
 
 MAX_CONSECUTIVE_FAILURES = 3
 # Settings that are not given to all trials: `search` decides them, or the batch of the winner.
@@ -74,6 +75,7 @@ def search(
     dataset: Dataset,
     settings: SearchSettings = DEFAULT_SETTINGS,
     searches_dir: str | Path = "",
+    n_workers: int = 1,
 ) -> SearchResult:
     """Search for the experiment with the best validation macro AUROC.
 
@@ -89,6 +91,10 @@ def search(
         What to search for.
     searches_dir : str or Path, default ""
         Folder of all searches; empty for the usual one (`ecglib.paths.searches_dir`).
+    n_workers : int, default 1
+        Number of processes that share the trials. The trials of a random search and of Hyperband
+        are the same whatever it is, in another order perhaps; those of a Bayesian search depend on
+        which trials had finished before.
 
     Returns
     -------
@@ -126,7 +132,15 @@ def search(
         study = plan.open_study()
         study.forget_failures()
         existing = len(study.list_trials())
-        work(plan, study)
+        if n_workers != 1:
+            order = Order(
+                dataset=dataset.path.resolve(),
+                settings=settings,
+                searches_dir=plan.folder.parent,
+                folder=plan.folder,
+            )
+            run_workers(order, n_workers)
+        work(plan, study)  # with workers, what they left
         finished = study.list_trials()
         if not any(trial.is_completed for trial in finished):
             raise RunError(
