@@ -1,15 +1,17 @@
 """The jobs of a batch: one for each run, with its checked experiment."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ecglib.batch.file import BatchFile
-from ecglib.batch.notebooks import check_parameters
+from ecglib.batch.notebooks import find_parameter_problems, read_defaults
 from ecglib.datasets.store import Dataset
-from ecglib.errors import BatchError
-from ecglib.experiment import Experiment, check_experiment
+from ecglib.errors import BatchError, EcgError, did_you_mean
+from ecglib.experiment import Experiment, ExperimentChecker, find_setting_problems
 
 WORK_FOLDER = ".work"  # in the folder of a batch: what is being executed, and state
 FAILED_FOLDER = "failed"  # in the folder of a batch: notebooks and logs of runs that failed
@@ -48,6 +50,63 @@ class Job:
     parameters: dict[str, Any]
     notebook_parameters: dict[str, Any]
     path: Path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobProblem:
+    """What is wrong with one or several runs that a batch asks for.
+
+    Parameters
+    ----------
+    error : EcgError
+        What is wrong.
+    n_runs : int
+        Number of runs that it is wrong with.
+
+    Examples
+    --------
+    >>> JobProblem(error=EcgError("epochs=0 must be at least 1."), n_runs=5).describe()
+    'epochs=0 must be at least 1. (5 runs)'
+    """
+
+    error: EcgError
+    n_runs: int = 1
+
+    def describe(self) -> str:
+        """Describe the problem in one line, with the number of runs."""
+        return f"{self.error} ({self.n_runs} runs)" if self.n_runs > 1 else str(self.error)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckedJobs:
+    """The jobs of a grid, and everything that is wrong with it.
+
+    Parameters
+    ----------
+    jobs : list of Job
+        The jobs that can be carried out, each once.
+    problems : list of JobProblem
+        Each problem once.
+
+    Examples
+    --------
+    >>> CheckedJobs(jobs=[], problems=[JobProblem(error=EcgError("no"))]).raise_problems()
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.EcgError: no
+    """
+
+    jobs: list[Job]
+    problems: list[JobProblem]
+
+    def raise_problems(self) -> None:
+        """Raise the only problem as it is, or several as one error."""
+        if len(self.problems) == 1:
+            raise self.problems[0].error
+        if self.problems:
+            texts = [problem.describe() for problem in self.problems]
+            numbered = " ".join(f"{number}. {text}" for number, text in enumerate(texts, start=1))
+            raise BatchError(f"{len(texts)} problems, nothing was started: {numbered}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,8 +187,49 @@ class Batch:
         EcgError
             As for `create_job`, or if the grid asks for the run of a network more than once.
         """
-        return _remove_repetitions(
-            self.create_job(parameters) for parameters in self.file.list_parameters()
+        checked = self.check_jobs()
+        checked.raise_problems()
+        return checked.jobs
+
+    def check_jobs(self) -> CheckedJobs:
+        """Check all jobs of the grid, and find every problem instead of the first.
+
+        Returns
+        -------
+        CheckedJobs
+            The jobs without a problem, and the problems of the others.
+        """
+        jobs: list[Job] = []
+        errors: dict[str, list[EcgError]] = {}
+        for parameters in self.file.list_parameters():
+            try:
+                jobs.append(self.create_job(parameters))
+            except EcgError as error:
+                for found in self._find_errors(parameters) or [error]:
+                    errors.setdefault(str(found), []).append(found)
+        problems = [JobProblem(error=same[0], n_runs=len(same)) for same in errors.values()]
+        if repeated := _find_repetition(jobs):
+            problems.append(JobProblem(error=repeated))
+        return CheckedJobs(jobs=list({job.path: job for job in jobs}.values()), problems=problems)
+
+    def find_job(self, name: str) -> Job:
+        """Find the job of a run of the grid by its name; only this one is checked.
+
+        Raises
+        ------
+        EcgError
+            If the grid has no such run, or as for `create_job`.
+        """
+        names = []
+        for parameters in self.file.list_parameters():
+            job = self._describe_job(parameters)
+            if job.path.name == name:
+                self._checker.check(job.experiment)
+                return job
+            names.append(job.path.name)
+        raise BatchError(
+            f"{self.file.path} asks for no run {name!r}. `ecglib batch --dry-run` lists its "
+            f"{len(names)} runs; give the same --dataset and --set.{did_you_mean(name, names)}"
         )
 
     def create_job(self, parameters: Mapping[str, Any]) -> Job:
@@ -141,16 +241,24 @@ class Batch:
             If a parameter is unknown, reserved or of the wrong type, or the experiment does not
             fit the dataset.
         """
-        reserved = self.reserved_parameters
-        if taken := sorted(set(parameters) & set(reserved)):
-            raise BatchError(
-                f"{self.file.path} sets the parameters {taken}, which the batch gives to each run. "
-                f"Remove them from the file."
-            )
-        notebook_parameters = dict(parameters) | reserved
-        values = check_parameters(self.file.notebook, notebook_parameters)
-        experiment = Experiment.from_namespace(values, self.dataset)
-        check_experiment(experiment, self.dataset)
+        job = self._describe_job(parameters)
+        self._checker.check(job.experiment)
+        return job
+
+    @functools.cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return read_defaults(self.file.notebook)
+
+    @functools.cached_property
+    def _checker(self) -> ExperimentChecker:
+        return ExperimentChecker(self.dataset)
+
+    def _describe_job(self, parameters: Mapping[str, Any]) -> Job:
+        """Create a job whose experiment was not held against the dataset."""
+        if problems := self._find_parameter_problems(parameters):
+            raise BatchError(" ".join(problems.values()))
+        notebook_parameters = dict(parameters) | self.reserved_parameters
+        experiment = Experiment.from_namespace(self._defaults | notebook_parameters, self.dataset)
         return Job(
             experiment=experiment,
             parameters=dict(parameters),
@@ -158,13 +266,29 @@ class Batch:
             path=self.folder / experiment.run_name,
         )
 
+    def _find_errors(self, parameters: Mapping[str, Any]) -> list[EcgError]:
+        """Find every parameter that is wrong, without the dataset."""
+        problems = self._find_parameter_problems(parameters)
+        settings = find_setting_problems(self._defaults | dict(parameters))
+        others = [error for name, error in settings.items() if name not in problems]
+        return [*map(BatchError, problems.values()), *others]
 
-def _remove_repetitions(jobs: Iterable[Job]) -> list[Job]:
-    jobs = list(jobs)
-    names = [job.path.name for job in jobs if job.experiment.role != "baseline"]
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise BatchError(
-            f"The grid asks for the same run more than once: {repeated}. Remove the entries that "
-            f"do not differ."
-        )
-    return list({job.path: job for job in jobs}.values())
+    def _find_parameter_problems(self, parameters: Mapping[str, Any]) -> dict[str, str]:
+        problems = find_parameter_problems(self.file.notebook, self._defaults, parameters)
+        for name in sorted(set(parameters) & set(self.reserved_parameters)):
+            problems[name] = (
+                f"{self.file.path} sets the parameter {name!r}, which the batch gives to each run. "
+                f"Remove it from the file."
+            )
+        return problems
+
+
+def _find_repetition(jobs: Sequence[Job]) -> BatchError | None:
+    names = Counter(job.path.name for job in jobs if job.experiment.role != "baseline")
+    repeated = sorted(name for name, number in names.items() if number > 1)
+    if not repeated:
+        return None
+    return BatchError(
+        f"The grid asks for the same run more than once: {repeated}. Remove the entries that "
+        f"do not differ."
+    )

@@ -55,19 +55,50 @@ def check_parameters(notebook: Path, parameters: Mapping[str, Any]) -> dict[str,
     {'epochs': 5, 'seed': 0}
     """
     defaults = read_defaults(notebook)
+    if problems := find_parameter_problems(notebook, defaults, parameters):
+        raise BatchError(" ".join(problems.values()))
+    return defaults | dict(parameters)
+
+
+def find_parameter_problems(
+    notebook: Path, defaults: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> dict[str, str]:
+    """Find every parameter that a notebook does not have, or of another type than its default.
+
+    Parameters
+    ----------
+    notebook : Path
+        The notebook, for the messages.
+    defaults : mapping of str to object
+        Its parameters and their defaults (`read_defaults`).
+    parameters : mapping of str to object
+        Values for some of them.
+
+    Returns
+    -------
+    dict of str to str
+        Parameter -> what is wrong.
+
+    Examples
+    --------
+    >>> list(find_parameter_problems(Path("n.ipynb"), {"seed": 0}, {"seed": "1", "sede": 2}))
+    ['seed', 'sede']
+    """
+    problems = {}
     for name, value in parameters.items():
         if name not in defaults:
             hint = did_you_mean(name, defaults)
-            raise BatchError(
+            problems[name] = (
                 f"{notebook.name} has no parameter {name!r}; it has {sorted(defaults)}.{hint}"
             )
+            continue
         expected, given = type(defaults[name]), type(value)
         if given is not expected and not (expected is float and given is int):
-            raise BatchError(
+            problems[name] = (
                 f"Parameter {name}={value!r} of {notebook.name} is {given.__name__}, expected "
                 f"{expected.__name__} as in its default {defaults[name]!r}."
             )
-    return defaults | dict(parameters)
+    return problems
 
 
 def read_defaults(notebook: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ecglib import paths
-from ecglib.cli import printing
+from ecglib.cli import batch_commands, printing
 from ecglib.cli.parser import build_parser, parse_assignments
 from ecglib.cli.status import run_command
 from ecglib.errors import EcgError
@@ -137,36 +137,6 @@ def _check(options: argparse.Namespace) -> int:
     return int(has_leaks or any(problems.values()))
 
 
-def _batch(options: argparse.Namespace) -> int:
-    from ecglib import datasets
-    from ecglib.batch import BatchFile, run_batch
-
-    file = BatchFile.read(options.file, **parse_assignments(options.set))
-    dataset = datasets.prepare(
-        options.dataset or file.dataset, options.data_dir, options.source, progress=not options.json
-    )
-    report = run_batch(file, dataset, options.runs_dir, options.jobs)
-    if options.json:
-        printing.print_json(
-            {
-                "batch": str(report.folder),
-                "new": report.new,
-                "existing": report.existing,
-                "failed": report.failed,
-                "incomplete": report.incomplete,
-                "damaged": report.damaged,
-                "not_started": report.not_started,
-                "report": str(report.html),
-            }
-        )
-    else:
-        printing.print_batch(report)
-        for comparison in report.comparisons:
-            printing.print_comparison(comparison)
-        print(f"\nReport: {report.html}")
-    return int(bool(report.failed))
-
-
 def _compare(options: argparse.Namespace) -> int:
     from ecglib.batch.comparison import choose_settings, compare_batches
 
@@ -246,7 +216,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "datasets": _list_datasets,
     "prepare": _prepare,
     "check": _check,
-    "batch": _batch,
+    "batch": batch_commands.carry_out_batch,
     "compare": _compare,
     "export": _export,
     "predict": _predict,

@@ -170,6 +170,12 @@ def _add_batch(commands: Any) -> None:
         default=0,
         help="number of runs at the same time (default: as many as cores and memory allow)",
     )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="train nothing: print the runs, which exist, every wrong parameter, time and disk",
+    )
     _add_data_dir(parser)
     _add_runs_dir(parser)
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # importing these for real would cost every command
-    from ecglib.batch.scheduling import BatchReport
     from ecglib.datasets.selection import Selection
     from ecglib.datasets.store import Dataset
     from ecglib.evaluation.comparison import Comparison
@@ -179,48 +178,6 @@ def print_task(selection: "Selection", balance: dict[str, Any]) -> None:
     print(f"\nTask {selection.task.name}: {selection.task.description}")
     print(selection.count_windows().to_string())
     print(f"  {balance['statement']}")
-
-
-def print_batch(report: "BatchReport") -> None:
-    """Print which runs of a batch were carried out, existed already or failed.
-
-    Examples
-    --------
-    >>> from pathlib import Path
-    >>> from ecglib.batch import BatchReport
-    >>> report = BatchReport(batch="b", folder=Path("runs/b"), existing=["a", "b"])
-    >>> report.has_controls = True
-    >>> print_batch(report)
-    All 2 runs already exist; nothing to run.
-    >>> report.failed |= {"c": "ValueError: no", "d": "ValueError: no"}
-    >>> print_batch(report)
-    New runs: 0, existing: 2, failed: 2
-      failed: ValueError: no
-        c
-        d
-    """
-    if not report.new and not report.failed:
-        print(f"All {len(report.existing)} runs already exist; nothing to run.")
-    else:
-        print(
-            f"New runs: {len(report.new)}, existing: {len(report.existing)}, "
-            f"failed: {len(report.failed)}"
-        )
-    for damage in report.damaged.values():
-        print(f"  made again: {damage}")
-    for name, problem in report.incomplete.items():
-        print(f"  {name}: {problem}")
-    for reason, names in report.group_failures().items():
-        print(f"  failed: {reason}")
-        for name in names:
-            print(f"    {name}" + (f" (see {report.logs[name]})" if name in report.logs else ""))
-    if report.not_started:
-        print(
-            f"  Stopped after failures of the same kind; {len(report.not_started)} runs were not "
-            f"started. Remove the cause and run the same command again."
-        )
-    if not report.has_controls:
-        print("  No controls were made: they are chosen once all runs of the grid exist.")
 
 
 def print_comparison(comparison: "Comparison") -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from ecglib.datasets.options import convert_value
 from ecglib.datasets.store import Dataset
 from ecglib.errors import ExperimentError, did_you_mean
 from ecglib.experiment.branches import get_representation, list_representations
@@ -284,6 +285,52 @@ def list_settings() -> dict[str, Setting]:
     ('auroc', 'f1', 'none')
     """
     return {name: field.metadata["setting"] for name, field in list_fields().items()}
+
+
+def find_setting_problems(values: Mapping[str, Any]) -> dict[str, ExperimentError]:
+    """Find every setting that is wrong, where `Experiment` raises the first error.
+
+    Parameters
+    ----------
+    values : mapping of str to object
+        Setting -> value; names that are no settings are ignored.
+
+    Returns
+    -------
+    dict of str to ExperimentError
+        Setting -> what is wrong with its value, and the name of a group -> what is wrong with
+        values of the group together. Contradictions between groups are not found.
+
+    Examples
+    --------
+    >>> list(find_setting_problems({"epochs": 0, "width": -1, "dropout": 1.5, "seed": 3}))
+    ['width', 'dropout', 'epochs']
+    >>> list(find_setting_problems({"epochs": 0, "branches": {"time": "lstn"}}))
+    ['model', 'epochs']
+    """
+    problems: dict[str, ExperimentError] = {}
+    for group, settings in Experiment.GROUPS.items():
+        given = {name: values[name] for name in _field_names(settings) if name in values}
+        wrong: dict[str, ExperimentError] = {}
+        for field in dataclasses.fields(settings):
+            if field.name in given:
+                accepted = field.metadata["setting"]
+                try:
+                    convert_value(
+                        field.name, given[field.name], field.type, accepted, ExperimentError
+                    )
+                except ExperimentError as error:
+                    wrong[field.name] = error
+        is_complete = all(
+            field.name in given for field in dataclasses.fields(settings) if _is_required(field)
+        )
+        if is_complete and not wrong:
+            try:
+                settings(**given)
+            except ExperimentError as error:
+                wrong[group] = error
+        problems |= wrong
+    return problems
 
 
 def _is_required(field: dataclasses.Field) -> bool:

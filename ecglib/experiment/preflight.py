@@ -1,18 +1,19 @@
 """Holds an experiment against a dataset before anything is trained."""
 
+import dataclasses
 import warnings
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from ecglib.datasets.schema import SignalSpec
+from ecglib.datasets.schema import SignalSpec, Task
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.tabular import HEART_RATE
 from ecglib.errors import ExperimentError
 from ecglib.experiment.config import Experiment
 from ecglib.experiment.registry import TABULAR
-from ecglib.experiment.revealing_columns import find_revealing_columns
+from ecglib.experiment.revealing_columns import RevealingColumn, find_revealing_columns
 from ecglib.experiment.settings import InputSettings
 from ecglib.splits import check_leaks
 
@@ -63,27 +64,102 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> tuple[str, ...
     ...     check_experiment(experiment, dataset)
     ('synthetic data',)
     """
-    data, inputs = experiment.data, experiment.inputs
-    if data.fingerprint != dataset.fingerprint:
-        raise ExperimentError(
-            f"The experiment is for the store {data.dataset}-{data.fingerprint}, not for "
-            f"{dataset.name}-{dataset.fingerprint}. Open that store, or create the experiment for "
-            f"this one."
-        )
-    _check_filters(inputs, dataset.signal.sampling_rate_hz)
-    if inputs.crop_s:
-        _check_crops(inputs, dataset.signal)
-    selection = select_windows(experiment, dataset)
-    _check_classes(experiment, selection)
-    caveats = list(dataset.caveats)
-    if data.n_folds:
-        caveats.append(f"cross-validation in {data.n_folds} folds, the test split was not used")
-        report = dataset.report_leaks(selection)
-    else:
-        report = dataset.summary["leaks"][selection.task.part]
-    where = f"dataset {dataset.name!r}, task {data.task!r}"
-    leaks = check_leaks(report, data.allow_leaks, where)
-    return (*caveats, *leaks, *_check_tabular(experiment, dataset, selection))
+    return ExperimentChecker(dataset).check(experiment)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _ExaminedWindows:
+    """What was found in the windows that an experiment selects."""
+
+    problems: list[str]
+    leaks: dict[str, Any]
+    revealing: list[RevealingColumn]
+
+
+class ExperimentChecker:
+    """Refuses experiments that do not fit a dataset, as `check_experiment` does.
+
+    The windows of a task, fold and set of tabular columns are examined once, so that thousands of
+    experiments are checked in seconds.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The prepared store.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     experiment = Experiment.from_flat(
+    ...         {"task": "superdiagnostic", "branches": {"time": "cnn"}}, dataset
+    ...     )
+    ...     checker = ExperimentChecker(dataset)
+    ...     [checker.check(experiment.replace(seed=seed)) for seed in (0, 1)]
+    [('synthetic data',), ('synthetic data',)]
+    """
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+        self._examined: dict[tuple, _ExaminedWindows] = {}
+
+    def check(self, experiment: Experiment) -> tuple[str, ...]:
+        """Refuse an experiment that does not fit the dataset, or return the caveats of its run.
+
+        Raises
+        ------
+        EcgError
+            As for `check_experiment`.
+        """
+        dataset, data, inputs = self.dataset, experiment.data, experiment.inputs
+        if data.fingerprint != dataset.fingerprint:
+            raise ExperimentError(
+                f"The experiment is for the store {data.dataset}-{data.fingerprint}, not for "
+                f"{dataset.name}-{dataset.fingerprint}. Open that store, or create the experiment "
+                f"for this one."
+            )
+        _check_filters(inputs, dataset.signal.sampling_rate_hz)
+        if inputs.crop_s:
+            _check_crops(inputs, dataset.signal)
+        task = dataset.find_task(data.task)
+        _check_class_weights(experiment, task)
+        examined = self._examine(experiment)
+        if examined.problems:
+            raise ExperimentError(
+                f"Task {task.name!r} cannot be trained on these splits. {examined.problems[0]}"
+            )
+        caveats = list(dataset.caveats)
+        if data.n_folds:
+            caveats.append(f"cross-validation in {data.n_folds} folds, the test split was not used")
+        where = f"dataset {dataset.name!r}, task {data.task!r}"
+        leaks = check_leaks(examined.leaks, data.allow_leaks, where)
+        for revealing in examined.revealing:
+            warnings.warn(
+                f"The {revealing.caveat} (AUROC {revealing.auroc:.2f} on the training split). It "
+                f"may hold the label in another form: leave it out of the representation "
+                f"'tabular', or explain it wherever the scores are shown.",
+                stacklevel=3,
+            )
+        return (*caveats, *leaks, *(revealing.caveat for revealing in examined.revealing))
+
+    def _examine(self, experiment: Experiment) -> _ExaminedWindows:
+        data, is_baseline = experiment.data, experiment.role == "baseline"
+        columns = find_tabular_columns(experiment, self.dataset)
+        key = (data.task, data.n_folds, data.fold, columns, is_baseline)
+        if key not in self._examined:
+            selection = select_windows(experiment, self.dataset)
+            problems = find_split_problems(selection)
+            leaks = self.dataset.summary["leaks"][selection.task.part]
+            if data.n_folds and not problems:
+                leaks = self.dataset.report_leaks(selection)
+            self._examined[key] = _ExaminedWindows(
+                problems=problems,
+                leaks=leaks,
+                revealing=[] if problems else _find_revealing(experiment, self.dataset, selection),
+            )
+        return self._examined[key]
 
 
 def find_tabular_columns(experiment: Experiment, dataset: Dataset) -> tuple[str, ...]:
@@ -161,16 +237,12 @@ def select_windows(experiment: Experiment, dataset: Dataset) -> Selection:
     return dataset.select(data.task, columns, data.n_folds, data.fold)
 
 
-def _check_classes(experiment: Experiment, selection: Selection) -> None:
-    task, class_weights = selection.task, experiment.training.class_weights
+def _check_class_weights(experiment: Experiment, task: Task) -> None:
+    class_weights = experiment.training.class_weights
     if task.kind == "multi_label" and class_weights != "none":
         raise ExperimentError(
             f"class_weights={class_weights!r} with the multi-label task {task.name!r}: a window "
             f"can have several classes. Use class_weights='none', or sampling='balanced'."
-        )
-    if problems := find_split_problems(selection):
-        raise ExperimentError(
-            f"Task {task.name!r} cannot be trained on these splits. {problems[0]}"
         )
 
 
@@ -228,23 +300,17 @@ def _find_varied_classes(y: np.ndarray) -> np.ndarray:
     return np.any(y, axis=0) & ~np.all(y, axis=0)
 
 
-def _check_tabular(experiment: Experiment, dataset: Dataset, selection: Selection) -> Sequence[str]:
-    """Warn of inputs from a table that give the label away; those from signals cannot."""
+def _find_revealing(
+    experiment: Experiment, dataset: Dataset, selection: Selection
+) -> list[RevealingColumn]:
+    """Find inputs from a table that give the label away; those from signals cannot."""
     columns = find_tabular_columns(experiment, dataset)
     if experiment.role == "baseline":
         columns = dataset.default_tabular
     columns = tuple(name for name in columns if name not in HEART_RATE)
     training = selection.in_split("train")
     values = dataset.read_tabular(training.rows, columns)
-    found = find_revealing_columns(training, values, columns)
-    for revealing in found:
-        warnings.warn(
-            f"The {revealing.caveat} (AUROC {revealing.auroc:.2f} on the training split). It may "
-            f"hold the label in another form: leave it out of the representation 'tabular', or "
-            f"explain it wherever the scores are shown.",
-            stacklevel=3,
-        )
-    return [revealing.caveat for revealing in found]
+    return find_revealing_columns(training, values, columns)
 
 
 def _check_filters(inputs: InputSettings, rate_hz: float) -> None:

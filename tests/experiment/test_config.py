@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ecglib.errors import ExperimentError
-from ecglib.experiment import Experiment, describe_settings, settings
+from ecglib.experiment import Experiment, describe_settings, find_setting_problems, settings
 from ecglib.experiment.config import list_fields, list_settings
 from ecglib.experiment.registry import CLASS_WEIGHTS, FUSIONS
 from ecglib.experiment.settings import Setting, TrainingSettings
@@ -351,3 +351,12 @@ def test_two_encoders_on_one_representation_take_it_once():
     assert experiment.inputs.representation_options == options
     assert experiment.model_name == "late_average(time:cnn + time:s4d + frequency:cnn)"
     assert experiment.run_name.startswith("late_average_time-cnn+time-s4d+frequency-cnn_seed0_")
+
+
+def test_every_wrong_setting_is_found_and_nothing_in_right_ones():
+    values = {"branches": {"time": "lstn"}, "width": 0, "epochs": "5", "patience": -1, "other": 1}
+    assert list(find_setting_problems(values)) == ["width", "epochs", "patience"]
+    together = find_setting_problems({"branches": {"time": "lstn"}, "seed": 1})
+    assert list(together) == ["model"]
+    assert "lstn" in str(together["model"])
+    assert find_setting_problems(create().to_flat()) == {}

@@ -1,0 +1,85 @@
+"""The command ``ecglib batch``: carry out a batch, or say what it would do."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from ecglib.cli import batch_printing, printing
+from ecglib.cli.parser import parse_assignments
+
+if TYPE_CHECKING:  # importing these for real would cost every command
+    from ecglib.batch import BatchFile
+    from ecglib.datasets import Dataset
+
+WRONG_INPUT = 2  # exit status, as of every command (`ecglib.cli.status`)
+
+
+def carry_out_batch(options: argparse.Namespace) -> int:
+    """Carry out the missing runs of a batch file, or plan them.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The options of ``ecglib batch``.
+
+    Returns
+    -------
+    int
+        Exit status: 1 if a run failed, 2 if a dry run finds problems.
+
+    Examples
+    --------
+    >>> from ecglib.cli.parser import build_parser
+    >>> carry_out_batch(build_parser().parse_args(["batch", "none.yaml", "--dry-run"]))
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.BatchError: The batch file none.yaml cannot be read: ...
+    """
+    from ecglib import datasets
+    from ecglib.batch import BatchFile
+
+    file = BatchFile.read(options.file, **parse_assignments(options.set))
+    dataset = datasets.prepare(
+        options.dataset or file.dataset, options.data_dir, options.source, progress=not options.json
+    )
+    if options.dry_run:
+        return _plan(file, dataset, options)
+    return _run(file, dataset, options)
+
+
+def _plan(file: "BatchFile", dataset: "Dataset", options: argparse.Namespace) -> int:
+    from ecglib.batch.jobs import Batch
+    from ecglib.batch.plan import plan_batch
+    from ecglib.batch.scheduling import choose_n_jobs
+
+    batch = Batch(file=file, dataset=dataset, runs_dir=options.runs_dir.resolve())
+    plan = plan_batch(batch, options.jobs or choose_n_jobs())
+    if options.json:
+        printing.print_json(plan.to_dict())
+    else:
+        batch_printing.print_plan(plan)
+    return WRONG_INPUT if plan.problems else 0
+
+
+def _run(file: "BatchFile", dataset: "Dataset", options: argparse.Namespace) -> int:
+    from ecglib.batch import run_batch
+
+    report = run_batch(file, dataset, options.runs_dir, options.jobs)
+    if options.json:
+        printing.print_json(
+            {
+                "batch": str(report.folder),
+                "new": report.new,
+                "existing": report.existing,
+                "failed": report.failed,
+                "incomplete": report.incomplete,
+                "damaged": report.damaged,
+                "not_started": report.not_started,
+                "report": str(report.html),
+            }
+        )
+    else:
+        batch_printing.print_batch(report)
+        for comparison in report.comparisons:
+            printing.print_comparison(comparison)
+        print(f"\nReport: {report.html}")
+    return int(bool(report.failed))
