@@ -58,9 +58,9 @@ def tabulate_hyperparameters(trials: Sequence[Trial]) -> pd.DataFrame:
         row |= {name: str(v) if isinstance(v, list | dict) else v for name, v in settings.items()}
         rows.append(row)
     table = pd.DataFrame(rows)
-    encoders = [name for name in table if name.endswith(" encoder")]
+    encoders = [str(name) for name in table if str(name).endswith(" encoder")]
     table[encoders] = table[encoders].fillna("-")
-    return table[[name for name in table if table[name].nunique() > 1]]
+    return table[[str(name) for name in table if table[name].nunique() > 1]]
 
 
 def measure_importance(trials: Sequence[Trial], seed: int = 0) -> pd.DataFrame:

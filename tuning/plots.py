@@ -217,7 +217,7 @@ def plot_parallel(trials: list[Trial], names: Sequence[str] = (), caveat: str = 
     """
     completed = [trial for trial in trials if trial.val_auroc is not None]
     table = tabulate_hyperparameters(completed)
-    columns = [name for name in names if name in table] or list(table)[:MAX_AXES]
+    columns = [name for name in names if name in table] or [str(one) for one in table][:MAX_AXES]
     scores = np.array([trial.val_auroc for trial in completed], dtype=float)
     scale = Normalize(scores.min(), scores.max())
     fig, ax = plt.subplots(figsize=(1.5 + 1.2 * len(columns), 4.2), layout="constrained")
@@ -262,10 +262,11 @@ def plot_finalists(differences: pd.DataFrame, winner: str, caveat: str = "") -> 
     check_table(differences, ("finalist", "difference", "low", "high"))
     fig, ax = plt.subplots(figsize=(8, 1.4 + 0.4 * len(differences)), layout="constrained")
     ax.axvline(0, color=GREY, lw=0.8)
-    for row, one in enumerate(differences.itertuples()):
-        ax.hlines(row, one.low, one.high, color=ORANGE, lw=2, alpha=0.4)
-        ax.plot(one.difference, row, "D", color=ORANGE, ms=6, ls="none")
-        annotate_row(ax, row, f"{one.difference:+.3f} [{one.low:+.3f}, {one.high:+.3f}]")
+    values = differences[["difference", "low", "high"]].to_numpy(dtype=float)
+    for row, (difference, low, high) in enumerate(values):
+        ax.hlines(row, low, high, color=ORANGE, lw=2, alpha=0.4)
+        ax.plot(difference, row, "D", color=ORANGE, ms=6, ls="none")
+        annotate_row(ax, row, f"{difference:+.3f} [{low:+.3f}, {high:+.3f}]")
     ax.set_yticks(range(len(differences)), list(differences["finalist"]))
     lay_out_rows(ax, len(differences))
     ax.set_xlabel(f"validation macro AUROC of {winner} minus that of the finalist")

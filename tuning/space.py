@@ -235,7 +235,7 @@ def _suggest_balance(hp: keras_tuner.HyperParameters, space: Space) -> dict[str,
     settings: dict[str, Any] = {}
     if space.fixed.get("class_weights", "none") == "none":
         settings |= _choose(hp, space, "sampling")
-    if space.kind == "multi_class":
+    if space.kind == "multi_class" and "class_weights" not in space.fixed:
         if "sampling" not in space.fixed:
             with hp.conditional_scope("sampling", ["uniform"]):
                 settings |= _choose(hp, space, "class_weights")
