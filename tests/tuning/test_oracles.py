@@ -46,8 +46,17 @@ def list_values(result):
     return [path.read_text() for path in sorted((result.folder / "suggestions").iterdir())]
 
 
-@pytest.mark.parametrize("oracle", ORACLES)
-@pytest.mark.parametrize("killed_at", [2, 5, 7])
+@pytest.mark.parametrize(
+    ("oracle", "killed_at"),
+    [
+        ("random", 5),
+        ("hyperband", 2),
+        ("hyperband", 7),
+        ("bayesian", 5),
+        pytest.param("bayesian", 2, marks=pytest.mark.slow),
+        pytest.param("bayesian", 7, marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_search_suggests_what_an_uninterrupted_one_does(
     small_store, few, settings, tmp_path, oracle, killed_at
 ):
