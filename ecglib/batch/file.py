@@ -13,6 +13,11 @@
     metric: auroc                    # what decides, chosen before the batch runs
     margin: 0.01                     # the smallest gain worth having
     time_limit_s: 7200               # ends a run that takes longer; by default none is
+    use: [aami_beats]                # named groups of parameters (`ecglib.batch.groups`)
+    exclude:                         # runs of the grid that have all these values are left out
+      - {fusion: early_concat, seed: 1}
+    include:                         # further grids
+      - {model: [{branches: {time: s4d}, fusion: none}], seed: [0]}
 
 The controls are made of the single branches that may be the best on the validation split
 (`ecglib.batch.controls`), so they run last.
@@ -23,24 +28,37 @@ out once for each fold of a cross-validation, which does not use the test split
 """
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
+from ecglib.batch.grid import (
+    count_combinations,
+    exclude_combinations,
+    list_combinations,
+    override_combinations,
+)
+from ecglib.batch.groups import read_groups
+from ecglib.batch.loading import MAX_VALUES, read_mapping, show
 from ecglib.errors import BatchError, RunError, did_you_mean
 from ecglib.evaluation.verdict import ComparisonSettings
 
 REQUIRED_KEYS = ("notebook", "dataset", "grid")
-OPTIONAL_KEYS = ("parameters", "ensembles", "same_size_branch", "metric", "margin", "time_limit_s")
+DEFAULTS: dict[str, Any] = {
+    "use": [],
+    "parameters": {},
+    "include": [],
+    "exclude": [],
+    "ensembles": [],
+    "same_size_branch": False,
+    "time_limit_s": 0,
+}
+OPTIONAL_KEYS = (*DEFAULTS, "metric", "margin")
 KEYS = REQUIRED_KEYS + OPTIONAL_KEYS
 MAX_INTEGER = 2**53  # beyond it a float is not exact
 MAX_FOLDS = 1000
-MAX_SHOWN = 300  # characters of a wrong value, or of an error of the YAML reader
-MAX_VALUES = 100_000  # of a file once its aliases are expanded, and runs of a grid
+MAX_RUNS = MAX_VALUES  # of a grid
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +86,12 @@ class BatchFile:
         Metric and margin that decide; by default macro AUROC and 0.01.
     time_limit_s : float
         Time after which a run is ended; 0 for no limit.
+    include : list of dict of str to list
+        Further grids, whose runs are added.
+    exclude : list of dict of str to object
+        Runs of `grid` that have all values of one of these are left out.
+    override : dict of str to object
+        Parameters that replace those of the grids.
 
     Examples
     --------
@@ -95,6 +119,9 @@ class BatchFile:
     widened_branch: bool
     comparison: ComparisonSettings = dataclasses.field(default_factory=ComparisonSettings)
     time_limit_s: float = 0.0
+    include: list[dict[str, list]] = dataclasses.field(default_factory=list)
+    exclude: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    override: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str | Path, /, **override: Any) -> Self:
@@ -117,7 +144,7 @@ class BatchFile:
         ------
         BatchError
             If the file is missing, is not a YAML mapping, has an unknown key or lacks one, names
-            a notebook that does not exist, or a value has the wrong type.
+            a notebook or a group that does not exist, or a value has the wrong type.
         """
         path = Path(path)
         values = _read_mapping(path)
@@ -125,12 +152,15 @@ class BatchFile:
             path=path,
             notebook=_find_notebook(path, values["notebook"]),
             dataset=values["dataset"],
-            parameters=values["parameters"] | override,
-            grid=_override_grid(values["grid"], override),
+            parameters=read_groups(path.parent, values["use"]) | values["parameters"] | override,
+            grid=values["grid"],
             ensemble_sizes=values["ensembles"],
             widened_branch=values["same_size_branch"],
             comparison=_read_comparison(path, values),
             time_limit_s=float(values["time_limit_s"]),
+            include=values["include"],
+            exclude=values["exclude"],
+            override=override,
         )
 
     def list_parameters(self) -> list[dict[str, Any]]:
@@ -139,79 +169,45 @@ class BatchFile:
         Returns
         -------
         list of dict
-            Every combination of one entry of each axis, joined with the parameters of all runs.
+            Every combination of one entry of each axis, joined with the parameters of all runs,
+            without those that are excluded, then those of the included grids.
 
         Raises
         ------
         BatchError
-            If there are more than `MAX_VALUES`.
+            If there are more than `MAX_RUNS`, or an exclusion fits no run.
         """
-        axes = [_list_entries(name, entries) for name, entries in self.grid.items()]
-        n_runs = math.prod(map(len, axes))
-        if n_runs > MAX_VALUES:
+        n_runs = sum(map(count_combinations, (self.grid, *self.include)))
+        if n_runs > MAX_RUNS:
             raise BatchError(
-                f"{self.path}: the grid has {n_runs:,} runs, at most {MAX_VALUES:,} are accepted. "
+                f"{self.path}: the grid has {n_runs:,} runs, at most {MAX_RUNS:,} are accepted. "
                 f"Give its axes fewer entries."
             )
-        combinations = []
-        for entries in itertools.product(*axes):
-            parameters = dict(self.parameters)
-            for entry in entries:
-                parameters |= entry
-            combinations += _list_folds(parameters)
-        return combinations
-
-
-def _list_entries(name: str, entries: list) -> list[dict[str, Any]]:
-    """List the parameters of each entry of an axis."""
-    return [entry if isinstance(entry, dict) else {name: entry} for entry in entries]
-
-
-def _override_grid(grid: dict[str, list], override: Mapping[str, Any]) -> dict[str, list]:
-    """Replace given parameters in every entry; entries that are then equal remain once."""
-    overridden: dict[str, list] = {}
-    for name, entries in grid.items():
-        listed = _list_entries(name, entries)
-        replaced = [
-            {key: override.get(key, value) for key, value in entry.items()} for entry in listed
+        try:
+            combinations = exclude_combinations(list_combinations(self.grid), self.exclude)
+        except BatchError as error:
+            raise BatchError(f"{self.path}: {error}") from None
+        for grid in self.include:
+            combinations += list_combinations(grid)
+        return [
+            parameters
+            for combination in override_combinations(combinations, self.override)
+            for parameters in _list_folds(self.parameters | combination)
         ]
-        if replaced != listed:
-            entries = [entry for i, entry in enumerate(replaced) if entry not in replaced[:i]]
-        overridden[name] = entries
-    return overridden
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
     """Read and check the file, and fill in what it may leave out."""
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
-        raise BatchError(
-            f"The batch file {path} cannot be read: {str(error)[:MAX_SHOWN]}. Give a YAML file "
-            f"with the keys {list(KEYS)}."
-        ) from None
-    if not _has_bounded_size(values):
-        raise BatchError(
-            f"The batch file {path} holds more than {MAX_VALUES:,} values once its aliases are "
-            f"expanded. Write fewer, or shorter lists."
-        )
-    if not isinstance(values, dict):
-        raise BatchError(
-            f"The batch file {path} holds {type(values).__name__}, expected a YAML mapping with "
-            f"the keys {list(KEYS)}."
-        )
+    values = read_mapping(path, "batch file", f"the keys {list(KEYS)}")
     if unknown := [key for key in values if key not in KEYS]:
         hint = did_you_mean(unknown[0], KEYS)
         raise BatchError(
-            f"The batch file {path} has the unknown keys {_show(unknown)}; it may have "
+            f"The batch file {path} has the unknown keys {show(unknown)}; it may have "
             f"{list(KEYS)}.{hint}"
         )
     if missing := [key for key in REQUIRED_KEYS if key not in values]:
         raise BatchError(f"The batch file {path} lacks the keys {missing}; add them.")
-    values.setdefault("parameters", {})
-    values.setdefault("ensembles", [])
-    values.setdefault("same_size_branch", False)
-    values.setdefault("time_limit_s", 0)
+    values = DEFAULTS | values
     _check_types(path, values)
     return values
 
@@ -219,51 +215,64 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 def _check_types(path: Path, values: Mapping[str, Any]) -> None:
     for key in ("notebook", "dataset"):
         if not isinstance(values[key], str):
-            raise BatchError(f"{path}: {key} must be text, found {_show(values[key])}.")
+            raise BatchError(f"{path}: {key} must be text, found {show(values[key])}.")
     parameters, grid = values["parameters"], values["grid"]
     if not isinstance(parameters, dict):
-        raise BatchError(f"{path}: parameters must map names to values, found {_show(parameters)}.")
-    names = [parameters, *_list_mappings(grid)]
-    is_mapping = isinstance(grid, dict) and bool(grid)
-    if not is_mapping or not all(isinstance(axis, list) and axis for axis in grid.values()):
+        raise BatchError(f"{path}: parameters must map names to values, found {show(parameters)}.")
+    _check_names(path, parameters)
+    _check_grid(path, "grid", grid)
+    if not _is_list_of(values["use"], str):
         raise BatchError(
-            f"{path}: grid must map each axis to a list of values or of dicts of parameters, for "
-            f"example `seed: [0, 1]`; found {_show(grid)}."
+            f"{path}: use must list names of groups, for example [aami_beats]; found "
+            f"{show(values['use'])}."
         )
-    if wrong := [key for mapping in names for key in mapping if not isinstance(key, str)]:
-        raise BatchError(
-            f"{path}: {_show(wrong[0])} is no name of a parameter or an axis, which is text. "
-            f"Write it in quotes, or remove it."
-        )
+    for key in ("include", "exclude"):
+        if not _is_list_of(values[key], dict) or not all(values[key]):
+            what = "grids" if key == "include" else "mappings of parameters"
+            raise BatchError(f"{path}: {key} must list {what}, found {show(values[key])}.")
+    for included in values["include"]:
+        _check_grid(path, "include", included)
+    for excluded in values["exclude"]:
+        _check_names(path, excluded)
     sizes = values["ensembles"]
     if not isinstance(sizes, list) or not all(type(n) is int and n > 1 for n in sizes):
         raise BatchError(
             f"{path}: ensembles must list ensemble sizes of at least 2, for example "
-            f"[3]; found {_show(sizes)}."
+            f"[3]; found {show(sizes)}."
         )
     widened = values["same_size_branch"]
     if not isinstance(widened, bool):
-        raise BatchError(f"{path}: same_size_branch must be true or false, found {_show(widened)}.")
+        raise BatchError(f"{path}: same_size_branch must be true or false, found {show(widened)}.")
     limit_s = values["time_limit_s"]
     if not _is_number(limit_s) or not 0 <= limit_s < math.inf:
         raise BatchError(
             f"{path}: time_limit_s must be a number of seconds, or 0 for no limit; found "
-            f"{_show(limit_s)}."
+            f"{show(limit_s)}."
         )
 
 
-def _list_mappings(grid: Any) -> list[dict]:
-    """List the grid and the entries of its axes that are mappings."""
-    if not isinstance(grid, dict):
-        return []
-    axes = [axis for axis in grid.values() if isinstance(axis, list)]
-    return [grid, *(entry for axis in axes for entry in axis if isinstance(entry, dict))]
+def _check_grid(path: Path, key: str, grid: Any) -> None:
+    is_mapping = isinstance(grid, dict) and bool(grid)
+    if not is_mapping or not all(isinstance(axis, list) and axis for axis in grid.values()):
+        raise BatchError(
+            f"{path}: {key} must map each axis to a list of values or of dicts of parameters, for "
+            f"example `seed: [0, 1]`; found {show(grid)}."
+        )
+    entries = [entry for axis in grid.values() for entry in axis if isinstance(entry, dict)]
+    for mapping in (grid, *entries):
+        _check_names(path, mapping)
 
 
-def _show(value: Any) -> str:
-    """Write a value as Python does, cut off where it is long."""
-    text = repr(value)
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+def _check_names(path: Path, mapping: Mapping[Any, Any]) -> None:
+    if wrong := [key for key in mapping if not isinstance(key, str)]:
+        raise BatchError(
+            f"{path}: {show(wrong[0])} is no name of a parameter or an axis, which is text. "
+            f"Write it in quotes, or remove it."
+        )
+
+
+def _is_list_of(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def _is_number(value: Any) -> bool:
@@ -271,28 +280,13 @@ def _is_number(value: Any) -> bool:
     return is_number and (isinstance(value, float) or abs(value) <= MAX_INTEGER)
 
 
-def _has_bounded_size(values: Any) -> bool:
-    """Whether a file holds at most `MAX_VALUES` values: aliases can make few lines endless."""
-    waiting, n_values = [values], 0
-    while waiting:
-        value = waiting.pop()
-        n_values += 1
-        if n_values > MAX_VALUES:
-            return False
-        if isinstance(value, dict):
-            waiting += value.values()
-        elif isinstance(value, list | tuple | set):
-            waiting += value
-    return True
-
-
 def _read_comparison(path: Path, values: Mapping[str, Any]) -> ComparisonSettings:
     given = {name: values[name] for name in ("metric", "margin") if name in values}
     if "metric" in given and not isinstance(given["metric"], str):
-        found = _show(given["metric"])
+        found = show(given["metric"])
         raise BatchError(f"{path}: metric is {found}; give for example `metric: auroc`.")
     if "margin" in given and not (_is_number(given["margin"]) and math.isfinite(given["margin"])):
-        found = _show(given["margin"])
+        found = show(given["margin"])
         raise BatchError(f"{path}: margin is {found}; give for example `margin: 0.01`.")
     try:
         return ComparisonSettings(**given)
@@ -319,7 +313,7 @@ def _find_notebook(batch_file: Path, name: str) -> Path:
         is_file = False
     if not is_file:
         raise BatchError(
-            f"The batch file {batch_file} names the notebook {_show(name)}, but "
-            f"{_show(str(path))} does not exist. Paths are relative to the batch file."
+            f"The batch file {batch_file} names the notebook {show(name)}, but "
+            f"{show(str(path))} does not exist. Paths are relative to the batch file."
         )
     return path

@@ -13,7 +13,16 @@ pytestmark = pytest.mark.fuzz
 
 @pytest.mark.parametrize("options", [{}, {"seed": 3, "n_folds": 3}])
 def test_a_damaged_batch_file_is_read_or_refused(write_batch_file, tmp_path, options):
-    path = write_batch_file(tmp_path, metric="f1", margin=0.02, time_limit_s=60)
+    (tmp_path / "groups.yaml").write_text("short: {epochs: 2}")
+    path = write_batch_file(
+        tmp_path,
+        metric="f1",
+        margin=0.02,
+        time_limit_s=60,
+        use=["short"],
+        exclude=[{"seed": 0, "fusion": "late_average"}],
+        include=[{"seed": [1, 2]}],
+    )
 
     def read(content):
         path.write_bytes(content)

@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from ecglib.batch.file import BatchFile
 from ecglib.batch.notebooks import check_parameters
@@ -37,6 +38,11 @@ N_RUNS = {
         ({"grid": {"seed": 0}}, r"grid must map each axis to a list"),
         ({"ensembles": [1]}, r"ensemble sizes of at least 2.*found \[1\]"),
         ({"same_size_branch": 2}, "must be true or false, found 2"),
+        ({"use": "aami_beats"}, "use must list names of groups"),
+        ({"include": {"seed": [1]}}, "include must list grids"),
+        ({"include": [{"seed": 1}]}, r"include must map each axis to a list.*found \{'seed': 1\}"),
+        ({"exclude": [{}]}, "exclude must list mappings of parameters"),
+        ({"exclude": [{1: 2}]}, "1 is no name of a parameter"),
     ],
 )
 def test_a_wrong_batch_file_is_refused(write_batch_file, tmp_path, changes, message):
@@ -100,7 +106,7 @@ def read_experiments(name: str) -> list[Experiment]:
 
 
 def test_every_committed_batch_file_is_tested_here():
-    assert set(N_RUNS) == {path.stem for path in BATCHES.glob("*.yaml")}
+    assert set(N_RUNS) == {path.stem for path in BATCHES.glob("*.yaml")} - {"groups"}
 
 
 @pytest.mark.parametrize(("name", "n_runs"), N_RUNS.items())
@@ -196,3 +202,83 @@ def test_a_malformed_batch_file_is_refused_by_name(write_batch_file, tmp_path, t
     path.write_text(content.replace(text, change))
     with pytest.raises(BatchError, match=r"small\.yaml"):
         BatchFile.read(path)
+
+
+def list_widths_and_seeds(path, **override):
+    runs = BatchFile.read(path, **override).list_parameters()
+    return [(one["width"], one["seed"]) for one in runs]
+
+
+GRID = {"width": [8, 16], "seed": [0, 1]}
+
+
+def test_excluded_runs_are_left_out_and_included_grids_are_added(write_batch_file, tmp_path):
+    path = write_batch_file(
+        tmp_path,
+        grid=GRID,
+        exclude=[{"width": 16, "seed": 1}],
+        include=[{"width": [32], "seed": [0, 5]}, {"model": [{"width": 16, "seed": 1}]}],
+    )
+    expected = [(8, 0), (8, 1), (16, 0), (32, 0), (32, 5), (16, 1)]
+    assert sorted(list_widths_and_seeds(path)) == sorted(expected)
+
+
+def test_what_is_excluded_does_not_depend_on_options(write_batch_file, tmp_path):
+    """The axis `seed` becomes one seed, after seed 1 of width 16 was excluded."""
+    path = write_batch_file(
+        tmp_path, grid=GRID, exclude=[{"width": 16, "seed": 1}], include=[{"model": [{"width": 9}]}]
+    )
+    file = BatchFile.read(path, seed=7)
+    found = [(one["width"], one["seed"]) for one in file.list_parameters()]
+    assert found == [(8, 7), (16, 7), (9, 7)]
+    assert list_widths_and_seeds(path, width=4, seed=1) == [(4, 1)]
+
+
+@pytest.mark.parametrize(
+    ("exclude", "message"),
+    [
+        ([{"widht": 16}], "exclude names 'widht', which the grid does not set.*'width'"),
+        ([{"width": 15}], r"exclude has \{'width': 15\}, but no run of the grid has these values"),
+        ([{"width": 8}, {"width": 16}], "exclude leaves no run"),
+    ],
+)
+def test_an_exclusion_that_excludes_nothing_is_refused(
+    write_batch_file, tmp_path, exclude, message
+):
+    path = write_batch_file(tmp_path, grid=GRID, exclude=exclude)
+    with pytest.raises(BatchError, match=rf"small\.yaml: {message}"):
+        BatchFile.read(path).list_parameters()
+
+
+def test_parameters_of_groups_are_shared_and_replaced_by_those_of_the_file(
+    write_batch_file, tmp_path
+):
+    groups = {"short": {"epochs": 2, "patience": 1}, "small": {"width": 4}, "other": {"epochs": 9}}
+    (tmp_path / "groups.yaml").write_text(yaml.safe_dump(groups))
+    path = write_batch_file(tmp_path, use=["short", "small"], parameters={"patience": 3})
+    assert BatchFile.read(path).parameters == {"epochs": 2, "patience": 3, "width": 4}
+    assert BatchFile.read(path, epochs=7).parameters["epochs"] == 7
+
+
+@pytest.mark.parametrize(
+    ("use", "text", "message"),
+    [
+        (["shrot"], "short: {epochs: 2}", r"no group 'shrot'; it has \['short'\]. Did you mean"),
+        (["short"], "short: [epochs]", "the group 'short' must map names of parameters"),
+        (["a", "b"], "a: {epochs: 2}\nb: {epochs: 3}", "groups 'a' and 'b' both set 'epochs'"),
+        (["a"], "[a]", "file of groups .* holds list"),
+        (["a"], None, "file of groups .* cannot be read"),
+    ],
+)
+def test_a_group_that_cannot_be_used_is_refused(write_batch_file, tmp_path, use, text, message):
+    if text is not None:
+        (tmp_path / "groups.yaml").write_text(text)
+    with pytest.raises(BatchError, match=message):
+        BatchFile.read(write_batch_file(tmp_path, use=use))
+
+
+def test_the_committed_groups_are_used_by_several_files():
+    groups = yaml.safe_load((BATCHES / "groups.yaml").read_text())
+    files = [yaml.safe_load(path.read_text()) for path in BATCHES.glob("*.yaml")]
+    for group in groups:
+        assert sum(group in file.get("use", []) for file in files) >= 2
