@@ -119,6 +119,20 @@ def is_finished(job: Job) -> bool:
     return runs.run_exists(job.path) and (job.path / runs.NOTEBOOK).is_file()
 
 
+def is_missing(job: Job) -> bool:
+    """Return whether a run has to be carried out: it or its notebook is missing or damaged.
+
+    Examples
+    --------
+    >>> settings = {"dataset": "d", "fingerprint": "f", "task": "t", "branches": {"time": "cnn"}}
+    >>> experiment = Experiment.from_flat(settings)
+    >>> path = Path("runs/none") / experiment.run_name
+    >>> is_missing(Job(experiment=experiment, parameters={}, notebook_parameters={}, path=path))
+    True
+    """
+    return not is_finished(job) or bool(find_damage(job.path, job.experiment))
+
+
 def find_damage(path: Path, experiment: Experiment) -> str:
     """Find what is wrong with a run that exists.
 

@@ -10,7 +10,7 @@ from typing import Any
 from ecglib.batch.file import BatchFile
 from ecglib.batch.notebooks import find_parameter_problems, read_defaults
 from ecglib.datasets.store import Dataset
-from ecglib.errors import BatchError, EcgError, did_you_mean
+from ecglib.errors import BatchError, EcgError
 from ecglib.experiment import Experiment, ExperimentChecker, find_setting_problems
 
 WORK_FOLDER = ".work"  # in the folder of a batch: what is being executed, and state
@@ -212,25 +212,25 @@ class Batch:
             problems.append(JobProblem(error=repeated))
         return CheckedJobs(jobs=list({job.path: job for job in jobs}.values()), problems=problems)
 
-    def find_job(self, name: str) -> Job:
+    def find_job(self, name: str) -> Job | None:
         """Find the job of a run of the grid by its name; only this one is checked.
+
+        Returns
+        -------
+        Job or None
+            None if the grid has no such run.
 
         Raises
         ------
         EcgError
-            If the grid has no such run, or as for `create_job`.
+            As for `create_job`.
         """
-        names = []
         for parameters in self.file.list_parameters():
             job = self._describe_job(parameters)
             if job.path.name == name:
                 self._checker.check(job.experiment)
                 return job
-            names.append(job.path.name)
-        raise BatchError(
-            f"{self.file.path} asks for no run {name!r}. `ecglib batch --dry-run` lists its "
-            f"{len(names)} runs; give the same --dataset and --set.{did_you_mean(name, names)}"
-        )
+        return None
 
     def create_job(self, parameters: Mapping[str, Any]) -> Job:
         """Create a job from the parameters of the batch file.

@@ -3,6 +3,7 @@
 `ecglib.batch.file` describes the batch file, `ecglib.batch.execution` carries one run out.
 """
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -24,12 +25,12 @@ from ecglib.batch.execution import (
     NEW,
     Outcome,
     execute_job,
-    find_damage,
-    is_finished,
+    is_missing,
 )
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import Batch, Job
 from ecglib.batch.processes import INTERRUPTED, ProcessGroup
+from ecglib.batch.shell_commands import find_job
 from ecglib.batch.state import Grid, record_grid, record_settings
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.store_files import verify_store
@@ -185,7 +186,7 @@ def run_batch(
     n_jobs = n_jobs or choose_n_jobs()
     jobs = batch.list_jobs()
     verify_store(dataset.path)
-    try:
+    with _explain_write_errors(batch.folder):
         record_settings(batch.folder, file.comparison)
         _run_jobs(batch, jobs, report, n_jobs, description="runs")
         report.has_controls = all(runs.run_exists(job.path) for job in jobs)
@@ -195,10 +196,56 @@ def run_batch(
             record_grid(batch.folder, Grid(runs=_list_names(jobs), controls=_list_names(controls)))
             _run_jobs(batch, controls, report, n_jobs, description="controls")
         return _compare(report)
+
+
+def run_one(file: BatchFile, dataset: Dataset, runs_dir: str | Path, name: str) -> BatchReport:
+    """Carry out one run of a batch, unless it is finished; another process is waited for.
+
+    Parameters
+    ----------
+    file : BatchFile
+        The batch file.
+    dataset : Dataset
+        The prepared store.
+    runs_dir : str or Path
+        Folder of all batches; empty for the usual one (`ecglib.paths.runs_dir`).
+    name : str
+        Name of the run, of the grid or of its controls.
+
+    Returns
+    -------
+    BatchReport
+        Of this run alone; nothing is compared.
+
+    Raises
+    ------
+    EcgError
+        As for `run_batch`, or if the batch asks for no such run.
+
+    Examples
+    --------
+    What each line of ``ecglib batch FILE --print-commands`` does::
+
+        report = run_one(file, dataset, "runs", "time-cnn_seed0_0123456789")
+    """
+    batch = Batch(file=file, dataset=dataset, runs_dir=paths.runs_dir(runs_dir).resolve())
+    report = BatchReport(batch=batch.name, folder=batch.folder)
+    job = find_job(batch, name)
+    verify_store(dataset.path)
+    with _explain_write_errors(batch.folder):
+        record_settings(batch.folder, file.comparison)
+        _run_jobs(batch, [job], report, n_jobs=1, description="run")
+    return report
+
+
+@contextlib.contextmanager
+def _explain_write_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise BatchError(
-            f"The folder {batch.folder} cannot be used: {error}. Make it writable, free space on "
-            f"its disk, or name another with --runs-dir."
+            f"The folder {folder} cannot be used: {error}. Make it writable, free space on its "
+            f"disk, or name another with --runs-dir."
         ) from error
 
 
@@ -257,10 +304,10 @@ def _run_jobs(
     """
     missing = []
     for job in jobs:
-        if is_finished(job) and not find_damage(job.path, job.experiment):
-            report.existing.append(job.path.name)
-        else:
+        if is_missing(job):
             missing.append(job)
+        else:
+            report.existing.append(job.path.name)
     if not missing:
         return
     bar = tqdm(total=len(missing), desc=f"{report.batch}: {description}", unit="run")

@@ -1,13 +1,14 @@
 """The command ``ecglib batch``: carry out a batch, or say what it would do."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecglib.cli import batch_printing, printing
 from ecglib.cli.parser import parse_assignments
 
 if TYPE_CHECKING:  # importing these for real would cost every command
-    from ecglib.batch import BatchFile
+    from ecglib.batch import BatchFile, BatchReport
+    from ecglib.batch.jobs import Batch
     from ecglib.datasets import Dataset
 
 WRONG_INPUT = 2  # exit status, as of every command (`ecglib.cli.status`)
@@ -41,17 +42,20 @@ def carry_out_batch(options: argparse.Namespace) -> int:
     dataset = datasets.prepare(
         options.dataset or file.dataset, options.data_dir, options.source, progress=not options.json
     )
-    if options.dry_run:
-        return _plan(file, dataset, options)
+    if options.run:
+        return _run_one(file, dataset, options)
+    if options.dry_run or options.print_commands:
+        from ecglib.batch.jobs import Batch
+
+        batch = Batch(file=file, dataset=dataset, runs_dir=options.runs_dir.resolve())
+        return _plan(batch, options) if options.dry_run else _print_commands(batch, options)
     return _run(file, dataset, options)
 
 
-def _plan(file: "BatchFile", dataset: "Dataset", options: argparse.Namespace) -> int:
-    from ecglib.batch.jobs import Batch
+def _plan(batch: "Batch", options: argparse.Namespace) -> int:
     from ecglib.batch.plan import plan_batch
     from ecglib.batch.scheduling import choose_n_jobs
 
-    batch = Batch(file=file, dataset=dataset, runs_dir=options.runs_dir.resolve())
     plan = plan_batch(batch, options.jobs or choose_n_jobs())
     if options.json:
         printing.print_json(plan.to_dict())
@@ -60,26 +64,53 @@ def _plan(file: "BatchFile", dataset: "Dataset", options: argparse.Namespace) ->
     return WRONG_INPUT if plan.problems else 0
 
 
+def _print_commands(batch: "Batch", options: argparse.Namespace) -> int:
+    from ecglib.batch.shell_commands import list_commands
+
+    commands = list_commands(batch, options.set)
+    if options.json:
+        printing.print_json({"commands": commands.lines, "has_controls": commands.has_controls})
+        return 0
+    for line in commands.lines:
+        print(line)
+    batch_printing.print_note_on_commands(commands)
+    return 0
+
+
+def _run_one(file: "BatchFile", dataset: "Dataset", options: argparse.Namespace) -> int:
+    from ecglib.batch.scheduling import run_one
+
+    report = run_one(file, dataset, options.runs_dir, options.run)
+    if options.json:
+        printing.print_json(_list_outcomes(report))
+    else:
+        batch_printing.print_batch(report)
+    return int(bool(report.failed))
+
+
 def _run(file: "BatchFile", dataset: "Dataset", options: argparse.Namespace) -> int:
     from ecglib.batch import run_batch
 
     report = run_batch(file, dataset, options.runs_dir, options.jobs)
     if options.json:
-        printing.print_json(
-            {
-                "batch": str(report.folder),
-                "new": report.new,
-                "existing": report.existing,
-                "failed": report.failed,
-                "incomplete": report.incomplete,
-                "damaged": report.damaged,
-                "not_started": report.not_started,
-                "report": str(report.html),
-            }
-        )
+        printing.print_json(_list_outcomes(report) | {"report": str(report.html)})
     else:
         batch_printing.print_batch(report)
+        if not report.has_controls:
+            print("  No controls were made: they are chosen once all runs of the grid exist.")
         for comparison in report.comparisons:
             printing.print_comparison(comparison)
         print(f"\nReport: {report.html}")
     return int(bool(report.failed))
+
+
+def _list_outcomes(report: "BatchReport") -> dict[str, Any]:
+    return {
+        "batch": str(report.folder),
+        "new": report.new,
+        "existing": report.existing,
+        "failed": report.failed,
+        "incomplete": report.incomplete,
+        "damaged": report.damaged,
+        "not_started": report.not_started,
+    }

@@ -1,10 +1,12 @@
 """What the commands about batches print."""
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # importing these for real would cost every command
     from ecglib.batch.plan import Plan
     from ecglib.batch.scheduling import BatchReport
+    from ecglib.batch.shell_commands import ShellCommands
 
 UNITS_OF_TIME = ((86_400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -17,7 +19,6 @@ def print_batch(report: "BatchReport") -> None:
     >>> from pathlib import Path
     >>> from ecglib.batch import BatchReport
     >>> report = BatchReport(batch="b", folder=Path("runs/b"), existing=["a", "b"])
-    >>> report.has_controls = True
     >>> print_batch(report)
     All 2 runs already exist; nothing to run.
     >>> report.failed |= {"c": "ValueError: no", "d": "ValueError: no"}
@@ -47,8 +48,6 @@ def print_batch(report: "BatchReport") -> None:
             f"  Stopped after failures of the same kind; {len(report.not_started)} runs were not "
             f"started. Remove the cause and run the same command again."
         )
-    if not report.has_controls:
-        print("  No controls were made: they are chosen once all runs of the grid exist.")
 
 
 def print_plan(plan: "Plan") -> None:
@@ -114,6 +113,20 @@ def print_plan(plan: "Plan") -> None:
         print(f"{len(plan.problems)} problems, nothing would be started:")
         for problem in plan.problems:
             print(f"  {problem}")
+
+
+def print_note_on_commands(commands: "ShellCommands") -> None:
+    """Say on standard error what else is to be done: standard output has the commands alone.
+
+    Examples
+    --------
+    >>> from ecglib.batch.shell_commands import ShellCommands
+    >>> print_note_on_commands(ShellCommands(lines=[], has_controls=True))
+    """
+    note = f"{len(commands.lines):,} runs are missing."
+    if commands.lines and not commands.has_controls:
+        note += " Then print the commands again: controls are chosen once all these runs exist."
+    print(f"{note} At the end `ecglib batch` without this option compares.", file=sys.stderr)
 
 
 def format_duration(seconds: float) -> str:

@@ -176,6 +176,14 @@ def _add_batch(commands: Any) -> None:
         action="store_true",
         help="train nothing: print the runs, which exist, every wrong parameter, time and disk",
     )
+    instead.add_argument(
+        "--print-commands",
+        action="store_true",
+        help="train nothing: print one shell command for each missing run, for any scheduler",
+    )
+    instead.add_argument(
+        "--run", metavar="NAME", default="", help="carry out only this run, and compare nothing"
+    )
     _add_data_dir(parser)
     _add_runs_dir(parser)
 

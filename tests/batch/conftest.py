@@ -1,9 +1,16 @@
-"""A small batch file."""
+"""A small batch file, and a batch whose notebooks are executed by a function."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 import yaml
+from stand_in import StandIn
+
+from ecglib.batch import execution, scheduling
+from ecglib.batch.file import BatchFile
+from ecglib.batch.jobs import Batch
+from ecglib.batch.scheduling import run_batch
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -45,3 +52,25 @@ def write_batch_file(small_batch):
         return path
 
     return write
+
+
+@pytest.fixture
+def stand_in(small_store, write_batch_file, tmp_path, monkeypatch):
+    """A batch whose notebooks are executed by a function of the test, in place of a process.
+
+    Its three runs are those of the small batch, copied from a simulated study.
+    """
+    file = BatchFile.read(write_batch_file(tmp_path, ensembles=[2], same_size_branch=False))
+    carry_out = StandIn()
+    monkeypatch.setattr(execution, "execute_notebook", carry_out)
+    monkeypatch.setattr(scheduling, "LOOK_AGAIN_S", 0.05)
+
+    def run(**changes):
+        changed = dataclasses.replace(file, **changes)
+        return run_batch(changed, small_store, tmp_path / "runs", n_jobs=1)
+
+    carry_out.run_batch = run
+    carry_out.jobs = Batch(
+        file=file, dataset=small_store, runs_dir=(tmp_path / "runs").resolve()
+    ).list_jobs()
+    return carry_out

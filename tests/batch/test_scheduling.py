@@ -8,29 +8,27 @@ import sys
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import psutil
 import pytest
 from helpers import make_small_source
+from stand_in import FAILURE, PLOT
 from studies import StudyFolder, write_experiment
 
 from ecglib import runs
-from ecglib.batch import execution, scheduling
+from ecglib.batch import scheduling
 from ecglib.batch.comparison import compare_batches
 from ecglib.batch.execution import explain_failure, find_lock
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import FAILED_FOLDER, Batch
 from ecglib.batch.locks import hold_lock
-from ecglib.batch.notebooks import read_defaults
 from ecglib.batch.processes import ProcessGroup, ProcessResult
 from ecglib.batch.scheduling import run_batch
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writer import write_store
 from ecglib.errors import BatchError, DamagedRunError, DatasetError, ExperimentError
-from ecglib.experiment import Experiment
 
 
 @pytest.mark.parametrize(
@@ -241,66 +239,6 @@ def test_killed_batches_on_one_folder_share_the_work_and_leave_nothing(write_bat
     report = run_batch(BatchFile.read(file), store, tmp_path / "runs")
     assert (len(report.existing), report.new, report.damaged) == (3, [], {})
     assert not list(report.folder.glob(".work/*.lock"))
-
-
-@pytest.fixture
-def stand_in(small_store, write_batch_file, tmp_path, monkeypatch):
-    """A batch whose notebooks are executed by a function of the test, in place of a process.
-
-    Its three runs are those of the small batch, copied from a simulated study.
-    """
-    file = BatchFile.read(write_batch_file(tmp_path, ensembles=[2], same_size_branch=False))
-    carry_out = StandIn()
-    monkeypatch.setattr(execution, "execute_notebook", carry_out)
-    monkeypatch.setattr(scheduling, "LOOK_AGAIN_S", 0.05)
-
-    def run(**changes):
-        changed = dataclasses.replace(file, **changes)
-        return run_batch(changed, small_store, tmp_path / "runs", n_jobs=1)
-
-    carry_out.run_batch = run
-    carry_out.jobs = Batch(
-        file=file, dataset=small_store, runs_dir=(tmp_path / "runs").resolve()
-    ).list_jobs()
-    return carry_out
-
-
-class StandIn:
-    """Executes a notebook by writing its run with simulated predictions."""
-
-    def __init__(self):
-        self.calls, self.results = [], {}
-
-    def __call__(self, task, processes):
-        name = task.executed.stem
-        self.calls.append(name)
-        task.log.parent.mkdir(parents=True, exist_ok=True)
-        result = self.results.get(name, self.results.get("*", SUCCESS))
-        if result == FAILURE:
-            time.sleep(0.3)  # as every notebook takes longer than stopping a batch
-        task.log.write_text(result.output)
-        task.executed.write_text(json.dumps({"cells": [], "output": result.output}))
-        if result == SUCCESS or "plot" in result.output:
-            self.write(task)
-        return result
-
-    def write(self, task):
-        place = StudyFolder(
-            runs_dir=Path(task.parameters["runs_dir"]),
-            batch=task.parameters["batch"],
-            has_notebooks=False,
-        )
-        values = {**read_defaults(task.notebook), **task.parameters}
-        dataset = Dataset(task.parameters["dataset"])
-        experiment = Experiment.from_namespace(values, dataset)
-        write_experiment(experiment, place)
-
-
-SUCCESS = ProcessResult(exit_status=0, output="")
-FAILURE = ProcessResult(exit_status=1, output="Traceback\nValueError: the same for all\n")
-PLOT = ProcessResult(
-    exit_status=1, output="papermill.exceptions.PapermillExecutionError: plot\nValueError: a plot\n"
-)
 
 
 def test_three_failures_alike_stop_a_batch_and_are_named_once(stand_in):
