@@ -86,6 +86,8 @@ class Costs:
             The mean of the runs of the same model, or of runs with the same branches, fusion, task
             and store, in proportion to the epochs; None if there is neither.
         """
+        if not self._same_model:
+            return None
         settings = experiment.to_flat()
         if same := self._same_model.get(_name_model(settings)):
             return _average(same)
@@ -94,6 +96,17 @@ class Costs:
             seconds = AROUND_TRAINING_S + mean.seconds * settings["epochs"]
             return Cost(seconds=seconds, n_bytes=mean.n_bytes)
         return None
+
+    def average(self) -> Cost | None:
+        """Average over all models; None if there is no finished run.
+
+        Examples
+        --------
+        >>> Costs([]).average() is None
+        True
+        """
+        costs = [cost for same in self._same_model.values() for cost in same]
+        return _average(costs) if costs else None
 
 
 def read_costs(runs_dir: Path, fingerprint: str) -> Costs:

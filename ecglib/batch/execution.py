@@ -13,7 +13,7 @@ from ecglib import runs
 from ecglib.batch.jobs import FAILED_FOLDER, WORK_FOLDER, Job
 from ecglib.batch.locks import hold_lock
 from ecglib.batch.notebooks import NotebookTask, execute_notebook
-from ecglib.batch.processes import INTERRUPTED, ProcessGroup, ProcessResult
+from ecglib.batch.processes import INTERRUPTED, ProcessGroup, ProcessResult, read_end
 from ecglib.errors import DamagedRunError
 from ecglib.experiment import Experiment
 
@@ -224,7 +224,8 @@ def _execute(job: Job, notebook: Path, time_limit_s: float, processes: ProcessGr
             task.executed.unlink(missing_ok=True)
             task.log.unlink(missing_ok=True)
             return Outcome(status=FAILED, problem=INTERRUPTED)
-        return Outcome(status=FAILED, problem=explain_failure(result), log=_keep_failed(job, task))
+        problem = explain_failure(result)
+        return Outcome(status=FAILED, problem=problem, log=_keep_failed(job, task, problem))
     # Whatever happened after the run was written, its numbers are final.
     problem = ""
     if result.exit_status != 0:
@@ -271,10 +272,28 @@ def _work_file(job: Job, ending: str) -> Path:
     return job.path.parent / WORK_FOLDER / f"{job.path.name}{ending}"
 
 
-def _keep_failed(job: Job, task: NotebookTask) -> Path:
-    """Move the notebook and the log of a failed run to where they are looked for."""
+def find_last_line(log: Path) -> str:
+    """Find the last line of a log: of a failed run the reason.
+
+    Examples
+    --------
+    >>> find_last_line(Path("none.log"))
+    ''
+    """
+    lines = [line.strip() for line in read_end(log).splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _keep_failed(job: Job, task: NotebookTask, problem: str) -> Path:
+    """Move the notebook and the log of a failed run to where they are looked for.
+
+    The log ends with the problem then, also that of a process that could not print it.
+    """
     folder = job.path.parent / FAILED_FOLDER
     folder.mkdir(exist_ok=True)
+    if find_last_line(task.log) != problem:
+        with task.log.open("a", encoding="utf-8") as log:
+            log.write(f"\n{problem}\n")
     for file in (task.executed, task.log):
         with contextlib.suppress(FileNotFoundError):
             os.replace(file, folder / file.name)

@@ -135,6 +135,23 @@ def read_owner(path: Path) -> Owner | None:
     return owner if is_whole else None
 
 
+def is_held(path: Path) -> bool:
+    """Return whether a process that lives has a lock.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "run.lock")
+    ...     with hold_lock(path):
+    ...         is_held(path)
+    ...     is_held(path)
+    True
+    False
+    """
+    return path.exists() and not _is_stale(path)
+
+
 def _acquire(path: Path, owner: Owner) -> bool:
     if _create(path, owner):
         return True

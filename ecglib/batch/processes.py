@@ -158,7 +158,7 @@ class ProcessGroup:
         finally:
             _end_process(process, started)
         return ProcessResult(
-            exit_status=process.returncode, output=_read_end(command.log), ended_by_us=ended_by_us
+            exit_status=process.returncode, output=read_end(command.log), ended_by_us=ended_by_us
         )
 
     def _wait(
@@ -209,7 +209,14 @@ def _find_children(process: subprocess.Popen) -> set[psutil.Process]:
         return set()
 
 
-def _read_end(path: Path) -> str:
+def read_end(path: Path) -> str:
+    """Read the end of a log; an empty text if it cannot be read.
+
+    Examples
+    --------
+    >>> read_end(Path("none.log"))
+    ''
+    """
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - N_ERROR_BYTES))

@@ -30,6 +30,7 @@ from ecglib.batch.execution import (
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import Batch, Job
 from ecglib.batch.processes import INTERRUPTED, ProcessGroup
+from ecglib.batch.progress import record_request
 from ecglib.batch.shell_commands import find_job
 from ecglib.batch.state import Grid, record_grid, record_settings
 from ecglib.datasets.store import Dataset
@@ -188,11 +189,13 @@ def run_batch(
     verify_store(dataset.path)
     with _explain_write_errors(batch.folder):
         record_settings(batch.folder, file.comparison)
+        record_request(batch.folder, jobs)
         _run_jobs(batch, jobs, report, n_jobs, description="runs")
         report.has_controls = all(runs.run_exists(job.path) for job in jobs)
         # In an incomplete grid another branch would be taken for the best.
         if report.has_controls:
             controls = list_controls(batch, jobs)
+            record_request(batch.folder, [*jobs, *controls])
             record_grid(batch.folder, Grid(runs=_list_names(jobs), controls=_list_names(controls)))
             _run_jobs(batch, controls, report, n_jobs, description="controls")
         return _compare(report)

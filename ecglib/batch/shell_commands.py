@@ -10,6 +10,7 @@ from ecglib import runs
 from ecglib.batch.controls import list_controls
 from ecglib.batch.execution import is_missing
 from ecglib.batch.jobs import Batch, Job
+from ecglib.batch.progress import record_request
 from ecglib.errors import BatchError
 
 THREADS = "ECGLIB_THREADS"  # decides the last digits of a result
@@ -39,6 +40,8 @@ class ShellCommands:
 
 def list_commands(batch: Batch, assignments: Sequence[str] = ()) -> ShellCommands:
     """List the commands for the missing runs of a batch; nothing is trained.
+
+    The runs are recorded, so that `ecglib status` knows what is missing.
 
     Parameters
     ----------
@@ -84,11 +87,12 @@ def list_commands(batch: Batch, assignments: Sequence[str] = ()) -> ShellCommand
     >>> [line.split("_seed")[1][0] for line in commands.lines]
     ['0', '1']
     """
-    jobs, has_controls = batch.list_jobs(), False
+    jobs = batch.list_jobs()
+    has_controls = not any(map(is_missing, jobs))
+    if has_controls:
+        jobs += list_controls(batch, jobs)
+    record_request(batch.folder, jobs)
     missing = [job for job in jobs if is_missing(job)]
-    if not missing:
-        has_controls = True
-        missing = [job for job in list_controls(batch, jobs) if is_missing(job)]
     lines = [_write_command(batch, assignments, job) for job in missing]
     return ShellCommands(lines=lines, has_controls=has_controls)
 

@@ -1,6 +1,7 @@
-"""The command ``ecglib batch``: carry out a batch, or say what it would do."""
+"""The commands ``ecglib batch`` and ``ecglib status``."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecglib.cli import batch_printing, printing
@@ -50,6 +51,38 @@ def carry_out_batch(options: argparse.Namespace) -> int:
         batch = Batch(file=file, dataset=dataset, runs_dir=options.runs_dir.resolve())
         return _plan(batch, options) if options.dry_run else _print_commands(batch, options)
     return _run(file, dataset, options)
+
+
+def show_status(options: argparse.Namespace) -> int:
+    """Show how far a batch is.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The options of ``ecglib status``.
+
+    Returns
+    -------
+    int
+        Exit status: 1 if a run failed.
+
+    Examples
+    --------
+    >>> from ecglib.cli.parser import build_parser
+    >>> show_status(build_parser().parse_args(["status", "no_such_batch"]))
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.BatchError: There is no batch ...
+    """
+    from ecglib.batch.status import FAILED, read_status
+
+    folder = Path(options.batch)
+    status = read_status(folder if folder.is_dir() else options.runs_dir / options.batch)
+    if options.json:
+        printing.print_json(status.to_dict())
+    else:
+        batch_printing.print_status(status)
+    return int(bool(status.count()[FAILED]))
 
 
 def _plan(batch: "Batch", options: argparse.Namespace) -> int:

@@ -7,7 +7,9 @@ if TYPE_CHECKING:  # importing these for real would cost every command
     from ecglib.batch.plan import Plan
     from ecglib.batch.scheduling import BatchReport
     from ecglib.batch.shell_commands import ShellCommands
+    from ecglib.batch.status import BatchStatus, RunStatus
 
+SHOWN_SCORES = ("val_auroc", "val_f1")
 UNITS_OF_TIME = ((86_400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -127,6 +129,45 @@ def print_note_on_commands(commands: "ShellCommands") -> None:
     if commands.lines and not commands.has_controls:
         note += " Then print the commands again: controls are chosen once all these runs exist."
     print(f"{note} At the end `ecglib batch` without this option compares.", file=sys.stderr)
+
+
+def print_status(status: "BatchStatus") -> None:
+    """Print how many runs of a batch are in each state, which run or failed, and the time left.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from ecglib.batch.status import BatchStatus, RunStatus
+    >>> running = RunStatus(
+    ...     name="b", state="running", epoch=4, n_epochs=10, scores={"loss": 0.3, "val_auroc": 0.91}
+    ... )
+    >>> failed = RunStatus(name="c", state="failed", problem="ValueError: no", log=Path("c.log"))
+    >>> runs = [RunStatus(name="a", state="finished"), running, failed]
+    >>> print_status(BatchStatus(folder=Path("runs/fusion"), runs=runs, seconds_left=300.0))
+    fusion: 3 runs: 1 finished, 1 running, 1 failed, 0 waiting; about 5 min left
+      running  b: epoch 4 of 10, val_auroc 0.910
+      failed   c: ValueError: no (see c.log)
+    """
+    counts = ", ".join(f"{number:,} {state}" for state, number in status.count().items())
+    left = status.seconds_left
+    time_left = "" if left is None else f"; about {format_duration(left)} left"
+    print(f"{status.folder.name}: {len(status.runs):,} runs: {counts}{time_left}")
+    for run in status.runs:
+        if run.problem or run.state == "failed":
+            print(f"  {run.state:<7}  {run.name}: {run.problem} (see {run.log})")
+        elif run.state == "running" or run.epoch:
+            print(f"  {run.state:<7}  {run.name}: {_describe_progress(run)}")
+
+
+def _describe_progress(run: "RunStatus") -> str:
+    parts = [f"epoch {run.epoch}" + (f" of {run.n_epochs}" if run.n_epochs else "")]
+    if run.branch:
+        parts.insert(0, f"branch {run.branch} alone")
+    if run.n_models > 1:
+        parts.insert(0, f"model {run.model} of {run.n_models}")
+    scores = {name: value for name, value in run.scores.items() if name in SHOWN_SCORES}
+    parts += [f"{name} {value:.3f}" for name, value in scores.items()]
+    return ", ".join(parts)
 
 
 def format_duration(seconds: float) -> str:

@@ -217,6 +217,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "prepare": _prepare,
     "check": _check,
     "batch": batch_commands.carry_out_batch,
+    "status": batch_commands.show_status,
     "compare": _compare,
     "export": _export,
     "predict": _predict,

@@ -35,6 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_prepare(commands)
     _add_check(commands)
     _add_batch(commands)
+    _add_status(commands)
     _add_compare(commands)
     _add_export(commands)
     _add_predict(commands)
@@ -185,6 +186,17 @@ def _add_batch(commands: Any) -> None:
         "--run", metavar="NAME", default="", help="carry out only this run, and compare nothing"
     )
     _add_data_dir(parser)
+    _add_runs_dir(parser)
+
+
+def _add_status(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "status",
+        "Say how far a batch is: what is finished, running or failed, and the time left. Exit "
+        "status 1 if a run failed.",
+    )
+    parser.add_argument("batch", metavar="BATCH", help="name of a batch, or its folder")
     _add_runs_dir(parser)
 
 
