@@ -25,6 +25,8 @@ class StandIn:
         self.before(name)
         task.log.parent.mkdir(parents=True, exist_ok=True)
         result = self.results.get(name, self.results.get("*", SUCCESS))
+        if isinstance(result, list):  # one for each attempt
+            result = result.pop(0)
         if result == FAILURE:
             time.sleep(0.3)  # as every notebook takes longer than stopping a batch
         task.log.write_text(result.output)
@@ -50,3 +52,4 @@ FAILURE = ProcessResult(exit_status=1, output="Traceback\nValueError: the same f
 PLOT = ProcessResult(
     exit_status=1, output="papermill.exceptions.PapermillExecutionError: plot\nValueError: a plot\n"
 )
+DIED = ProcessResult(exit_status=1, output="nbclient.exceptions.DeadKernelError: Kernel died\n")

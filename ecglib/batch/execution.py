@@ -42,6 +42,8 @@ class Outcome:
         Of a failed run, what its process printed. The executed notebook is beside it.
     damage : str
         What was wrong with a run that was set aside and made again.
+    died : str
+        Why the first attempt ended, if its kernel died and the run was tried again.
 
     Examples
     --------
@@ -53,13 +55,15 @@ class Outcome:
     problem: str = ""
     log: Path | None = None
     damage: str = ""
+    died: str = ""
 
 
 def execute_job(job: Job, notebook: Path, time_limit_s: float, processes: ProcessGroup) -> Outcome:
     """Carry out a job, unless its run is finished or another process carries it out.
 
     A run without its executed notebook gets it: the notebook opens a run that exists. A damaged run
-    is set aside and made again.
+    is set aside and made again. If the kernel dies, the run is tried once more, from its last
+    epoch; a cell that fails, a wrong parameter for instance, would fail again.
 
     Parameters
     ----------
@@ -218,7 +222,18 @@ def _execute(job: Job, notebook: Path, time_limit_s: float, processes: ProcessGr
         log=_work_file(job, ".log"),
         time_limit_s=time_limit_s,
     )
-    result = execute_notebook(task, processes)
+    result, died = execute_notebook(task, processes), ""
+    if kernel_died(result) and not runs.run_exists(job.path):
+        died = explain_failure(result)
+        result = execute_notebook(task, processes)
+    outcome = _conclude(job, task, result, existed)
+    if died and outcome.status == FAILED and outcome.problem != INTERRUPTED:
+        outcome = dataclasses.replace(outcome, problem=f"{outcome.problem} (tried twice)")
+    return dataclasses.replace(outcome, died=died)
+
+
+def _conclude(job: Job, task: NotebookTask, result: ProcessResult, existed: bool) -> Outcome:
+    """Put away what a notebook has left, and say how the job went."""
     if not runs.run_exists(job.path):
         if result.ended_by_us == INTERRUPTED:  # which is no failure to look into
             task.executed.unlink(missing_ok=True)
@@ -236,6 +251,31 @@ def _execute(job: Job, notebook: Path, time_limit_s: float, processes: ProcessGr
         _remove_failed(job)
     task.log.unlink(missing_ok=True)
     return Outcome(status=EXISTING if existed else NEW, problem=problem)
+
+
+def kernel_died(result: ProcessResult) -> bool:
+    """Return whether a kernel or its papermill process died, which another attempt may survive.
+
+    Parameters
+    ----------
+    result : ProcessResult
+        How the process ended.
+
+    Returns
+    -------
+    bool
+        False if a cell failed, or if the batch ended the process.
+
+    Examples
+    --------
+    >>> kernel_died(ProcessResult(exit_status=-9, output=""))
+    True
+    >>> kernel_died(ProcessResult(exit_status=1, output="PapermillExecutionError\\nValueError: no"))
+    False
+    """
+    if result.ended_by_us or CELL_FAILED in result.output:
+        return False
+    return result.exit_status < 0 or (result.exit_status != 0 and KERNEL_DIED in result.output)
 
 
 def explain_failure(result: ProcessResult) -> str:

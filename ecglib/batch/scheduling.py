@@ -16,6 +16,7 @@ import psutil
 from tqdm.auto import tqdm
 
 from ecglib import paths, runs
+from ecglib.batch.batch_report import BatchReport
 from ecglib.batch.comparison import compare_batches
 from ecglib.batch.controls import list_controls
 from ecglib.batch.execution import (
@@ -36,7 +37,6 @@ from ecglib.batch.state import Grid, record_grid, record_settings
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.store_files import verify_store
 from ecglib.errors import BatchError, RunError
-from ecglib.evaluation.comparison import Comparison
 from ecglib.experiment.environment import read_threads_variable
 
 MAX_JOBS_WITH_GPU = 4
@@ -44,74 +44,6 @@ RUN_BYTES = 2 << 30  # of memory that a run needs, with its kernel and TensorFlo
 MAX_EQUAL_FAILURES = 3  # then the batch stops: the others would most likely fail as well
 LOOK_AGAIN_S = 2.0  # at the runs of another batch
 GPU_DEVICE = Path("/dev/nvidiactl")
-
-
-@dataclasses.dataclass(kw_only=True)
-class BatchReport:
-    """What a batch did.
-
-    Parameters
-    ----------
-    batch : str
-        Name of the batch.
-    folder : Path
-        Folder of its runs.
-    new : list of str
-        Names of the runs that were carried out now.
-    existing : list of str
-        Names of the runs that existed before.
-    failed : dict of str to str
-        Name of each run that failed -> why.
-    logs : dict of str to Path
-        Name of each run that failed -> what it printed; the executed notebook is beside it.
-    incomplete : dict of str to str
-        Name of each finished run whose notebook stopped after the run was written -> why.
-    damaged : dict of str to str
-        Name of each damaged run that was set aside and made again -> what was wrong.
-    not_started : list of str
-        Names of the runs that were not tried, because several others failed in the same way.
-    has_controls : bool
-        Whether the grid was complete, so that its controls could be chosen.
-    comparisons : list of Comparison
-        Of all its runs, one for each task and store.
-    html : Path, optional
-        The report, once it is written.
-
-    Examples
-    --------
-    >>> report = BatchReport(batch="fusion", folder=Path("runs/fusion"))
-    >>> report.new.append("time-cnn_seed0_0123456789")
-    >>> len(report.new), report.failed
-    (1, {})
-    >>> report.failed |= {"a": "ValueError: no", "b": "ValueError: no"}
-    >>> report.group_failures()
-    {'ValueError: no': ['a', 'b']}
-    """
-
-    batch: str
-    folder: Path
-    new: list[str] = dataclasses.field(default_factory=list)
-    existing: list[str] = dataclasses.field(default_factory=list)
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)
-    logs: dict[str, Path] = dataclasses.field(default_factory=dict)
-    incomplete: dict[str, str] = dataclasses.field(default_factory=dict)
-    damaged: dict[str, str] = dataclasses.field(default_factory=dict)
-    not_started: list[str] = dataclasses.field(default_factory=list)
-    has_controls: bool = False
-    comparisons: list[Comparison] = dataclasses.field(default_factory=list)
-    html: Path | None = None
-
-    def group_failures(self) -> dict[str, list[str]]:
-        """Group the runs that failed by the reason."""
-        groups: dict[str, list[str]] = {}
-        for name, reason in self.failed.items():
-            groups.setdefault(reason, []).append(name)
-        return groups
-
-    def describe_failures(self) -> str:
-        """Describe the failures, each reason once."""
-        groups = self.group_failures().items()
-        return "; ".join(f"{reason} ({_count_runs(names)})" for reason, names in groups)
 
 
 def run_batch(
@@ -375,6 +307,9 @@ class _Round:
         if outcome.damage:
             report.damaged[name] = outcome.damage
             self._print(f"made again: {outcome.damage}")
+        if outcome.died:
+            report.retried[name] = outcome.died
+            self._print(f"tried again: {name}: {outcome.died}")
         if outcome.status == FAILED:
             report.failed[name] = outcome.problem
             if outcome.log:
@@ -394,7 +329,3 @@ class _Round:
 
 def _list_names(jobs: Sequence[Job]) -> tuple[str, ...]:
     return tuple(job.path.name for job in jobs)
-
-
-def _count_runs(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{len(names)} runs, such as {names[0]}"

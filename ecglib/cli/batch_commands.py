@@ -145,5 +145,6 @@ def _list_outcomes(report: "BatchReport") -> dict[str, Any]:
         "failed": report.failed,
         "incomplete": report.incomplete,
         "damaged": report.damaged,
+        "retried": report.retried,
         "not_started": report.not_started,
     }

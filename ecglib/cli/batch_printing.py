@@ -4,8 +4,8 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # importing these for real would cost every command
+    from ecglib.batch.batch_report import BatchReport
     from ecglib.batch.plan import Plan
-    from ecglib.batch.scheduling import BatchReport
     from ecglib.batch.shell_commands import ShellCommands
     from ecglib.batch.status import BatchStatus, RunStatus
 
@@ -39,6 +39,8 @@ def print_batch(report: "BatchReport") -> None:
         )
     for damage in report.damaged.values():
         print(f"  made again: {damage}")
+    for name, reason in report.retried.items():
+        print(f"  tried again: {name}: {reason}")
     for name, problem in report.incomplete.items():
         print(f"  {name}: {problem}")
     for reason, names in report.group_failures().items():

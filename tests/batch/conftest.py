@@ -70,6 +70,7 @@ def stand_in(small_store, write_batch_file, tmp_path, monkeypatch):
         return run_batch(changed, small_store, tmp_path / "runs", n_jobs=1)
 
     carry_out.run_batch = run
+    carry_out.notebook = file.notebook
     carry_out.jobs = Batch(
         file=file, dataset=small_store, runs_dir=(tmp_path / "runs").resolve()
     ).list_jobs()
