@@ -198,6 +198,7 @@ class Trainer:
         self.processing = Processing.from_experiment(experiment, dataset)
         self.representations = build_processing(dataset.signal, self.processing)
         self.crop_signal = describe_crops(dataset.signal, experiment.inputs.crop_s)
+        self._predictors: dict[keras.Model, keras.Model] = {}
         self.experiment = experiment
         self.experiment = self._widen()
 
@@ -399,19 +400,21 @@ class Trainer:
         return batches.prefetch(N_PREFETCHED)
 
     def _build_predictor(self, model: keras.Model) -> keras.Model:
-        """Build what predicts whole windows.
+        """Build what predicts whole windows, once for each model: tracing it takes a second.
 
         With sliding crops it takes windows in mV, as an export does.
         """
         if not self._predicts_from_signal():
             return model
-        return build_window_model(
-            self.dataset.signal,
-            self.representations,
-            model,
-            self.processing,
-            self.selection.task.kind,
-        )
+        if model not in self._predictors:
+            self._predictors[model] = build_window_model(
+                self.dataset.signal,
+                self.representations,
+                model,
+                self.processing,
+                self.selection.task.kind,
+            )
+        return self._predictors[model]
 
     def _predicts_from_signal(self) -> bool:
         in_model = self.options.representations_in == "model"
