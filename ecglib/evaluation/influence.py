@@ -248,15 +248,15 @@ def _look_up(sums: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return np.take_along_axis(sums, positions, axis=1)
 
 
-def _unsort(values: np.ndarray, ranked: _Ranked) -> np.ndarray:
-    """Put values that are sorted by probability back into the order of the windows."""
-    unsorted = np.empty_like(values)
-    np.put_along_axis(unsorted, ranked.order, values, axis=1)
-    return unsorted
+def _sum_ranked(values: np.ndarray, ranked: _Ranked, patient: np.ndarray, n: int) -> np.ndarray:
+    """Sum values of ranked windows over the windows of each of n patients: (n_models, n)."""
+    cells = patient[ranked.order] + n * np.arange(len(values))[:, None]
+    sums = np.bincount(cells.ravel(), weights=values.ravel(), minlength=n * len(values))
+    return sums.reshape(len(values), n)
 
 
 def _measure_auroc(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
-    y, changes = windows.y[:, k], np.zeros(p.shape)
+    y, changes = windows.y[:, k], np.zeros((len(p), windows.n_patients))
     opposite, won, n_pairs = np.zeros(len(y)), np.zeros(len(p)), 0
     for rows in windows.list_folds():
         positive = y[rows]
@@ -274,17 +274,16 @@ def _measure_auroc(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
             positives_above = sums[:, :-1]
         negatives_above = windows_above - positives_above
         change = np.where(is_positive, n_negative - negatives_above, positives_above)
-        changes[:, rows] = _unsort(change, ranked)
+        changes += _sum_ranked(change, ranked, windows.patient[rows], windows.n_patients)
         won += (change * is_positive).sum(axis=1)
         n_pairs += n_positive * n_negative
         opposite[rows] = np.where(positive, n_negative, n_positive)
-    return _Ratio(
-        won, n_pairs, windows.sum_by_patient(changes), windows.sum_by_patient(opposite[None])[0]
-    )
+    return _Ratio(won, n_pairs, changes, windows.sum_by_patient(opposite[None])[0])
 
 
 def _measure_auprc(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
-    y, changes, precision_sum = windows.y[:, k], np.zeros(p.shape), np.zeros(len(p))
+    y, precision_sum = windows.y[:, k], np.zeros(len(p))
+    changes = np.zeros((len(p), windows.n_patients))
     for rows in windows.list_folds():
         ranked = _rank(p[:, rows])
         is_positive = y[rows][ranked.order]
@@ -297,9 +296,9 @@ def _measure_auprc(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
         gain = hit[:, -1:] - _look_up(hit, ranked.first)
         loss = false_alarm[:, -1:] - _look_up(false_alarm, ranked.first)
         change = np.where(is_positive, precision + gain, -loss)
-        changes[:, rows] = _unsort(change, ranked)
+        changes += _sum_ranked(change, ranked, windows.patient[rows], windows.n_patients)
     n_positive = windows.sum_by_patient(y[None].astype(float))[0]
-    return _Ratio(precision_sum, y.sum(), windows.sum_by_patient(changes), n_positive)
+    return _Ratio(precision_sum, y.sum(), changes, n_positive)
 
 
 def _measure_brier(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
