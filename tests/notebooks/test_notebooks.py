@@ -38,7 +38,9 @@ def test_no_outputs_are_committed_and_parameters_are_plain(path):
 def test_every_heading_is_followed_by_what_to_look_for(path):
     cells = json.loads(path.read_text())["cells"]
     texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
-    assert all(len(text.split("\n\n", 1)) == 2 for text in texts)
+    sections = [text for text in texts if text.startswith("#")]
+    assert sections
+    assert all(len(text.split("\n\n", 1)) == 2 for text in sections)
 
 
 @pytest.mark.slow
@@ -64,7 +66,7 @@ def test_train_and_compare_run_with_pictures(places):
         assert count_pictures(executed) == (2 if "handcrafted" in parameters["branches"] else 3)
     executed = execute("04_compare.ipynb", folder, runs_dir=folder / "runs")
     assert count_pictures(executed) == 2
-    text = json.dumps(executed)
+    text = json.dumps(executed).replace("\\", "")  # names are escaped in Markdown
     assert "synthetic data" in text
     assert "intermediate_gated" in text
     assert "the classical baseline handcrafted:random_forest" in text
