@@ -264,14 +264,15 @@ def _measure_auroc(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
         n_negative = len(rows) - n_positive
         ranked = _rank(p[:, rows])
         is_positive = positive[ranked.order]
-        # Half of the windows that are tied with a window count as above it.
-        windows_above = (ranked.first + ranked.last) / 2
-        sums = _accumulate(is_positive)
         if ranked.has_ties:
+            # Half of the windows that are tied with a window count as above it.
+            windows_above = (ranked.first + ranked.last) / 2
+            sums = _accumulate(is_positive)
             positives_above = _look_up(sums, ranked.first) + _look_up(sums, ranked.last + 1)
             positives_above = (positives_above - is_positive) / 2
         else:
-            positives_above = sums[:, :-1]
+            windows_above = ranked.first
+            positives_above = np.cumsum(is_positive, axis=1, dtype=np.int32) - is_positive
         negatives_above = windows_above - positives_above
         change = np.where(is_positive, n_negative - negatives_above, positives_above)
         changes += _sum_ranked(change, ranked, windows.patient[rows], windows.n_patients)

@@ -179,6 +179,8 @@ def check_arrays(y: ArrayLike, p: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
             f"Labels have shape {y.shape} and probabilities {p.shape}; both must be "
             "(n_windows, n_classes), row by row for the same windows."
         )
+    if y.dtype == bool:
+        return y, p
     wrong = ~((y == 0) | (y == 1))
     if wrong.any():
         raise EcgError(
@@ -207,8 +209,10 @@ def check_one_hot(y: ArrayLike, kind: str) -> None:
     --------
     >>> check_one_hot([[0, 1], [1, 0]], "multi_class")
     """
+    if kind != "multi_class":
+        return
     wrong = np.asarray(y).sum(axis=1) != 1
-    if kind == "multi_class" and wrong.any():
+    if wrong.any():
         raise EcgError(
             f"{int(wrong.sum())} windows of a multi_class task do not have exactly one class, "
             f"the first is row {int(np.flatnonzero(wrong)[0])}. Give one-hot labels, or make the "
