@@ -1,8 +1,8 @@
 """Who suggests the trials: KerasTuner's oracles, made to repeat themselves.
 
-An oracle here keeps nothing on disk. It is told the finished trials and asked for the next
-suggestion; `Proposer` writes down what it was told before each suggestion, so that a search that is
-run again gives the oracle the same history and continues as if it had never been interrupted.
+An oracle here keeps nothing on disk. It gets the scores of finished trials and returns the next
+suggestion; `Proposer` records the scores that it got before each suggestion, so that a search that
+is run again gives the oracle the same history and continues as if it had never been interrupted.
 
 What KerasTuner leaves open is closed here:
 
@@ -13,8 +13,9 @@ What KerasTuner leaves open is closed here:
 - its number of random trials grows with the space (87 of this one): here ten;
 - Hyperband waits for ever for a round of which a trial failed: here such a trial is the worst;
 - Hyperband continues a checkpoint under an optimizer that has lost its state. Here a trial of a
-  later round is trained anew with its number of epochs: every trial is an ordinary training, whose
-  learning rate decays over its epochs. With a factor of 3 this costs half as much again at most.
+  later round is trained from the beginning, with its number of epochs: every trial is an ordinary
+  training, whose learning rate decays over its epochs. With a factor of 3 this costs half as much
+  again at most.
 """
 
 import ecglib._keras  # noqa: F401
@@ -41,7 +42,7 @@ FAILURES_ARE_COUNTED_ELSEWHERE = 10**9
 
 
 class Suggestion(NamedTuple):
-    """What an oracle suggested, and what it had been told since the suggestion before.
+    """What an oracle suggested, and the scores that it got since the suggestion before.
 
     Parameters
     ----------
@@ -49,18 +50,18 @@ class Suggestion(NamedTuple):
         Number of the trial, from 1.
     values : dict of str to object
         The values of the active hyperparameters.
-    told : list of tuple
+    scores : list of tuple
         Number and score of each trial that finished meanwhile; None for one without a score.
 
     Examples
     --------
-    >>> Suggestion(number=2, values={"width": 16}, told=[(1, 0.9)]).told
+    >>> Suggestion(number=2, values={"width": 16}, scores=[(1, 0.9)]).scores
     [(1, 0.9)]
     """
 
     number: int
     values: dict[str, Any]
-    told: list[tuple[int, float | None]]
+    scores: list[tuple[int, float | None]]
 
 
 class Proposer:
@@ -96,7 +97,7 @@ class Proposer:
         self.suggestions: list[Suggestion] = []
         self.is_waiting = False
         self._tuner_oracle: keras_tuner.Oracle | None = None
-        self._told: set[int] = set()
+        self._reported: set[int] = set()
 
     def replay(self, suggestions: Sequence[Suggestion]) -> None:
         """Bring the oracle to where it made the last of these suggestions.
@@ -132,23 +133,23 @@ class Proposer:
             trials have finished.
         """
         oracle = self._get_oracle()
-        told = [(n, score) for n, score in sorted(outcomes.items()) if n not in self._told]
+        scores = [(n, score) for n, score in sorted(outcomes.items()) if n not in self._reported]
         number = len(self.suggestions) + 1
-        trial = self._ask(oracle, number, told)
+        trial = self._ask(oracle, number, scores)
         if trial.status != keras_tuner.engine.trial.TrialStatus.RUNNING:
             # It may have begun another bracket meanwhile, which the record would not show.
             self._tuner_oracle = None
             self.is_waiting = trial.status == keras_tuner.engine.trial.TrialStatus.IDLE
             return None
         values = {name: _plain(value) for name, value in trial.hyperparameters.values.items()}
-        suggestion = Suggestion(number, values, told)
+        suggestion = Suggestion(number, values, scores)
         self.suggestions.append(suggestion)
         return suggestion
 
     def _get_oracle(self) -> keras_tuner.Oracle:
         if self._tuner_oracle is None:
             recorded = {_to_id(one.number): one.values for one in self.suggestions}
-            self._told = set()
+            self._reported = set()
             oracle = _build_oracle(self.oracle, self.space, self.seed, self.epochs, recorded)
             for suggestion in self.suggestions:
                 self._repeat(oracle, suggestion)
@@ -158,7 +159,7 @@ class Proposer:
     def _repeat(self, oracle: keras_tuner.Oracle, suggestion: Suggestion) -> None:
         if isinstance(oracle, _BayesianOracle):
             oracle.recorded[_to_id(suggestion.number)] = suggestion.values
-        trial = self._ask(oracle, suggestion.number, suggestion.told)
+        trial = self._ask(oracle, suggestion.number, suggestion.scores)
         values = {name: _plain(value) for name, value in trial.hyperparameters.values.items()}
         if values != suggestion.values:
             raise RunError(
@@ -168,17 +169,17 @@ class Proposer:
             )
 
     def _ask(
-        self, oracle: keras_tuner.Oracle, number: int, told: Sequence[tuple[int, float | None]]
+        self, oracle: keras_tuner.Oracle, number: int, scores: Sequence[tuple[int, float | None]]
     ) -> keras_tuner.engine.trial.Trial:
-        for finished, score in told:
-            self._tell(oracle, finished, score)
+        for finished, score in scores:
+            self._report(oracle, finished, score)
         # One thread: the same bits on every machine, and matrices this small gain nothing by more.
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)  # of length scales at their bounds
             return oracle.create_trial(str(number))
 
-    def _tell(self, oracle: keras_tuner.Oracle, number: int, score: float | None) -> None:
-        self._told.add(number)
+    def _report(self, oracle: keras_tuner.Oracle, number: int, score: float | None) -> None:
+        self._reported.add(number)
         trial = oracle.get_trial(_to_id(number))
         if score is None and self.oracle == "hyperband":
             score = WORST_SCORE

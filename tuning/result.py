@@ -74,7 +74,7 @@ class SearchResult:
 
     @property
     def optimism(self) -> Optimism | None:
-        """How much too good the winner's score is expected to be; None if it cannot be told."""
+        """How much too good the winner's score is expected to be; None if it is unknown."""
         return estimate_optimism(self.trials, self.winner.trial, self.comparison)
 
     def table(self) -> pd.DataFrame:

@@ -265,8 +265,8 @@ class Study:
 def _read_suggestion(path: Path, number: int) -> Suggestion:
     try:
         values: Mapping[str, Any] = json.loads(path.read_text())
-        told = [(int(finished), score) for finished, score in values["told"]]
-        suggestion = Suggestion(int(values["number"]), dict(values["values"]), told)
+        scores = [(int(finished), score) for finished, score in values["scores"]]
+        suggestion = Suggestion(int(values["number"]), dict(values["values"]), scores)
     except (ValueError, TypeError, KeyError) as error:
         raise RunError(
             f"{path} is damaged ({error}), so the search cannot be continued. Restore it, or "

@@ -19,7 +19,7 @@ from ecglib.splits import check_leaks
 
 MIN_PATIENTS = 2  # of a split
 WAY_OUT = (
-    "Use cross-validation, which divides the patients of training and validation anew: n_folds=3 "
+    "Use cross-validation, which makes new splits of the training and validation patients: n_folds=3 "
     "or more, on the command line --set n_folds=3; or prepare the dataset with another split."
 )
 

@@ -131,7 +131,7 @@ def convert_known_columns(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Probl
     >>> table["age"].tolist(), [problem.detail for problem in problems]
     ([63.0, 90.0, nan], ["age 'old' counts as missing."])
     """
-    problems: list[Problem] = []
+    table, problems = table.copy(), list[Problem]()
     for name, parse in (("age", parse_age), ("sex", parse_sex)):
         if name not in table:
             continue
@@ -144,7 +144,7 @@ def convert_known_columns(table: pd.DataFrame) -> tuple[pd.DataFrame, list[Probl
             Problem(str(record), "not_a_number", f"{name} {value!r} counts as missing.")
             for record, value in zip(table.loc[unread, "record"], given[unread], strict=True)
         ]
-        table = table.assign(**{name: numbers})
+        table[name] = numbers
     return table, problems
 
 
