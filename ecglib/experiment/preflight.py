@@ -19,8 +19,9 @@ from ecglib.splits import check_leaks
 
 MIN_PATIENTS = 2  # of a split
 WAY_OUT = (
-    "Use cross-validation, which makes new splits of the training and validation patients: n_folds=3 "
-    "or more, on the command line --set n_folds=3; or prepare the dataset with another split."
+    "Use cross-validation, which makes new splits of the training and validation patients: "
+    "n_folds=3 or more, on the command line --set n_folds=3; or prepare the dataset with another "
+    "split."
 )
 
 
