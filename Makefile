@@ -57,7 +57,7 @@ test-backends: .venv-backends/ready
 bench: setup
 	$(BIN)/python -m benchmarks $(ONLY)
 
-# The error rates of verdicts, by simulation: about 16 minutes on two cores.
+# The error rates of verdicts, by simulation: about 15 minutes on two cores.
 verdict-check: setup
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.verdict_check
 

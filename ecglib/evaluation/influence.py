@@ -62,12 +62,13 @@ class Windows:
     @property
     def scored(self) -> np.ndarray:
         """Which classes have positive and negative windows, in one fold at least: (n_classes,)."""
-        return np.any([has_both_outcomes(self.y[rows]) for rows in self.list_folds()], axis=0)
+        return np.any([has_both_outcomes(self.y[rows]) for rows in self.folds], axis=0)
 
-    def list_folds(self) -> list[np.ndarray]:
-        """List the windows of each fold, as indices."""
+    @cached_property
+    def folds(self) -> list[np.ndarray | slice]:
+        """The windows of each fold, as an index."""
         if self.fold is None:
-            return [np.arange(len(self.y))]
+            return [slice(None)]
         return [np.flatnonzero(self.fold == fold) for fold in np.unique(self.fold)]
 
     def sum_by_patient(self, values: np.ndarray) -> np.ndarray:
@@ -226,7 +227,7 @@ def _rank(p: np.ndarray) -> _Ranked:
     order = np.argsort(-p, axis=1)
     ranked = np.take_along_axis(p, order, axis=1)
     n_models, n_windows = p.shape
-    position = np.broadcast_to(np.arange(n_windows), p.shape)
+    position = np.broadcast_to(np.arange(n_windows, dtype=np.int32), p.shape)
     is_new = np.ones((n_models, n_windows + 1), dtype=bool)
     is_new[:, 1:-1] = ranked[:, 1:] != ranked[:, :-1]
     if is_new.all():
@@ -257,11 +258,11 @@ def _sum_ranked(values: np.ndarray, ranked: _Ranked, patient: np.ndarray, n: int
 
 def _measure_auroc(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
     y, changes = windows.y[:, k], np.zeros((len(p), windows.n_patients))
-    opposite, won, n_pairs = np.zeros(len(y)), np.zeros(len(p)), 0
-    for rows in windows.list_folds():
+    opposite, n_pairs = np.zeros(len(y)), 0
+    for rows in windows.folds:
         positive = y[rows]
         n_positive = int(positive.sum())
-        n_negative = len(rows) - n_positive
+        n_negative = len(positive) - n_positive
         ranked = _rank(p[:, rows])
         is_positive = positive[ranked.order]
         if ranked.has_ties:
@@ -276,16 +277,17 @@ def _measure_auroc(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
         negatives_above = windows_above - positives_above
         change = np.where(is_positive, n_negative - negatives_above, positives_above)
         changes += _sum_ranked(change, ranked, windows.patient[rows], windows.n_patients)
-        won += (change * is_positive).sum(axis=1)
         n_pairs += n_positive * n_negative
         opposite[rows] = np.where(positive, n_negative, n_positive)
+    # Each pair that is won counts for its positive and for its negative window.
+    won = changes.sum(axis=1) / 2
     return _Ratio(won, n_pairs, changes, windows.sum_by_patient(opposite[None])[0])
 
 
 def _measure_auprc(windows: Windows, k: int, p: np.ndarray) -> _Ratio:
     y, precision_sum = windows.y[:, k], np.zeros(len(p))
     changes = np.zeros((len(p), windows.n_patients))
-    for rows in windows.list_folds():
+    for rows in windows.folds:
         ranked = _rank(p[:, rows])
         is_positive = y[rows][ranked.order]
         n_accepted = ranked.last + 1

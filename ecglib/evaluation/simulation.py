@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from ecglib.errors import require_one_of
 from ecglib.evaluation.contestants import Contestant
@@ -205,7 +206,7 @@ def _simulate_split(
         folds = patient % settings.n_folds + 1
         z *= rng.uniform(0.5, 2.0, size=settings.n_folds)[folds - 1][:, None]
         z += rng.normal(0, 1, size=settings.n_folds)[folds - 1][:, None]
-    p = 1 / (1 + np.exp(-z))
+    p = expit(z, out=z)
     rows, names = np.arange(len(patient)), patient.astype(str)
     return [
         [
@@ -250,7 +251,9 @@ def _draw_logits(
     n_patients, n_classes = int(patient.max()) + 1, y.shape[1]
 
     def draw_normal(variance: float, shape: tuple[int, ...]) -> np.ndarray:
-        return np.float32(np.sqrt(variance)) * rng.standard_normal(shape, dtype=np.float32)
+        z = rng.standard_normal(shape, dtype=np.float32)
+        z *= np.sqrt(variance)
+        return z
 
     def draw(n: tuple[int, ...], of_patient: float, of_window: float) -> np.ndarray:
         if n_patients == len(patient):
@@ -261,7 +264,8 @@ def _draw_logits(
     z = draw((n_models, n_seeds), SEED_PATIENT, SEED_WINDOW)
     z += draw((n_models, 1), MODEL_PATIENT, MODEL_WINDOW)
     z += draw((), COMMON_PATIENT, COMMON_WINDOW)
-    return z + distances[:, :, None, None].astype(np.float32) * (y - np.float32(0.5))
+    z += distances[:, :, None, None].astype(np.float32) * (y - np.float32(0.5))
+    return z
 
 
 def _fit(validation: Predictions, settings: StudySettings) -> np.ndarray:

@@ -16,7 +16,6 @@ N_DRAWS = 50
 # Pollard, Ann. Stat. 18, 1990), the score at it with the power 2/3, and its variance with 4/3.
 VARIANCE_PER_HALF = 2 ** (-4 / 3)
 N_HALVINGS = 4
-DRAWS_AT_ONCE = 25
 
 
 def draw_scores_over_thresholds(
@@ -79,13 +78,13 @@ def draw_scores_over_thresholds(
     (4, 2, 50, 1)
     """
     first = next(iter(models.values()))[0]
-    weights = [
+    drawn = [
         draw_half_samples(first.validation.patients[rows], N_DRAWS, fold)
         for fold, (_, rows) in enumerate(_list_folds(first.predictions, first.validation))
     ]
     halves = np.array(draw_halves(first.predictions.patients))
     return {
-        name: np.mean([_draw_scores(one, metric, weights, halves) for one in seeds], axis=0)
+        name: np.mean([_draw_scores(one, metric, drawn, halves) for one in seeds], axis=0)
         for name, seeds in models.items()
     }
 
@@ -129,23 +128,22 @@ def draw_half_samples(patients: np.ndarray, n_draws: int, seed: int) -> np.ndarr
 
     Returns
     -------
-    int array of shape (n_draws, n_windows)
-        1 for the windows of the drawn patients, 0 for the others. Rows 2i and 2i + 1 are the two
-        halves of one division.
+    bool array of shape (n_draws, n_windows)
+        Whether the patient of each window is drawn. Rows 2i and 2i + 1 are the two halves of one
+        division.
 
     Examples
     --------
     >>> drawn = draw_half_samples(np.array(["a", "a", "b", "c", "d"]), n_draws=4, seed=0)
-    >>> drawn.shape, drawn[0::2] + drawn[1::2]
-    ((4, 5), array([[1, 1, 1, 1, 1],
-           [1, 1, 1, 1, 1]], dtype=int32))
+    >>> drawn.shape, bool((drawn[0::2] != drawn[1::2]).all())
+    ((4, 5), True)
     """
     names, index = np.unique(patients, return_inverse=True)
     rng = np.random.default_rng(seed)
-    drawn = np.zeros((n_draws, len(names)), dtype=np.int32)
+    drawn = np.zeros((n_draws, len(names)), dtype=bool)
     for first, second in zip(drawn[0::2], drawn[1::2], strict=True):
-        first[rng.permutation(len(names))[: (len(names) + 1) // 2]] = 1
-        second[:] = 1 - first
+        first[rng.permutation(len(names))[: (len(names) + 1) // 2]] = True
+        second[:] = ~first
     return drawn[:, index]
 
 
@@ -174,7 +172,7 @@ def draw_halves(patients: np.ndarray) -> list[np.ndarray]:
 
 
 def _draw_scores(
-    contestant: Contestant, metric: str, weights: Sequence[np.ndarray], halves: np.ndarray
+    contestant: Contestant, metric: str, drawn: Sequence[np.ndarray], halves: np.ndarray
 ) -> np.ndarray:
     test, validation = contestant.predictions, contestant.validation
     counts = np.zeros((4, N_HALVINGS, 2, N_DRAWS, len(test.classes)))
@@ -182,7 +180,7 @@ def _draw_scores(
     for fold, (test_rows, rows) in enumerate(_list_folds(test, validation)):
         for k in range(len(test.classes)):
             y, p = validation.y[rows, k] == 1, validation.p[rows, k].astype(np.float64)
-            thresholds = _fit_thresholds(y, p, weights[fold], fitted[fold, k])
+            thresholds = _fit_thresholds(y, p, drawn[fold], fitted[fold, k])
             labels, scores = test.y[test_rows, k] == 1, test.p[test_rows, k].astype(np.float64)
             counts[..., k] += _count(labels, scores, halves[:, test_rows], thresholds)
     tp, fp, fn, tn = counts
@@ -199,29 +197,24 @@ def _list_folds(test: Predictions, validation: Predictions) -> list[tuple[np.nda
     ]
 
 
-def _fit_thresholds(
-    y: np.ndarray, p: np.ndarray, weights: np.ndarray, default: float
-) -> np.ndarray:
-    """Return the threshold with the largest weighted F1 for each draw: (n_draws,).
+def _fit_thresholds(y: np.ndarray, p: np.ndarray, drawn: np.ndarray, default: float) -> np.ndarray:
+    """Return the threshold with the largest F1 for each draw: (n_draws,).
 
-    As `ecglib.evaluation.thresholds.fit_thresholds` on windows repeated as often as they are drawn.
+    As `ecglib.evaluation.thresholds.fit_thresholds` on the windows that are drawn.
     """
     order = np.argsort(-p, kind="stable")
-    y, p = y[order], p[order]
-    is_cut = np.append(p[1:] != p[:-1], True)
-    position, below = np.arange(len(p)), np.append(p, 0.0)
-    thresholds = np.empty(len(weights))
-    for start in range(0, len(weights), DRAWS_AT_ONCE):
-        chunk = slice(start, start + DRAWS_AT_ONCE)
-        drawn = weights[chunk, order].astype(np.float64)
-        hits = np.cumsum(drawn * y, axis=1)
-        f1 = 2 * hits / np.maximum(np.cumsum(drawn, axis=1) + hits[:, -1:], 1)
-        best = np.argmax(np.where(is_cut, f1, -1.0), axis=1)
+    y, p, drawn = y[order], p[order], drawn[:, order]
+    hits = np.cumsum(drawn & y, axis=1, dtype=np.int32)
+    n_positives = hits[:, -1:]
+    f1 = hits / np.maximum(np.cumsum(drawn, axis=1, dtype=np.int32) + n_positives, 1)
+    cuts = np.flatnonzero(np.append(p[1:] != p[:-1], True))
+    best = cuts[np.argmax(f1[:, cuts], axis=1)]
+    thresholds, below = np.full(len(drawn), default), np.append(p, 0.0)
+    for i in np.flatnonzero(n_positives):
         # The threshold lies halfway to the next window that is drawn.
-        refused = (drawn > 0) & (position > best[:, None])
-        following = np.where(refused.any(axis=1), refused.argmax(axis=1), len(p))
-        middle = (p[best] + below[following]) / 2
-        thresholds[chunk] = np.where(hits[:, -1] > 0, middle, default)
+        refused = drawn[i, best[i] + 1 :]
+        n_between = refused.argmax() if refused.any() else len(refused)
+        thresholds[i] = (p[best[i]] + below[best[i] + 1 + n_between]) / 2
     return thresholds
 
 

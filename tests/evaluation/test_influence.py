@@ -79,7 +79,7 @@ def score_with_weights(metric, windows, p, k, patient_weights):
     score, weigh = OF_PROBABILITIES[metric], FOLD_WEIGHTS[metric]
     parts = [
         (score(y[rows], p[rows, k], sample_weight=weights[rows]), weigh(y[rows], weights[rows]))
-        for rows in windows.list_folds()
+        for rows in windows.folds
     ]
     return sum(value * weight for value, weight in parts) / sum(weight for _, weight in parts)
 
