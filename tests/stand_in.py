@@ -19,7 +19,7 @@ class StandIn:
         self.calls, self.results = [], {}
         self.before = lambda name: None  # called with the name of each run
 
-    def __call__(self, task, processes):
+    def __call__(self, task, workers):
         name = task.executed.stem
         self.calls.append(name)
         self.before(name)

@@ -21,9 +21,8 @@ import psutil
 import yaml
 from tqdm.auto import tqdm
 
-from ecglib.batch.notebook_process import END, read_request
-from ecglib.batch.notebooks import limit_threads
-from ecglib.batch.processes import INTERRUPTED, Command, ProcessGroup
+from ecglib.batch.processes import INTERRUPTED, Command, ProcessGroup, limit_threads
+from ecglib.batch.worker_process import END, read_request
 from ecglib.datasets import prepare
 from ecglib.errors import EcgError, ExperimentError, RunError
 from tuning.settings import Budget, SearchSettings

@@ -13,7 +13,8 @@ from ecglib import runs
 from ecglib.batch.jobs import FAILED_FOLDER, WORK_FOLDER, Job
 from ecglib.batch.locks import hold_lock
 from ecglib.batch.notebooks import NotebookTask, execute_notebook
-from ecglib.batch.processes import INTERRUPTED, ProcessGroup, ProcessResult, read_end
+from ecglib.batch.processes import INTERRUPTED, ProcessResult, read_end
+from ecglib.batch.workers import WorkerPool
 from ecglib.errors import DamagedRunError
 from ecglib.experiment import Experiment
 
@@ -58,7 +59,7 @@ class Outcome:
     died: str = ""
 
 
-def execute_job(job: Job, notebook: Path, time_limit_s: float, processes: ProcessGroup) -> Outcome:
+def execute_job(job: Job, notebook: Path, time_limit_s: float, workers: WorkerPool) -> Outcome:
     """Carry out a job, unless its run is finished or another process carries it out.
 
     A run without its executed notebook gets it: the notebook opens a run that exists. A damaged run
@@ -73,8 +74,8 @@ def execute_job(job: Job, notebook: Path, time_limit_s: float, processes: Proces
         The notebook that carries it out.
     time_limit_s : float
         Time after which it is ended; 0 for no limit.
-    processes : ProcessGroup
-        The group that its process belongs to.
+    workers : WorkerPool
+        The workers, one of which executes the notebook.
 
     Returns
     -------
@@ -86,13 +87,15 @@ def execute_job(job: Job, notebook: Path, time_limit_s: float, processes: Proces
     The run of an interactive session, while another process has its lock:
 
     >>> import tempfile
+    >>> from ecglib.batch.processes import ProcessGroup
     >>> settings = {"dataset": "d", "fingerprint": "f", "task": "t", "branches": {"time": "cnn"}}
     >>> experiment = Experiment.from_flat(settings)
     >>> with tempfile.TemporaryDirectory() as folder, ProcessGroup() as processes:
+    ...     workers = WorkerPool(processes)
     ...     path = Path(folder) / experiment.run_name
     ...     job = Job(experiment=experiment, parameters={}, notebook_parameters={}, path=path)
     ...     with hold_lock(find_lock(job)):
-    ...         outcome = execute_job(job, Path("train.ipynb"), 0.0, processes)
+    ...         outcome = execute_job(job, Path("train.ipynb"), 0.0, workers)
     >>> outcome.status
     'busy'
     """
@@ -103,7 +106,7 @@ def execute_job(job: Job, notebook: Path, time_limit_s: float, processes: Proces
             damage = set_damaged_run_aside(job)
             if is_finished(job):
                 return Outcome(status=EXISTING, damage=damage)
-            outcome = _execute(job, notebook, time_limit_s, processes)
+            outcome = _execute(job, notebook, time_limit_s, workers)
             return dataclasses.replace(outcome, damage=damage)
     except OSError as error:
         return Outcome(status=FAILED, problem=f"a file cannot be written: {error}")
@@ -213,7 +216,7 @@ def find_lock(job: Job) -> Path:
     return _work_file(job, ".lock")
 
 
-def _execute(job: Job, notebook: Path, time_limit_s: float, processes: ProcessGroup) -> Outcome:
+def _execute(job: Job, notebook: Path, time_limit_s: float, workers: WorkerPool) -> Outcome:
     existed = runs.run_exists(job.path)
     task = NotebookTask(
         notebook=notebook,
@@ -222,10 +225,10 @@ def _execute(job: Job, notebook: Path, time_limit_s: float, processes: ProcessGr
         log=_work_file(job, ".log"),
         time_limit_s=time_limit_s,
     )
-    result, died = execute_notebook(task, processes), ""
+    result, died = execute_notebook(task, workers), ""
     if kernel_died(result) and not runs.run_exists(job.path):
         died = explain_failure(result)
-        result = execute_notebook(task, processes)
+        result = execute_notebook(task, workers)
     outcome = _conclude(job, task, result, existed)
     if died and outcome.status == FAILED and outcome.problem != INTERRUPTED:
         outcome = dataclasses.replace(outcome, problem=f"{outcome.problem} (tried twice)")

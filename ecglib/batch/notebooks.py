@@ -4,21 +4,16 @@ import ast
 import contextlib
 import dataclasses
 import json
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from ecglib.batch import notebook_process
-from ecglib.batch.processes import Command, ProcessGroup, ProcessResult
+from ecglib.batch.processes import ProcessResult
+from ecglib.batch.workers import WorkerPool
 from ecglib.errors import BatchError, did_you_mean
 
-# Jupyter chooses the ports of a kernel before the kernel opens them. When several kernels start at
-# once, one may find its ports taken before any cell has run (papermill issue 511); it is started
-# again.
+# On Windows Jupyter chooses the ports of a kernel before the kernel opens them. When several start
+# at once, one may find its ports taken (papermill issue 511); it is started again.
 KERNEL_NOT_STARTED = "Kernel died before replying to kernel_info"
 MAX_STARTS = 3
 
@@ -171,7 +166,7 @@ class NotebookTask:
     parameters : dict of str to object
         Its parameters (`check_parameters`).
     log : Path
-        File for what the process prints.
+        File for what is printed.
     time_limit_s : float
         Time after which it is ended; 0 for no limit.
 
@@ -194,15 +189,15 @@ class NotebookTask:
     time_limit_s: float = 0.0
 
 
-def execute_notebook(task: NotebookTask, processes: ProcessGroup) -> ProcessResult:
+def execute_notebook(task: NotebookTask, workers: WorkerPool) -> ProcessResult:
     """Execute a notebook with papermill; start its kernel again if it did not come up.
 
     Parameters
     ----------
     task : NotebookTask
         The notebook.
-    processes : ProcessGroup
-        The group that the process belongs to.
+    workers : WorkerPool
+        The workers, one of which executes it.
 
     Returns
     -------
@@ -219,6 +214,7 @@ def execute_notebook(task: NotebookTask, processes: ProcessGroup) -> ProcessResu
     A notebook that does not exist:
 
     >>> import tempfile
+    >>> from ecglib.batch.processes import ProcessGroup
     >>> with tempfile.TemporaryDirectory() as folder, ProcessGroup() as processes:
     ...     task = NotebookTask(
     ...         notebook=Path(folder, "none.ipynb"),
@@ -226,7 +222,8 @@ def execute_notebook(task: NotebookTask, processes: ProcessGroup) -> ProcessResu
     ...         parameters={},
     ...         log=Path(folder, "out.log"),
     ...     )
-    ...     result = execute_notebook(task, processes)
+    ...     with WorkerPool(processes) as workers:
+    ...         result = execute_notebook(task, workers)
     >>> result.exit_status, "none.ipynb" in result.output
     (1, True)
     """
@@ -235,38 +232,8 @@ def execute_notebook(task: NotebookTask, processes: ProcessGroup) -> ProcessResu
         "executed": str(task.executed),
         "parameters": task.parameters,
     }
-    command = Command(
-        arguments=[sys.executable, "-m", notebook_process.__name__],
-        environment=limit_threads(os.environ),
-        request=f"{yaml.safe_dump(request)}{notebook_process.END}\n",
-        log=task.log,
-        time_limit_s=task.time_limit_s,
-    )
     for _ in range(MAX_STARTS):
-        result = processes.run(command)
+        result = workers.execute(request, task.log, task.time_limit_s)
         if result.exit_status == 0 or KERNEL_NOT_STARTED not in result.output:
             break
     return result
-
-
-def limit_threads(environment: Mapping[str, str]) -> dict[str, str]:
-    """Limit the threads of numerical libraries in a process, so that several share the cores.
-
-    Parameters
-    ----------
-    environment : mapping of str to str
-        Environment variables. ``ECGLIB_THREADS`` holds the number of threads of a run; without it
-        the training chooses, and everything else gets one.
-
-    Returns
-    -------
-    dict of str to str
-        The variables for the process.
-
-    Examples
-    --------
-    >>> limit_threads({"ECGLIB_THREADS": "2"})["OMP_NUM_THREADS"]
-    '2'
-    """
-    threads = environment.get("ECGLIB_THREADS", "1")
-    return {**environment, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}

@@ -7,10 +7,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import psutil
 
@@ -119,6 +119,11 @@ class ProcessGroup:
         """End every process within `GRACE_S`, and start no more; return at once."""
         self._is_ended.set()
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether `end` was called."""
+        return self._is_ended.is_set()
+
     def run(self, command: Command) -> ProcessResult:
         """Run a command and wait for it; nothing that it started is left afterwards.
 
@@ -137,76 +142,165 @@ class ProcessGroup:
         OSError
             If the log cannot be written or the program not be started.
         """
-        if self._is_ended.is_set():
+        if self.is_ended:
             return ProcessResult(exit_status=1, output="", ended_by_us=INTERRUPTED)
         command.log.parent.mkdir(parents=True, exist_ok=True)
         with command.log.open("wb") as log:
-            process = subprocess.Popen(
-                command.arguments,
-                env=command.environment,
-                stdin=subprocess.PIPE,
-                stdout=log,  # a file: the pipe of a program that survives would never end
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,  # Ctrl-C reaches the batch alone
-            )
-        started: set[psutil.Process] = set()
+            # A file: the pipe of a program that survives would never end.
+            process = start_process(command.arguments, command.environment, log, log)
+        tree = ProcessTree(process)
         try:
             with contextlib.suppress(BrokenPipeError):
-                _send(process, command.request)
-            ended_by_us = self._wait(process, command.time_limit_s, started)
+                tree.send(command.request)
+            ended_by_us = self.wait(tree, command.time_limit_s, tree.has_ended)
         finally:
-            _end_process(process, started)
+            tree.end(GRACE_S)
         return ProcessResult(
             exit_status=process.returncode, output=read_end(command.log), ended_by_us=ended_by_us
         )
 
-    def _wait(
-        self, process: subprocess.Popen, time_limit_s: float, started: set[psutil.Process]
+    def wait(
+        self, tree: "ProcessTree", time_limit_s: float, has_finished: Callable[[float], bool]
     ) -> str:
-        """Wait for a process; return why it has to be ended, or an empty text if it ended."""
+        """Wait for a process.
+
+        Parameters
+        ----------
+        tree : ProcessTree
+            The process.
+        time_limit_s : float
+            Time after which it has to be ended; 0 for no limit.
+        has_finished : callable
+            Waits for at most the given number of seconds, and returns whether the process has done
+            what is waited for.
+
+        Returns
+        -------
+        str
+            Why it has to be ended; empty if it has finished.
+        """
         began_s = looked_s = time.monotonic()
-        while process.poll() is None:
-            if self._is_ended.wait(POLL_S):
-                return INTERRUPTED
+        while not has_finished(POLL_S):
             now_s = time.monotonic()
+            if self.is_ended:
+                return INTERRUPTED
             if time_limit_s and now_s - began_s > time_limit_s:
                 return f"not finished within {time_limit_s:g} s"
             if now_s - looked_s > LOOK_FOR_CHILDREN_S:
-                started |= _find_children(process)
+                tree.look_for_children()
                 looked_s = now_s
         return ""
 
 
-def _send(process: subprocess.Popen, request: str) -> None:
-    if process.stdin is not None:
-        process.stdin.write(request)
-        process.stdin.flush()
+class ProcessTree:
+    """A process with all that it started.
 
+    Parameters
+    ----------
+    process : subprocess.Popen
+        The process, with text as its standard input.
 
-def _end_process(process: subprocess.Popen, started: Iterable[psutil.Process]) -> None:
-    """End a process and all that it started: those seen before, and those it has now."""
-    children = {*started, *_find_children(process)}
-    if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-    if process.poll() is None:
+    Examples
+    --------
+    >>> tree = ProcessTree(start_process([sys.executable, "-c", "input()"], {}))
+    >>> tree.has_ended(0.0)
+    False
+    >>> tree.end(grace_s=0.0)
+    >>> tree.has_ended(0.0)
+    True
+    """
+
+    def __init__(self, process: subprocess.Popen):
+        self.process = process
+        self._children: set[psutil.Process] = set()
+
+    def send(self, text: str) -> None:
+        """Write to its standard input.
+
+        Raises
+        ------
+        BrokenPipeError
+            If it has ended.
+        """
+        if self.process.stdin is not None:
+            self.process.stdin.write(text)
+            self.process.stdin.flush()
+
+    def has_ended(self, timeout_s: float) -> bool:
+        """Wait for its end for some seconds; return whether it has ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
-        children |= _find_children(process)
-    for child in children:
+            self.process.wait(timeout_s)
+        return self.process.poll() is not None
+
+    def look_for_children(self) -> None:
+        """Note what it has started: that is not found any more once it has ended."""
         with contextlib.suppress(psutil.Error):
-            child.kill()  # psutil makes sure that the number was not used again
-    if process.poll() is None:
-        process.kill()
-        process.wait()
+            self._children |= set(psutil.Process(self.process.pid).children(recursive=True))
+
+    def end(self, grace_s: float) -> None:
+        """End it and all that it started: those seen before, and those it has now.
+
+        Parameters
+        ----------
+        grace_s : float
+            Seconds that it gets to end by itself, once its standard input is closed.
+        """
+        self.look_for_children()
+        if self.process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.close()
+        if not self.has_ended(grace_s):
+            self.look_for_children()
+        for child in self._children:
+            with contextlib.suppress(psutil.Error):
+                child.kill()  # psutil makes sure that the number was not used again
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
-def _find_children(process: subprocess.Popen) -> set[psutil.Process]:
-    try:
-        return set(psutil.Process(process.pid).children(recursive=True))
-    except psutil.Error:
-        return set()
+def start_process(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    output: int | IO = subprocess.PIPE,
+    errors: int | IO = subprocess.DEVNULL,
+) -> subprocess.Popen:
+    """Start a process that Ctrl-C does not reach, with an open standard input.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The program and its arguments.
+    environment : mapping of str to str
+        Its environment variables.
+    output, errors : int or file
+        Where it prints to, as for `subprocess.Popen`.
+
+    Returns
+    -------
+    subprocess.Popen
+        The process.
+
+    Raises
+    ------
+    OSError
+        If it cannot be started.
+
+    Examples
+    --------
+    >>> process = start_process([sys.executable, "-c", "print(1 + 1)"], {})
+    >>> process.communicate()[0].strip()
+    '2'
+    """
+    return subprocess.Popen(
+        arguments,
+        env=dict(environment),
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=errors,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def read_end(path: Path) -> str:
@@ -223,3 +317,26 @@ def read_end(path: Path) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
+
+
+def limit_threads(environment: Mapping[str, str]) -> dict[str, str]:
+    """Limit the threads of numerical libraries in a process, so that several share the cores.
+
+    Parameters
+    ----------
+    environment : mapping of str to str
+        Environment variables. ``ECGLIB_THREADS`` holds the number of threads of a run; without it
+        the training chooses, and everything else gets one.
+
+    Returns
+    -------
+    dict of str to str
+        The variables for the process.
+
+    Examples
+    --------
+    >>> limit_threads({"ECGLIB_THREADS": "2"})["OMP_NUM_THREADS"]
+    '2'
+    """
+    threads = environment.get("ECGLIB_THREADS", "1")
+    return {**environment, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}

@@ -34,6 +34,7 @@ from ecglib.batch.processes import INTERRUPTED, ProcessGroup
 from ecglib.batch.progress import record_request
 from ecglib.batch.shell_commands import find_job
 from ecglib.batch.state import Grid, record_grid, record_settings
+from ecglib.batch.workers import WorkerPool
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.store_files import verify_store
 from ecglib.errors import BatchError, RunError
@@ -246,8 +247,13 @@ def _run_jobs(
     if not missing:
         return
     bar = tqdm(total=len(missing), desc=f"{report.batch}: {description}", unit="run")
-    with ProcessGroup() as processes, ThreadPoolExecutor(n_jobs) as pool, bar:
-        round_ = _Round(batch=batch, report=report, bar=bar, pool=pool, processes=processes)
+    with (
+        ProcessGroup() as processes,
+        WorkerPool(processes) as workers,
+        ThreadPoolExecutor(n_jobs) as pool,
+        bar,
+    ):
+        round_ = _Round(batch=batch, report=report, bar=bar, pool=pool, workers=workers)
         try:
             while missing := round_.execute(missing):
                 time.sleep(LOOK_AGAIN_S)
@@ -265,15 +271,13 @@ class _Round:
     report: BatchReport
     bar: tqdm
     pool: Executor
-    processes: ProcessGroup
+    workers: WorkerPool
 
     def execute(self, jobs: Sequence[Job]) -> list[Job]:
         """Execute jobs; return those that another batch is executing."""
         file = self.batch.file
         futures = {
-            self.pool.submit(
-                execute_job, job, file.notebook, file.time_limit_s, self.processes
-            ): job
+            self.pool.submit(execute_job, job, file.notebook, file.time_limit_s, self.workers): job
             for job in jobs
         }
         busy = []

@@ -1,20 +1,18 @@
 """The parameters of notebooks, and the processes that execute them."""
 
-import io
 import json
 from pathlib import Path
 
 import pytest
 
-from ecglib.batch import notebook_process, notebooks
+from ecglib.batch import notebooks
 from ecglib.batch.notebooks import (
     NotebookTask,
     check_parameters,
     execute_notebook,
-    limit_threads,
     read_defaults,
 )
-from ecglib.batch.processes import ProcessResult
+from ecglib.batch.processes import ProcessResult, limit_threads
 from ecglib.errors import BatchError
 from ecglib.experiment.config import list_settings
 
@@ -102,12 +100,12 @@ def task(tmp_path):
 def test_a_kernel_that_did_not_start_is_started_again(results, expected, task):
     remaining, requests = iter(results), []
 
-    class Processes:
-        def run(self, command):
-            requests.append(notebook_process.read_request(io.StringIO(command.request)))
+    class Workers:
+        def execute(self, request, log, time_limit_s):
+            requests.append(request)
             return next(remaining)
 
-    assert execute_notebook(task, Processes()) == expected
+    assert execute_notebook(task, Workers()) == expected
     assert requests[0]["parameters"] == task.parameters
 
 

@@ -10,7 +10,7 @@ from ecglib.batch.costs import AROUND_TRAINING_S, Cost, Costs, read_costs
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import Batch
 from ecglib.batch.plan import plan_batch
-from ecglib.batch.processes import ProcessGroup
+from ecglib.batch.workers import WorkerPool
 from ecglib.cli.commands import main
 from ecglib.errors import BatchError
 
@@ -35,7 +35,7 @@ def finish(job, has_notebook=True):
 
 
 def test_a_plan_lists_all_runs_and_starts_and_writes_nothing(make_batch, monkeypatch):
-    monkeypatch.setattr(ProcessGroup, "run", None)
+    monkeypatch.setattr(WorkerPool, "execute", None)
     batch = make_batch()
     plan = plan_batch(batch, n_jobs=2)
     assert [run.name for run in plan.runs] == [job.path.name for job in batch.list_jobs()]
@@ -158,7 +158,7 @@ def test_costs_of_other_epochs_are_scaled_and_other_stores_are_ignored(make_batc
 def test_a_dry_run_prints_the_plan_and_exits_with_2_on_a_problem(
     small_store, write_batch_file, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(ProcessGroup, "run", None)
+    monkeypatch.setattr(WorkerPool, "execute", None)
     command = ["batch", str(write_batch_file(tmp_path)), "--dataset", str(small_store.path)]
     command += ["--runs-dir", str(tmp_path / "runs"), "--dry-run"]
     assert main(command) == 0

@@ -2,14 +2,12 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import psutil
 import pytest
+from waiting import is_running, read_number, wait_for
 
 from ecglib.batch import processes
 from ecglib.batch.processes import Command, ProcessGroup
@@ -37,26 +35,6 @@ def make_command(folder, code, *arguments, **options):
         log=folder / "log",
         **options,
     )
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
-
-
-def read_number(path):
-    """The process number in a file, once it is there."""
-    wait_for(lambda: path.is_file() and path.read_text())
-    return int(path.read_text())
-
-
-def is_running(number):
-    try:
-        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_what_a_process_prints_and_its_status_are_reported(tmp_path):
@@ -109,44 +87,3 @@ def test_a_child_that_keeps_the_output_open_does_not_make_the_batch_wait(tmp_pat
         result = group.run(make_command(tmp_path, code, str(tmp_path / "kernel")))
     assert result.exit_status == 0
     assert time.monotonic() - began < 300  # the child would print nothing for ten minutes
-
-
-BATCH = """
-import os, pathlib, sys
-from ecglib.batch.notebooks import NotebookTask, execute_notebook
-from ecglib.batch.processes import ProcessGroup
-folder = pathlib.Path(sys.argv[1])
-task = NotebookTask(
-    notebook=folder / "n.ipynb", executed=folder / "out.ipynb", parameters={}, log=folder / "log"
-)
-with ProcessGroup() as processes:
-    execute_notebook(task, processes)
-"""
-
-
-def write_notebook(path: Path, source: str) -> None:
-    import nbformat
-
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "", "language": "python"}
-    nbformat.write(notebook, path)
-
-
-@pytest.mark.parametrize("is_frozen", [False, True], ids=["running", "frozen"])
-def test_nothing_of_a_batch_goes_on_after_it_was_killed(tmp_path, is_frozen):
-    """Its papermill process and the kernel of that end, without anybody to end them."""
-    file = tmp_path / "kernel"
-    source = (
-        f"import os, pathlib; pathlib.Path({str(file)!r}).write_text(str(os.getpid()))\n{SLEEP}"
-    )
-    write_notebook(tmp_path / "n.ipynb", source)
-    batch = subprocess.Popen([sys.executable, "-c", BATCH, str(tmp_path)])
-    kernel = read_number(file)
-    started = [child.pid for child in psutil.Process(batch.pid).children(recursive=True)]
-    assert kernel in started
-    assert len(started) >= 2
-    if is_frozen:
-        os.kill(kernel, signal.SIGSTOP)
-    batch.kill()
-    batch.wait()
-    wait_for(lambda: not any(is_running(number) for number in started))

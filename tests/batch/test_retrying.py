@@ -5,6 +5,7 @@ from stand_in import DIED, FAILURE, PLOT, SUCCESS
 
 from ecglib.batch.execution import FAILED, execute_job, kernel_died
 from ecglib.batch.processes import ProcessGroup, ProcessResult
+from ecglib.batch.workers import WorkerPool
 from ecglib.errors import BatchError
 
 KILLED = ProcessResult(exit_status=-9, output="")
@@ -37,8 +38,8 @@ def test_a_kernel_that_dies_twice_fails(stand_in):
 def test_what_would_fail_again_or_was_ended_is_not_tried_again(stand_in, result):
     job = stand_in.jobs[0]
     stand_in.results[job.path.name] = result
-    with ProcessGroup() as processes:
-        outcome = execute_job(job, stand_in.notebook, 0.0, processes)
+    with ProcessGroup() as processes, WorkerPool(processes) as workers:
+        outcome = execute_job(job, stand_in.notebook, 0.0, workers)
     assert (outcome.status, outcome.died) == (FAILED, "")
     assert stand_in.calls == [job.path.name]
 

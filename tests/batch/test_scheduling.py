@@ -24,8 +24,9 @@ from ecglib.batch.execution import explain_failure, find_lock
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import FAILED_FOLDER, Batch
 from ecglib.batch.locks import hold_lock
-from ecglib.batch.processes import ProcessGroup, ProcessResult
+from ecglib.batch.processes import ProcessResult
 from ecglib.batch.scheduling import run_batch
+from ecglib.batch.workers import WorkerPool
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writer import write_store
 from ecglib.errors import BatchError, DamagedRunError, DatasetError, ExperimentError
@@ -51,7 +52,7 @@ def test_nothing_starts_when_a_parameter_is_wrong(
     error,
     message,
 ):
-    monkeypatch.setattr(ProcessGroup, "run", None)
+    monkeypatch.setattr(WorkerPool, "execute", None)
     path = write_batch_file(
         tmp_path,
         parameters=small_batch["parameters"] | parameters,
@@ -64,7 +65,7 @@ def test_nothing_starts_when_a_parameter_is_wrong(
 def test_nothing_starts_when_a_sample_of_the_store_was_changed(
     small_store, write_batch_file, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(ProcessGroup, "run", None)
+    monkeypatch.setattr(WorkerPool, "execute", None)
     store = Dataset(shutil.copytree(small_store.path, tmp_path / small_store.path.name))
     samples = bytearray((store.path / "signals.npy").read_bytes())
     samples[-1] ^= 1
@@ -125,7 +126,7 @@ def test_the_controls_repeat_the_branch_that_validates_best(finished):
 @pytest.mark.slow
 def test_a_finished_batch_runs_nothing(finished, small_store, monkeypatch):
     file, runs_dir, first = finished
-    monkeypatch.setattr(ProcessGroup, "run", None)
+    monkeypatch.setattr(WorkerPool, "execute", None)
     again = run_batch(file, small_store, runs_dir)
     assert again.new == []
     assert sorted(again.existing) == sorted(first.new)

@@ -13,8 +13,8 @@ from ecglib import runs
 from ecglib.batch.execution import find_lock
 from ecglib.batch.file import BatchFile
 from ecglib.batch.locks import hold_lock
-from ecglib.batch.processes import ProcessGroup
 from ecglib.batch.scheduling import run_batch
+from ecglib.batch.workers import WorkerPool
 from ecglib.cli.commands import main
 
 
@@ -115,7 +115,7 @@ def test_a_run_that_the_batch_does_not_ask_for_is_refused(command, stand_in, cap
 def test_printing_commands_starts_nothing_and_refuses_wrong_parameters(
     command, capsys, monkeypatch
 ):
-    monkeypatch.setattr(ProcessGroup, "run", None)
+    monkeypatch.setattr(WorkerPool, "execute", None)
     assert len(print_commands(command, capsys)) == 3
     assert main([*command, "--print-commands", "--set", "epochs=0"]) == 2
     assert capsys.readouterr().out == ""

@@ -1,0 +1,132 @@
+"""The process that executes notebooks for a batch (`main`).
+
+It reads from its standard input, as YAML up to `END`, which notebook to execute, answers with the
+exit status on a line of its own, and reads the next. Each notebook is executed by a process of its
+own, with a kernel of its own. On Linux these are copies (fork) of this process, which has imported
+beforehand what a training needs, but has not used it; elsewhere they import it themselves.
+
+When the batch ends, in whatever way, this process and all that it started end.
+"""
+
+import importlib
+import logging
+import multiprocessing
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any, TextIO
+
+import psutil
+import yaml
+
+END = "---"
+POLL_S = 0.5
+# A copy of a process whose threads hold locks may hang. Importing TensorFlow starts no thread; on
+# macOS system libraries start theirs.
+START_METHOD = "fork" if sys.platform == "linux" else "spawn"
+IMPORTED_AHEAD = ("papermill", "ipykernel.kernelapp", "ecglib.plots", "ecglib.training")
+
+
+def main() -> None:
+    """Execute the notebooks that standard input names, until it ends."""
+    parent = psutil.Process().parent()
+    context = multiprocessing.get_context(START_METHOD)
+    if START_METHOD == "fork":
+        import_ahead()
+    while request := read_request(sys.stdin):
+        process = context.Process(target=execute, args=(request,))  # type: ignore[attr-defined]
+        process.start()
+        while process.exitcode is None:
+            process.join(POLL_S)
+            if psutil.Process().parent() != parent:
+                end_process()
+        print(process.exitcode, flush=True)
+
+
+def import_ahead() -> None:
+    """Import what a training and its notebook need, and hash the code that was imported.
+
+    The hash is kept (`ecglib.experiment.environment.hash_code`): a run tells which code it used
+    also if the files change after this.
+    """
+    for name in IMPORTED_AHEAD:
+        importlib.import_module(name)
+    from ecglib.experiment.environment import hash_code
+
+    hash_code()
+
+
+def execute(request: dict[str, Any]) -> None:
+    """Execute a notebook; what is printed goes to its log.
+
+    Parameters
+    ----------
+    request : dict of str to object
+        notebook, executed (where it is written), parameters and log.
+
+    Raises
+    ------
+    papermill.PapermillExecutionError
+        If a cell fails; the executed notebook has its traceback.
+    """
+    with Path(request["log"]).open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    from ecglib.batch.kernel import start_kernel
+
+    with start_kernel(START_METHOD) as kernel:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        import papermill
+
+        logging.getLogger("papermill").setLevel(logging.ERROR)
+        papermill.execute_notebook(
+            request["notebook"],
+            request["executed"],
+            request["parameters"],
+            kernel_name="python3",
+            progress_bar=False,
+            km=kernel,
+        )
+
+
+def read_request(stream: TextIO) -> dict[str, Any]:
+    """Read what to execute.
+
+    Parameters
+    ----------
+    stream : text stream
+        Lines of YAML, then the line `END`.
+
+    Returns
+    -------
+    dict of str to object
+        The values; empty at the end of the stream.
+
+    Examples
+    --------
+    >>> import io
+    >>> text = "notebook: train.ipynb\\nexecuted: out.ipynb\\nparameters: {seed: 1}\\n---\\n"
+    >>> read_request(io.StringIO(text))["parameters"]
+    {'seed': 1}
+    """
+    lines: list[str] = []
+    while line := stream.readline():
+        if line.rstrip("\n") == END:
+            return yaml.safe_load("".join(lines))
+        lines.append(line)
+    return {}
+
+
+def end_process() -> None:
+    """End this process and all that it started, at once."""
+    for process in psutil.Process().children(recursive=True):
+        process.kill()
+    os._exit(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        end_process()
