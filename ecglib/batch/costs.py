@@ -10,7 +10,7 @@ from typing import Any
 from ecglib import runs
 from ecglib.experiment import Experiment
 
-AROUND_TRAINING_S = 12.0  # of a run beside its training: kernel, imports, scores in the notebook
+STAGES_OF_EPOCHS = ("steps", "validation")  # of a training, in proportion to its epochs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,18 +23,25 @@ class Cost:
         Wall time, in s, of one run after the other.
     n_bytes : float
         Size of their folders.
+    fixed_s : float
+        Part of the time that does not depend on the number of epochs.
 
     Examples
     --------
-    >>> Cost(seconds=20.0, n_bytes=1e6) + Cost(seconds=30.0, n_bytes=1e6)
-    Cost(seconds=50.0, n_bytes=2000000.0)
+    >>> Cost(seconds=20.0, n_bytes=1e6) + Cost(seconds=30.0, n_bytes=1e6, fixed_s=5.0)
+    Cost(seconds=50.0, n_bytes=2000000.0, fixed_s=5.0)
     """
 
     seconds: float
     n_bytes: float
+    fixed_s: float = 0.0
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(seconds=self.seconds + other.seconds, n_bytes=self.n_bytes + other.n_bytes)
+        return Cost(
+            seconds=self.seconds + other.seconds,
+            n_bytes=self.n_bytes + other.n_bytes,
+            fixed_s=self.fixed_s + other.fixed_s,
+        )
 
 
 class Costs:
@@ -52,7 +59,8 @@ class Costs:
 
     >>> settings = {"dataset": "d", "fingerprint": "f", "task": "t", "branches": {"time": "cnn"}}
     >>> experiment = Experiment.from_flat(settings | {"epochs": 10})
-    >>> costs = Costs([(experiment.to_flat(), Cost(seconds=62.0, n_bytes=1e6))])
+    >>> cost = Cost(seconds=62.0, n_bytes=1e6, fixed_s=12.0)
+    >>> costs = Costs([(experiment.to_flat(), cost)])
     >>> costs.estimate(experiment.replace(seed=1)).seconds
     62.0
     >>> costs.estimate(experiment.replace(width=8, epochs=20)).seconds
@@ -66,10 +74,8 @@ class Costs:
         self._per_epoch: dict[str, list[Cost]] = {}
         for settings, cost in finished:
             self._same_model.setdefault(_name_model(settings), []).append(cost)
-            per_epoch = Cost(
-                seconds=max(0.0, cost.seconds - AROUND_TRAINING_S) / settings["epochs"],
-                n_bytes=cost.n_bytes,
-            )
+            epoch_s = (cost.seconds - cost.fixed_s) / settings["epochs"]
+            per_epoch = dataclasses.replace(cost, seconds=epoch_s)
             self._per_epoch.setdefault(_name_branches(settings), []).append(per_epoch)
 
     def estimate(self, experiment: Experiment) -> Cost | None:
@@ -93,8 +99,8 @@ class Costs:
             return _average(same)
         if similar := self._per_epoch.get(_name_branches(settings)):
             mean = _average(similar)
-            seconds = AROUND_TRAINING_S + mean.seconds * settings["epochs"]
-            return Cost(seconds=seconds, n_bytes=mean.n_bytes)
+            seconds = mean.fixed_s + mean.seconds * settings["epochs"]
+            return dataclasses.replace(mean, seconds=seconds)
         return None
 
     def average(self) -> Cost | None:
@@ -136,13 +142,26 @@ def read_costs(runs_dir: Path, fingerprint: str) -> Costs:
             settings = json.loads((metrics.parent / runs.EXPERIMENT).read_bytes())["experiment"]
             if settings["fingerprint"] != fingerprint:
                 continue
-            seconds = float(json.loads(metrics.read_bytes())["model"]["seconds"])
-            n_bytes = sum(file.stat().st_size for file in metrics.parent.iterdir())
+            cost = _read_cost(metrics.parent)
             Experiment.from_flat(settings)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # of another version, or damaged
-        finished.append((settings, Cost(seconds=AROUND_TRAINING_S + seconds, n_bytes=n_bytes)))
+        finished.append((settings, cost))
     return Costs(finished)
+
+
+def _read_cost(run: Path) -> Cost:
+    """Read the cost of a run: its notebook, or of a training without one the training alone."""
+    model = json.loads((run / runs.METRICS).read_bytes())["model"]
+    seconds = training_s = float(model["seconds"])
+    notebook = run / runs.NOTEBOOK
+    if notebook.is_file():
+        papermill = json.loads(notebook.read_bytes()).get("metadata", {}).get("papermill", {})
+        seconds = float(papermill.get("duration", training_s))
+    stages = model.get("seconds_by_stage", {})
+    epochs_s = sum(stages[name] for name in STAGES_OF_EPOCHS) if stages else training_s
+    n_bytes = sum(file.stat().st_size for file in run.iterdir())
+    return Cost(seconds=seconds, n_bytes=n_bytes, fixed_s=seconds - epochs_s)
 
 
 def _name_model(settings: Mapping[str, Any]) -> str:
@@ -158,5 +177,7 @@ def _name_branches(settings: Mapping[str, Any]) -> str:
 
 def _average(costs: list[Cost]) -> Cost:
     return Cost(
-        seconds=fmean(cost.seconds for cost in costs), n_bytes=fmean(cost.n_bytes for cost in costs)
+        seconds=fmean(cost.seconds for cost in costs),
+        n_bytes=fmean(cost.n_bytes for cost in costs),
+        fixed_s=fmean(cost.fixed_s for cost in costs),
     )

@@ -18,6 +18,7 @@ from ecglib.experiment.settings import TrainingSettings
 from ecglib.paths import replace_file
 from ecglib.runs import read_arrays
 from ecglib.training.optimizers import AveragingAdamW
+from ecglib.training.stopwatch import Stopwatch
 from ecglib.training.validation import score_validation
 
 MONITORED_SCORES = {"auroc": "val_auroc", "f1": "val_f1"}
@@ -72,6 +73,8 @@ class ValidationScore(keras.callbacks.Callback):
         The windows of the validation split, for the predictor.
     validation : Selection
         The same windows with their labels.
+    stopwatch : Stopwatch
+        Gets the stage ``validation``.
 
     Examples
     --------
@@ -80,21 +83,26 @@ class ValidationScore(keras.callbacks.Callback):
     >>> validation = SimpleNamespace(y=labels, task=SimpleNamespace(kind="multi_label"))
     >>> predictor = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
     >>> logs = {}
-    >>> score = ValidationScore(predictor, np.array([[0.9], [0.2]]), validation)
+    >>> score = ValidationScore(predictor, np.array([[0.9], [0.2]]), validation, Stopwatch())
     >>> score.on_epoch_end(epoch=0, logs=logs)
     >>> logs["val_auroc"], logs["val_f1"]
     (1.0, 1.0)
     """
 
-    def __init__(self, predictor: keras.Model, batches: Any, validation: Selection):
+    def __init__(
+        self, predictor: keras.Model, batches: Any, validation: Selection, stopwatch: Stopwatch
+    ):
         super().__init__()
         self.predictor, self.batches, self.validation = predictor, batches, validation
+        self.stopwatch = stopwatch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Score the validation split."""
-        p = self.predictor.predict(self.batches, verbose=0)
+        with self.stopwatch.measure("validation"):
+            p = self.predictor.predict(self.batches, verbose=0)
+            scores = score_validation(self.validation.y, p, self.validation.task.kind)
         if logs is not None:
-            logs.update(score_validation(self.validation.y, p, self.validation.task.kind))
+            logs.update(scores)
 
 
 def build_early_stopping(settings: TrainingSettings) -> keras.callbacks.EarlyStopping | None:

@@ -51,6 +51,7 @@ from ecglib.training.normalization import (
     compute_medians_and_spreads,
 )
 from ecglib.training.optimizers import compile_model, use_precision
+from ecglib.training.stopwatch import StepTimes, Stopwatch
 
 ENSEMBLE_SEED_STEP = 1000
 N_SCALING_WINDOWS, N_ROBUST_SCALING_WINDOWS = 4096, 512
@@ -198,6 +199,7 @@ class Trainer:
         self.processing = Processing.from_experiment(experiment, dataset)
         self.representations = build_processing(dataset.signal, self.processing)
         self.crop_signal = describe_crops(dataset.signal, experiment.inputs.crop_s)
+        self.stopwatch = Stopwatch()
         self._predictors: dict[keras.Model, keras.Model] = {}
         self.experiment = experiment
         self.experiment = self._widen()
@@ -211,16 +213,19 @@ class Trainer:
         built = [one.model for one in fitted]
         model = built[0] if len(built) == 1 else models.build_ensemble(built)
         histories = [one.history.assign(member=number) for number, one in enumerate(fitted)]
+        with self.stopwatch.measure("prediction"):
+            predictions = {split: self.predict(model, split) for split in ("validation", "test")}
         cost = {
             "parameters": model.count_params(),
             "width": self.experiment.model.width,
             "multiply_adds": models.count_multiply_adds(model),
+            "seconds_by_stage": self.stopwatch.seconds,
         }
         return Fitted(
             model=model,
             cost=cost,
             history=pd.concat(histories, ignore_index=True),
-            predictions={split: self.predict(model, split) for split in ("validation", "test")},
+            predictions=predictions,
         )
 
     def fit_model(self, seed: int) -> FittedModel:
@@ -233,10 +238,11 @@ class Trainer:
         """
         keras.utils.set_random_seed(seed)
         settings = self.experiment.training
-        with use_precision(settings.precision):
+        with self.stopwatch.measure("building"), use_precision(settings.precision):
             model = self.build_model(seed)
             trained, loss = self._build_trained(model, seed)
-        models.set_scaling(model, self._compute_scaling())
+        with self.stopwatch.measure("scaling"):
+            models.set_scaling(model, self._compute_scaling())
         epochs = settings.epochs
         if settings.branch_training != "joint":
             self._copy_branches(model, seed)
@@ -257,7 +263,9 @@ class Trainer:
         stopping = build_early_stopping(settings)
         place = self._place_checkpoint(f"seed{seed}")
         checkpoint = Checkpoint(place, fitted, epochs, stopping, averages)
-        callbacks = [one for one in (averages, score, stopping, checkpoint) if one is not None]
+        steps_timed = StepTimes(self.stopwatch)
+        after_epoch = (steps_timed, averages, score, stopping, checkpoint)
+        callbacks = [one for one in after_epoch if one is not None]
         batches = batches.repeat()
         with warnings.catch_warnings():
             # Right for a late fusion of frozen branches.
@@ -431,6 +439,7 @@ class Trainer:
             self._build_predictor(model),
             self._make_prediction_batches("validation"),
             self.selection.in_split("validation"),
+            self.stopwatch,
         )
 
     def _copy_branches(self, model: keras.Model, seed: int) -> None:
@@ -455,6 +464,7 @@ class Trainer:
                 callbacks=(),
             )
             trainer = Trainer(alone, self.dataset, options, windows)
+            trainer.stopwatch = self.stopwatch
             # Two equal encoders on one representation get different seeds.
             fitted = trainer.fit_model(seed + number)
             models.copy_branch_weights(model, branch, fitted.model, frozen)

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from studies import StudyFolder, write_experiment
+from studies import EPOCHS_S, NOTEBOOK_S, StudyFolder, write_experiment
 
 from ecglib.batch import jobs
-from ecglib.batch.costs import AROUND_TRAINING_S, Cost, Costs, read_costs
+from ecglib.batch.costs import Cost, Costs, read_costs
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import Batch
 from ecglib.batch.plan import plan_batch
@@ -27,7 +27,7 @@ def make_batch(small_store, write_batch_file, tmp_path):
 
 
 def finish(job, has_notebook=True):
-    """Write a simulated run, which took 1.5 s."""
+    """Write a simulated run."""
     place = StudyFolder(
         runs_dir=job.path.parents[1], batch=job.path.parent.name, has_notebooks=has_notebook
     )
@@ -127,7 +127,7 @@ def test_the_windows_are_examined_once_for_all_runs_of_a_task(make_batch, monkey
 
 
 def test_time_and_disk_are_estimated_from_runs_of_the_same_model(make_batch, small_batch):
-    """One seed of the first model is finished: 1.5 s of training, and the sizes of its files."""
+    """One seed of the first model is finished: its notebook's time, and the sizes of its files."""
     grid = small_batch["grid"] | {"seed": [0, 1, 2]}
     batch = make_batch(grid=grid, ensembles=[], same_size_branch=False)
     run = finish(batch.list_jobs()[0])
@@ -135,7 +135,7 @@ def test_time_and_disk_are_estimated_from_runs_of_the_same_model(make_batch, sma
     plan = plan_batch(batch, n_jobs=2)
     known = [one for one in plan.missing if one.cost]
     assert [one.name.rsplit("_", 1)[0] for one in known] == ["time-cnn_seed1", "time-cnn_seed2"]
-    each = Cost(seconds=1.5 + AROUND_TRAINING_S, n_bytes=n_bytes)
+    each = Cost(seconds=NOTEBOOK_S, n_bytes=n_bytes, fixed_s=NOTEBOOK_S - EPOCHS_S)
     assert {one.cost for one in known} == {each}
     assert plan.count_without_estimate() == 6  # which count as the mean of the others
     assert plan.estimate_seconds() == pytest.approx(8 * each.seconds / 2)
@@ -150,7 +150,7 @@ def test_costs_of_other_epochs_are_scaled_and_other_stores_are_ignored(make_batc
     (tmp_path / "runs" / "b" / "damaged" / "metrics.json").write_text("{")
     costs = read_costs(batch.runs_dir, batch.dataset.fingerprint)
     estimated = costs.estimate(experiment.replace(epochs=experiment.training.epochs * 4))
-    assert estimated.seconds == pytest.approx(4 * 1.5 + AROUND_TRAINING_S)
+    assert estimated.seconds == pytest.approx(NOTEBOOK_S + 3 * EPOCHS_S)
     assert read_costs(batch.runs_dir, "other").estimate(experiment) is None
     assert Costs([]).estimate(experiment) is None
 
