@@ -5,11 +5,13 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import psutil
@@ -25,16 +27,15 @@ from ecglib.batch.execution import (
     FAILED,
     NEW,
     Outcome,
-    execute_job,
     is_missing,
 )
+from ecglib.batch.executors import JobExecutor, open_executor
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import Batch, Job
-from ecglib.batch.processes import INTERRUPTED, ProcessGroup
+from ecglib.batch.processes import INTERRUPTED
 from ecglib.batch.progress import record_request
 from ecglib.batch.shell_commands import find_job
 from ecglib.batch.state import Grid, record_grid, record_settings
-from ecglib.batch.workers import WorkerPool
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.store_files import verify_store
 from ecglib.errors import BatchError, RunError
@@ -48,7 +49,11 @@ GPU_DEVICE = Path("/dev/nvidiactl")
 
 
 def run_batch(
-    file: BatchFile, dataset: Dataset, runs_dir: str | Path = "", n_jobs: int = 0
+    file: BatchFile,
+    dataset: Dataset,
+    runs_dir: str | Path = "",
+    n_jobs: int = 0,
+    scheduler: str = "",
 ) -> BatchReport:
     """Carry out the missing runs of a batch, then compare all and write ``report.html``.
 
@@ -63,6 +68,10 @@ def run_batch(
     n_jobs : int, default 0
         Number of runs at the same time; 0 for as many as cores and memory allow, at most 4 with a
         GPU. It does not change the results.
+    scheduler : str, default ""
+        Address of a Dask scheduler, such as ``tcp://10.0.0.5:8786``. Its workers carry out the
+        runs then, as many at the same time as they have threads; they need the same folders, under
+        the same paths, and the same code and versions.
 
     Returns
     -------
@@ -77,7 +86,8 @@ def run_batch(
         If a parameter is wrong, an experiment does not fit the dataset, or the store is not as it
         was prepared (`verify_store`); nothing was started.
     BatchError
-        If no run finished, the runs that did cannot be compared, or the folder cannot be written.
+        If no run finished, the runs that did cannot be compared, the folder cannot be written, or
+        the scheduler or one of its workers cannot be used.
     RunError
         If a run was written by another version.
 
@@ -117,20 +127,26 @@ def run_batch(
     report = BatchReport(batch=batch.name, folder=batch.folder)
     if n_jobs < 0:
         raise BatchError(f"{n_jobs} runs at the same time: give a whole number from 1, or 0.")
+    if n_jobs and scheduler:
+        raise BatchError(
+            f"jobs={n_jobs} is for this machine: with Dask as many run at the same time as its "
+            f"workers have threads. Leave it out, or choose `dask worker --nthreads`."
+        )
     n_jobs = n_jobs or choose_n_jobs()
+    open_pool = functools.partial(open_executor, batch, n_jobs, scheduler)
     jobs = batch.list_jobs()
     verify_store(dataset.path)
     with _explain_write_errors(batch.folder):
         record_settings(batch.folder, file.comparison)
         record_request(batch.folder, jobs)
-        _run_jobs(batch, jobs, report, n_jobs, description="runs")
+        _run_jobs(jobs, report, open_pool, description="runs")
         report.has_controls = all(runs.run_exists(job.path) for job in jobs)
         # In an incomplete grid another branch would be taken for the best.
         if report.has_controls:
             controls = list_controls(batch, jobs)
             record_request(batch.folder, [*jobs, *controls])
             record_grid(batch.folder, Grid(runs=_list_names(jobs), controls=_list_names(controls)))
-            _run_jobs(batch, controls, report, n_jobs, description="controls")
+            _run_jobs(controls, report, open_pool, description="controls")
         return _compare(report)
 
 
@@ -170,7 +186,8 @@ def run_one(file: BatchFile, dataset: Dataset, runs_dir: str | Path, name: str) 
     verify_store(dataset.path)
     with _explain_write_errors(batch.folder):
         record_settings(batch.folder, file.comparison)
-        _run_jobs(batch, [job], report, n_jobs=1, description="run")
+        open_pool = functools.partial(open_executor, batch, n_jobs=1)
+        _run_jobs([job], report, open_pool, description="run")
     return report
 
 
@@ -232,9 +249,12 @@ def _compare(report: BatchReport) -> BatchReport:
 
 
 def _run_jobs(
-    batch: Batch, jobs: Sequence[Job], report: BatchReport, n_jobs: int, description: str
+    jobs: Sequence[Job],
+    report: BatchReport,
+    open_pool: Callable[[], AbstractContextManager[JobExecutor]],
+    description: str,
 ) -> None:
-    """Carry out the missing runs, at most `n_jobs` at the same time, and report them.
+    """Carry out the missing runs by an executor, and report them.
 
     Runs that another batch carries out are waited for, and carried out here if it does not.
     """
@@ -247,39 +267,23 @@ def _run_jobs(
     if not missing:
         return
     bar = tqdm(total=len(missing), desc=f"{report.batch}: {description}", unit="run")
-    with (
-        ProcessGroup() as processes,
-        WorkerPool(processes) as workers,
-        ThreadPoolExecutor(n_jobs) as pool,
-        bar,
-    ):
-        round_ = _Round(batch=batch, report=report, bar=bar, pool=pool, workers=workers)
-        try:
-            while missing := round_.execute(missing):
-                time.sleep(LOOK_AGAIN_S)
-        except BaseException:
-            processes.end()  # or leaving the pool would wait for them
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    with open_pool() as executor, bar:
+        round_ = _Round(report=report, bar=bar, executor=executor)
+        while missing := round_.execute(missing):
+            time.sleep(LOOK_AGAIN_S)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Round:
     """Carries out jobs with an executor, and reports what became of each."""
 
-    batch: Batch
     report: BatchReport
     bar: tqdm
-    pool: Executor
-    workers: WorkerPool
+    executor: JobExecutor
 
     def execute(self, jobs: Sequence[Job]) -> list[Job]:
         """Execute jobs; return those that another batch is executing."""
-        file = self.batch.file
-        futures = {
-            self.pool.submit(execute_job, job, file.notebook, file.time_limit_s, self.workers): job
-            for job in jobs
-        }
+        futures = {self.executor.submit(job): job for job in jobs}
         busy = []
         for job, outcome in self._wait(futures):
             if outcome.status == BUSY:
@@ -294,13 +298,13 @@ class _Round:
     def _wait(self, futures: dict[Future[Outcome], Job]) -> Iterator[tuple[Job, Outcome]]:
         """Yield each job with its outcome, until the batch has to stop."""
         for future in as_completed(futures):
-            if future.cancelled():
+            outcome = self.executor.collect(futures[future], future)
+            if outcome is None:
                 self.report.not_started.append(futures[future].path.name)
                 continue
-            yield futures[future], future.result()
+            yield futures[future], outcome
             if self._has_to_stop():
-                for other in futures:
-                    other.cancel()
+                self.executor.cancel_waiting(futures)
 
     def _has_to_stop(self) -> bool:
         groups = self.report.group_failures().values()

@@ -36,6 +36,8 @@ class WorkerPool:
     ----------
     processes : ProcessGroup
         The group that the workers belong to.
+    environment : mapping of str to str, optional
+        Environment variables of the workers; by default those of this process.
 
     Examples
     --------
@@ -46,8 +48,9 @@ class WorkerPool:
     'interrupted'
     """
 
-    def __init__(self, processes: ProcessGroup):
+    def __init__(self, processes: ProcessGroup, environment: Mapping[str, str] | None = None):
         self.processes = processes
+        self._environment = environment
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
 
     def __enter__(self) -> Self:
@@ -113,16 +116,16 @@ class WorkerPool:
                 if worker.is_running:
                     return worker
                 worker.end()  # it was killed meanwhile
-        return _Worker()
+        return _Worker(os.environ if self._environment is None else self._environment)
 
 
 class _Worker:
     """One worker process."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        environment = {**limit_threads(os.environ), "MPLBACKEND": INLINE_FIGURES}
-        process = start_process(WORKER, environment, subprocess.PIPE, self._errors)
+        variables = {**limit_threads(environment), "MPLBACKEND": INLINE_FIGURES}
+        process = start_process(WORKER, variables, subprocess.PIPE, self._errors)
         self.tree = ProcessTree(process)
         self.exit_status = 0  # of the last notebook, or of the worker if it has ended
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
