@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecglib.cli import batch_printing, printing
 from ecglib.cli.parser import parse_assignments
+from ecglib.errors import EcgError
 
 if TYPE_CHECKING:  # importing these for real would cost every command
     from ecglib.batch import BatchFile, BatchReport
@@ -39,6 +40,7 @@ def carry_out_batch(options: argparse.Namespace) -> int:
     from ecglib import datasets
     from ecglib.batch import BatchFile
 
+    _check_executor(options)
     file = BatchFile.read(options.file, **parse_assignments(options.set))
     dataset = datasets.prepare(
         options.dataset or file.dataset, options.data_dir, options.source, progress=not options.json
@@ -51,6 +53,19 @@ def carry_out_batch(options: argparse.Namespace) -> int:
         batch = Batch(file=file, dataset=dataset, runs_dir=options.runs_dir.resolve())
         return _plan(batch, options) if options.dry_run else _print_commands(batch, options)
     return _run(file, dataset, options)
+
+
+def _check_executor(options: argparse.Namespace) -> None:
+    if options.executor == "dask" and not options.scheduler:
+        raise EcgError(
+            "--executor dask needs the address of a scheduler. Start one with `dask scheduler`, "
+            "and give what it prints: --scheduler tcp://10.0.0.5:8786."
+        )
+    if options.scheduler and options.executor != "dask":
+        raise EcgError(
+            f"--scheduler {options.scheduler} is the address of a Dask scheduler: add --executor "
+            f"dask, or leave it out to carry out the runs on this machine."
+        )
 
 
 def show_status(options: argparse.Namespace) -> int:
@@ -87,7 +102,7 @@ def show_status(options: argparse.Namespace) -> int:
 
 def _plan(batch: "Batch", options: argparse.Namespace) -> int:
     from ecglib.batch.plan import plan_batch
-    from ecglib.batch.scheduling import choose_n_jobs
+    from ecglib.batch.resources import choose_n_jobs
 
     plan = plan_batch(batch, options.jobs or choose_n_jobs())
     if options.json:
@@ -124,7 +139,7 @@ def _run_one(file: "BatchFile", dataset: "Dataset", options: argparse.Namespace)
 def _run(file: "BatchFile", dataset: "Dataset", options: argparse.Namespace) -> int:
     from ecglib.batch import run_batch
 
-    report = run_batch(file, dataset, options.runs_dir, options.jobs)
+    report = run_batch(file, dataset, options.runs_dir, options.jobs, options.scheduler)
     if options.json:
         printing.print_json(_list_outcomes(report) | {"report": str(report.html)})
     else:

@@ -171,6 +171,12 @@ def _add_batch(commands: Any) -> None:
         default=0,
         help="number of runs at the same time (default: as many as cores and memory allow)",
     )
+    parser.add_argument(
+        "--executor",
+        choices=("local", "dask"),
+        default="local",
+        help="where runs are carried out: on this machine, or on the workers of Dask",
+    )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         "--dry-run",
@@ -184,6 +190,13 @@ def _add_batch(commands: Any) -> None:
     )
     instead.add_argument(
         "--run", metavar="NAME", default="", help="carry out only this run, and compare nothing"
+    )
+    instead.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        default="",
+        help="with --executor dask: the Dask scheduler, for example tcp://10.0.0.5:8786; its "
+        "workers share the folders with this machine",
     )
     _add_data_dir(parser)
     _add_runs_dir(parser)
