@@ -18,9 +18,11 @@ class StandIn:
     def __init__(self):
         self.calls, self.results = [], {}
         self.before = lambda name: None  # called with the name of each run
+        self.workers = None  # of the batch
 
     def __call__(self, task, workers):
         name = task.executed.stem
+        self.workers = workers
         self.calls.append(name)
         self.before(name)
         task.log.parent.mkdir(parents=True, exist_ok=True)

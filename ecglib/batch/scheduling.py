@@ -4,48 +4,25 @@
 """
 
 import contextlib
-import dataclasses
 import functools
-import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, as_completed
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import psutil
-from tqdm.auto import tqdm
 
 from ecglib import paths, runs
 from ecglib.batch.batch_report import BatchReport
 from ecglib.batch.comparison import compare_batches
 from ecglib.batch.controls import list_controls
-from ecglib.batch.execution import (
-    BUSY,
-    EXISTING,
-    FAILED,
-    NEW,
-    Outcome,
-    is_missing,
-)
-from ecglib.batch.executors import JobExecutor, open_executor
+from ecglib.batch.executors import open_executor
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import Batch, Job
-from ecglib.batch.processes import INTERRUPTED
 from ecglib.batch.progress import record_request
+from ecglib.batch.resources import choose_n_jobs
+from ecglib.batch.rounds import run_jobs
 from ecglib.batch.shell_commands import find_job
 from ecglib.batch.state import Grid, record_grid, record_settings
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.store_files import verify_store
 from ecglib.errors import BatchError, RunError
-from ecglib.experiment.environment import read_threads_variable
-
-MAX_JOBS_WITH_GPU = 4
-RUN_BYTES = 2 << 30  # of memory that a run needs, with its kernel and TensorFlow
-MAX_EQUAL_FAILURES = 3  # then the batch stops: the others would most likely fail as well
-LOOK_AGAIN_S = 2.0  # at the runs of another batch
-GPU_DEVICE = Path("/dev/nvidiactl")
 
 
 def run_batch(
@@ -66,7 +43,7 @@ def run_batch(
     runs_dir : str or Path, default ""
         Folder of all batches; empty for the usual one (`ecglib.paths.runs_dir`).
     n_jobs : int, default 0
-        Number of runs at the same time; 0 for as many as cores and memory allow, at most 4 with a
+        Number of runs at the same time; 0 for as many as cores and memory allow, and one for each
         GPU. It does not change the results.
     scheduler : str, default ""
         Address of a Dask scheduler, such as ``tcp://10.0.0.5:8786``. Its workers carry out the
@@ -139,14 +116,14 @@ def run_batch(
     with _explain_write_errors(batch.folder):
         record_settings(batch.folder, file.comparison)
         record_request(batch.folder, jobs)
-        _run_jobs(jobs, report, open_pool, description="runs")
+        run_jobs(jobs, report, open_pool, description="runs")
         report.has_controls = all(runs.run_exists(job.path) for job in jobs)
         # In an incomplete grid another branch would be taken for the best.
         if report.has_controls:
             controls = list_controls(batch, jobs)
             record_request(batch.folder, [*jobs, *controls])
             record_grid(batch.folder, Grid(runs=_list_names(jobs), controls=_list_names(controls)))
-            _run_jobs(controls, report, open_pool, description="controls")
+            run_jobs(controls, report, open_pool, description="controls")
         return _compare(report)
 
 
@@ -187,7 +164,7 @@ def run_one(file: BatchFile, dataset: Dataset, runs_dir: str | Path, name: str) 
     with _explain_write_errors(batch.folder):
         record_settings(batch.folder, file.comparison)
         open_pool = functools.partial(open_executor, batch, n_jobs=1)
-        _run_jobs([job], report, open_pool, description="run")
+        run_jobs([job], report, open_pool, description="run")
     return report
 
 
@@ -200,30 +177,6 @@ def _explain_write_errors(folder: Path) -> Iterator[None]:
             f"The folder {folder} cannot be used: {error}. Make it writable, free space on its "
             f"disk, or name another with --runs-dir."
         ) from error
-
-
-def choose_n_jobs() -> int:
-    """Choose how many runs fit at the same time: into the cores and the memory.
-
-    Returns
-    -------
-    int
-        At least 1; with a GPU at most 4.
-
-    Raises
-    ------
-    ExperimentError
-        If ``ECGLIB_THREADS``, the number of threads of a run, is not a whole number.
-
-    Examples
-    --------
-    >>> choose_n_jobs() >= 1
-    True
-    """
-    by_cores = (os.cpu_count() or 1) // (read_threads_variable() or 1)
-    by_memory = psutil.virtual_memory().available // RUN_BYTES
-    limit = MAX_JOBS_WITH_GPU if GPU_DEVICE.exists() else by_cores
-    return max(1, min(by_cores, by_memory, limit))
 
 
 def _compare(report: BatchReport) -> BatchReport:
@@ -246,93 +199,6 @@ def _compare(report: BatchReport) -> BatchReport:
         ) from error
     report.html = write_report(report.folder, report.comparisons)
     return report
-
-
-def _run_jobs(
-    jobs: Sequence[Job],
-    report: BatchReport,
-    open_pool: Callable[[], AbstractContextManager[JobExecutor]],
-    description: str,
-) -> None:
-    """Carry out the missing runs by an executor, and report them.
-
-    Runs that another batch carries out are waited for, and carried out here if it does not.
-    """
-    missing = []
-    for job in jobs:
-        if is_missing(job):
-            missing.append(job)
-        else:
-            report.existing.append(job.path.name)
-    if not missing:
-        return
-    bar = tqdm(total=len(missing), desc=f"{report.batch}: {description}", unit="run")
-    with open_pool() as executor, bar:
-        round_ = _Round(report=report, bar=bar, executor=executor)
-        while missing := round_.execute(missing):
-            time.sleep(LOOK_AGAIN_S)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Round:
-    """Carries out jobs with an executor, and reports what became of each."""
-
-    report: BatchReport
-    bar: tqdm
-    executor: JobExecutor
-
-    def execute(self, jobs: Sequence[Job]) -> list[Job]:
-        """Execute jobs; return those that another batch is executing."""
-        futures = {self.executor.submit(job): job for job in jobs}
-        busy = []
-        for job, outcome in self._wait(futures):
-            if outcome.status == BUSY:
-                busy.append(job)
-            else:
-                self._report(job.path.name, outcome)
-        if not self._has_to_stop():
-            return busy
-        self.report.not_started.extend(_list_names(busy))
-        return []
-
-    def _wait(self, futures: dict[Future[Outcome], Job]) -> Iterator[tuple[Job, Outcome]]:
-        """Yield each job with its outcome, until the batch has to stop."""
-        for future in as_completed(futures):
-            outcome = self.executor.collect(futures[future], future)
-            if outcome is None:
-                self.report.not_started.append(futures[future].path.name)
-                continue
-            yield futures[future], outcome
-            if self._has_to_stop():
-                self.executor.cancel_waiting(futures)
-
-    def _has_to_stop(self) -> bool:
-        groups = self.report.group_failures().values()
-        return any(len(names) >= MAX_EQUAL_FAILURES for names in groups)
-
-    def _report(self, name: str, outcome: Outcome) -> None:
-        report = self.report
-        if outcome.damage:
-            report.damaged[name] = outcome.damage
-            self._print(f"made again: {outcome.damage}")
-        if outcome.died:
-            report.retried[name] = outcome.died
-            self._print(f"tried again: {name}: {outcome.died}")
-        if outcome.status == FAILED:
-            report.failed[name] = outcome.problem
-            if outcome.log:
-                report.logs[name] = outcome.log
-            if outcome.problem != INTERRUPTED:
-                self._print(f"failed: {name}: {outcome.problem}")
-        else:
-            {NEW: report.new, EXISTING: report.existing}[outcome.status].append(name)
-            if outcome.problem:
-                report.incomplete[name] = outcome.problem
-                self._print(f"finished, but {name}: {outcome.problem}")
-        self.bar.update()
-
-    def _print(self, text: str) -> None:
-        self.bar.write(text, file=sys.stderr)
 
 
 def _list_names(jobs: Sequence[Job]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,13 +25,22 @@ from ecglib.batch.processes import (
     read_end,
     start_process,
 )
+from ecglib.batch.resources import GpuShares, MemoryGate, list_gpus
 
 WORKER = (sys.executable, "-c", "from ecglib.batch.worker_process import main; main()")
-INLINE_FIGURES = "module://matplotlib_inline.backend_inline"  # as kernels set it for themselves
+VARIABLES = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # as kernels set it for themselves
+    # Workers may share a GPU: none takes all of its memory at once.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+}
 
 
 class WorkerPool:
     """Workers of a batch, as a context: started when they are needed, and kept for the next.
+
+    Each worker has one GPU, if there are any. While memory is short, a notebook is executed only
+    once no other is (`ecglib.batch.resources`).
 
     Parameters
     ----------
@@ -50,7 +60,9 @@ class WorkerPool:
 
     def __init__(self, processes: ProcessGroup, environment: Mapping[str, str] | None = None):
         self.processes = processes
-        self._environment = environment
+        self._environment = dict(os.environ if environment is None else environment)
+        self._gpus = GpuShares(list_gpus(self._environment))
+        self._memory = MemoryGate()
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
 
     def __enter__(self) -> Self:
@@ -64,7 +76,7 @@ class WorkerPool:
     ) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                self._idle.get_nowait().end()
+                self._end(self._idle.get_nowait())
 
     def execute(
         self, request: Mapping[str, Any], log: Path, time_limit_s: float = 0.0
@@ -90,10 +102,14 @@ class WorkerPool:
         OSError
             If the log cannot be written or the worker not be started.
         """
-        if self.processes.is_ended:
-            return ProcessResult(exit_status=1, output="", ended_by_us=INTERRUPTED)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
+        with self._memory.enter(is_ended=lambda: self.processes.is_ended):
+            if self.processes.is_ended:
+                return ProcessResult(exit_status=1, output="", ended_by_us=INTERRUPTED)
+            return self._execute(request, log, time_limit_s)
+
+    def _execute(self, request: Mapping[str, Any], log: Path, time_limit_s: float) -> ProcessResult:
         worker = self._take()
         is_whole = False
         try:
@@ -104,9 +120,12 @@ class WorkerPool:
             if is_whole:
                 self._idle.put(worker)
             else:
-                worker.end()
-        output = read_end(log) + worker.read_errors()
-        return ProcessResult(exit_status=worker.exit_status, output=output, ended_by_us=ended_by_us)
+                self._end(worker)
+        return ProcessResult(
+            exit_status=-signal.SIGKILL if ended_by_us else worker.exit_status,
+            output=read_end(log) + worker.read_errors(),
+            ended_by_us=ended_by_us,
+        )
 
     def _take(self) -> "_Worker":
         """Take a worker that is idle, or start one."""
@@ -115,16 +134,21 @@ class WorkerPool:
                 worker = self._idle.get_nowait()
                 if worker.is_running:
                     return worker
-                worker.end()  # it was killed meanwhile
-        return _Worker(os.environ if self._environment is None else self._environment)
+                self._end(worker)  # it was killed meanwhile
+        return _Worker(self._environment, self._gpus.take())
+
+    def _end(self, worker: "_Worker") -> None:
+        worker.end()
+        self._gpus.give_back(worker.gpu)
 
 
 class _Worker:
     """One worker process."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], gpu: Mapping[str, str]):
+        self.gpu = gpu
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
-        variables = {**limit_threads(environment), "MPLBACKEND": INLINE_FIGURES}
+        variables = {**limit_threads(environment), **VARIABLES, **gpu}
         process = start_process(WORKER, variables, subprocess.PIPE, self._errors)
         self.tree = ProcessTree(process)
         self.exit_status = 0  # of the last notebook, or of the worker if it has ended

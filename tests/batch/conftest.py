@@ -7,7 +7,7 @@ import pytest
 import yaml
 from stand_in import StandIn
 
-from ecglib.batch import execution, scheduling
+from ecglib.batch import execution, rounds
 from ecglib.batch.file import BatchFile
 from ecglib.batch.jobs import Batch
 from ecglib.batch.scheduling import run_batch
@@ -63,7 +63,7 @@ def stand_in(small_store, write_batch_file, tmp_path, monkeypatch):
     file = BatchFile.read(write_batch_file(tmp_path, ensembles=[2], same_size_branch=False))
     carry_out = StandIn()
     monkeypatch.setattr(execution, "execute_notebook", carry_out)
-    monkeypatch.setattr(scheduling, "LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr(rounds, "LOOK_AGAIN_S", 0.05)
 
     def run(**changes):
         changed = dataclasses.replace(file, **changes)

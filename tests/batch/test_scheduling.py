@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -18,7 +17,6 @@ from stand_in import FAILURE, PLOT
 from studies import StudyFolder, write_experiment
 
 from ecglib import runs
-from ecglib.batch import scheduling
 from ecglib.batch.comparison import compare_batches
 from ecglib.batch.execution import explain_failure, find_lock
 from ecglib.batch.file import BatchFile
@@ -404,18 +402,3 @@ def test_the_reason_of_a_failure_is_one_line(result, reason):
     explained = explain_failure(result)
     assert explained.startswith(reason)
     assert "\n" not in explained
-
-
-def test_as_many_runs_as_cores_and_memory_allow(monkeypatch, tmp_path):
-    monkeypatch.delenv("ECGLIB_THREADS", raising=False)
-    monkeypatch.setattr(scheduling, "GPU_DEVICE", tmp_path / "none")
-    memory = SimpleNamespace(available=5 * scheduling.RUN_BYTES)
-    monkeypatch.setattr(scheduling.psutil, "virtual_memory", lambda: memory)
-    for cores, expected in ((1, 1), (4, 4), (64, 5)):
-        monkeypatch.setattr(scheduling.os, "cpu_count", lambda cores=cores: cores)
-        assert scheduling.choose_n_jobs() == expected
-    monkeypatch.setenv("ECGLIB_THREADS", "16")
-    assert scheduling.choose_n_jobs() == 4
-    monkeypatch.setattr(scheduling, "GPU_DEVICE", tmp_path)
-    monkeypatch.delenv("ECGLIB_THREADS")
-    assert scheduling.choose_n_jobs() == 4

@@ -87,7 +87,7 @@ def test_a_line_waits_for_the_run_of_another_process(command, stand_in, capsys, 
         assert stand_in.calls == []
         lock.__exit__(None, None, None)
 
-    monkeypatch.setattr("ecglib.batch.scheduling.time.sleep", sleep)
+    monkeypatch.setattr("ecglib.batch.rounds.time.sleep", sleep)
     assert execute(line) == 0
     assert stand_in.calls == [job.path.name]
 

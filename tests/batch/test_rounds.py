@@ -1,0 +1,69 @@
+"""What Ctrl-C does to a batch, and what its progress line shows."""
+
+import signal
+import threading
+
+import pytest
+
+from ecglib import runs
+from ecglib.batch.execution import find_lock
+from ecglib.batch.locks import hold_lock
+from ecglib.batch.rounds import describe_running
+from ecglib.errors import RunError
+
+GRID = {"model": [{"branches": {"time": "cnn"}}], "seed": [0, 1, 2]}
+
+
+@pytest.fixture(autouse=True)
+def interrupts():
+    """A command that a shell starts in the background ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def press_ctrl_c():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+def test_ctrl_c_once_finishes_what_runs_and_starts_nothing_more(stand_in, capsys):
+    def press(name):
+        press_ctrl_c()
+        threading.Event().wait(0.3)  # so that the batch has seen it before the run ends
+
+    stand_in.before = press
+    with pytest.raises(KeyboardInterrupt):
+        stand_in.run_batch(grid=GRID)
+    folder = stand_in.jobs[0].path.parent
+    assert [run.path.name for run in runs.find_runs(folder)] == stand_in.calls
+    assert len(stand_in.calls) == 1
+    assert "Press Ctrl-C again to stop at once" in capsys.readouterr().err
+    stand_in.before = lambda name: None
+    report = stand_in.run_batch(grid=GRID, ensemble_sizes=[])
+    assert (len(report.existing), len(report.new)) == (1, 2)
+
+
+def test_ctrl_c_twice_ends_what_runs(stand_in):
+    ended = []
+
+    def press_twice(name):
+        for _ in range(2):
+            press_ctrl_c()
+            threading.Event().wait(0.3)
+        ended.append(stand_in.workers.processes.is_ended)
+        raise InterruptedError("ended with the batch")
+
+    stand_in.before = press_twice
+    with pytest.raises(KeyboardInterrupt):
+        stand_in.run_batch(grid=GRID)
+    threading.Event().wait(0.5)
+    assert ended == [True]
+    with pytest.raises(RunError, match="No finished run"):
+        runs.find_runs(stand_in.jobs[0].path.parent)
+
+
+def test_the_progress_line_names_what_runs_with_its_epochs(stand_in):
+    jobs = stand_in.jobs
+    assert describe_running(jobs) == ""
+    with hold_lock(find_lock(jobs[0])), hold_lock(find_lock(jobs[1])):
+        assert describe_running(jobs) == "time-cnn_seed0 0/1, frequency-cnn_seed0 0/1"
