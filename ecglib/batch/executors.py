@@ -4,6 +4,7 @@ Both follow `concurrent.futures.Executor`. Dask is imported only if it is used.
 """
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -146,7 +147,8 @@ def _open_dask(batch: Batch, scheduler: str) -> Iterator[JobExecutor]:
         try:
             yield executor
         except BaseException:
-            if n_running := executor.count_running():
+            n_running = executor.count_running()
+            if n_running and client.status == "running":  # without a scheduler its workers end
                 print(
                     f"{n_running} runs go on on Dask workers and finish there; those that have "
                     f"not begun are cancelled. The same command continues.",
@@ -164,6 +166,8 @@ def _connect(scheduler: str) -> "Client":
             'Dask is not installed. Install it here and where its workers run: pip install "'
             'ecg-fusion[dask]".'
         ) from None
+    # Of a lost connection it prints tracebacks; the batch says it in a sentence.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=CONNECT_S)
     except (OSError, ValueError) as error:
