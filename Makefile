@@ -15,7 +15,7 @@ BATCH ?= notebooks/batches/$(or $(BATCH_$(DATASET)),fusion_$(DATASET)).yaml
 # uv installs the same lock file faster, if it is installed.
 INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install)
 
-.PHONY: benchmark test test-fast test-backends fuzz bench verdict-check tune notebooks lint lock setup
+.PHONY: benchmark test test-fast test-backends fuzz bench verdict-check kill-check tune notebooks lint lock setup
 
 benchmark: setup
 	$(BIN)/ecglib batch $(BATCH) --jobs $(JOBS) $(if $(SOURCE),--source "$(SOURCE)")
@@ -60,6 +60,10 @@ bench: setup
 # The error rates of verdicts, by simulation: about 15 minutes on two cores.
 verdict-check: setup
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.verdict_check
+
+# Kills a batch of forty runs at random moments, and compares its bits with an undisturbed one.
+kill-check: setup
+	$(BIN)/python -m benchmarks.kill_check --dataset $(or $(filter-out synthetic_evidence,$(DATASET)),synthetic) $(if $(SOURCE),--source "$(SOURCE)")
 
 tune: setup
 	$(BIN)/python -m tuning
