@@ -31,7 +31,7 @@ MODELS = (
 PARAMETERS = {"width": 8, "feature_dim": 16, "epochs": 3, "steps_per_epoch": 12}
 VICTIMS = ("batch", "kernel", "everything")
 SECONDS_BETWEEN = (10.0, 60.0)
-MAX_KILLS = 20
+MAX_KILLS, MAX_STARTS = 20, 25
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "03_train.ipynb"
 
 
@@ -107,12 +107,13 @@ def kill_repeatedly(grid: Grid, runs_dir: Path, seed: int) -> Counter:
     Raises
     ------
     RuntimeError
-        If a finished run was written again, or something of a killed batch goes on.
+        If a finished run was written again, something of a killed batch goes on, or the batch does
+        not finish.
     """
     rng = random.Random(seed)
     killed: Counter = Counter()
     written: dict[str, int] = {}
-    process = grid.start(runs_dir)
+    process, n_starts = grid.start(runs_dir), 1
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(rng.uniform(*SECONDS_BETWEEN))
@@ -124,6 +125,9 @@ def kill_repeatedly(grid: Grid, runs_dir: Path, seed: int) -> Counter:
             killed[victim] += _kill(process, victim, rng)
             print(f"killed: {victim}; {len(written)} runs are finished", flush=True)
         if process.poll() is not None:
+            n_starts += 1
+            if n_starts > MAX_STARTS:
+                raise RuntimeError(f"The batch was started {n_starts} times and does not finish.")
             process = grid.start(runs_dir)
 
 
