@@ -116,9 +116,12 @@ def _find_experiment(client: "MlflowClient", name: str) -> str:
 
     if found := client.get_experiment_by_name(name):
         return found.experiment_id
-    with contextlib.suppress(MlflowException):  # another client of the server has created it
+    try:
         return client.create_experiment(name)
-    return client.get_experiment_by_name(name).experiment_id
+    except MlflowException:  # another client of the server may have created it
+        if found := client.get_experiment_by_name(name):
+            return found.experiment_id
+        raise
 
 
 def _create_entry(client: "MlflowClient", experiment: str, run: Run, checksum: str) -> None:
