@@ -120,7 +120,10 @@ class BatchError(EcgError):
 
 
 def did_you_mean(given: object, choices: Iterable[str]) -> str:
-    """Suggest the choice that is most similar to a name.
+    """Suggest the choice that a name was probably meant to be.
+
+    That is the most similar one, or one of which the name is a word (``gated`` of
+    ``intermediate_gated``) or the initials (``lr`` of ``learning_rate``).
 
     Parameters
     ----------
@@ -138,9 +141,14 @@ def did_you_mean(given: object, choices: Iterable[str]) -> str:
     --------
     >>> did_you_mean("spectrogramm", ["time", "spectrogram"])
     " Did you mean 'spectrogram'?"
+    >>> did_you_mean("lr", ["epochs", "learning_rate"])
+    " Did you mean 'learning_rate'?"
     """
-    similar = difflib.get_close_matches(str(given), list(choices), 1)
-    return f" Did you mean {similar[0]!r}?" if similar else ""
+    name, names = str(given), list(choices)
+    found = difflib.get_close_matches(name, names, 1)
+    found += [one for one in names if name in one.split("_")]
+    found += [one for one in names if name == "".join(word[:1] for word in one.split("_"))]
+    return f" Did you mean {found[0]!r}?" if found else ""
 
 
 def require_one_of(what: str, given: object, choices: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ compared with its hash before it is used, so that a damaged or edited run is not
 """
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ecglib._display import Displayed
 from ecglib.errors import DamagedRunError, EcgError, RunError
 from ecglib.evaluation.predictions import Predictions
 from ecglib.experiment import Contract, Environment, Experiment
@@ -32,6 +34,8 @@ from ecglib.paths import runs_dir as find_runs_dir
 
 if TYPE_CHECKING:
     import keras
+
+    from ecglib.inference import PredictedRecords, Predictor
 
 FORMAT = 5  # of a run's folder; a run of another format is refused
 MODEL, TREES = "model.keras", "trees.json"
@@ -122,8 +126,8 @@ class Result:
     environment: Environment
 
 
-class Run:
-    """A finished run.
+class Run(Displayed):
+    """A finished run: its experiment, scores and predictions; predicts further records.
 
     Parameters
     ----------
@@ -174,7 +178,13 @@ class Run:
             raise self._report_damage(repr(error)) from None
 
     def __repr__(self) -> str:
-        return f"Run({self.path.name})"
+        score = self.metrics["test"]["macro"]["auroc"]
+        values = [score[name] for name in ("estimate", "low", "high")]
+        estimate, low, high = ("-" if one is None else f"{one:.3f}" for one in values)
+        return (
+            f"Run({self.path.name}: macro AUROC {estimate} [{low}, {high}] on the test split"
+            f"{f'; {one}' if (one := '; '.join(self.caveats)) else ''})"
+        )
 
     @property
     def versions(self) -> dict[str, str]:
@@ -213,10 +223,51 @@ class Run:
         except (KeyError, ValueError) as error:
             raise self._report_damage(f"{PREDICTIONS}: {error!r}") from None
 
+    def predict(self, records: Any, **options: Any) -> "PredictedRecords":
+        """Predict records in files, or recordings that are arrays.
+
+        The first call builds the model, from mV to calibrated probabilities, which later calls use
+        again.
+
+        Parameters
+        ----------
+        records : str, Path, array, or sequence of one of them
+            A record (WFDB, CSV, EDF or NumPy file) or a folder of records; or an array in mV of
+            shape (n_records, n_samples, n_leads) or (n_samples, n_leads).
+        **options
+            ``sampling_rate_hz`` and ``leads`` of arrays, and the others of
+            `ecglib.Predictor.predict`.
+
+        Returns
+        -------
+        PredictedRecords
+            Probabilities and decisions, and the records that were refused.
+
+        Raises
+        ------
+        RunError
+            If the run is a baseline, whose trees are not saved.
+        DatasetError
+            As for `ecglib.Predictor.predict`.
+
+        Examples
+        --------
+        >>> run = open_run("0123456789")  # doctest: +SKIP
+        >>> run.predict("record.hea")  # doctest: +SKIP
+        >>> run.predict(signals, sampling_rate_hz=500, leads=["I", "II"])  # doctest: +SKIP
+        """
+        return self._predictor.predict(records, **options)
+
+    @functools.cached_property
+    def _predictor(self) -> "Predictor":
+        from ecglib.inference import Predictor  # needs Keras
+
+        return Predictor(self)
+
     def load_network(self) -> "keras.Model":
         """Load the bare network, from the representations to uncalibrated probabilities.
 
-        To predict, use `ecglib.Predictor`: it resamples, filters and calibrates as well. As one
+        To predict, use `predict`: it resamples, filters and calibrates as well. As one
         Keras model that is `ecglib.inference.build_run_model`.
 
         Raises

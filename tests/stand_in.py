@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from unittest.mock import NonCallableMock
 
 from studies import StudyFolder, write_experiment
 
@@ -10,6 +11,13 @@ from ecglib.batch.notebooks import read_defaults
 from ecglib.batch.processes import ProcessResult
 from ecglib.datasets.store import Dataset
 from ecglib.experiment import Experiment
+
+
+def make_dataset(name):
+    """A dataset of which a description of an experiment needs the names only."""
+    dataset = NonCallableMock(spec=Dataset)
+    dataset.name, dataset.fingerprint, dataset.default_task = name, "f", "letters"
+    return dataset
 
 
 class StandIn:

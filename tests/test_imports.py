@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ROOMS = (
     "errors",
     "paths",
+    "_display",
     "_keras",
     "splits",
     "datasets",
@@ -24,6 +27,7 @@ ROOMS = (
     "training",
     "inference",
     "plots",
+    "display",
     "batch",
     "cli",
     "__main__",
@@ -48,11 +52,19 @@ DATASETS = (
     "sources",
     "catalog",
 )
+# A method that leads on from an object to a later room imports it when it is used.
+LEADING_ON = {("_display.py", "display"), ("runs.py", "inference")}
 NEEDS_KERAS = {"_keras", "preprocessing", "representations", "models", "training", "inference"}
 
 
 def imported_modules(path):
     """The modules of ecglib that a file imports, type-only imports included."""
+    for parts in every_import(path):
+        if (path.name, *parts[:1]) not in LEADING_ON:
+            yield parts
+
+
+def every_import(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -98,6 +110,14 @@ def test_within_datasets_too(path):
         found = place(imported[1:], DATASETS) if imported[:1] == ["datasets"] else None
         if room is not None and found is not None:
             assert found <= room, f"{path} imports ecglib.{'.'.join(imported)}"
+
+
+@pytest.mark.parametrize(("file", "room"), sorted(LEADING_ON))
+def test_what_leads_on_is_imported_on_use_only(file, room):
+    assert any(parts[:1] == [room] for parts in every_import(PACKAGE / file))
+    code = f"import sys, ecglib.{Path(file).stem}; print('ecglib.{room}' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
 
 
 def test_no_module_takes_part_in_a_circle():

@@ -71,8 +71,8 @@ def _prepare(options: argparse.Namespace) -> int:
 
     dataset = datasets.prepare(
         options.dataset,
-        options.data_dir,
         options.source,
+        data_dir=options.data_dir,
         progress=not options.json,
         options=parse_assignments(options.set),
         rules=datasets.ProblemRules(
@@ -198,7 +198,7 @@ def _predict(options: argparse.Namespace) -> int:
     )
     records = find_records(options.records)
     predictor = Predictor(run)
-    predicted = predictor.predict_records(records, record_options)
+    predicted = predictor.predict(records, options=record_options)
     latency = predictor.measure_latency(records, record_options) if predicted.windows else None
     if options.json:
         import dataclasses

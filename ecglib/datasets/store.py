@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ecglib._display import Displayed
 from ecglib.datasets.labels import encode_labels
 from ecglib.datasets.schema import SignalSpec, Task
 from ecglib.datasets.selection import Selection
@@ -32,7 +33,7 @@ from ecglib.splits import PARTS, TRAINING_ONLY, assign_parts_of_fold, merge_pati
 LIKELIHOOD_TASK = re.compile(r"(\w+)_min([1-9]\d{0,2})")
 
 
-class Dataset:
+class Dataset(Displayed):
     """A prepared store, opened.
 
     Parameters
@@ -76,7 +77,7 @@ class Dataset:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> folder = tempfile.TemporaryDirectory()
-    >>> path = prepare("synthetic", folder.name, progress=False, options={"n_patients": 10}).path
+    >>> path = prepare("synthetic", data_dir=folder.name, options={"n_patients": 10}).path
     >>> dataset = Dataset(path)
     >>> dataset.default_task
     'superdiagnostic'
@@ -108,7 +109,14 @@ class Dataset:
         self._from_each_sample = windows.transpose(0, 2, 1)  # nothing is copied until it is indexed
 
     def __repr__(self) -> str:
-        return f"Dataset({self.path.name}: {len(self.windows)} windows)"
+        signal = self.signal
+        caveats = f"; {'; '.join(self.caveats)}" if self.caveats else ""
+        return (
+            f"Dataset({self.path.name}: {len(self.windows):,} windows of "
+            f"{signal.n_samples / signal.sampling_rate_hz:g} s at {signal.sampling_rate_hz:g} Hz, "
+            f"{len(signal.leads)} leads, {self.windows['patient'].nunique():,} patients; tasks "
+            f"{', '.join(self.tasks)}{caveats})"
+        )
 
     def read_steps(self, rows: np.ndarray) -> np.ndarray:
         """Read windows as they are stored.
@@ -372,6 +380,50 @@ class Dataset:
         )
         part = assign_parts_of_fold(persons, selection.y, scored, n_folds, fold)
         return dataclasses.replace(selection, part=part).take(scored | (part == "train"))
+
+
+def require_dataset(data: object) -> Dataset:
+    """Check that a dataset was given where one is due.
+
+    Parameters
+    ----------
+    data : object
+        What the user gave.
+
+    Returns
+    -------
+    Dataset
+        The same.
+
+    Raises
+    ------
+    DatasetError
+        If it is something else; the message says how to get a dataset from it.
+
+    Examples
+    --------
+    >>> require_dataset("synthetic")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: 'synthetic' is a name, ... ecglib.prepare('synthetic').
+    """
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str | Path):
+        raise DatasetError(
+            f"{str(data)!r} is a name, expected a dataset. Prepare or open it first: "
+            f"ecglib.prepare({str(data)!r})."
+        )
+    if isinstance(data, np.ndarray):
+        raise DatasetError(
+            f"An array of shape {data.shape} was given, expected a dataset: a model also needs "
+            f"labels, patients and splits. Write a store from the array and a label table first: "
+            f"ecglib.write_store(ecglib.ArraysSource(...))."
+        )
+    raise DatasetError(
+        f"{type(data).__name__} was given, expected a dataset. The dataset comes first: get it "
+        f"from ecglib.prepare(name)."
+    )
 
 
 def is_store(path: str | Path) -> bool:

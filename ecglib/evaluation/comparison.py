@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ecglib._display import Displayed
 from ecglib.evaluation.baselines import BEATS, BaselineComparison, compare_with_baselines
 from ecglib.evaluation.class_differences import build_class_table
 from ecglib.evaluation.contestants import Contestant, group_by_model
 from ecglib.evaluation.dependence import PatientDependence, compute_dependence
 from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES, METRICS
+from ecglib.evaluation.pairs import BETTER, WORSE, PairComparison, compare_pairs
 from ecglib.evaluation.recipes import describe_recipe_difference
 from ecglib.evaluation.rivals import ENSEMBLE, SAME_SIZE, SINGLE
 from ecglib.evaluation.rules import MIN_SEEDS
 from ecglib.evaluation.score_table import build_score_table
-from ecglib.evaluation.scoreboard import Score, measure_models
+from ecglib.evaluation.scoreboard import Score, Scoreboard, measure_models
 from ecglib.evaluation.verdict import (
     ADDS,
     ADDS_LITTLE,
@@ -62,8 +64,8 @@ class Check:
     detail: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Comparison:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Comparison(Displayed):
     """What the models of one task on one dataset show.
 
     Parameters
@@ -86,6 +88,8 @@ class Comparison:
         One row for each model, see `ecglib.evaluation.score_table.build_score_table`.
     verdicts : list of Verdict
         What each fusion adds.
+    pairs : list of PairComparison
+        Which model is better, if there is no fusion to judge.
     class_table : DataFrame
         What each fusion adds for each class, see
         `ecglib.evaluation.class_differences.build_class_table`.
@@ -119,11 +123,15 @@ class Comparison:
     classes: tuple[str, ...]
     table: pd.DataFrame
     verdicts: list[Verdict]
+    pairs: list[PairComparison]
     class_table: pd.DataFrame
     baselines: list[BaselineComparison]
     dependence: PatientDependence
     checks: tuple[Check, ...]
     caveats: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return self.to_text()
 
     @property
     def headline(self) -> str:
@@ -135,7 +143,7 @@ class Comparison:
             numbers = best.difference.format() if best else ""
             return f"{_shorten_name(helping[0])} helps{others}: {numbers}"
         if not self.verdicts:
-            return "No fusion to judge"
+            return self._summarize_pairs()
         words = {one.word for one in self.verdicts}
         if words == {CANNOT_COMPARE}:
             return "Cannot compare: no branch was trained like the fusions"
@@ -148,6 +156,21 @@ class Comparison:
                 return f"Cannot tell whether a fusion helps: {n_seeds} seed{plural}"
             return "Cannot tell whether a fusion helps"
         return "No fusion helped"
+
+    def _summarize_pairs(self) -> str:
+        """Return the result in at most twelve words where there is no fusion."""
+        if not self.pairs:
+            return "No fusion to judge"
+        best, words = self.pairs[0].model, {one.word for one in self.pairs}
+        if WORSE in words:
+            worse = next(one for one in self.pairs if one.word == WORSE)
+            return f"{best}, best on validation, is worse than {worse.difference.name}"
+        if words != {BETTER}:
+            return f"Cannot tell which model is {'better' if len(self.pairs) == 1 else 'best'}"
+        if len(self.pairs) == 1:
+            difference = self.pairs[0].difference
+            return f"{best} is better than {difference.name}: {difference.format()}"
+        return f"{best} is better than the {len(self.pairs)} others"
 
     @property
     def best_branch(self) -> str:
@@ -183,6 +206,16 @@ class Comparison:
             One sentence for each baseline.
         """
         return [baseline.describe() for baseline in self.baselines]
+
+    def describe_pairs(self) -> list[str]:
+        """Describe which model is better, where there is no fusion to judge.
+
+        Returns
+        -------
+        list of str
+            One sentence for each pair, with the difference and its interval.
+        """
+        return [pair.describe() for pair in self.pairs]
 
     def build_difference_rows(self) -> pd.DataFrame:
         """Build one row for each fusion and each kind of rival of the best branch.
@@ -307,7 +340,7 @@ class Comparison:
             + (f" Caveats: {caveats}." if caveats else ""),
             *([verdicts.to_string(index=False)] if len(verdicts) else []),
             *(["\n".join(reasons)] if reasons else []),
-            *(f"- {text}" for text in self.describe_baselines()),
+            *(f"- {text}" for text in (*self.describe_pairs(), *self.describe_baselines())),
             "Mean over seeds [95 % interval over patients and seeds]",
             self.format_scores().to_string(index=False),
             "Checks: "
@@ -339,6 +372,11 @@ class Comparison:
             "caveats": list(self.caveats),
             "checks": [dataclasses.asdict(one) for one in self.checks],
             "verdicts": [_convert_verdict(one) for one in self.verdicts],
+            "pairs": [
+                {"model": one.model, "against": one.difference.name, "word": one.word}
+                | _convert_difference(one.difference)
+                for one in self.pairs
+            ],
             "models": _convert_table(self.table),
             "classes": _convert_table(self.class_table),
             "baselines": [
@@ -400,7 +438,9 @@ def compare_contestants(
     table = build_score_table(models, scoreboards)
     verdicts = compute_verdicts(models, scoreboards[0], settings)
     baselines = compare_with_baselines(models, scoreboards[0])
-    best = next((one.best_branch for one in verdicts if one.best_branch), next(iter(models)))
+    pairs = [] if verdicts else _compare_pairs(models, scoreboards[0])
+    named = [one.best_branch for one in verdicts] + [one.model for one in pairs]
+    best = next(filter(None, named), next(iter(models)))
     predictions = models[best][0].predictions
     ascending = not METRICS[settings.metric].greater_is_better
     return Comparison(
@@ -414,12 +454,23 @@ def compare_contestants(
         classes=predictions.classes,
         table=table.sort_values(settings.metric, ascending=ascending, ignore_index=True),
         verdicts=verdicts,
+        pairs=pairs,
         class_table=build_class_table(verdicts, scoreboards[0], predictions.classes),
         baselines=baselines,
         dependence=compute_dependence(models[best], settings.metric),
         checks=(*checks, check_recipes(models), *list_checks(verdicts, baselines)),
         caveats=collect_caveats(one for seeds in models.values() for one in seeds),
     )
+
+
+def _compare_pairs(
+    models: Mapping[str, list[Contestant]], scoreboard: Scoreboard
+) -> list[PairComparison]:
+    networks = {name: seeds for name, seeds in models.items() if seeds[0].role != "baseline"}
+    if len(networks) < 2:
+        return []
+    validation = measure_models(networks, scoreboard.metric, split="validation")
+    return compare_pairs(networks, scoreboard, validation)
 
 
 def list_checks(

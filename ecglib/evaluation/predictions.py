@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from ecglib._display import Displayed
 from ecglib.datasets.selection import Selection
 from ecglib.errors import EcgError
 from ecglib.evaluation.metrics import check_class_names, check_predictions
@@ -13,8 +14,8 @@ from ecglib.evaluation.metrics import check_class_names, check_predictions
 _ONE_PER_WINDOW = ("rows", "records", "patients", "folds")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class Predictions:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Predictions(Displayed):
     """Labels and predicted probabilities of the windows of one split.
 
     Parameters
@@ -80,6 +81,12 @@ class Predictions:
                     f"`{name}` has shape {shape}, but `y` has {self.n_windows} windows. Give one "
                     f"value for each window: shape ({self.n_windows},)."
                 )
+
+    def __repr__(self) -> str:
+        return (
+            f"Predictions({self.n_windows:,} windows of {self.n_patients:,} patients; "
+            f"{self.kind} classes {', '.join(self.classes)})"
+        )
 
     @classmethod
     def from_selection(cls, windows: Selection, p: np.ndarray) -> Predictions:

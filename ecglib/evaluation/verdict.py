@@ -249,7 +249,7 @@ def compute_verdicts(
     Raises
     ------
     RunError
-        If there is no single branch.
+        If there are fusions, but no single branch.
 
     Notes
     -----
@@ -273,13 +273,15 @@ def compute_verdicts(
     ('adds', True)
     """
     settings = settings or ComparisonSettings()
-    validation = _measure_validation(models, settings.metric)
     fusions = [seeds for seeds in models.values() if seeds[0].role == "fusion"]
+    if not fusions:
+        return []
     if not any(seeds[0].role == "single" for seeds in models.values()):
         raise RunError(
             "There is no single branch to compare fusions with. Run each branch of the fusions "
             "alone, with the same settings."
         )
+    validation = _measure_validation(models, settings.metric)
     trials = [_Trial(fusion, models, scoreboard, validation, settings) for fusion in fusions]
     p_adds = _adjust([trial.compute_p_adds(trial.rivals) for trial in trials])
     p_over_branches = _adjust([trial.compute_p_adds(trial.singles) for trial in trials])

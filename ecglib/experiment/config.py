@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
+from ecglib._display import Displayed
 from ecglib.datasets.options import convert_value
-from ecglib.datasets.store import Dataset
+from ecglib.datasets.store import Dataset, require_dataset
 from ecglib.errors import ExperimentError, did_you_mean
 from ecglib.experiment.branches import get_representation, list_representations
 from ecglib.experiment.registry import HANDCRAFTED
@@ -22,8 +23,8 @@ from ecglib.experiment.settings import (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Experiment:
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Experiment(Displayed):
     """Everything that decides a result. Equal experiments give the same run.
 
     Files, notebooks and searches hold the settings flat, in one mapping, as their names are unique
@@ -99,15 +100,23 @@ class Experiment:
         values : mapping of str to object
             Setting -> value; settings with a default may be left out.
         dataset : Dataset, optional
-            Gives `dataset` and `fingerprint` in place of the values.
+            Gives `dataset` and `fingerprint` in place of the values, and its first task where none
+            is named.
 
         Raises
         ------
         ExperimentError
             If a name is unknown or a needed setting is missing, or as for `Experiment`.
         """
+        if not isinstance(values, Mapping):
+            raise ExperimentError(
+                f"The settings are {type(values).__name__}, expected a mapping of names to values. "
+                f"The settings come first, the dataset second: from_flat(settings, dataset)."
+            )
         if dataset is not None:
-            values = {**values, "dataset": dataset.name, "fingerprint": dataset.fingerprint}
+            require_dataset(dataset)
+            store = {"dataset": dataset.name, "fingerprint": dataset.fingerprint}
+            values = {**values, **store, "task": values.get("task") or dataset.default_task}
         fields = list_fields()
         for name in values:
             if name not in fields:
@@ -144,6 +153,28 @@ class Experiment:
         """
         values = {name: namespace[name] for name in list_fields() if name in namespace}
         return cls.from_flat(values, dataset)
+
+    def __repr__(self) -> str:
+        values = {"task": self.data.task, "dataset": self.data.dataset, **self.list_changes()}
+        settings = ", ".join(f"{name}={value!r}" for name, value in values.items())
+        return f"Experiment({settings})"
+
+    def list_changes(self) -> dict[str, Any]:
+        """List the settings that differ from their defaults, but for dataset and task.
+
+        Returns
+        -------
+        dict of str to object
+            Setting -> value, with the values that JSON holds.
+        """
+        of_dataset = [field.name for field in dataclasses.fields(DataSettings)][:3]
+        defaults = {name: _default(field) for name, field in list_fields().items()}
+        defaults = json.loads(json.dumps(defaults, default=lambda value: None))
+        return {
+            name: value
+            for name, value in self.to_flat().items()
+            if name not in of_dataset and value != defaults[name]
+        }
 
     def to_flat(self) -> dict[str, Any]:
         """Return all settings as one mapping, with the values that JSON holds."""

@@ -12,8 +12,13 @@ from types import MappingProxyType
 HANDCRAFTED = "handcrafted"  # the baseline's inputs; no network takes them
 TABULAR = "tabular"
 
-# Trees on handcrafted inputs, `ecglib.training.trees`.
-BASELINES = ("random_forest", "gradient_boosting")
+# Trees on handcrafted inputs, `ecglib.training.trees`: name -> what it is.
+BASELINES: Mapping[str, str] = MappingProxyType(
+    {
+        "random_forest": "Random forest on handcrafted values: a baseline, always alone.",
+        "gradient_boosting": "Gradient-boosted trees on the same values.",
+    }
+)
 
 _IMAGE_ENCODERS = {
     "cnn2d": "cnn.time_frequency_cnn2d",
@@ -119,7 +124,8 @@ REPRESENTATIONS: Mapping[str, Representation] = MappingProxyType(
 
 # The encoders of each representation, and the baselines in their place for handcrafted inputs.
 ENCODERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {name: tuple(one.encoders) for name, one in REPRESENTATIONS.items()} | {HANDCRAFTED: BASELINES}
+    {name: tuple(one.encoders) for name, one in REPRESENTATIONS.items()}
+    | {HANDCRAFTED: tuple(BASELINES)}
 )
 
 # Places below `ecglib.models.fusion`. The family is the word before the first underscore.

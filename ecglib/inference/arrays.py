@@ -1,7 +1,8 @@
-"""Windows of recordings that are arrays in memory."""
+"""What a user gives to be predicted: paths of records, or recordings that are arrays."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,85 @@ from ecglib.datasets.schema import Problem, SignalSpec
 from ecglib.errors import DatasetError
 from ecglib.inference.options import RecordOptions
 from ecglib.inference.records import Window, cut_windows
+
+Records = str | Path | np.ndarray | Sequence[str | Path] | Sequence[np.ndarray]
+
+
+def list_paths(records: Records) -> list[str | Path] | None:
+    """List the paths, if a user gave paths.
+
+    Parameters
+    ----------
+    records : str, Path, array, or sequence of one of them
+        What the user gave.
+
+    Returns
+    -------
+    list of (str or Path) or None
+        None if they are not paths.
+
+    Raises
+    ------
+    DatasetError
+        If only some are paths.
+
+    Examples
+    --------
+    >>> list_paths("record.hea"), list_paths(np.zeros((500, 2)))
+    (['record.hea'], None)
+    """
+    if isinstance(records, str | Path):
+        return [records]
+    if not isinstance(records, list | tuple):
+        return None
+    is_path = [isinstance(one, str | Path) for one in records]
+    if any(is_path) and not all(is_path):
+        other = type(records[is_path.index(False)]).__name__
+        raise DatasetError(
+            f"The records are paths and {other} mixed. Predict files and arrays in two calls."
+        )
+    return list(records) if records and all(is_path) else None
+
+
+def require_arrays(records: object, options: RecordOptions) -> np.ndarray | Sequence[np.ndarray]:
+    """Check that arrays were given, with what they do not say themselves.
+
+    Parameters
+    ----------
+    records : object
+        What the user gave, no paths.
+    options : RecordOptions
+        With sampling rate and leads, if they are given.
+
+    Returns
+    -------
+    array or sequence of arrays
+        The same; `name_arrays` checks their shapes.
+
+    Raises
+    ------
+    DatasetError
+        If it is no array either, or if sampling rate or leads are missing.
+
+    Examples
+    --------
+    >>> require_arrays(np.zeros((500, 2)), RecordOptions(leads=("I", "II")))
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.DatasetError: An array does not name its sampling rate ...
+    """
+    if not isinstance(records, np.ndarray | list | tuple):
+        raise DatasetError(
+            f"{type(records).__name__} was given, expected records: paths of files or folders, or "
+            f"arrays in mV. What a run predicts for its dataset is in run.predictions('test')."
+        )
+    given = {"sampling rate": options.sampling_rate_hz, "leads": options.leads}
+    if missing := [name for name, value in given.items() if not value]:
+        raise DatasetError(
+            f"An array does not name its {' and '.join(missing)}. Give both, as in "
+            f"predict(signals, sampling_rate_hz=500, leads=['I', 'II'])."
+        )
+    return records
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,7 +174,7 @@ def _split_recordings(signals: np.ndarray | Sequence[np.ndarray]) -> list[np.nda
     what = f"an array of shape {array.shape}" if array.ndim else type(signals).__name__
     raise DatasetError(
         f"signals is {what}, expected (n_records, n_samples, n_leads) or (n_samples, n_leads) in "
-        f"mV, or a list of the latter. For files use predict_records, for windows predict_windows."
+        f"mV, or a list of the latter. For windows use predict_windows."
     )
 
 

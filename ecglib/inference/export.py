@@ -85,11 +85,11 @@ def build_run_model(run: Run) -> keras.Model:
     Examples
     --------
     >>> import tempfile
-    >>> from ecglib import Experiment, prepare, train
+    >>> from ecglib import prepare, train
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     settings = {"task": "superdiagnostic", "branches": {"frequency": "mlp"}, "epochs": 1}
-    ...     run = train(Experiment.from_flat(settings, dataset), dataset, folder)
+    ...     run = train(dataset, batch=folder, **settings)
     ...     build_run_model(run).input_shape
     (None, 1000, 12)
     """
@@ -148,11 +148,11 @@ def export_run(
     Examples
     --------
     >>> import tempfile
-    >>> from ecglib import Experiment, prepare, train
+    >>> from ecglib import prepare, train
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     settings = {"task": "superdiagnostic", "branches": {"frequency": "mlp"}, "epochs": 1}
-    ...     run = train(Experiment.from_flat(settings, dataset), dataset, folder)
+    ...     run = train(dataset, batch=folder, **settings)
     ...     exported = export_run(run, formats=["keras"], data_dir=folder)
     ...     sorted(path.name for path in exported.path.iterdir())
     ['contract.json', 'export.json', 'model.keras']

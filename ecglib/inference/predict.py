@@ -13,12 +13,19 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
+from ecglib._display import Displayed
 from ecglib.datasets.options import Accepted, convert_value
 from ecglib.datasets.schema import Problem
 from ecglib.errors import DatasetError
 from ecglib.evaluation.metrics import decide
 from ecglib.experiment.contract import Contract
-from ecglib.inference.arrays import name_arrays, read_array_windows
+from ecglib.inference.arrays import (
+    Records,
+    list_paths,
+    name_arrays,
+    read_array_windows,
+    require_arrays,
+)
 from ecglib.inference.converters import BATCH_SIZE, unpack_single
 from ecglib.inference.export import build_run_model
 from ecglib.inference.options import RecordOptions
@@ -32,12 +39,13 @@ from ecglib.inference.records import (
 from ecglib.runs import Run
 
 N_REPEATS = 20  # of a measured time
+MAX_SHOWN = 20  # windows, and refused records, in the text of predictions
 
 Item = TypeVar("Item")
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class PredictedRecords:
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class PredictedRecords(Displayed):
     """What a run predicts for records.
 
     Parameters
@@ -102,6 +110,22 @@ class PredictedRecords:
     decisions: np.ndarray
     refused: list[Problem]
     duration_s: float
+
+    def __repr__(self) -> str:
+        contract, caveats = self.contract, "; ".join(self.caveats)
+        lines = [
+            f"PredictedRecords(task {contract.task} of {contract.dataset}: {len(self.windows):,} "
+            f"windows, {len(self.refused):,} records refused{f'; {caveats}' if caveats else ''})"
+        ]
+        for row, window in enumerate(self.windows[:MAX_SHOWN]):
+            probabilities = self._get_probabilities(row).items()
+            numbers = ", ".join(f"{name} {p:.3f}" for name, p in probabilities)
+            decided = ", ".join(self.list_decisions(row)) or "none"
+            lines.append(f"  {window.record} from {window.start_s:g} s: {decided}  ({numbers})")
+        lines += [f"  refused: {one.record}: {one.detail}" for one in self.refused[:MAX_SHOWN]]
+        if max(len(self.windows), len(self.refused)) > MAX_SHOWN:
+            lines.append("  ...")
+        return "\n".join(lines)
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -234,11 +258,11 @@ class Predictor:
     Examples
     --------
     >>> import tempfile
-    >>> from ecglib import Experiment, prepare, train
+    >>> from ecglib import prepare, train
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     settings = {"task": "superdiagnostic", "branches": {"frequency": "mlp"}, "epochs": 1}
-    ...     run = train(Experiment.from_flat(settings, dataset), dataset, folder)
+    ...     run = train(dataset, batch=folder, **settings)
     ...     predictor = Predictor(run)
     ...     signals = dataset.read(np.array([0]))
     >>> predicted = predictor.predict(
@@ -261,51 +285,59 @@ class Predictor:
 
     def predict(
         self,
-        signals: np.ndarray | Sequence[np.ndarray],
+        records: Records,
         *,
-        sampling_rate_hz: float,
-        leads: Sequence[str],
+        sampling_rate_hz: float = 0.0,
+        leads: Sequence[str] = (),
         names: Sequence[str] = (),
         options: RecordOptions | None = None,
         keep_signal: bool = False,
     ) -> PredictedRecords:
-        """Predict recordings that are arrays in mV.
+        """Predict records in files, or recordings that are arrays.
 
-        They are treated as those in files are: leads are matched by name, the signal is resampled,
-        the middle of a longer recording is taken, and what does not fit is refused.
+        Both are treated alike: leads are matched by name, the signal is resampled, the middle of a
+        longer recording is taken, and what does not fit is refused.
 
         Parameters
         ----------
-        signals : array of shape (n_records, n_samples, n_leads), or sequence of arrays
-            In mV, NaN where nothing was measured. One recording has shape (n_samples, n_leads);
-            the recordings of a sequence may differ in length.
-        sampling_rate_hz : float
-            Sampling rate of the arrays, in Hz.
-        leads : sequence of str
-            Names of their leads, in order, such as ``["I", "II"]``.
+        records : str, Path, array, or sequence of one of them
+            A record (WFDB, CSV, EDF or NumPy file) or a folder of records; or an array of shape
+            (n_records, n_samples, n_leads) or (n_samples, n_leads), NaN where nothing was measured.
+            The recordings of a sequence may differ in length.
+        sampling_rate_hz : float, default 0.0
+            Sampling rate of arrays, and of CSV and NumPy files, in Hz.
+        leads : sequence of str, default ()
+            Names of the columns of arrays and NumPy files, in order, such as ``["I", "II"]``.
         names : sequence of str, default ()
-            Name of each recording; by default ``signals[0]`` and so on.
+            Name of each recording that is an array; by default ``signals[0]`` and so on.
         options : RecordOptions, optional
-            Starts of the windows, padding, tabular values, and the unit if it is not mV.
+            Unit (arrays: mV by default), starts of the windows, padding, tabular values.
         keep_signal : bool, default False
             Whether the result has the samples of the windows, to draw them.
 
         Returns
         -------
         PredictedRecords
-            Probabilities and decisions, and the recordings that were refused.
+            Probabilities and decisions, and the records that were refused.
 
         Raises
         ------
         DatasetError
-            If the arrays have another number of leads, the options name another sampling rate or
-            other leads, or the model does not use one of the tabular values.
+            If a path does not exist, a folder holds no record, arrays come without sampling rate
+            and leads or have another number of leads, the options name others, or the model does
+            not use one of the tabular values.
         """
         complete = _complete_options(options or RecordOptions(), sampling_rate_hz, leads)
         check_tabular_values(complete.values, self.tabular_columns)
+        signal = self.contract.signal
+        if (paths := list_paths(records)) is not None:
+            if names:
+                raise DatasetError("names are given with files, which have names. Leave them out.")
+            return self.predict_windows(read_windows(paths, signal, complete), keep_signal)
+        signals = require_arrays(records, complete)
+        complete = dataclasses.replace(complete, unit=complete.unit or "mV")
         arrays = name_arrays(signals, len(complete.leads), names)
-        windows = read_array_windows(arrays, self.contract.signal, complete)
-        return self.predict_windows(windows, keep_signal)
+        return self.predict_windows(read_array_windows(arrays, signal, complete), keep_signal)
 
     def predict_windows(
         self, windows: Iterable[Window | Problem], keep_signal: bool = False
@@ -357,36 +389,6 @@ class Predictor:
             duration_s=time.perf_counter() - started,
         )
 
-    def predict_records(
-        self,
-        paths: Sequence[str | Path],
-        options: RecordOptions | None = None,
-        keep_signal: bool = False,
-    ) -> PredictedRecords:
-        """Predict records and folders of records.
-
-        Parameters
-        ----------
-        paths : sequence of str or Path
-            Records and folders, as for `find_records`.
-        options : RecordOptions, optional
-            What the files do not say.
-        keep_signal : bool, default False
-            Whether the result has the samples of the windows, to draw them.
-
-        Returns
-        -------
-        PredictedRecords
-            Probabilities and decisions, and the records that were refused.
-
-        Raises
-        ------
-        DatasetError
-            If a path does not exist, a folder holds no record, or the model does not use one of the
-            tabular values.
-        """
-        return self.predict_windows(self._read_windows(paths, options), keep_signal)
-
     def measure_latency(
         self, paths: Sequence[str | Path], options: RecordOptions | None = None
     ) -> Latency:
@@ -407,15 +409,13 @@ class Predictor:
         Raises
         ------
         DatasetError
-            If there is no such record, or for what `predict_records` raises it.
+            If there is no such record, or for what `predict` raises it.
         """
         for path in find_records(paths):
             if windows := self._read_first_window(path, options):
                 return self._measure(path, options, windows)
         examples = ", ".join(map(str, paths[:5]))
-        raise DatasetError(
-            f"None of the records can be predicted: {examples}. `predict_records` says why."
-        )
+        raise DatasetError(f"None of the records can be predicted: {examples}. `predict` says why.")
 
     def _measure(self, path: Path, options: RecordOptions | None, windows: list[Window]) -> Latency:
         inputs = self._build_inputs(windows)
@@ -452,27 +452,29 @@ class Predictor:
 def _complete_options(
     options: RecordOptions, sampling_rate_hz: float, leads: Sequence[str]
 ) -> RecordOptions:
-    """Add what arrays do not say to the options; refuse options that contradict it."""
+    """Add sampling rate and leads to the options; refuse options that contradict them."""
     given = {
         "sampling_rate_hz": convert_value(
-            "sampling_rate_hz", sampling_rate_hz, float, Accepted(above=0)
+            "sampling_rate_hz", sampling_rate_hz, float, Accepted(minimum=0)
         ),
         "leads": convert_value("leads", leads, tuple[str, ...]),
     }
     for name, value in given.items():
-        if (other := getattr(options, name)) and other != value:
+        if (other := getattr(options, name)) and value and other != value:
             raise DatasetError(
                 f"{name}={value!r}, but the options say {other!r}. Leave it out of the options."
             )
-    return dataclasses.replace(options, unit=options.unit or "mV", **given)
+    return dataclasses.replace(
+        options, **{name: value or getattr(options, name) for name, value in given.items()}
+    )
 
 
 def _check_windows(items: Sequence[object]) -> None:
     for item in items:
         if not isinstance(item, Window | Problem):
             raise DatasetError(
-                f"An item is {type(item).__name__}, expected a Window. For arrays in mV use "
-                f"predict, for files predict_records."
+                f"An item is {type(item).__name__}, expected a Window. For arrays in mV and for "
+                f"files use predict."
             )
 
 

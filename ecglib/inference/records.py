@@ -251,7 +251,7 @@ def read_stored_windows(
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     (window,) = read_stored_windows(dataset, np.array([5]))
     ...     bool((window.signal_mv == dataset.read(np.array([5]))[0]).all())
     True

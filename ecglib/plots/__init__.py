@@ -5,6 +5,7 @@ allows; it is written in red above the figure.
 """
 
 from ecglib.plots.figure import RED, ROLE_STYLES
+from ecglib.plots.pictures import Picture, draw_scores, draw_verdicts
 from ecglib.plots.results import (
     plot_class_balance,
     plot_confusion,
@@ -27,9 +28,12 @@ __all__ = [
     "RED",
     "ROLE_STYLES",
     "VERDICT_STYLES",
+    "Picture",
     "PredictedClasses",
     "clean_text",
     "convert_to_svg",
+    "draw_scores",
+    "draw_verdicts",
     "escape_markdown",
     "format_html",
     "plot_class_balance",

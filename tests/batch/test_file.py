@@ -1,10 +1,10 @@
 """Batch files: what is read, what is refused, and what the committed ones ask for."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
+from stand_in import make_dataset
 
 from ecglib.batch.file import BatchFile
 from ecglib.batch.notebooks import check_parameters
@@ -101,7 +101,7 @@ def test_a_batch_file_may_name_the_fold(write_batch_file, small_batch, tmp_path)
 def read_experiments(name: str) -> list[Experiment]:
     file = BatchFile.read(BATCHES / f"{name}.yaml")
     values = [check_parameters(file.notebook, parameters) for parameters in file.list_parameters()]
-    dataset = SimpleNamespace(name="d", fingerprint="f")
+    dataset = make_dataset("d")
     return [Experiment.from_namespace(parameters, dataset) for parameters in values]
 
 

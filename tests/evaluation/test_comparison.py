@@ -74,7 +74,6 @@ def test_the_headline_counts_the_other_fusions_that_help():
     ("fusions", "other", "headline"),
     [
         ({"late_average": 1.0, "early_concat": 0.8}, {}, "No fusion helped"),
-        ({}, {}, "No fusion to judge"),
         ({"late_average": 1.5}, {"n_seeds": 2}, "Cannot tell whether a fusion helps: 2 seeds"),
         ({"late_average": 1.5}, {"n_seeds": 1}, "Cannot tell whether a fusion helps: 1 seed"),
         (

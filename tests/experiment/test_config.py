@@ -5,10 +5,10 @@ import json
 import math
 import re
 from datetime import date
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from stand_in import make_dataset
 
 from ecglib.errors import ExperimentError
 from ecglib.experiment import Experiment, describe_settings, find_setting_problems, settings
@@ -210,11 +210,27 @@ def test_replace_changes_settings_of_any_group_and_checks_them():
 
 
 def test_a_namespace_gives_its_settings_and_the_dataset_its_name():
-    dataset = SimpleNamespace(name="small", fingerprint="f")
+    dataset = make_dataset("small")
     namespace = {"task": "letters", "branches": {"time": "cnn"}, "dataset": "x", "runs_dir": ""}
     assert Experiment.from_namespace(namespace, dataset) == create()
     with pytest.raises(ExperimentError, match=r"\['branches'\] are missing"):
         Experiment.from_namespace({"task": "letters"}, dataset)
+
+
+@pytest.mark.parametrize("given", [{}, {"task": ""}])
+def test_without_a_task_it_is_the_first_one_of_the_dataset(given):
+    experiment = Experiment.from_flat({"branches": {"time": "cnn"}, **given}, make_dataset("small"))
+
+    assert experiment == create()
+
+
+def test_an_experiment_shows_what_differs_from_the_defaults():
+    experiment = create(learning_rate=0.01)
+
+    assert repr(experiment) == (
+        "Experiment(task='letters', dataset='small', branches={'time': 'cnn'}, learning_rate=0.01)"
+    )
+    assert create().list_changes() == {"branches": {"time": "cnn"}}
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def run(small_store, tmp_path_factory):
     experiment = Experiment.from_flat(SETTINGS, small_store)
-    return train(experiment, small_store, tmp_path_factory.mktemp("runs"))
+    return train(small_store, experiment, batch=tmp_path_factory.mktemp("runs") / "explore")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def get_only_window(predicted):
 
 
 def get_refusal(predictor, path, **options):
-    (problem,) = predictor.predict_records([path], RecordOptions(**options)).refused
+    (problem,) = predictor.predict([path], options=RecordOptions(**options)).refused
     return problem
 
 
@@ -95,12 +95,12 @@ def test_wfdb_in_another_order_and_unit_gives_the_stored_predictions(
 ):
     for name, signal in zip(stored.records, steps, strict=True):
         write_wfdb(tmp_path, name, signal, "uV")
-    predicted = predictor.predict_records([tmp_path])
+    predicted = predictor.predict([tmp_path])
     names = [str(tmp_path / record) for record in sorted(stored.records)]
     assert [window.record for window in predicted.windows] == names
     order = np.argsort(stored.records)
     assert np.abs(predicted.p - stored.p[order]).max() < 1e-6
-    with_signal = predictor.predict_records([tmp_path], keep_signal=True)
+    with_signal = predictor.predict([tmp_path], keep_signal=True)
     signals_mv = [window.signal_mv for window in with_signal.windows]
     assert np.array_equal(signals_mv, small_store.read(stored.rows[order]))
 
@@ -113,7 +113,7 @@ def test_every_kind_of_file_gives_the_same_bits(predictor, steps, tmp_path):
     write_wfdb(tmp_path, "a", steps[0], "uV")
     write_wfdb(tmp_path, "mv", steps[0] * 1e-3, "mV", gain=1000.0)
     files = ["a.csv", "b.csv", "a.npy", "a", "a.hea", "a.dat", "mv", "many.npy"]
-    predicted = predictor.predict_records([tmp_path / f for f in files], OPTIONS, keep_signal=True)
+    predicted = predictor.predict([tmp_path / f for f in files], options=OPTIONS, keep_signal=True)
     assert not predicted.refused
     assert [w.record for w in predicted.windows[-3:]] == [
         f"{tmp_path / 'many.npy'}[{i}]" for i in range(3)
@@ -125,7 +125,7 @@ def test_every_kind_of_file_gives_the_same_bits(predictor, steps, tmp_path):
 
 def test_edf_gives_the_same_bits_and_other_signals_do_not_matter(predictor, steps, tmp_path):
     path = write_edf(tmp_path / "a.edf", steps[0])
-    window = get_only_window(predictor.predict_records([path], keep_signal=True))
+    window = get_only_window(predictor.predict([path], keep_signal=True))
     assert np.array_equal(window.steps[:, ORDER], steps[0])
 
 
@@ -135,7 +135,7 @@ def test_another_rate_is_resampled_and_the_probabilities_are_close(
     for name, signal in zip(stored.records, steps, strict=True):
         faster = resample_poly(signal, 5, 2, axis=0, padtype="line")
         write_wfdb(tmp_path, name, faster, "uV", rate_hz=250.0)
-    predicted = predictor.predict_records([tmp_path / name for name in stored.records])
+    predicted = predictor.predict([tmp_path / name for name in stored.records])
     assert np.abs(predicted.p - stored.p).max() < 0.02
     assert np.abs(predicted.p - stored.p).max() > 0
 
@@ -145,11 +145,11 @@ def test_a_longer_record_gives_its_middle_or_the_windows_at_the_given_starts(
 ):
     long = np.concatenate([steps[0], steps[1], steps[2]])[:-1]
     path = write_wfdb(tmp_path, "long", long, "uV")
-    window = get_only_window(predictor.predict_records([path], keep_signal=True))
+    window = get_only_window(predictor.predict([path], keep_signal=True))
     assert np.array_equal(window.steps[:, ORDER], crop_middle(long, N_SAMPLES))
     assert window.start_s == pytest.approx((len(long) - N_SAMPLES) // 2 / RATE_HZ)
     options = RecordOptions(starts_s=(4.0, 0.0, 8.0))
-    predicted = predictor.predict_records([path], options, keep_signal=True)
+    predicted = predictor.predict([path], options=options, keep_signal=True)
     assert [w.start_s for w in predicted.windows] == [4.0, 0.0]
     assert np.array_equal(predicted.windows[0].steps[:, ORDER], steps[1])
     assert "Choose a start from 0 to 7.99" in predicted.refused[0].detail
@@ -161,7 +161,7 @@ def test_a_short_record_is_refused_or_padded_when_asked(predictor, steps, tmp_pa
     assert problem.kind == "too_short"
     assert "has 3 s, but the model takes windows of 4 s (400 samples at 100 Hz)" in problem.detail
     options = RecordOptions(pad=True)
-    window = get_only_window(predictor.predict_records([path], options, keep_signal=True))
+    window = get_only_window(predictor.predict([path], options=options, keep_signal=True))
     assert np.array_equal(window.steps[:300, ORDER], steps[0][:300])
     assert not window.steps[300:].any()
     assert "1 s of 0 mV" in window.problems[0]
@@ -221,7 +221,7 @@ def test_a_refused_record_does_not_stop_the_others(predictor, steps, tmp_path):
     write_wfdb(tmp_path, "b", steps[1][:100], "uV")
     write_wfdb(tmp_path, "c", steps[2], "uV")
     (tmp_path / "broken.hea").write_text("nonsense\n")
-    predicted = predictor.predict_records([tmp_path])
+    predicted = predictor.predict([tmp_path])
     assert [w.record for w in predicted.windows] == [str(tmp_path / n) for n in "ac"]
     assert [p.record for p in predicted.refused] == [str(tmp_path / n) for n in ("b", "broken")]
     table = predicted.to_table()
@@ -234,19 +234,19 @@ def test_unusual_leads_are_listed_as_problems(predictor, steps, tmp_path):
     with_flat_lead = steps[0].copy()
     with_flat_lead[:, 1] = 3
     path = write_wfdb(tmp_path, "a", with_flat_lead, "uV")
-    window = get_only_window(predictor.predict_records([path]))
+    window = get_only_window(predictor.predict([path]))
     assert window.problems == ("a lead flat: I",)
 
 
 def test_a_path_that_is_no_record_is_an_error(predictor, tmp_path):
     for path in (tmp_path / "nothing", tmp_path):
         with pytest.raises(DatasetError, match=r"no record|not a record"):
-            predictor.predict_records([path])
+            predictor.predict([path])
 
 
 def test_decisions_are_by_the_stored_thresholds(run, predictor, steps, tmp_path):
     np.save(tmp_path / "a.npy", steps)
-    predicted = predictor.predict_records([tmp_path / "a.npy"], OPTIONS)
+    predicted = predictor.predict([tmp_path / "a.npy"], options=OPTIONS)
     assert np.array_equal(predicted.decisions, predicted.p >= run.contract.thresholds)
     table = predicted.to_table()
     assert np.allclose(table[["p_A", "p_B"]], predicted.p)
@@ -260,7 +260,7 @@ def test_the_most_probable_of_classes_that_exclude_each_other_is_decided(
 ):
     settings = SETTINGS | {"branches": {"frequency": "cnn"}, "fusion": "none"}
     experiment = Experiment.from_flat(settings, small_class_store)
-    run = train(experiment, small_class_store, tmp_path)
+    run = train(small_class_store, experiment, batch=tmp_path / "explore")
     stored = run.predictions("test")
     predicted = Predictor(run).predict_windows(read_stored_windows(small_class_store, stored.rows))
     assert [window.record for window in predicted.windows] == list(stored.records)
@@ -277,19 +277,19 @@ def test_a_run_on_windows_around_beats_needs_a_start_in_a_longer_record(run, ste
     predictor = Predictor(beats_run)
     long = np.concatenate([steps[0], steps[1]])
     paths = [write_wfdb(tmp_path, "1", steps[0], "uV"), write_wfdb(tmp_path, "2", long, "uV")]
-    predicted = predictor.predict_records(paths, keep_signal=True)
+    predicted = predictor.predict(paths, keep_signal=True)
     assert np.array_equal(get_only_window(predicted).steps[:, ORDER], steps[0])
     (problem,) = predicted.refused
     assert problem.record == str(paths[1])
     assert "around a beat" in problem.detail
     options = RecordOptions(starts_s=(4.0,))
-    predicted = predictor.predict_records(paths[1:], options, keep_signal=True)
+    predicted = predictor.predict(paths[1:], options=options, keep_signal=True)
     assert np.array_equal(get_only_window(predicted).steps[:, ORDER], steps[1])
 
 
 def test_the_figure_shows_each_probability_and_decision(predictor, steps, tmp_path):
     np.save(tmp_path / "a.npy", steps[0])
-    predicted = predictor.predict_records([tmp_path / "a.npy"], OPTIONS, keep_signal=True)
+    predicted = predictor.predict([tmp_path / "a.npy"], options=OPTIONS, keep_signal=True)
     p = {f"class {k:02d}": k / 20 for k in range(20)}
     figure = plots.plot_prediction(
         predicted.windows[0].signal_mv,
@@ -311,7 +311,7 @@ def test_the_figure_shows_each_probability_and_decision(predictor, steps, tmp_pa
 def test_samples_are_dropped_after_each_batch_and_speed_is_measured(predictor, steps, tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.tile(steps, (14, 1, 1)))  # more than two batches
-    predicted = predictor.predict_records([path], OPTIONS)
+    predicted = predictor.predict([path], options=OPTIONS)
     assert len(predicted.windows) == 14 * len(steps) > 2 * BATCH_SIZE
     assert predicted.p[: len(steps)] == pytest.approx(predicted.p[-len(steps) :], abs=1e-6)
     assert not any(window.steps.size for window in predicted.windows)
@@ -340,7 +340,7 @@ def test_commands_export_and_predict(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ECGLIB_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ECGLIB_RUNS", str(tmp_path / "runs"))
     store = write_store(make_small_source(), tmp_path / "data", progress=False)
-    run = train(Experiment.from_flat(SETTINGS, store), store, tmp_path / "runs")
+    run = train(store, Experiment.from_flat(SETTINGS, store), batch=tmp_path / "runs" / "explore")
     assert main(["export", run.experiment.hash, "--format", "keras", "--json"]) == 0
     exported = json.loads(capsys.readouterr().out)
     assert exported["files"] == {"keras": "model.keras"}
@@ -376,7 +376,7 @@ def test_arrays_give_the_probabilities_of_the_same_signal_written_as_wfdb(
     faster = [resample_poly(x, 5, 2, axis=0, padtype="line").round() for x in long]
     for k, signal in enumerate(faster):
         write_wfdb(tmp_path, f"r{k}", signal, "uV", rate_hz=250.0)
-    from_files = predictor.predict_records([tmp_path], keep_signal=True)
+    from_files = predictor.predict([tmp_path], keep_signal=True)
 
     signals = [signal / 1000 for signal in faster]
     predicted = predictor.predict(
@@ -423,35 +423,37 @@ def test_an_array_that_does_not_fit_the_contract_is_refused_and_the_others_go_on
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"signals": np.zeros((3, 400))}, "Transpose the array"),
-        ({"signals": np.zeros((1, 1, 400, 3))}, "For files use predict_records"),
-        ({"signals": [np.zeros((400, 3)), np.zeros(400)]}, r"signals\[1\] has shape \(400,\)"),
-        ({"signals": np.full((400, 3), "x")}, "expected numbers"),
-        ({"signals": "record.csv"}, "For files use predict_records"),
-        ({"signals": None}, "For files use predict_records"),
+        ({"records": np.zeros((3, 400))}, "Transpose the array"),
+        ({"records": np.zeros((1, 1, 400, 3))}, r"expected \(n_records, n_samples, n_leads\)"),
+        ({"records": [np.zeros((400, 3)), np.zeros(400)]}, r"signals\[1\] has shape \(400,\)"),
+        ({"records": np.full((400, 3), "x")}, "expected numbers"),
+        ({"records": [np.zeros((400, 3)), "record.csv"]}, "in two calls"),
+        ({"records": None}, "NoneType was given, expected records"),
         ({"names": ["a", "b"]}, "2 names for 1 recordings"),
         ({"leads": "I"}, "expected a list"),
-        ({"sampling_rate_hz": 0}, "sampling_rate_hz=0"),
+        ({"sampling_rate_hz": 0}, "does not name its sampling rate"),
+        ({"leads": ()}, "does not name its leads"),
+        ({"sampling_rate_hz": -1}, "sampling_rate_hz=-1"),
         ({"sampling_rate_hz": float("nan")}, "sampling_rate_hz=nan"),
         ({"options": RecordOptions(sampling_rate_hz=500.0)}, "the options say 500"),
         ({"options": RecordOptions(values={"age": 63})}, "uses no tabular values"),
     ],
 )
 def test_arrays_that_are_given_wrongly_are_an_error(changes, message, predictor):
-    given = {"signals": np.zeros((400, 3)), "sampling_rate_hz": RATE_HZ, "leads": NAMES}
+    given = {"records": np.zeros((400, 3)), "sampling_rate_hz": RATE_HZ, "leads": NAMES}
     with pytest.raises(DatasetError, match=message):
         predictor.predict(**given | changes)
 
 
 def test_windows_given_as_arrays_are_an_error(predictor, small_store):
-    with pytest.raises(DatasetError, match="For arrays in mV use predict"):
+    with pytest.raises(DatasetError, match="For arrays in mV and for files use predict"):
         predictor.predict_windows(small_store.read(np.arange(3)))
 
 
 def test_a_file_name_that_is_not_utf_8_is_a_name_like_others(predictor, steps, tmp_path):
     for name, array in ((b"\xff.npy", steps[0]), (b"\xfe.npy", steps[0].T)):
         np.save(tmp_path / os.fsdecode(name), array)
-    predicted = predictor.predict_records([tmp_path], OPTIONS)
+    predicted = predictor.predict([tmp_path], options=OPTIONS)
     assert [w.record for w in predicted.windows] == [f"{tmp_path}/\\xff.npy"]
     assert [p.record for p in predicted.refused] == [f"{tmp_path}/\\xfe.npy"]
     write_csv(tmp_path / "a.csv", predicted.to_table())

@@ -6,14 +6,14 @@ import dataclasses
 
 import pandas as pd
 
-from ecglib.batch.report.parts import Block, Card, Picture, Table
+from ecglib.batch.report.parts import Block, Card, Table
 from ecglib.batch.report.published import find_published
 from ecglib.evaluation.comparison import RIVAL_TITLES, Comparison
 from ecglib.evaluation.dependence import N_LEFT_OUT
 from ecglib.evaluation.metrics import METRIC_NAMES
 from ecglib.evaluation.scoreboard import Score
 from ecglib.evaluation.verdict import ADDS, CANNOT_TELL, WORSE
-from ecglib.plots import VERDICT_STYLES, convert_to_svg, plot_scores, plot_verdicts
+from ecglib.plots import VERDICT_STYLES, Picture, draw_scores
 
 MAX_CLASS_COLUMNS = 8  # with more classes, a table has them as rows
 MAX_CLASS_ROWS = 60
@@ -125,53 +125,6 @@ def list_cards(comparison: Comparison) -> tuple[Card, ...]:
     )
 
 
-def draw_verdicts(comparison: Comparison, name: str) -> Picture:
-    """Draw what each fusion adds; the scores of all models if there is no fusion to judge.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        The comparison.
-    name : str
-        Name of the figure on the page.
-
-    Returns
-    -------
-    Picture
-        With a variant for narrow screens.
-
-    Examples
-    --------
-    >>> from ecglib.evaluation import compare_contestants
-    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
-    >>> study = simulate_study(StudySettings(n_patients=40, n_seeds=1, n_fusions=1), seed=0)
-    >>> draw_verdicts(compare_contestants(study), "v").svg[:4]
-    '<svg'
-    """
-    rows = comparison.build_difference_rows()
-    metric = METRIC_NAMES[comparison.metric]
-    if not len(rows):
-        return _draw_scores(comparison, name)
-    words = rows.drop_duplicates("fusion")
-    description = (
-        f"One row for each fusion, sorted by its gain over the best branch, in three columns: "
-        f"{', '.join(RIVAL_TITLES.values())}. "
-        + "; ".join(f"{row.fusion}: {row.word}" for row in words.itertuples())
-        + ". The table of verdicts has the numbers."
-    )
-    svgs = [
-        convert_to_svg(
-            plot_verdicts(rows, comparison.margin, metric, stacked=stacked),
-            f"{name}-{'narrow' if stacked else 'wide'}",
-            title="What each fusion adds",
-            description=description,
-        )
-        for stacked in (False, True)
-    ]
-    caption = f"What each fusion adds in {metric}"
-    return Picture(caption=caption, svg=svgs[0], narrow_svg=svgs[1])
-
-
 def list_evidence(comparison: Comparison, name: str) -> list[Block]:
     """List the parts of a section that are made from the comparison.
 
@@ -202,6 +155,8 @@ def list_evidence(comparison: Comparison, name: str) -> list[Block]:
     ]
     if comparison.verdicts:
         blocks.insert(0, _build_verdicts(comparison))
+    if comparison.pairs:
+        blocks.insert(0, _build_pairs(comparison))
     if comparison.baselines:
         blocks.append(_build_baselines(comparison))
     return blocks
@@ -239,6 +194,24 @@ def _build_verdicts(comparison: Comparison) -> Block:
     )
 
 
+def _build_pairs(comparison: Comparison) -> Block:
+    rows = pd.DataFrame(
+        {
+            "model": [one.model for one in comparison.pairs],
+            "against": [one.difference.name for one in comparison.pairs],
+            "difference": [one.difference.format() for one in comparison.pairs],
+            "answer": [one.word for one in comparison.pairs],
+            "reason": [one.reason or "-" for one in comparison.pairs],
+        }
+    )
+    return Block(
+        title="Differences",
+        text="There is no fusion to judge: the model that is best on the validation split against "
+        "each other one, on the same test patients.",
+        items=(Table.from_frame(rows, f"Difference in {METRIC_NAMES[comparison.metric]}"),),
+    )
+
+
 def _build_scores(comparison: Comparison, name: str) -> Block:
     table = comparison.table
     shown = comparison.format_scores()
@@ -253,7 +226,7 @@ def _build_scores(comparison: Comparison, name: str) -> Block:
     caption = "Mean over seeds with its 95 % interval over patients and seeds"
     items: list[Table | Picture] = [Table.from_frame(shown, caption)]
     if comparison.verdicts:
-        items.append(_draw_scores(comparison, f"{name}-scores"))
+        items.append(draw_scores(comparison, f"{name}-scores"))
     if published := find_published(comparison):
         ours = _format_scores(comparison)
         scores = {f"{model} (here)": ours[model] for model in find_highlights(comparison).names}
@@ -273,21 +246,6 @@ def _build_scores(comparison: Comparison, name: str) -> Block:
         "them on the same patients.",
         items=tuple(items),
     )
-
-
-def _draw_scores(comparison: Comparison, name: str) -> Picture:
-    rows, metric = comparison.build_score_rows(), METRIC_NAMES[comparison.metric]
-    svgs = [
-        convert_to_svg(
-            plot_scores(rows, metric, stacked=stacked),
-            f"{name}-{'narrow' if stacked else 'wide'}",
-            title=f"{metric} of each model",
-            description="One row for each model with its 95 % interval, best first; the table of "
-            "scores has the numbers.",
-        )
-        for stacked in (False, True)
-    ]
-    return Picture(caption=f"{metric} of each model", svg=svgs[0], narrow_svg=svgs[1])
 
 
 def _build_classes(comparison: Comparison) -> Block:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import jinja2
 
-from ecglib.batch.report.evidence import draw_verdicts, list_cards, list_evidence
+from ecglib.batch.report.evidence import list_cards, list_evidence
 from ecglib.batch.report.glossary import GLOSSARY
-from ecglib.batch.report.parts import Picture, Section, Table, add_breaks, split_interval
+from ecglib.batch.report.parts import Section, Table, add_breaks, split_interval
 from ecglib.batch.report.trainings import list_trainings
 from ecglib.evaluation.comparison import Comparison
 from ecglib.evaluation.metrics import METRIC_NAMES
-from ecglib.plots import clean_text, use_svg_style
+from ecglib.plots import Picture, clean_text, draw_verdicts, use_svg_style
 from ecglib.runs import Run
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -11,6 +11,7 @@ import markupsafe
 import pandas as pd
 
 from ecglib.evaluation.comparison import Check
+from ecglib.plots import Picture
 
 _NUMBER = re.compile(r"^([<+-]?[\d.,]+(e[+-]\d+)?( %)?( \[.*\])?|-)$")
 _INTERVAL = re.compile(r"^(\S+) (\[.*\])$")
@@ -117,30 +118,6 @@ class Table:
             bool(self.rows) and k > 0 and all(_NUMBER.match(str(row[k])) for row in self.rows)
             for k in range(len(self.columns))
         )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A figure as an SVG element.
-
-    Parameters
-    ----------
-    caption : str
-        What the figure shows.
-    svg : str
-        The element, with all text escaped (`ecglib.plots.convert_to_svg`).
-    narrow_svg : str, default ""
-        The same for narrow screens.
-
-    Examples
-    --------
-    >>> Picture(caption="Scores", svg="<svg></svg>").narrow_svg
-    ''
-    """
-
-    caption: str
-    svg: str
-    narrow_svg: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,11 @@ import pandas as pd
 
 from ecglib.batch.comparison import build_contestant, build_recipe, name_models
 from ecglib.batch.report.evidence import find_highlights
-from ecglib.batch.report.parts import Block, Link, Picture, Table
+from ecglib.batch.report.parts import Block, Link, Table
 from ecglib.evaluation.comparison import Comparison
 from ecglib.evaluation.contestants import Contestant
 from ecglib.plots import (
+    Picture,
     convert_to_svg,
     plot_confusion,
     plot_learning_curves,
