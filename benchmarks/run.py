@@ -73,7 +73,7 @@ def measure_busy() -> Figure:
     """Measure how much of all cores a batch of short runs uses."""
     n_jobs = os.cpu_count() or 1
     with tempfile.TemporaryDirectory() as folder:
-        dataset = prepare("synthetic_evidence", Path(folder, "data"), progress=False)
+        dataset = prepare("synthetic_evidence", data_dir=Path(folder, "data"), progress=False)
         file = _read_batch_file(range(N_SEEDS), epochs=N_EPOCHS)
         before, started = os.times(), time.perf_counter()
         run_batch(file, dataset, Path(folder, "runs"), n_jobs)
@@ -96,7 +96,7 @@ def _read_batch_file(seeds: range, epochs: int) -> BatchFile:
 
 
 def _list_jobs(folder: Path, seeds: range) -> list[Any]:
-    dataset = prepare("synthetic_evidence", folder / "data", progress=False)
+    dataset = prepare("synthetic_evidence", data_dir=folder / "data", progress=False)
     file = _read_batch_file(seeds, epochs=10)
     return Batch(file=file, dataset=dataset, runs_dir=folder / "runs").list_jobs()
 

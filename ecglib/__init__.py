@@ -5,16 +5,21 @@ stays fast: it imports neither TensorFlow nor Keras nor pandas.
 
 Examples
 --------
-Train one experiment on the synthetic data, and open its run again::
+Train one branch and a fusion on the synthetic data, compare them, and predict a record::
 
     import ecglib
 
-    dataset = ecglib.prepare("synthetic")
-    experiment = ecglib.Experiment.from_flat(
-        {"task": "superdiagnostic", "branches": {"time": "cnn"}, "epochs": 5}, dataset
+    data = ecglib.prepare("synthetic")
+    single = ecglib.train(data, branches={"time": "cnn"})
+    fusion = ecglib.train(
+        data,
+        branches={"time": "cnn", "spectrogram": "cnn2d"},
+        fusion="intermediate_gated",
     )
-    run = ecglib.train(experiment, dataset)
-    ecglib.open_run(run.path).metrics["test"]["macro"]["auroc"]
+    ecglib.compare([single, fusion])
+    fusion.predict("record.hea")
+
+`list_datasets`, `list_encoders` and `list_fusions` say what there is.
 """
 
 import importlib
@@ -22,8 +27,9 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for type checkers and editors; a test compares it with _MODULES
-    from ecglib.batch.comparison import compare_runs as compare_runs
+    from ecglib.batch.comparison import compare as compare
     from ecglib.datasets import Dataset as Dataset
+    from ecglib.datasets import list_datasets as list_datasets
     from ecglib.datasets import open_dataset as open_dataset
     from ecglib.datasets import prepare as prepare
     from ecglib.datasets import write_store as write_store
@@ -32,6 +38,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares it with _MOD
     from ecglib.datasets.sources.arrays import Recordings as Recordings
     from ecglib.errors import EcgError as EcgError
     from ecglib.experiment import Experiment as Experiment
+    from ecglib.experiment.listing import list_encoders as list_encoders
+    from ecglib.experiment.listing import list_fusions as list_fusions
     from ecglib.inference import Predictor as Predictor
     from ecglib.inference import RecordOptions as RecordOptions
     from ecglib.inference import export_run as export_run
@@ -56,9 +64,12 @@ _MODULES = {
     "Recordings": "ecglib.datasets.sources.arrays",
     "Run": "ecglib.runs",
     "Task": "ecglib.datasets.schema",
-    "compare_runs": "ecglib.batch.comparison",
+    "compare": "ecglib.batch.comparison",
     "export_run": "ecglib.inference",
     "find_runs": "ecglib.runs",
+    "list_datasets": "ecglib.datasets",
+    "list_encoders": "ecglib.experiment.listing",
+    "list_fusions": "ecglib.experiment.listing",
     "open_dataset": "ecglib.datasets",
     "open_run": "ecglib.runs",
     "prepare": "ecglib.datasets",
@@ -72,11 +83,14 @@ if not TYPE_CHECKING:  # hidden from type checkers: they would accept any name
     def __getattr__(name: str) -> object:
         """Import a public name on first use (PEP 562)."""
         if name not in _MODULES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            from ecglib.errors import did_you_mean
+
+            hint = did_you_mean(name, _MODULES) if not name.startswith("_") else ""
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}.{hint}")
         value = getattr(importlib.import_module(_MODULES[name]), name)
         globals()[name] = value
         return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+    return sorted({*__all__, "__version__", "__doc__"})

@@ -9,6 +9,7 @@ from scipy.special import expit
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.summary import score_with_intervals
 from ecglib.experiment import Environment, Experiment
+from ecglib.runs import Run
 
 N_WINDOWS = 400
 ENVIRONMENT = Environment(code="0123", commit="", threads=1, versions={"keras": "3.15"})
@@ -35,18 +36,24 @@ def simulate_predictions(strength, seed):
     )
 
 
+class SimulatedRun(Run):
+    """A run without files."""
+
+    def __init__(self, **values):
+        vars(self).update(values)
+
+
 def make_run(strength, caveats=("synthetic data",), **changes):
     """A run whose model separates the classes by `strength`."""
     experiment = make_experiment(**changes)
     size = experiment.model.target_parameters or 10 * len(experiment.model.branches)
     predictions = simulate_predictions(strength, experiment.training.seed)
     scores = score_with_intervals(predictions, [0.5, 0.5])
-    return SimpleNamespace(
+    return SimulatedRun(
         path=Path("runs/batch") / experiment.run_name,
         experiment=experiment,
-        caveats=caveats,
         environment=ENVIRONMENT,
-        contract=SimpleNamespace(thresholds=(0.5, 0.5)),
+        contract=SimpleNamespace(thresholds=(0.5, 0.5), caveats=caveats),
         metrics={"validation": scores, "test": scores, "model": {"parameters": size}},
         predictions=lambda split: predictions,
     )

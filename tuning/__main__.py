@@ -136,7 +136,7 @@ def _search(options: argparse.Namespace) -> int:
         finalist_seeds=options.finalist_seeds,
         budget=Budget(max_parameters=options.max_parameters, max_seconds=options.max_seconds),
     )
-    dataset = datasets.prepare(options.dataset, options.data_dir, options.source)
+    dataset = datasets.prepare(options.dataset, options.source, data_dir=options.data_dir)
     result = search(dataset, settings, options.searches_dir, options.workers)
     table = result.table()
     differences = result.compare_finalists()

@@ -120,7 +120,7 @@ def search(
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     search(dataset, SearchSettings(trial_settings={"fusion": "late_average"}), folder)
     Traceback (most recent call last):
     ...
@@ -192,7 +192,7 @@ class SearchPlan:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     plan = plan_search(dataset, SearchSettings(oracle="bayesian"), folder)
     >>> plan.folder.name.rpartition("-")[0]
     'synthetic-superdiagnostic-bayesian-seed0'

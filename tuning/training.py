@@ -88,7 +88,7 @@ def run_trial(
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     settings = {
     ...         "dataset": "synthetic",
     ...         "fingerprint": dataset.fingerprint,
@@ -135,7 +135,7 @@ def exclude_test_split(selection: Selection) -> Selection:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     selection = exclude_test_split(dataset.select("superdiagnostic"))
     >>> sorted(set(selection.part.tolist()))
     ['train', 'validation']

@@ -133,7 +133,7 @@ def write_winner(
     ...     val_auroc=0.9,
     ... )
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     winner = write_winner(Path(folder, "search"), dataset, [trial], dataset.caveats)
     ...     lines = winner.parameters.read_text().splitlines()
     >>> print("\\n".join(lines[:3]))
@@ -204,7 +204,7 @@ def create_batch(dataset: Dataset, trials: Sequence[Trial]) -> dict[str, Any]:
     ...     val_auroc=0.9,
     ... )
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     batch = create_batch(dataset, [trial])
     >>> [(entry["branches"], entry["fusion"]) for entry in batch["grid"]["model"]][1:]
     [({'time': 'cnn'}, 'none'), ({'frequency': 'mlp'}, 'none')]

@@ -30,9 +30,11 @@ _COMPARED = ("branches", "fusion", "ensemble_size", "target_parameters")
 _REPEATED = ("seed", "fold")
 
 
-def compare_runs(
+def compare(
     runs: Sequence[Run],
-    settings: ComparisonSettings | None = None,
+    *,
+    metric: str = ComparisonSettings.metric,
+    margin: float = ComparisonSettings.margin,
     checks: Sequence[Check] = (),
 ) -> Comparison:
     """Compare finished runs on their test split, or on all folds together.
@@ -40,28 +42,38 @@ def compare_runs(
     Parameters
     ----------
     runs : sequence of Run
-        Runs of one task on one prepared dataset.
-    settings : ComparisonSettings, optional
-        Metric and margin; by default those of `ComparisonSettings`.
+        Runs of one task on one prepared dataset; one that is given twice counts once.
+    metric : str, default "auroc"
+        The score that decides, its mean over the classes; to be chosen before the scores are known,
+        as `margin` is.
+    margin : float, default 0.01
+        The smallest gain worth having, above zero.
     checks : sequence of Check, default ()
         What the caller has checked.
 
     Returns
     -------
     Comparison
-        Scores of every model, and what each fusion adds.
+        Scores of every model, and what each fusion adds; without fusions, which model is better.
+        In Jupyter it shows tables, verdicts and a figure.
 
     Raises
     ------
     RunError
-        If the runs cannot be compared.
+        If something else than runs is given, or they cannot be compared.
 
     Examples
     --------
     >>> from ecglib.runs import find_runs
-    >>> comparison = compare_runs(find_runs("runs/fusion_ptbxl"))  # doctest: +SKIP
-    >>> print(comparison.to_text())  # doctest: +SKIP
+    >>> compare(find_runs("runs/fusion_ptbxl"), metric="f1")  # doctest: +SKIP
+    >>> compare(["runs/fusion_ptbxl"])
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.RunError: 'runs/fusion_ptbxl' is a name, ... ecglib.open_run(...) ...
     """
+    _check_runs(runs)
+    runs = list({run.experiment.hash: run for run in runs}.values())  # each once
+    settings = ComparisonSettings(metric=metric, margin=margin)
     groups = {_describe_group(run) for run in runs}
     if len(groups) > 1:
         raise RunError(
@@ -85,6 +97,28 @@ def compare_runs(
         task=data.task,
         checks=[*checks, *_list_checks(runs)],
     )
+
+
+def _check_runs(runs: object) -> None:
+    """Refuse what is no list of runs, and say how to get one."""
+    if isinstance(runs, Run):
+        raise RunError("One run was given, expected a list. Give compare([run, other_run]).")
+    if not isinstance(runs, list | tuple) or not runs:
+        shown = repr(runs) if isinstance(runs, str) else type(runs).__name__
+        raise RunError(
+            f"{shown} was given, expected a list of at least one run. Take what ecglib.train "
+            f"returned, or the runs of a batch: ecglib.find_runs(folder)."
+        )
+    for run in runs:
+        if isinstance(run, str | Path):
+            raise RunError(
+                f"{str(run)!r} is a name, expected a run. Open it first: ecglib.open_run(...) for "
+                f"one run, ecglib.find_runs(...) for the folder of a batch."
+            )
+        if not isinstance(run, Run):
+            raise RunError(
+                f"{type(run).__name__} was given, expected a run. Take what ecglib.train returned."
+            )
 
 
 def compare_batches(
@@ -127,7 +161,10 @@ def compare_batches(
             groups.setdefault(_describe_group(run), {})[run.experiment.hash] = run
     settings = settings or choose_settings(folders)
     checks = [_check_choice(settings, _read_all_settings(folders))]
-    comparisons = [compare_runs(list(runs.values()), settings, checks) for runs in groups.values()]
+    comparisons = [
+        compare(list(runs.values()), metric=settings.metric, margin=settings.margin, checks=checks)
+        for runs in groups.values()
+    ]
     if not only:
         return comparisons
     known = {verdict.fusion for one in comparisons for verdict in one.verdicts}

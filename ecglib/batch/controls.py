@@ -60,7 +60,7 @@ def list_controls(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
     ...         ensemble_sizes=[2],
     ...         widened_branch=False,
     ...     )
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     batch = Batch(file=file, dataset=dataset, runs_dir=Path(folder))
     ...     jobs = batch.list_jobs()
     ...     len(jobs), list_controls(batch, jobs)

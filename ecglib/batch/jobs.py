@@ -143,7 +143,7 @@ class Batch:
     ...         ensemble_sizes=[],
     ...         widened_branch=False,
     ...     )
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     batch = Batch(file=file, dataset=dataset, runs_dir=Path(folder))
     ...     jobs = batch.list_jobs()
     >>> [job.parameters["seed"] for job in jobs], jobs[1].path.name[:14]

@@ -191,7 +191,7 @@ def plan_batch(batch: Batch, n_jobs: int) -> Plan:
     ...         ensemble_sizes=[],
     ...         widened_branch=False,
     ...     )
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     plan = plan_batch(Batch(file=file, dataset=dataset, runs_dir=Path(folder)), n_jobs=1)
     >>> plan.count_missing(), plan.problems
     (1, ["train.ipynb has no parameter 'sede'; ... 'seed'?", 'epochs=0 must be at least 1.'])

@@ -94,7 +94,7 @@ def run_batch(
     ...         ensemble_sizes=[],
     ...         widened_branch=False,
     ...     )
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     run_batch(file, dataset, folder)
     Traceback (most recent call last):
     ...

@@ -82,7 +82,7 @@ def list_commands(batch: Batch, assignments: Sequence[str] = ()) -> ShellCommand
     ...         ensemble_sizes=[],
     ...         widened_branch=False,
     ...     )
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     commands = list_commands(Batch(file=file, dataset=dataset, runs_dir=Path(folder)))
     >>> [line.split("_seed")[1][0] for line in commands.lines]
     ['0', '1']

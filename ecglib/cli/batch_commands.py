@@ -43,7 +43,10 @@ def carry_out_batch(options: argparse.Namespace) -> int:
     _check_executor(options)
     file = BatchFile.read(options.file, **parse_assignments(options.set))
     dataset = datasets.prepare(
-        options.dataset or file.dataset, options.data_dir, options.source, progress=not options.json
+        options.dataset or file.dataset,
+        options.source,
+        data_dir=options.data_dir,
+        progress=not options.json,
     )
     if options.run:
         return _run_one(file, dataset, options)

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ecglib import paths
+from ecglib import __version__, paths
 from ecglib.errors import EcgError
+
+SOURCE_HELP = "folder of the data as published (default: the prepared store, else a download)"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "ecglib", description="A fair referee for multimodal ECG models."
     )
+    parser.add_argument("--version", action="version", version=f"ecglib {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     _add_datasets(commands)
     _add_prepare(commands)
@@ -122,7 +125,7 @@ def _add_prepare(commands: Any) -> None:
         commands, "prepare", "Prepare a dataset once; report which records were excluded and why."
     )
     parser.add_argument("dataset", help="name of a dataset, see `ecglib datasets`")
-    _add_source(parser)
+    parser.add_argument("source", nargs="?", metavar="PATH", help=SOURCE_HELP)
     _add_assignments(parser, "an option of the dataset (YAML value); repeatable")
     parser.add_argument(
         "--strict", action="store_true", help="stop at the first record that would be excluded"
@@ -314,10 +317,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_source(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--source",
-        help="folder of the data as published (default: the prepared store, else a download)",
-    )
+    parser.add_argument("--source", help=SOURCE_HELP)
 
 
 def _add_assignments(parser: argparse.ArgumentParser, description: str) -> None:

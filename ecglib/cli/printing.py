@@ -51,7 +51,7 @@ def summarize_store(dataset: "Dataset") -> dict[str, Any]:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     summary = summarize_store(dataset)
     >>> summary["name"], summary["n_records"], summary["excluded"], summary["tasks"]
     ('synthetic', 39, {}, ['superdiagnostic'])
@@ -69,7 +69,7 @@ def print_store(dataset: "Dataset") -> None:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     print_store(dataset)
     /...: Synthetic 12-lead ECGs from a model of the heart vector, PTB-XL's superclasses
       39 records, 39 windows of 1000 samples at 100 Hz, leads I, II, ...

@@ -1,6 +1,13 @@
 """ECG datasets: sources, preparation, the prepared store."""
 
-from ecglib.datasets.catalog import SOURCES, KnownSource, open_dataset, open_source, prepare
+from ecglib.datasets.catalog import (
+    SOURCES,
+    KnownSource,
+    list_datasets,
+    open_dataset,
+    open_source,
+    prepare,
+)
 from ecglib.datasets.problems import ProblemRules
 from ecglib.datasets.schema import Task
 from ecglib.datasets.selection import Selection
@@ -17,6 +24,7 @@ __all__ = [
     "Task",
     "find_stores",
     "is_store",
+    "list_datasets",
     "open_dataset",
     "open_source",
     "prepare",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ecglib import paths
+from ecglib._display import Listing
 from ecglib.datasets.options import convert_value, list_options
 from ecglib.datasets.problems import DEFAULT_RULES, ProblemRules
 from ecglib.datasets.request import find_changes, get_request, is_path, to_plain
@@ -56,6 +57,8 @@ class KnownSource:
     download_folder: str = ""
     needs_files: bool = True
 
+
+PREPARED = "; prepared"
 
 SOURCES = {
     "synthetic": KnownSource(
@@ -129,6 +132,34 @@ SOURCES = {
 }
 
 
+def list_datasets(data_dir: str | Path = "") -> Listing:
+    """List the datasets that can be prepared by name, and the other stores that are prepared.
+
+    Parameters
+    ----------
+    data_dir : str or Path, default ""
+        Folder of the stores; "" for the default (`ecglib.paths.data_dir`).
+
+    Returns
+    -------
+    Listing
+        Name, as for `prepare` -> what it is, and whether it is prepared.
+
+    Examples
+    --------
+    >>> list_datasets("nowhere")["synthetic_evidence"]
+    'simulated; rhythm, shape and spectrum hold different evidence'
+    """
+    lines = {name: source.description for name, source in SOURCES.items()}
+    for store in find_stores(paths.data_dir(data_dir)):
+        name = store.name.rpartition("-")[0]
+        if name not in SOURCES:
+            lines[store.name] = "a prepared store"
+        elif not lines[name].endswith(PREPARED):
+            lines[name] += PREPARED
+    return Listing("Datasets, as in ecglib.prepare('synthetic')", lines)
+
+
 def open_source(
     name: str,
     data_dir: str | Path,
@@ -190,7 +221,8 @@ def open_source(
     if not source:
         if not known.download_folder:
             raise DatasetError(
-                f"Dataset {name!r} needs a source. Give the path of the data: --source, or source."
+                f"Dataset {name!r} needs a source. Give the path of the data after the name: "
+                f"`ecglib prepare {name} PATH`, or prepare({name!r}, path)."
             )
         source = module.download(Path(data_dir) / "raw" / known.download_folder, **known.settings)
     if not Path(source).exists():
@@ -200,10 +232,10 @@ def open_source(
 
 def prepare(
     name: str,
-    data_dir: str | Path = "",
     source: str | Path | None = None,
-    progress: bool = True,
     *,
+    data_dir: str | Path = "",
+    progress: bool = True,
     options: Mapping[str, Any] | None = None,
     rules: ProblemRules = DEFAULT_RULES,
 ) -> Dataset:
@@ -213,11 +245,11 @@ def prepare(
     ----------
     name : str
         A key of `SOURCES`, or the name or path of a store.
-    data_dir : str or Path, default ""
-        Folder of the stores; "" for the default (`ecglib.paths.data_dir`).
     source : str or Path, optional
         Folder (``arrays``: file) that holds the data as published. Without it an existing store is
         opened, and only if there is none the data is downloaded.
+    data_dir : str or Path, default ""
+        Folder of the stores; "" for the default (`ecglib.paths.data_dir`).
     progress : bool, default True
         Whether to show a progress bar.
     options : mapping of str to object, optional
@@ -239,7 +271,7 @@ def prepare(
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, progress=False, options={"n_patients": 10})
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 10})
     ...     again = open_dataset("synthetic", folder)
     >>> dataset.fingerprint == again.fingerprint
     True

@@ -104,7 +104,7 @@ def read_windows(path: Path, summary: dict[str, Any]) -> pd.DataFrame:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, progress=False, options={"n_patients": 10})
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 10})
     ...     windows = read_windows(dataset.path, dataset.summary)
     >>> windows["record"][0]
     'synthetic-00001'
@@ -153,7 +153,7 @@ def open_signals(path: Path, summary: dict[str, Any]) -> np.ndarray:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, progress=False, options={"n_patients": 10})
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 10})
     ...     steps = open_signals(dataset.path, dataset.summary)
     >>> steps.shape[1]
     12
@@ -192,7 +192,7 @@ def verify_store(path: str | Path, progress: bool = True) -> None:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, progress=False, options={"n_patients": 10})
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 10})
     ...     verify_store(dataset.path)
     ...     with open(dataset.path / "signals.npy", "r+b") as file:
     ...         _ = file.seek(-1, 2), file.write(b"?")

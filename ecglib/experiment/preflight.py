@@ -58,7 +58,7 @@ def check_experiment(experiment: Experiment, dataset: Dataset) -> tuple[str, ...
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     experiment = Experiment.from_flat(
     ...         {"task": "superdiagnostic", "branches": {"time": "cnn"}}, dataset
     ...     )
@@ -93,7 +93,7 @@ class ExperimentChecker:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     experiment = Experiment.from_flat(
     ...         {"task": "superdiagnostic", "branches": {"time": "cnn"}}, dataset
     ...     )
@@ -186,7 +186,7 @@ def find_tabular_columns(experiment: Experiment, dataset: Dataset) -> tuple[str,
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     settings = {
     ...         "task": "superdiagnostic",
     ...         "branches": {"tabular": "mlp"},
@@ -226,7 +226,7 @@ def select_windows(experiment: Experiment, dataset: Dataset) -> Selection:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     experiment = Experiment.from_flat(
     ...         {"task": "superdiagnostic", "branches": {"time": "cnn"}}, dataset
     ...     )
@@ -267,7 +267,7 @@ def find_split_problems(selection: Selection) -> list[str]:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     find_split_problems(dataset.select("superdiagnostic"))
     []
     """

@@ -5,6 +5,7 @@ import ecglib._keras  # noqa: F401
 import dataclasses
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 
 from ecglib.datasets.selection import Selection
-from ecglib.errors import RunError
+from ecglib.errors import ExperimentError, RunError
 from ecglib.experiment import Environment
 from ecglib.experiment.settings import TrainingSettings
 from ecglib.paths import replace_file
@@ -23,6 +24,14 @@ from ecglib.training.validation import score_validation
 
 MONITORED_SCORES = {"auroc": "val_auroc", "f1": "val_f1"}
 CHECKPOINT_LISTS = ("variables", "best", "current")
+# Callbacks of Keras that do what a setting decides, and what to use in their place.
+SETTINGS_INSTEAD = {
+    keras.callbacks.EarlyStopping: "Use patience and monitor",
+    keras.callbacks.LearningRateScheduler: "Use schedule and learning_rate",
+    keras.callbacks.ReduceLROnPlateau: "Use schedule and learning_rate",
+    keras.callbacks.SwapEMAWeights: "Use ema_decay",
+    keras.callbacks.BackupAndRestore: "Leave it out: training that was killed resumes by itself",
+}
 STOPPING_STATE = ("wait", "best", "best_epoch", "stopped_epoch")
 
 
@@ -103,6 +112,44 @@ class ValidationScore(keras.callbacks.Callback):
             scores = score_validation(self.validation.y, p, self.validation.task.kind)
         if logs is not None:
             logs.update(scores)
+
+
+def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Refuse callbacks of a user that would change the training.
+
+    Parameters
+    ----------
+    callbacks : sequence of keras.callbacks.Callback
+        What the user gave.
+
+    Raises
+    ------
+    ExperimentError
+        If one is no callback, or does what a setting decides.
+
+    Examples
+    --------
+    >>> check_callbacks([keras.callbacks.EarlyStopping("loss")])
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.ExperimentError: EarlyStopping changes the training, ... Use patience ...
+    """
+    if not isinstance(callbacks, list | tuple):
+        raise ExperimentError(
+            f"callbacks is {type(callbacks).__name__}, expected a list of Keras callbacks."
+        )
+    for callback in callbacks:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise ExperimentError(
+                f"A callback is {type(callback).__name__}, expected a keras.callbacks.Callback. "
+                f"For a function use keras.callbacks.LambdaCallback."
+            )
+        for kind, instead in SETTINGS_INSTEAD.items():
+            if isinstance(callback, kind):
+                raise ExperimentError(
+                    f"{kind.__name__} changes the training, which only the settings of the "
+                    f"experiment may. {instead}."
+                )
 
 
 def build_early_stopping(settings: TrainingSettings) -> keras.callbacks.EarlyStopping | None:

@@ -242,7 +242,7 @@ def make_batches(
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     windows = dataset.select("superdiagnostic").in_split("train")
     ...     x, y = next(iter(make_batches(dataset, windows, None, batch_size=4)))
     >>> tuple(x.shape), tuple(y.shape)

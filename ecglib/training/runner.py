@@ -5,9 +5,11 @@ import ecglib._keras  # noqa: F401
 import shutil
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 from threadpoolctl import threadpool_limits
 
 from ecglib.datasets.store import Dataset
@@ -22,22 +24,26 @@ from ecglib.experiment import (
     check_experiment,
     describe_environment,
 )
+from ecglib.experiment.keywords import build_experiment, show_settings
 from ecglib.paths import runs_dir as find_runs_dir
-from ecglib.runs import Result, Run, find_run_path, run_exists, write_run
-from ecglib.training.callbacks import CheckpointPlace
+from ecglib.runs import Result, Run, run_exists, write_run
+from ecglib.training.callbacks import CheckpointPlace, check_callbacks
 from ecglib.training.input_pipeline import count_threads, make_deterministic
 from ecglib.training.tracking import build_epoch_log, check_tracking, track_run
 from ecglib.training.trainer import Fitted, Trainer, TrainerOptions
 from ecglib.training.tree_trainer import TreeTrainer
 
 
+@show_settings
 def train(
-    experiment: Experiment,
-    dataset: Dataset,
-    runs_dir: str | Path = "",
-    batch: str = "explore",
+    data: Dataset,
+    experiment: Experiment | None = None,
+    *,
+    batch: str | Path = "explore",
     verbose: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     representations_in: str = "model",
+    **settings: Any,
 ) -> Run:
     """Train an experiment and write its run; a run that exists is opened instead.
 
@@ -54,18 +60,23 @@ def train(
 
     Parameters
     ----------
-    experiment : Experiment
-        What to train.
-    dataset : Dataset
-        The prepared store that the experiment names.
-    runs_dir : str or Path, default ""
-        Folder of all batches; empty for the default (`ecglib.paths.runs_dir`).
-    batch : str, default "explore"
-        Name of the batch.
+    data : Dataset
+        The prepared store, from `ecglib.prepare`.
+    experiment : Experiment, optional
+        Settings that hold where no keyword says otherwise; without it the defaults do.
+    batch : str or Path, default "explore"
+        Name of the batch, below the default folder of runs (`ecglib.paths.runs_dir`), or the path
+        of its folder.
     verbose : int, default 0
         0 is silent, 1 shows a bar for each epoch, 2 a line.
+    callbacks : sequence of keras.callbacks.Callback, default ()
+        Called during training, to watch it; their logs have ``val_auroc`` and ``val_f1``. They are
+        not part of the experiment, so they must not change the training: what does is a setting.
+        They are not called for a run that exists, nor for trees.
     representations_in : {"model", "pipeline"}
         Where the representations are computed (`ecglib.training.trainer.TrainerOptions`).
+    **settings
+        The settings of the experiment; `branches` is needed.
 
     Returns
     -------
@@ -75,26 +86,30 @@ def train(
     Raises
     ------
     EcgError
-        If the experiment does not fit the dataset (`ecglib.experiment.check_experiment`), a file
-        cannot be written, or MLflow is to track the run and is not installed.
+        If a setting is unknown or wrong, the experiment does not fit the dataset
+        (`ecglib.experiment.check_experiment`), a file cannot be written, or MLflow is to track the
+        run and is not installed.
 
     Examples
     --------
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
-    ...     settings = {"task": "superdiagnostic", "branches": {"frequency": "mlp"}, "epochs": 1}
-    ...     run = train(Experiment.from_flat(settings, dataset), dataset, folder)
-    ...     (run.path.parent.name, list(run.metrics), run.caveats)
-    ('explore', ['model', 'validation', 'test'], ('synthetic data',))
+    ...     data = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
+    ...     run = train(data, branches={"frequency": "mlp"}, epochs=1, batch=folder)
+    ...     again = train(data, run.experiment, seed=1, batch=folder)
+    >>> list(run.metrics), run.caveats, again.experiment.training.seed
+    (['model', 'validation', 'test'], ('synthetic data',), 1)
     """
-    path = find_run_path(experiment, find_runs_dir(runs_dir), batch)
+    others = {"batch": batch, "verbose": verbose, "callbacks": callbacks}
+    experiment = build_experiment(data, experiment, settings, others)
+    check_callbacks(callbacks)
+    path = _find_batch_dir(batch) / experiment.run_name
     if run_exists(path):
         run = Run(path)
         track_run(run)
         return run
-    caveats = check_experiment(experiment, dataset)
+    caveats = check_experiment(experiment, data)
     check_tracking()
     started = time.perf_counter()
     make_deterministic(experiment.training.seed)
@@ -102,22 +117,28 @@ def train(
     checkpoint_dir = path.with_name(f".{path.name}.checkpoint")
     with threadpool_limits(environment.threads):  # of NumPy and SciPy
         if experiment.role == "baseline":
-            fitted = TreeTrainer(experiment, dataset).fit()
+            fitted = TreeTrainer(experiment, data).fit()
         else:
             options = TrainerOptions(
                 verbose=verbose,
                 representations_in=representations_in,
                 checkpoints=CheckpointPlace(folder=checkpoint_dir, environment=environment),
-                callbacks=build_epoch_log(path, experiment.model.ensemble_size),
+                callbacks=[*build_epoch_log(path, experiment.model.ensemble_size), *callbacks],
             )
-            fitted = Trainer(experiment, dataset, options).fit()
-        result = _evaluate(fitted, experiment, dataset, caveats, environment)
+            fitted = Trainer(experiment, data, options).fit()
+        result = _evaluate(fitted, experiment, data, caveats, environment)
     result.metrics["model"]["seconds"] = time.perf_counter() - started
     run = write_run(path, experiment, result)
     shutil.rmtree(checkpoint_dir, ignore_errors=True)
     track_run(run)
     _warn_of_never_predicted(run.metrics)
     return run
+
+
+def _find_batch_dir(batch: str | Path) -> Path:
+    """Return the folder of a batch, given by its name or as a path."""
+    path = Path(batch)
+    return path if len(path.parts) > 1 else find_runs_dir() / path
 
 
 def _evaluate(

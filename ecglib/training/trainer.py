@@ -179,7 +179,7 @@ class Trainer:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     settings = {"task": "superdiagnostic", "branches": {"frequency": "mlp"}, "width": 4}
     ...     trainer = Trainer(Experiment.from_flat(settings | {"epochs": 1}, dataset), dataset)
     ...     fitted = trainer.fit()

@@ -36,7 +36,7 @@ class TreeTrainer:
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     settings = {"task": "superdiagnostic", "branches": {"handcrafted": "random_forest"}}
     ...     fitted = TreeTrainer(Experiment.from_flat(settings, dataset), dataset).fit()
     >>> fitted.model["estimator"]

@@ -120,7 +120,7 @@ def compute_handcrafted(
     >>> import tempfile
     >>> from ecglib.datasets import prepare
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     dataset = prepare("synthetic", folder, options={"n_patients": 30}, progress=False)
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
     ...     windows = dataset.select("superdiagnostic")
     ...     values, names = compute_handcrafted(dataset, windows.take(slice(2)))
     >>> values.shape == (2, len(names)), names[-1]

@@ -12,8 +12,8 @@ from sklearn.metrics import f1_score, roc_auc_score
 from ecglib.batch.comparison import (
     build_recipe,
     choose_settings,
+    compare,
     compare_batches,
-    compare_runs,
     name_models,
 )
 from ecglib.batch.state import record_settings
@@ -39,7 +39,7 @@ def compared():
             make_run(1.2, seed=seed, target_parameters=21),
         )
     ]
-    return compare_runs(runs), runs
+    return compare(runs), runs
 
 
 def test_a_better_fusion_adds_and_numbers_are_means_over_seeds(compared):
@@ -109,7 +109,7 @@ def test_models_of_unequal_training_are_not_compared():
             make_run(1.8, seed=seed, epochs=10, branches=TWO_BRANCHES, fusion="late_average"),
         )
     ]
-    comparison = compare_runs(runs)
+    comparison = compare(runs)
     (verdict,) = comparison.verdicts
     assert verdict.word == "cannot compare"
     assert "epochs 10 against 1" in verdict.reasons[0]
@@ -121,7 +121,7 @@ def test_models_of_unequal_training_are_not_compared():
 def test_branches_of_another_recipe_are_no_rivals(compared):
     _, runs = compared
     strong = [make_run(3.0, seed=seed, epochs=50) for seed in range(5)]
-    (verdict,) = compare_runs([*runs, *strong]).verdicts
+    (verdict,) = compare([*runs, *strong]).verdicts
     assert verdict.word == "adds"
     assert verdict.best_branch == "time:cnn, epochs 20"
 
@@ -160,17 +160,17 @@ def test_runs_of_different_code_are_not_of_one_recipe(change, expected):
 )
 def test_a_comparison_names_the_environments_that_differ(change, difference):
     runs = [make_run(1.0, seed=seed) for seed in range(3)]
-    checks = {one.title: one for one in compare_runs(runs).checks}
+    checks = {one.title: one for one in compare(runs).checks}
     assert checks["One environment"].passed
     runs[1].environment = dataclasses.replace(runs[1].environment, **change)
-    check = {one.title: one for one in compare_runs(runs).checks}["One environment"]
+    check = {one.title: one for one in compare(runs).checks}["One environment"]
     assert not check.passed
     assert check.detail.startswith(f"1 of 3 trainings differ: {difference}")
 
 
 def test_runs_of_two_tasks_are_refused():
     with pytest.raises(RunError, match=r"2 tasks, stores or cross-validations.*d-f other"):
-        compare_runs([make_run(1.0), make_run(1.0, task="other")])
+        compare([make_run(1.0), make_run(1.0, task="other")])
 
 
 def test_folds_are_joined_and_ranked_within_each_fold():
@@ -198,7 +198,7 @@ def test_folds_are_joined_and_ranked_within_each_fold():
             p=p,
         )
         run.predictions = lambda split, part=part: part
-    comparison = compare_runs(runs)
+    comparison = compare(runs)
     assert comparison.n_folds == 3
     row = comparison.table.set_index("model").loc["time:cnn"]
     expected = []
@@ -214,7 +214,7 @@ def test_folds_are_joined_and_ranked_within_each_fold():
                     won += n * roc_auc_score(part.y[:, k], part.p[:, k])
                     pairs += n
         expected.append(won / pairs)
-    one_seed = compare_runs([run for run in runs if run.experiment.training.seed == 0])
+    one_seed = compare([run for run in runs if run.experiment.training.seed == 0])
     row = one_seed.table.set_index("model").loc["time:cnn"]
     assert [row["auroc:A"], row["auroc:B"]] == pytest.approx(expected)
 
@@ -222,13 +222,13 @@ def test_folds_are_joined_and_ranked_within_each_fold():
 def test_a_missing_fold_is_named():
     runs = [make_run(1.0, n_folds=3, fold=fold) for fold in (1, 3)]
     with pytest.raises(RunError, match=r"no run of the folds \[2\] of 3"):
-        compare_runs(runs)
+        compare(runs)
 
 
 def compare_with_trees(strength, trees):
     """The comparison of a network, with five seeds, and of trees."""
     networks = [make_run(strength, seed=seed) for seed in range(5)]
-    return compare_runs([*networks, *(make_run(trees, branches=TREES, seed=s) for s in range(5))])
+    return compare([*networks, *(make_run(trees, branches=TREES, seed=s) for s in range(5))])
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_network_beats_the_baseline_or_is_beaten_by_it_or_one_cannot_tell(stre
 
 def test_a_baseline_decides_nothing_about_a_fusion(compared):
     comparison, runs = compared
-    with_trees = compare_runs([*runs, make_run(3.0, branches=TREES)])
+    with_trees = compare([*runs, make_run(3.0, branches=TREES)])
     assert [one.p_adds for one in with_trees.verdicts] == [
         one.p_adds for one in comparison.verdicts
     ]
@@ -264,7 +264,7 @@ def test_a_baseline_decides_nothing_about_a_fusion(compared):
 def test_trees_of_several_seeds_have_the_mean_of_their_nodes():
     small, large = make_run(1.0, branches=TREES), make_run(1.0, branches=TREES, seed=1)
     small.metrics["model"], large.metrics["model"] = {"parameters": 1000}, {"parameters": 2001}
-    shown = compare_runs([small, large, make_run(1.0)]).format_scores().set_index("model")
+    shown = compare([small, large, make_run(1.0)]).format_scores().set_index("model")
     assert shown.loc["handcrafted:random_forest", "parameters"] == "1,500 nodes"
     assert shown.loc["time:cnn", "parameters"] == "10"
 
@@ -291,13 +291,13 @@ def test_a_test_split_that_another_batch_scored_is_reported(tmp_path):
         run.path.mkdir(parents=True)
         text = json.dumps({"experiment": run.experiment.to_flat()})
         (run.path / "experiment.json").write_text(text)
-    checks = {check.title: check for check in compare_runs([first]).checks}
+    checks = {check.title: check for check in compare([first]).checks}
     assert not checks["Test scored once"].passed
     assert checks["Test scored once"].detail == "also scored in 1 other batches: b"
     (second.path / "experiment.json").write_text(
         json.dumps({"experiment": second.experiment.replace(task="other").to_flat()})
     )
-    checks = {check.title: check for check in compare_runs([first]).checks}
+    checks = {check.title: check for check in compare([first]).checks}
     assert checks["Test scored once"].passed
 
 

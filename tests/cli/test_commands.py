@@ -70,7 +70,7 @@ def test_datasets_names_a_broken_store_and_lists_the_others(tmp_path, capsys):
 
 
 def test_bad_input_is_one_clear_line_and_exit_status_2(tmp_path, capsys):
-    assert main(["prepare", "mitdb", "--source", str(tmp_path)]) == 2
+    assert main(["prepare", "mitdb", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.startswith("ecglib: ")
     assert "100.hea" in error
@@ -90,7 +90,7 @@ def test_compare_reads_the_runs(tmp_path, capsys):
         {"branches": {"time": "cnn", "frequency": "cnn"}, "fusion": "late_average"},
     ):
         experiment = Experiment.from_flat(settings | model, store)
-        train(experiment, store, tmp_path / "runs", "b")
+        train(store, experiment, batch=tmp_path / "runs" / "b")
     assert main(["compare", "b", "--json"]) == 0
     (compared,) = read_printed_json(capsys)
     assert {model["role"] for model in compared["models"]} == {"single", "fusion"}
@@ -144,7 +144,7 @@ def test_prepare_takes_options_reports_what_it_excluded_and_strict_stops(tmp_pat
     np.save(tmp_path / "signals.npy", signals)
     rows = [f"r{i},p{i // 2},{'AB'[i % 2]}" for i in range(60)]
     (tmp_path / "labels.csv").write_text("\n".join(["record,patient,labels", *rows]) + "\n")
-    command = ["prepare", "arrays", "--source", str(tmp_path / "signals.npy")]
+    command = ["prepare", "arrays", str(tmp_path / "signals.npy")]
     command += ["--set", f"labels={tmp_path / 'labels.csv'}", "--set", "sampling_rate_hz=100.0"]
     command += ["--set", "leads=[I, II]"]
     assert main(command) == 2

@@ -69,7 +69,7 @@ def test_every_wrong_value_of_every_option_is_one_sentence(
     source, option, kind, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setenv("ECGLIB_DATA", str(tmp_path / "data"))
-    folder = [] if not SOURCES[source].needs_files else ["--source", str(tmp_path)]
+    folder = [] if not SOURCES[source].needs_files else [str(tmp_path)]
     others = REQUIRED.get(source, {})
     others = [
         f"{name}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}"

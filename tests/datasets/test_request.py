@@ -72,7 +72,9 @@ def folder_request(tmp_path):
 
 def prepare_again(request, data_dir, **changes):
     options = request["options"] | changes
-    return prepare(request["name"], data_dir, request["source"], progress=False, options=options)
+    return prepare(
+        request["name"], request["source"], data_dir=data_dir, progress=False, options=options
+    )
 
 
 CHANGES = {
@@ -224,21 +226,21 @@ def test_a_store_that_does_not_exist_is_one_sentence(name, message, tmp_path):
     with pytest.raises(DatasetError, match=message):
         open_dataset(name, tmp_path)
     with pytest.raises(DatasetError, match=message if "/" in name else "No source is called"):
-        prepare(name, tmp_path)
+        prepare(name, data_dir=tmp_path)
 
 
 def test_a_store_prepared_with_other_options_is_not_opened_by_its_name_unsaid(tmp_path, capsys):
     source = make_small_source()
     source.name, source.options = "ptbxl", {"sampling_rate_hz": 100.0, "where": "age >= 18"}
     store = write_store(source, tmp_path, progress=False)
-    assert prepare("ptbxl", tmp_path).path == store.path
+    assert prepare("ptbxl", data_dir=tmp_path).path == store.path
     assert "prepared with options.where:  -> age >= 18. For another" in capsys.readouterr().err
     with pytest.raises(DatasetError, match="is a prepared store: its source, options and rules"):
-        prepare(str(store.path), tmp_path, options={"where": ""})
+        prepare(str(store.path), data_dir=tmp_path, options={"where": ""})
     source.options = {"sampling_rate_hz": 100.0, "where": ""}
     usual = write_store(source, tmp_path / "other", progress=False)
     capsys.readouterr()
-    assert prepare("ptbxl", tmp_path / "other").path == usual.path
+    assert prepare("ptbxl", data_dir=tmp_path / "other").path == usual.path
     assert capsys.readouterr().err == ""
 
 

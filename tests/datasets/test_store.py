@@ -274,7 +274,7 @@ def test_unknown_tasks_and_names_are_refused_with_the_choices(small_store, tmp_p
     with pytest.raises(DatasetError, match=r"ecglib prepare mitdb"):
         open_dataset("mitdb", tmp_path)
     with pytest.raises(DatasetError, match=r"No source is called 'mitbd'"):
-        prepare("mitbd", tmp_path)
+        prepare("mitbd", data_dir=tmp_path)
 
 
 def test_a_name_that_fits_two_stores_asks_which(tmp_path):

@@ -71,7 +71,7 @@ def get_run(small_store, tmp_path_factory):
     @functools.cache
     def get(name):
         experiment = Experiment.from_flat(SETTINGS | MODELS[name], small_store)
-        return train(experiment, small_store, folder)
+        return train(small_store, experiment, batch=folder / "explore")
 
     return get
 
@@ -291,7 +291,11 @@ def test_a_barely_trained_model_is_exported_in_every_format(
     for module in ("tf2onnx", "onnxruntime"):
         pytest.importorskip(module)
     settings = SETTINGS | {"steps_per_epoch": 1, "branches": dict([branch]), "learning_rate": 1e-6}
-    run = train(Experiment.from_flat(settings, small_store), small_store, tmp_path / "runs")
+    run = train(
+        small_store,
+        Experiment.from_flat(settings, small_store),
+        batch=tmp_path / "runs" / "explore",
+    )
     run.contract = dataclasses.replace(run.contract, calibration_scale=(50.0, 50.0))
     exported = export.export_run(run, tmp_path / "e", (), tmp_path / "no store")
     assert set(exported.max_differences) == set(export.FORMATS)
@@ -432,7 +436,7 @@ def test_predictions_of_padded_records_are_those_of_their_measured_crops(aggrega
     store = write_store(make_short_source(kind="multi_class"), tmp_path / "data", progress=False)
     settings = {"branches": {"time": "cnn"}, "crop_s": 1.0, "crop_aggregation": aggregation}
     experiment = Experiment.from_flat(SETTINGS | settings, store)
-    run = train(experiment, store, tmp_path / "runs")
+    run = train(store, experiment, batch=tmp_path / "runs" / "explore")
     processing = run.contract.processing
     assert processing.crop_s == 1.0
     assert processing.crop_hop_s == 0

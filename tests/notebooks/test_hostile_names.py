@@ -141,7 +141,8 @@ def test_the_notebooks_of_runs_with_hostile_names(hostile_store, tmp_path):
         {"branches": {"time": "cnn", "frequency": "mlp"}, "fusion": "late_average"},
     ):
         experiment = Experiment.from_flat(common | model, hostile_store)
-        train(experiment, hostile_store, tmp_path / "runs", f"batch {MARKDOWN}".replace("/", ""))
+        batch = tmp_path / "runs" / f"batch {MARKDOWN}".replace("/", "")
+        train(hostile_store, experiment, batch=batch)
     text = check_outputs(execute("04_compare.ipynb", tmp_path, runs_dir=tmp_path / "runs"))
     for name in (SCRIPT, IMAGE, MARKDOWN):
         assert name in text

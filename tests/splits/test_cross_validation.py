@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from ecglib import runs
-from ecglib.batch.comparison import compare_runs
+from ecglib.batch.comparison import compare
 from ecglib.errors import DatasetError, ExperimentError, RunError
 from ecglib.experiment import Experiment, check_experiment
 from ecglib.splits import merge_patients
@@ -134,14 +134,16 @@ def finished(small_store, tmp_path_factory):
         patch.setattr(trees, "N_TREES", 10)
         for fold in range(1, FOLDS + 1):
             for changes in ({"seed": 0}, {"seed": 1}, small):
-                train(experiment(small_store, fold=fold, **changes), small_store, folder, "b")
+                train(
+                    small_store, experiment(small_store, fold=fold, **changes), batch=folder / "b"
+                )
     return folder / "b"
 
 
 @pytest.mark.slow
 def test_folds_are_scored_together_and_the_test_split_is_not_looked_at(finished, small_store):
     found = runs.find_runs(finished)
-    compared = compare_runs(found)
+    compared = compare(found)
     runs_by_model = {}
     for run in found:
         runs_by_model.setdefault(
@@ -183,15 +185,15 @@ def test_a_fold_that_is_missing_is_named(finished, tmp_path):
     with pytest.raises(
         RunError, match=r"frequency:mlp \(seed 0\) has no run of the folds \[3\] of 4"
     ):
-        compare_runs(runs.find_runs(tmp_path / "b"))
+        compare(runs.find_runs(tmp_path / "b"))
 
 
 @pytest.mark.slow
 def test_folds_and_the_splits_of_the_dataset_are_not_compared(finished, small_store, tmp_path):
     without_folds = experiment(small_store, n_folds=0, fold=0)
-    other = train(without_folds, small_store, tmp_path, "b")
+    other = train(small_store, without_folds, batch=tmp_path / "b")
     assert not any("cross-validation" in caveat for caveat in other.caveats)
     with pytest.raises(
         RunError, match=r"2 tasks, stores or cross-validations.*4 folds.*test split"
     ):
-        compare_runs([*runs.find_runs(finished), other])
+        compare([*runs.find_runs(finished), other])

@@ -55,7 +55,7 @@ experiment = Experiment.from_flat(
     },
     store,
 )
-run = train(experiment, store, sys.argv[2])
+run = train(store, experiment, batch=sys.argv[2])
 assert run.history["loss"].iloc[-1] < run.history["loss"].iloc[0]
 test = run.predictions("test")
 inputs = dict(trainer.Trainer(experiment, store).representations(store.read(test.rows)))

@@ -42,7 +42,7 @@ def test_the_first_step_is_told_from_the_others_and_what_follows_an_epoch_is_nei
 @pytest.mark.slow
 def test_a_run_tells_the_time_of_each_stage(small_store, tmp_path):
     settings = {"task": "letters", "branches": {"frequency": "mlp"}, "width": 4, "epochs": 2}
-    run = train(Experiment.from_flat(settings, small_store), small_store, tmp_path)
+    run = train(small_store, Experiment.from_flat(settings, small_store), batch=tmp_path)
     model = run.metrics["model"]
     stages = model["seconds_by_stage"]
     names = {"building", "scaling", "first step", "steps", "validation", "prediction"}

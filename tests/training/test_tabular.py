@@ -35,7 +35,7 @@ def create(store, **changes):
 
 @pytest.fixture(scope="module")
 def run(small_store, tmp_path_factory):
-    return train(create(small_store), small_store, tmp_path_factory.mktemp("runs"))
+    return train(small_store, create(small_store), batch=tmp_path_factory.mktemp("runs"))
 
 
 def test_a_model_of_the_age_alone_is_as_good_as_scikit_learns(run, small_store):
@@ -109,7 +109,7 @@ def test_where_the_representations_are_computed_does_not_matter(small_store, tmp
         small_store, branches={"time": "cnn", "tabular": "mlp"}, fusion="late_average", epochs=2
     )
     p = [
-        train(experiment, small_store, tmp_path / where, representations_in=where)
+        train(small_store, experiment, batch=tmp_path / where, representations_in=where)
         .predictions("test")
         .p
         for where in REPRESENTATIONS_IN
@@ -119,7 +119,9 @@ def test_where_the_representations_are_computed_does_not_matter(small_store, tmp
 
 @pytest.mark.slow
 def test_the_default_columns_are_written_into_the_contract(small_store, tmp_path):
-    run = train(create(small_store, representation_options={}, epochs=1), small_store, tmp_path)
+    run = train(
+        small_store, create(small_store, representation_options={}, epochs=1), batch=tmp_path
+    )
     columns = run.contract.processing.tabular_columns
     assert columns == small_store.default_tabular
     assert columns[0] == "age"
@@ -133,9 +135,9 @@ def test_an_unknown_column_is_refused_before_anything_is_trained(small_store, tm
     ):
         with pytest.raises(error, match=r"'age'|columns"):
             train(
-                create(small_store, representation_options={"tabular": options}),
                 small_store,
-                tmp_path,
+                create(small_store, representation_options={"tabular": options}),
+                batch=tmp_path,
             )
 
 
@@ -152,7 +154,7 @@ def test_records_are_predicted_with_the_values_given(run, small_store, tmp_path)
 
     def predict(**values):
         options = RecordOptions(sampling_rate_hz=RATE_HZ, unit="mV", leads=LEADS, values=values)
-        return predictor.predict_records([path], options)
+        return predictor.predict([path], options=options)
 
     with_age = predict(age=age)
     assert np.abs(with_age.p[0] - test.p[test.rows == row]).max() < 1e-5
@@ -170,7 +172,7 @@ def test_values_reach_each_crop_of_their_window(small_store, tmp_path):
         crop_s=2.0,
         epochs=1,
     )
-    run = train(experiment, small_store, tmp_path)
+    run = train(small_store, experiment, batch=tmp_path)
     model, predictions = run.load_network(), run.predictions("test")
     representations = Trainer(experiment, small_store).representations
     windows = small_store.read(predictions.rows)

@@ -61,7 +61,7 @@ def create(store, **changes):
 def train_as_new_process(experiment, store, folder):
     """Keras keeps counting names, which changes the rounding."""
     keras.backend.clear_session()
-    return train(experiment, store, folder, "b")
+    return train(store, experiment, batch=folder / "b")
 
 
 class Killed(KeyboardInterrupt):
@@ -167,7 +167,7 @@ def test_a_run_that_is_tracked_again_has_one_entry(untracked_run, small_store, t
     (first,) = list_entries(tracked)
     track_run(untracked_run)
     runs_dir = untracked_run.path.parent.parent
-    run = train(untracked_run.experiment, small_store, runs_dir, "b")  # opens what is there
+    run = train(small_store, untracked_run.experiment, batch=runs_dir / "b")  # opens what is there
     assert_entry_is_that_of(run, tracked)
     assert_log_is_that_of(run, tracked)
     (entry,) = list_entries(tracked)
@@ -233,7 +233,7 @@ def test_an_ensemble_has_one_entry_with_a_curve_for_each_member(small_store, tra
 @pytest.mark.slow
 def test_a_baseline_of_trees_is_tracked_too(small_store, tracked):
     experiment = create(small_store, branches={"handcrafted": "random_forest"})
-    run = train(experiment, small_store, tracked / "runs", "b")
+    run = train(small_store, experiment, batch=tracked / "runs" / "b")
     assert_entry_is_that_of(run, tracked)
     assert_log_is_that_of(run, tracked)
 
@@ -318,7 +318,7 @@ def test_without_mlflow_training_says_what_to_install_before_it_begins(
 ):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     with pytest.raises(EcgError, match=r"not installed.*pip install \"ecg-fusion\[mlflow\]\""):
-        train(untracked_run.experiment, small_store, tracked / "runs")
+        train(small_store, untracked_run.experiment, batch=tracked / "runs" / "explore")
     assert not (tracked / "runs").exists()
     with pytest.warns(UserWarning, match=r"is finished, but not tracked.*ecg-fusion\[mlflow\]"):
         track_run(untracked_run)

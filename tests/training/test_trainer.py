@@ -46,7 +46,7 @@ def represent(experiment, store, windows):
 @pytest.fixture(scope="module")
 def finished(small_store, tmp_path_factory):
     experiment = create(small_store, branches=THREE, fusion="late_weighted")
-    return train(experiment, small_store, tmp_path_factory.mktemp("runs"), "b")
+    return train(small_store, experiment, batch=tmp_path_factory.mktemp("runs") / "b")
 
 
 def test_a_run_is_a_whole_folder(finished):
@@ -120,7 +120,7 @@ def test_scaling_is_that_of_the_training_part(finished, small_store):
 @pytest.mark.slow
 def test_robust_scaling_is_median_and_interquartile_range(small_store, tmp_path):
     experiment = create(small_store, scaling="robust", epochs=1, branches={"time": "cnn"})
-    run = train(experiment, small_store, tmp_path)
+    run = train(small_store, experiment, batch=tmp_path)
     selection = small_store.select("letters").in_split("train")
     representations = build_representations(small_store.signal, ["time"], (0.5, 40.0), {})
     array = np.asarray(representations(small_store.read(selection.rows))["time"])
@@ -146,13 +146,13 @@ def test_two_encoders_on_one_representation_share_its_input(small_store, tmp_pat
     experiment = create(
         small_store, branches=branches, fusion="intermediate_gated", auxiliary_loss_weight=0.3
     )
-    run = train(experiment, small_store, tmp_path)
+    run = train(small_store, experiment, batch=tmp_path)
     assert run.contract.processing.representations == ("time",)
     assert run.experiment == experiment
     model = run.load_network()
     assert [x.name for x in model.inputs] == ["time"]
     assert models.find_branches(model) == ["time", "time_2"]
-    alone = train(create(small_store, branches={"time": "cnn"}), small_store, tmp_path)
+    alone = train(small_store, create(small_store, branches={"time": "cnn"}), batch=tmp_path)
     scaling, expected = (m.get_layer("time_scaling") for m in (model, alone.load_network()))
     for one, other in zip(scaling.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -160,10 +160,10 @@ def test_two_encoders_on_one_representation_share_its_input(small_store, tmp_pat
 
 @pytest.mark.slow
 def test_a_widened_branch_is_that_of_the_width_nearest_in_size(small_store, tmp_path):
-    run = train(create(small_store, target_parameters=20_000), small_store, tmp_path)
+    run = train(small_store, create(small_store, target_parameters=20_000), batch=tmp_path)
     size = run.metrics["model"]
     assert run.experiment.model.width == 4 < size["width"]
-    same = train(create(small_store, width=size["width"]), small_store, tmp_path)
+    same = train(small_store, create(small_store, width=size["width"]), batch=tmp_path)
     np.testing.assert_array_equal(run.predictions("test").p, same.predictions("test").p)
     assert size["parameters"] == same.metrics["model"]["parameters"]
     assert same.metrics["model"]["width"] == size["width"]
@@ -175,14 +175,14 @@ def test_a_widened_branch_is_that_of_the_width_nearest_in_size(small_store, tmp_
 
 def test_a_branch_is_not_narrowed(small_store, tmp_path):
     with pytest.raises(ExperimentError, match="at width=4, the smallest allowed"):
-        train(create(small_store, target_parameters=10), small_store, tmp_path)
+        train(small_store, create(small_store, target_parameters=10), batch=tmp_path)
 
 
 @pytest.mark.slow
 def test_same_experiment_same_bits_and_another_seed_other_ones(small_store, tmp_path):
     def p(folder, seed):
         experiment = create(small_store, branches={"time": "cnn_bilstm"}, seed=seed)
-        return train(experiment, small_store, tmp_path / folder).predictions("test").p
+        return train(small_store, experiment, batch=tmp_path / folder).predictions("test").p
 
     first = p("a", 3)
     assert np.array_equal(first, p("b", 3))
@@ -191,9 +191,9 @@ def test_same_experiment_same_bits_and_another_seed_other_ones(small_store, tmp_
 
 @pytest.mark.slow
 def test_an_ensemble_is_the_mean_of_its_models(small_store, tmp_path):
-    joined = train(create(small_store, ensemble_size=2), small_store, tmp_path)
+    joined = train(small_store, create(small_store, ensemble_size=2), batch=tmp_path)
     seeds = (0, ENSEMBLE_SEED_STEP)
-    single = [train(create(small_store, seed=seed), small_store, tmp_path) for seed in seeds]
+    single = [train(small_store, create(small_store, seed=seed), batch=tmp_path) for seed in seeds]
     windows = small_store.read(joined.predictions("test").rows)
     inputs = represent(joined.experiment, small_store, windows)
     mean = np.mean([run.load_network().predict(inputs, verbose=0) for run in single], axis=0)
@@ -225,7 +225,7 @@ def test_multi_class_with_weights_learns_an_easy_task(small_class_store, tmp_pat
     experiment = create(
         small_class_store, class_weights="sqrt", epochs=15, width=8, learning_rate=0.01
     )
-    run = train(experiment, small_class_store, tmp_path)
+    run = train(small_class_store, experiment, batch=tmp_path)
     assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
     assert np.allclose(run.predictions("test").p.sum(axis=1), 1, atol=1e-5)
     assert run.contract.thresholds == (1.0, 1.0)
@@ -233,7 +233,7 @@ def test_multi_class_with_weights_learns_an_easy_task(small_class_store, tmp_pat
 
 @pytest.mark.slow
 def test_validation_scores_of_the_history_are_those_of_the_kept_epoch(small_class_store, tmp_path):
-    run = train(create(small_class_store, epochs=4), small_class_store, tmp_path)
+    run = train(small_class_store, create(small_class_store, epochs=4), batch=tmp_path)
     validation = run.predictions("validation")
     best = run.history.loc[run.history["val_auroc"].idxmax()]
     expected = roc_auc_score(validation.y, validation.p)
@@ -257,9 +257,9 @@ def test_training_refuses_a_leak_and_carries_its_caveat(small_store, tmp_path, m
     leaks["part"]["shared_patients"] = {"count": 2, "examples": []}
     monkeypatch.setitem(small_store.summary, "leaks", leaks)
     with pytest.raises(LeakError, match="shared_patients"):
-        train(create(small_store), small_store, tmp_path)
+        train(small_store, create(small_store), batch=tmp_path)
     allowed = create(small_store, epochs=1, allow_leaks=["shared_patients"])
-    assert train(allowed, small_store, tmp_path).caveats == ("leak: 2 shared patients",)
+    assert train(small_store, allowed, batch=tmp_path).caveats == ("leak: 2 shared patients",)
 
 
 def test_a_folder_without_metrics_is_not_a_run(finished, tmp_path):
@@ -308,8 +308,8 @@ def test_where_the_representations_are_computed_does_not_change_the_result(
     changes, small_store, tmp_path
 ):
     experiment = create(small_store, **changes)
-    first = train(experiment, small_store, tmp_path / "a")
-    second = train(experiment, small_store, tmp_path / "b", representations_in="pipeline")
+    first = train(small_store, experiment, batch=tmp_path / "a")
+    second = train(small_store, experiment, batch=tmp_path / "b", representations_in="pipeline")
     assert first.path.name == second.path.name
     assert np.allclose(first.history, second.history, atol=1e-4)
     for part in ("validation", "test"):
@@ -320,7 +320,7 @@ def test_where_the_representations_are_computed_does_not_change_the_result(
 def test_crops_and_augmentation_have_the_same_bits_for_the_same_seed(small_store, tmp_path):
     def p(folder, **changes):
         experiment = create(small_store, **CROPPED | {"sampling": "balanced"} | changes)
-        return train(experiment, small_store, tmp_path / folder).predictions("test").p
+        return train(small_store, experiment, batch=tmp_path / folder).predictions("test").p
 
     first = p("a")
     assert np.array_equal(first, p("b"))
@@ -345,7 +345,7 @@ def test_only_training_batches_are_augmented_cropped_and_drawn(small_store, watc
 @pytest.mark.slow
 def test_crops_learn_an_easy_task(small_class_store, tmp_path):
     experiment = create(small_class_store, epochs=15, width=8, learning_rate=0.01, crop_s=2.0)
-    run = train(experiment, small_class_store, tmp_path)
+    run = train(small_class_store, experiment, batch=tmp_path)
     assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
     assert (
         len(run.predictions("test").p) == (small_class_store.select("letters").part == "test").sum()
@@ -373,9 +373,9 @@ def test_every_training_option_at_once_learns_an_easy_task(small_class_store, tm
         class_weights="sqrt",
         **EVERYTHING,
     )
-    run = train(experiment, small_class_store, tmp_path / "a")
+    run = train(small_class_store, experiment, batch=tmp_path / "a")
     assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
-    again = train(experiment, small_class_store, tmp_path / "b")
+    again = train(small_class_store, experiment, batch=tmp_path / "b")
     assert np.array_equal(run.predictions("test").p, again.predictions("test").p)
 
 
@@ -389,11 +389,11 @@ def test_mixup_is_the_same_wherever_the_representations_are_computed(small_store
         mixup=0.4,
         augment={"gain": {}},
     )
-    first = train(experiment, small_store, tmp_path / "a")
-    second = train(experiment, small_store, tmp_path / "b", representations_in="pipeline")
+    first = train(small_store, experiment, batch=tmp_path / "a")
+    second = train(small_store, experiment, batch=tmp_path / "b", representations_in="pipeline")
     assert np.allclose(first.history, second.history, atol=1e-4)
     assert np.allclose(first.predictions("test").p, second.predictions("test").p, atol=1e-4)
-    plain = train(experiment.replace(mixup=0), small_store, tmp_path)
+    plain = train(small_store, experiment.replace(mixup=0), batch=tmp_path)
     assert not np.allclose(plain.history["loss"], first.history["loss"], atol=1e-3)
 
 
@@ -408,7 +408,7 @@ def test_the_monitored_score_of_the_saved_weights_is_the_best_one(monitor, small
         "patience": 2,
         "learning_rate": 0.03,
     }
-    run = train(create(small_store, **changes), small_store, tmp_path)
+    run = train(small_store, create(small_store, **changes), batch=tmp_path)
     best = run.history.loc[run.history[f"val_{monitor}"].idxmax()]
     raw = run.metrics["validation"]["calibration"]["log_loss"]["raw"]
     assert best["val_loss"] == pytest.approx(raw, abs=1e-5)
@@ -423,12 +423,12 @@ def test_the_monitored_score_of_the_saved_weights_is_the_best_one(monitor, small
 @pytest.mark.slow
 def test_without_a_monitor_all_epochs_are_trained_and_the_last_is_used(small_store, tmp_path):
     experiment = create(small_store, monitor="none", epochs=9, learning_rate=0.1)
-    run = train(experiment, small_store, tmp_path)
+    run = train(small_store, experiment, batch=tmp_path)
     assert list(run.history["epoch"]) == list(range(1, 10))
     raw = run.metrics["validation"]["calibration"]["log_loss"]["raw"]
     assert run.history["val_loss"].iloc[-1] == pytest.approx(raw, abs=1e-5)
     stopped = train(
-        create(small_store, patience=0, epochs=9, learning_rate=0.1), small_store, tmp_path
+        small_store, create(small_store, patience=0, epochs=9, learning_rate=0.1), batch=tmp_path
     )
     assert len(stopped.history) < 9
 
@@ -455,7 +455,7 @@ def test_models_compute_in_the_precision_and_nothing_else_does(precision, small_
         precision=precision,
         ema_decay=0.5,
     )
-    run = train(experiment, small_store, tmp_path)
+    run = train(small_store, experiment, batch=tmp_path)
     assert keras.config.dtype_policy().name == "float32"
     model = run.load_network()
     computed = {layer.compute_dtype for layer in model.layers}
@@ -487,7 +487,7 @@ def watch_epochs(monkeypatch, kill_at=0):
 def train_as_new_process(experiment, store, folder):
     """Train as a new process does: Keras keeps counting names, which changes the rounding."""
     keras.backend.clear_session()
-    return train(experiment, store, folder)
+    return train(store, experiment, batch=folder)
 
 
 RESUMED = {
@@ -557,7 +557,7 @@ def test_classes_that_are_never_predicted_are_named(small_class_store, tmp_path,
 
     monkeypatch.setattr(runner, "fit_thresholds", always_first)
     with pytest.warns(UserWarning, match="of the test split was predicted as B: their F1 is 0"):
-        run = train(create(small_class_store, epochs=1), small_class_store, tmp_path)
+        run = train(small_class_store, create(small_class_store, epochs=1), batch=tmp_path)
     assert run.metrics["test"]["never_predicted"] == ["B"]
 
 
@@ -572,7 +572,7 @@ def fit_alone(store, branch, encoder, seed):
 @pytest.mark.slow
 def test_a_late_fusion_of_frozen_branches_joins_what_each_predicts_alone(small_store, tmp_path):
     fusion = create(small_store, **LEARNED, fusion="late_average", branch_training="frozen")
-    run = train(fusion, small_store, tmp_path)
+    run = train(small_store, fusion, batch=tmp_path)
     windows = small_store.read(run.predictions("test").rows)
     p = []
     for seed, (branch, encoder) in enumerate(fusion.model.branches.items()):
@@ -601,7 +601,7 @@ def test_a_fusion_starts_from_branches_that_were_trained_alone(
         fusion="intermediate_gated",
         branch_training=branch_training,
     )
-    run = train(experiment, small_store, tmp_path)
+    run = train(small_store, experiment, batch=tmp_path)
     fused = get_encoder_weights(run.load_network())
     alone = get_encoder_weights(fit_alone(small_store, "time", "cnn", 0)[1])
     same = [np.array_equal(one, other) for one, other in zip(fused, alone, strict=True)]

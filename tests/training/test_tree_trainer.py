@@ -10,7 +10,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import log_loss, roc_auc_score
 
 from ecglib import runs
-from ecglib.batch.comparison import compare_runs
+from ecglib.batch.comparison import compare
 from ecglib.errors import RunError
 from ecglib.evaluation.calibration import Calibration
 from ecglib.experiment import Experiment
@@ -37,7 +37,7 @@ def few_trees():
 
 @pytest.fixture(scope="module")
 def finished(small_store, tmp_path_factory):
-    return train(create(small_store), small_store, tmp_path_factory.mktemp("runs"), "b")
+    return train(small_store, create(small_store), batch=tmp_path_factory.mktemp("runs") / "b")
 
 
 def test_a_run_of_trees_is_a_whole_folder_without_a_model(finished):
@@ -100,7 +100,7 @@ def test_its_history_is_one_row_and_its_size_the_nodes(finished, small_store):
 def test_same_experiment_same_bits_for_any_kind_of_task(small_class_store, tmp_path, name, changes):
     experiment = create(small_class_store, name, **changes)
     p = [
-        train(experiment, small_class_store, tmp_path / folder).predictions("test").p
+        train(small_class_store, experiment, batch=tmp_path / folder).predictions("test").p
         for folder in "ab"
     ]
     np.testing.assert_array_equal(*p)
@@ -133,9 +133,9 @@ def test_it_is_compared_with_a_network(finished, small_store):
         epochs=1,
         batch_size=16,
     )
-    run = train(network, small_store, finished.path.parents[1], "b")
+    run = train(small_store, network, batch=finished.path.parents[1] / "b")
     assert isinstance(run.load_network(), keras.Model)
-    compared = compare_runs(runs.find_runs(finished.path.parent))
+    compared = compare(runs.find_runs(finished.path.parent))
     assert compared.headline == "No fusion to judge"
     assert set(compared.table["role"]) == {"single", "baseline"}
     assert "handcrafted:random_forest" in compared.to_text()

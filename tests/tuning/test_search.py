@@ -91,7 +91,7 @@ def test_labels_of_the_test_split_do_not_matter(trained, small_store, monkeypatc
 @pytest.mark.slow
 def test_a_trial_gives_what_a_run_of_its_experiment_gives(trained, small_store, tmp_path):
     best = trained[0].winner.trial
-    run = train(Experiment.from_flat(best.experiment), small_store, tmp_path)
+    run = train(small_store, Experiment.from_flat(best.experiment), batch=tmp_path)
     assert run.metrics["validation"]["macro"]["auroc"]["estimate"] == best.val_auroc
     assert run.metrics["model"]["parameters"] == best.parameters
     assert run.history["val_auroc"].tolist() == [epoch["val_auroc"] for epoch in best.history]

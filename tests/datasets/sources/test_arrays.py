@@ -109,9 +109,11 @@ def test_files_are_prepared_by_name_and_need_rate_leads_and_unit(tmp_path):
     pd.DataFrame(rows).to_csv(tmp_path / "labels.csv", index=False)
     options = {"labels": tmp_path / "labels.csv", "sampling_rate_hz": 100.0, "leads": ["I", "II"]}
     with pytest.raises(DatasetError, match=r"also needs \['unit'\]"):
-        prepare("arrays", tmp_path / "d", tmp_path / "mine.npy", options=options)
+        prepare("arrays", tmp_path / "mine.npy", data_dir=tmp_path / "d", options=options)
     options["unit"] = "mV"
-    dataset = prepare("arrays", tmp_path / "d", tmp_path / "mine.npy", False, options=options)
+    dataset = prepare(
+        "arrays", tmp_path / "mine.npy", data_dir=tmp_path / "d", progress=False, options=options
+    )
     assert dataset.name == "mine"
     assert dataset.windows["age"].tolist() == [50.0 + i for i in range(60)]
     assert dataset.select("labels").y.sum(axis=0).tolist() == [30, 30]

@@ -52,7 +52,9 @@ def write_folder(tmp_path, n=24):
 
 def prepare_folder(folder, tmp_path, **options):
     given = {"labels": "labels.csv", "sampling_rate_hz": RATE_HZ, "unit": "mV", "min_records": 5}
-    return prepare("csv_folder", tmp_path / "data", folder, progress=False, options=given | options)
+    return prepare(
+        "csv_folder", folder, data_dir=tmp_path / "data", progress=False, options=given | options
+    )
 
 
 def read_problems(dataset):
@@ -139,8 +141,8 @@ def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(DatasetError, match=r"also needs \['unit'\]"):
         prepare(
             "csv_folder",
-            tmp_path / "data",
             folder,
+            data_dir=tmp_path / "data",
             options={"labels": "labels.csv", "sampling_rate_hz": 250.0},
         )
     with pytest.raises(DatasetError, match="'mmHg' is not a voltage"):

@@ -240,7 +240,7 @@ def test_damaged_records_are_excluded_and_listed_and_strict_stops(tmp_path):
     pd.concat([table, table[table["ecg_id"] == 9]]).to_csv(
         source / "ptbxl_database.csv", index=False
     )
-    dataset = prepare("ptbxl", tmp_path / "data", source, progress=False)
+    dataset = prepare("ptbxl", source, data_dir=tmp_path / "data", progress=False)
     problems = pd.read_csv(dataset.path / "problems.csv", dtype=str).set_index("record")["kind"]
     assert problems.to_dict() == {
         "00002": "truncated",
@@ -256,7 +256,13 @@ def test_damaged_records_are_excluded_and_listed_and_strict_stops(tmp_path):
     assert len(dataset.windows) == 30 - len(problems)
     assert sum(dataset.summary["excluded"].values()) == len(problems)
     with pytest.raises(DatasetError, match=r"Record '00009': ids found more than once"):
-        prepare("ptbxl", tmp_path / "data", source, progress=False, rules=ProblemRules(strict=True))
+        prepare(
+            "ptbxl",
+            source,
+            data_dir=tmp_path / "data",
+            progress=False,
+            rules=ProblemRules(strict=True),
+        )
 
 
 def test_a_folder_that_is_not_ptbxl_is_refused(tmp_path):
@@ -271,8 +277,8 @@ def test_records_can_be_chosen_by_a_condition_on_the_table(tmp_path):
     database = pd.read_csv(folder / "ptbxl_database.csv", index_col="ecg_id")
     chosen = database[database["validated_by_human"] & (database["age"] >= 60)]
     options = {"where": "validated_by_human and age >= 60"}
-    dataset = prepare("ptbxl", tmp_path, folder, progress=False, options=options)
+    dataset = prepare("ptbxl", folder, data_dir=tmp_path, progress=False, options=options)
     assert dataset.windows["record"].astype(int).tolist() == chosen.index.tolist()
     assert list(dataset.summary["excluded"].values()) == [500 - len(chosen)]
     with pytest.raises(DatasetError, match=r"no column 'ages' among.*Did you mean 'age'"):
-        prepare("ptbxl", tmp_path, folder, options={"where": "ages > 3"})
+        prepare("ptbxl", folder, data_dir=tmp_path, options={"where": "ages > 3"})

@@ -67,7 +67,12 @@ def write_folder(tmp_path, n=40, labels=True):
 def prepare_folder(folder, tmp_path, rules=DEFAULT_RULES, **options):
     options = {"labels": "labels.csv", "min_records": 5} | options
     return prepare(
-        "wfdb_folder", tmp_path / "data", folder, progress=False, options=options, rules=rules
+        "wfdb_folder",
+        folder,
+        data_dir=tmp_path / "data",
+        progress=False,
+        options=options,
+        rules=rules,
     )
 
 
@@ -127,8 +132,8 @@ def test_volts_labelled_as_millivolts_and_missing_leads_are_excluded(tmp_path):
     assert "r05" not in set(dataset.windows["record"])
     with_gaps = prepare(
         "wfdb_folder",
-        tmp_path / "with_gaps",
         folder,
+        data_dir=tmp_path / "with_gaps",
         progress=False,
         rules=ProblemRules(keep=["not_measured"]),
         options={"labels": "labels.csv", "min_records": 5},
