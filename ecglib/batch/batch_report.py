@@ -1,6 +1,7 @@
 """What a batch did with each of its runs."""
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,10 +67,15 @@ class BatchReport:
     html: Path | None = None
 
     def group_failures(self) -> dict[str, list[str]]:
-        """Group the runs that failed by the reason."""
+        """Group the runs that failed by the reason of the first of each group.
+
+        Reasons are alike if they differ in the name of the run or in numbers alone.
+        """
         groups: dict[str, list[str]] = {}
+        first: dict[str, str] = {}
         for name, reason in self.failed.items():
-            groups.setdefault(reason, []).append(name)
+            kind = re.sub(r"\d+", "0", reason.replace(name, "run"))
+            groups.setdefault(first.setdefault(kind, reason), []).append(name)
         return groups
 
     def describe_failures(self) -> str:

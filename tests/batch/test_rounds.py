@@ -2,10 +2,12 @@
 
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
 from ecglib import runs
+from ecglib.batch.batch_report import BatchReport
 from ecglib.batch.execution import find_lock
 from ecglib.batch.locks import hold_lock
 from ecglib.batch.rounds import describe_running
@@ -67,3 +69,15 @@ def test_the_progress_line_names_what_runs_with_its_epochs(stand_in):
     assert describe_running(jobs) == ""
     with hold_lock(find_lock(jobs[0])), hold_lock(find_lock(jobs[1])):
         assert describe_running(jobs) == "time-cnn_seed0 0/1, frequency-cnn_seed0 0/1"
+
+
+def test_failures_that_name_the_run_and_its_seed_are_of_one_kind():
+    report = BatchReport(batch="b", folder=Path("runs/b"))
+    for seed in range(3):
+        name = f"time-cnn_seed{seed}_{seed}f3a"
+        path = f"runs/b/.{name}.checkpoint/seed{seed}/checkpoint.npz"
+        report.failed[name] = f"Writing the checkpoint {path} failed: No space left on device."
+    report.failed["time-cnn_seed9_01"] = "ValueError: no"
+    groups = report.group_failures()
+    assert [len(names) for names in groups.values()] == [3, 1]
+    assert list(groups)[0] == report.failed["time-cnn_seed0_0f3a"]
