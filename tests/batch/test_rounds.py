@@ -80,4 +80,4 @@ def test_failures_that_name_the_run_and_its_seed_are_of_one_kind():
     report.failed["time-cnn_seed9_01"] = "ValueError: no"
     groups = report.group_failures()
     assert [len(names) for names in groups.values()] == [3, 1]
-    assert list(groups)[0] == report.failed["time-cnn_seed0_0f3a"]
+    assert next(iter(groups)) == report.failed["time-cnn_seed0_0f3a"]
