@@ -19,6 +19,7 @@ import os
 import platform
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from ecglib._display import Displayed
-from ecglib.errors import DamagedRunError, EcgError, RunError
+from ecglib.errors import DamagedRunError, EcgError, RunError, require_one_of
 from ecglib.evaluation.predictions import Predictions
 from ecglib.experiment import Contract, Environment, Experiment
 from ecglib.paths import make_temporary_folder, publish_folder, write_json
@@ -35,7 +36,8 @@ from ecglib.paths import runs_dir as find_runs_dir
 if TYPE_CHECKING:
     import keras
 
-    from ecglib.inference import PredictedRecords, Predictor
+    from ecglib.inference import PredictedRecords, Predictor, RecordOptions
+    from ecglib.inference.arrays import Records
 
 FORMAT = 5  # of a run's folder; a run of another format is refused
 MODEL, TREES = "model.keras", "trees.json"
@@ -47,6 +49,7 @@ FILES = (EXPERIMENT, CONTRACT, HISTORY, PREDICTIONS, METRICS)
 NOTEBOOK = "train.ipynb"  # added by a batch, once it was executed
 MAX_SHOWN = 1000  # characters of an error about a file
 MAX_ARRAY_BYTES = 4 << 30  # of all arrays of one file
+SPLITS = ("validation", "test")
 ARRAYS = ("rows", "records", "patients", "y", "p")
 
 
@@ -212,7 +215,13 @@ class Run(Displayed):
         ----------
         split : {"validation", "test"}
             The split.
+
+        Raises
+        ------
+        ExperimentError
+            If there is no such split.
         """
+        require_one_of("split", split, SPLITS)
         arrays = self._read_predictions()
         try:
             return Predictions(
@@ -223,7 +232,16 @@ class Run(Displayed):
         except (KeyError, ValueError) as error:
             raise self._report_damage(f"{PREDICTIONS}: {error!r}") from None
 
-    def predict(self, records: Any, **options: Any) -> "PredictedRecords":
+    def predict(
+        self,
+        records: "Records",
+        *,
+        sampling_rate_hz: float = 0.0,
+        leads: Sequence[str] = (),
+        names: Sequence[str] = (),
+        options: "RecordOptions | None" = None,
+        keep_signal: bool = False,
+    ) -> "PredictedRecords":
         """Predict records in files, or recordings that are arrays.
 
         The first call builds the model, from mV to calibrated probabilities, which later calls use
@@ -233,10 +251,18 @@ class Run(Displayed):
         ----------
         records : str, Path, array, or sequence of one of them
             A record (WFDB, CSV, EDF or NumPy file) or a folder of records; or an array in mV of
-            shape (n_records, n_samples, n_leads) or (n_samples, n_leads).
-        **options
-            ``sampling_rate_hz`` and ``leads`` of arrays, and the others of
-            `ecglib.Predictor.predict`.
+            shape (n_records, n_samples, n_leads) or (n_samples, n_leads), NaN where nothing was
+            measured.
+        sampling_rate_hz : float, default 0.0
+            Sampling rate of arrays, and of CSV and NumPy files, in Hz.
+        leads : sequence of str, default ()
+            Names of the columns of arrays and NumPy files, in order, such as ``["I", "II"]``.
+        names : sequence of str, default ()
+            Name of each recording that is an array.
+        options : RecordOptions, optional
+            Unit, starts of the windows, padding, tabular values (`ecglib.RecordOptions`).
+        keep_signal : bool, default False
+            Whether the result has the samples of the windows, to draw them.
 
         Returns
         -------
@@ -256,7 +282,14 @@ class Run(Displayed):
         >>> run.predict("record.hea")  # doctest: +SKIP
         >>> run.predict(signals, sampling_rate_hz=500, leads=["I", "II"])  # doctest: +SKIP
         """
-        return self._predictor.predict(records, **options)
+        return self._predictor.predict(
+            records,
+            sampling_rate_hz=sampling_rate_hz,
+            leads=leads,
+            names=names,
+            options=options,
+            keep_signal=keep_signal,
+        )
 
     @functools.cached_property
     def _predictor(self) -> "Predictor":
@@ -299,7 +332,7 @@ class Run(Displayed):
         """
         for name in self._hashes:
             self._read(name)
-        for split in ("validation", "test"):
+        for split in SPLITS:
             self.predictions(split)
 
     def _read(self, name: str) -> bytes:
@@ -341,6 +374,44 @@ class Run(Displayed):
             f"The run {self.path} is damaged: {what[:MAX_SHOWN]}. Remove or rename the folder and "
             f"run the experiment again; `ecglib batch` does both."
         )
+
+
+def require_run(run: object) -> Run:
+    """Check that a run was given where one is due.
+
+    Parameters
+    ----------
+    run : object
+        What the user gave.
+
+    Returns
+    -------
+    Run
+        The same.
+
+    Raises
+    ------
+    RunError
+        If it is something else; the message says how to get a run.
+
+    Examples
+    --------
+    >>> require_run("runs/explore/none")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.RunError: 'runs/explore/none' is a name, expected a run. Open it first: ...
+    """
+    if isinstance(run, Run):
+        return run
+    if isinstance(run, str | Path):
+        raise RunError(
+            f"{str(run)!r} is a name, expected a run. Open it first: ecglib.open_run(...) for one "
+            f"run, ecglib.find_runs(...) for the folder of a batch."
+        )
+    raise RunError(
+        f"{type(run).__name__} was given, expected a run. Give what ecglib.train returned, or open "
+        f"one: ecglib.open_run(...)."
+    )
 
 
 def find_run_path(experiment: Experiment, runs_dir: str | Path, batch: str) -> Path:
@@ -389,6 +460,7 @@ def find_runs(batch_dir: str | Path) -> list[Run]:
     ...
     ecglib.errors.RunError: No finished run in runs/none. ...
     """
+    _require_path(batch_dir)
     runs = [Run(path.parent) for path in sorted(Path(batch_dir).glob(f"[!.]*/{METRICS}"))]
     if not runs:
         raise RunError(
@@ -455,6 +527,7 @@ def open_run(name: str | Path = "", runs_dir: str | Path = "") -> Run:
     ...
     ecglib.errors.RunError: No run below runs/none has 'b1946ac92' in its name. ...
     """
+    _require_path(name)
     folder = find_runs_dir(runs_dir)
     for path in (Path(name), folder / name) if name else ():
         if run_exists(path):
@@ -692,6 +765,14 @@ def _list_arrays(predictions: dict[str, Predictions]) -> dict[str, np.ndarray]:
         for split, one in predictions.items()
         for name in ARRAYS
     }
+
+
+def _require_path(name: object) -> None:
+    if not isinstance(name, str | Path):
+        raise RunError(
+            f"{type(name).__name__} was given, expected the name or the folder of runs. What "
+            f"ecglib.train returned is open already."
+        )
 
 
 def _name_runs(paths: list[Path]) -> str:

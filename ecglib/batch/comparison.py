@@ -18,7 +18,7 @@ from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.verdict import ComparisonSettings
 from ecglib.experiment import Experiment
 from ecglib.experiment.config import list_fields
-from ecglib.runs import Run
+from ecglib.runs import Run, require_run
 
 MAX_NAMED_SETTINGS = 2  # in the name of a model, to distinguish it from others
 
@@ -104,21 +104,13 @@ def _check_runs(runs: object) -> None:
     if isinstance(runs, Run):
         raise RunError("One run was given, expected a list. Give compare([run, other_run]).")
     if not isinstance(runs, list | tuple) or not runs:
-        shown = repr(runs) if isinstance(runs, str) else type(runs).__name__
+        shown = repr(runs) if isinstance(runs, str | list | tuple) else type(runs).__name__
         raise RunError(
-            f"{shown} was given, expected a list of at least one run. Take what ecglib.train "
+            f"{shown} was given, expected a list of at least one run. Give what ecglib.train "
             f"returned, or the runs of a batch: ecglib.find_runs(folder)."
         )
     for run in runs:
-        if isinstance(run, str | Path):
-            raise RunError(
-                f"{str(run)!r} is a name, expected a run. Open it first: ecglib.open_run(...) for "
-                f"one run, ecglib.find_runs(...) for the folder of a batch."
-            )
-        if not isinstance(run, Run):
-            raise RunError(
-                f"{type(run).__name__} was given, expected a run. Take what ecglib.train returned."
-            )
+        require_run(run)
 
 
 def compare_batches(

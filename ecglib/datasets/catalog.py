@@ -231,7 +231,7 @@ def open_source(
 
 
 def prepare(
-    name: str,
+    name: str | Path,
     source: str | Path | None = None,
     *,
     data_dir: str | Path = "",
@@ -243,7 +243,7 @@ def prepare(
 
     Parameters
     ----------
-    name : str
+    name : str or Path
         A key of `SOURCES`, or the name or path of a store.
     source : str or Path, optional
         Folder (``arrays``: file) that holds the data as published. Without it an existing store is
@@ -276,7 +276,7 @@ def prepare(
     >>> dataset.fingerprint == again.fingerprint
     True
     """
-    data_dir = paths.data_dir(data_dir)
+    name, data_dir = _require_name(name), paths.data_dir(data_dir)
     is_specific = bool(source or options) or rules != DEFAULT_RULES
     is_simulated = name in SOURCES and not SOURCES[name].needs_files
     can_reuse = name != "" and not is_specific and not is_simulated
@@ -301,12 +301,12 @@ def prepare(
     )
 
 
-def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
+def open_dataset(name: str | Path, data_dir: str | Path = "") -> Dataset:
     """Open a prepared store.
 
     Parameters
     ----------
-    name : str
+    name : str or Path
         Name of the dataset, name of the store's folder, or its path.
     data_dir : str or Path, default ""
         Folder of the stores; "" for the default (`ecglib.paths.data_dir`).
@@ -327,7 +327,7 @@ def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
     Traceback (most recent call last):
     ecglib.errors.DatasetError: No prepared store of 'ptbxl' in nowhere. Run `ecglib prepare ptbxl`.
     """
-    data_dir = paths.data_dir(data_dir)
+    name, data_dir = _require_name(name), paths.data_dir(data_dir)
     for path in (Path(name), data_dir / name):
         if name and is_store(path):
             return Dataset(path)
@@ -342,6 +342,18 @@ def open_dataset(name: str, data_dir: str | Path = "") -> Dataset:
             f"folder name of one, or remove the others."
         )
     return Dataset(stores[0])
+
+
+def _require_name(name: object) -> str:
+    """Refuse what is no name, and say what it is for."""
+    if isinstance(name, str | Path):
+        return str(name)
+    if isinstance(name, Dataset):
+        raise DatasetError(f"Dataset {name.name!r} is open already. Give it to ecglib.train.")
+    raise DatasetError(
+        f"{type(name).__name__} was given, expected the name of a dataset; ecglib.list_datasets() "
+        f"lists them. For arrays: ecglib.write_store(ecglib.ArraysSource(...), folder)."
+    )
 
 
 def _print_settings(name: str, dataset: Dataset) -> None:
@@ -412,5 +424,6 @@ def _check_options(
     required = {p.name for p in parameters if p.default is p.empty}
     if missing := sorted(required - set(options)):
         raise DatasetError(
-            f"Dataset {name!r} also needs {missing}: give each, for example --set {missing[0]}=..."
+            f"Dataset {name!r} also needs {missing}: give each, for example --set "
+            f"{missing[0]}=..., or options={{{missing[0]!r}: ...}}."
         )

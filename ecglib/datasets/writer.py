@@ -93,6 +93,11 @@ def write_store(
     >>> dataset.signal.n_samples
     1000
     """
+    if not hasattr(source, "hash_content"):
+        raise DatasetError(
+            f"{type(source).__name__} was given, expected a source, such as ArraysSource for "
+            f"arrays. A dataset that is known by name is prepared by ecglib.prepare(name)."
+        )
     request = make_request(source, rules, FORMAT)
     requests = {
         path: get_request(read_summary(path)) for path in find_stores(data_dir, source.name)

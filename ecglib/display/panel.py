@@ -65,8 +65,9 @@ class Panel:
         if self.note:
             parts.append(f"<div>Next: <code>{_escape(self.note)}</code></div>")
         body = "\n".join(part for part in parts if part)
-        return f'<div class="tex2jax_ignore mathjax_ignore" style="{STYLE}">\n{body}\n</div>'
+        page = f'<div class="tex2jax_ignore mathjax_ignore" style="{STYLE}">\n{body}\n</div>'
+        return clean_text(page)
 
 
 def _escape(text: str) -> str:
-    return html.escape(clean_text(text))
+    return html.escape(text)

@@ -13,6 +13,7 @@ from ecglib.display.panel import Panel
 from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES
 from ecglib.evaluation.scoreboard import Score
 from ecglib.plots import draw_verdicts, use_svg_style
+from ecglib.runs import SPLITS
 
 if TYPE_CHECKING:  # importing these for real would cost what is shown without them, such as Keras
     from ecglib.datasets.store import Dataset
@@ -23,7 +24,6 @@ if TYPE_CHECKING:  # importing these for real would cost what is shown without t
     from ecglib.runs import Run
 
 MAX_ROWS = 50  # of a table of records
-SPLITS = ("validation", "test")
 
 
 def render(shown: object) -> str:

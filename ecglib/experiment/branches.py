@@ -79,6 +79,11 @@ def check_branches(branches: dict[str, str], fusion: str) -> None:
     """
     for name, encoder in branches.items():
         representation = get_representation(name)
+        if representation not in ENCODERS and encoder in ENCODERS:
+            raise ExperimentError(
+                f"branches={{{name!r}: {encoder!r}}} names the encoder first. The representation "
+                f"comes first: {{{encoder!r}: {name!r}}}."
+            )
         require_one_of("a representation in branches", representation, ENCODERS)
         require_one_of(f"branches[{name!r}]", encoder, ENCODERS[representation])
     for representation in list_representations(branches):

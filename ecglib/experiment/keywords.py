@@ -118,17 +118,26 @@ def build_experiment(
             raise ExperimentError(f"{name}={settings[name]!r} is that of the data. Leave it out.")
         if name not in known:
             hint = did_you_mean(name, [*known, *others])
+            listed = "" if hint else f" All are: {', '.join(known)}."
             raise ExperimentError(
-                f"There is no setting {name!r}.{hint} help(ecglib.train) describes all: "
-                f"{', '.join(known)}."
+                f"There is no setting {name!r}.{hint}{listed} help(ecglib.train) describes them."
             )
+    branches = settings.get("branches", {} if experiment is None else experiment.model.branches)
+    if not isinstance(branches, Mapping) or not branches:
+        raise ExperimentError(
+            f"branches={branches!r}, expected representations with their encoders, as in "
+            f"branches={{'time': 'cnn'}}. ecglib.list_encoders() lists them."
+        )
     if experiment is not None:
         return experiment.replace(**settings)
     return Experiment.from_flat(settings, data)
 
 
 def _list_keywords() -> dict[str, dataclasses.Field]:
-    return {name: field for name, field in list_fields().items() if name not in OF_THE_DATASET}
+    """List the settings that a user gives by name: the model first, then the others."""
+    fields = list_fields()
+    names = dict.fromkeys(("branches", "fusion", *fields))
+    return {name: fields[name] for name in names if name not in OF_THE_DATASET}
 
 
 def _get_default(name: str, field: dataclasses.Field) -> Any:

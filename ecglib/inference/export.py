@@ -18,7 +18,7 @@ from ecglib.errors import RunError, require_one_of
 from ecglib.inference.converters import BATCH_SIZE, FORMATS, unpack_single
 from ecglib.inference.rounding import compute_tolerance
 from ecglib.models.end_to_end import build_end_to_end
-from ecglib.runs import Run
+from ecglib.runs import Run, require_run
 
 FILES = {name: one.file for name, one in FORMATS.items()}
 N_COMPARED = 256  # stored test windows
@@ -157,6 +157,7 @@ def export_run(
     ...     sorted(path.name for path in exported.path.iterdir())
     ['contract.json', 'export.json', 'model.keras']
     """
+    require_run(run)
     for name in formats:
         require_one_of("format", name, FILES)
     path = Path(folder) if folder else run.path / "export"

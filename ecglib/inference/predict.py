@@ -36,7 +36,7 @@ from ecglib.inference.records import (
     find_records,
     read_windows,
 )
-from ecglib.runs import Run
+from ecglib.runs import Run, require_run
 
 N_REPEATS = 20  # of a measured time
 MAX_SHOWN = 20  # windows, and refused records, in the text of predictions
@@ -253,7 +253,7 @@ class Predictor:
     Raises
     ------
     RunError
-        If the run is a baseline, whose trees are not saved.
+        If no run is given, or it is a baseline, whose trees are not saved.
 
     Examples
     --------
@@ -275,7 +275,7 @@ class Predictor:
     """
 
     def __init__(self, run: Run):
-        self.contract = run.contract
+        self.contract = require_run(run).contract
         self.tabular_columns = run.contract.processing.tabular_columns
         self.model = build_run_model(run)
         # After two batch sizes TensorFlow does not trace a third.

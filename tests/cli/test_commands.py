@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers import make_small_source
 
+import ecglib
 from ecglib import datasets
 from ecglib.cli.commands import COMMANDS, main
 from ecglib.cli.parser import parse_assignments
@@ -22,6 +23,14 @@ def temporary_folders(tmp_path, monkeypatch):
 
 def read_printed_json(capsys):
     return json.loads(capsys.readouterr().out)
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        main(["--version"])
+
+    assert exit_status.value.code == 0
+    assert capsys.readouterr().out == f"ecglib {ecglib.__version__}\n"
 
 
 def test_datasets_lists_known_datasets_and_prepared_stores(tmp_path, capsys):

@@ -136,6 +136,12 @@ class ArraysSource:
         window_s: float = 0.0,
         seed: int = 0,
     ):
+        if not isinstance(recordings, Recordings):
+            raise DatasetError(
+                f"{type(recordings).__name__} was given, expected recordings: arrays name neither "
+                f"rate nor leads. Give Recordings(signals=..., names=..., sampling_rate_hz=..., "
+                f"leads=..., unit=...)."
+            )
         signals, names = recordings.signals, [str(record) for record in recordings.names]
         shape = np.shape(signals) if isinstance(signals, np.ndarray) else (len(signals),)
         if len(signals) != len(names) or len(shape) == 2:
