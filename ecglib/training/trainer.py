@@ -3,6 +3,7 @@
 import ecglib._keras  # noqa: F401
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -242,7 +243,7 @@ class Trainer:
             model = self.build_model(seed)
             trained, loss = self._build_trained(model, seed)
         with self.stopwatch.measure("scaling"):
-            models.set_scaling(model, self._compute_scaling())
+            models.set_scaling(model, self._scaling)
         epochs = settings.epochs
         if settings.branch_training != "joint":
             self._copy_branches(model, seed)
@@ -351,8 +352,9 @@ class Trainer:
         trained, per_branch = models.build_training_model(model)
         return trained, models.BranchLoss(loss) if per_branch else loss
 
-    def _compute_scaling(self) -> Statistics:
-        """Compute the statistics of the training split that scale each representation.
+    @functools.cached_property
+    def _scaling(self) -> Statistics:
+        """The statistics of the training split that scale each representation.
 
         At most 4096 evenly spread training windows, or a crop of each, are read (512 for medians,
         which need all values at once): enough for either, fast at any size.
