@@ -134,9 +134,7 @@ def test_robust_scaling_is_median_and_interquartile_range(small_store, tmp_path)
 
 def test_a_run_that_exists_is_not_run_again(finished, small_store, monkeypatch):
     monkeypatch.setattr(runner, "Trainer", None)
-    again = train(
-        finished.experiment, small_store, finished.path.parents[1], finished.path.parent.name
-    )
+    again = train(small_store, finished.experiment, batch=finished.path.parent)
     assert again.path == finished.path
 
 
