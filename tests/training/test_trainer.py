@@ -513,7 +513,7 @@ def test_training_that_was_killed_resumes_with_the_same_bits(
     watch_epochs(monkeypatch, kill_at=3)
     with pytest.raises(Killed):
         train_as_new_process(experiment, small_store, tmp_path / "killed")
-    (left,) = (tmp_path / "killed" / "explore").iterdir()
+    (left,) = (tmp_path / "killed").iterdir()
     assert left.name.startswith(".")
     monkeypatch.undo()
     seen = watch_epochs(monkeypatch)
