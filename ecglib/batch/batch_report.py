@@ -69,12 +69,12 @@ class BatchReport:
     def group_failures(self) -> dict[str, list[str]]:
         """Group the runs that failed by the reason of the first of each group.
 
-        Reasons are alike if they differ in the name of the run or in numbers alone.
+        Reasons are alike if they differ in the name of the run or in its seed alone.
         """
         groups: dict[str, list[str]] = {}
         first: dict[str, str] = {}
         for name, reason in self.failed.items():
-            kind = re.sub(r"\d+", "0", reason.replace(name, "run"))
+            kind = re.sub(r"seed\d+", "seed", reason.replace(name, "run"))
             groups.setdefault(first.setdefault(kind, reason), []).append(name)
         return groups
 

@@ -3,9 +3,8 @@
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import AbstractContextManager
 
 from tqdm.auto import tqdm
 
@@ -28,7 +27,7 @@ FINISHING = (
 def run_jobs(
     jobs: Sequence[Job],
     report: BatchReport,
-    open_pool: Callable[[], AbstractContextManager[JobExecutor]],
+    executor: JobExecutor,
     description: str,
 ) -> None:
     """Carry out the missing runs by an executor, and report them.
@@ -41,8 +40,8 @@ def run_jobs(
         The runs, also those that exist.
     report : BatchReport
         Gets what becomes of each.
-    open_pool : callable
-        Opens the executor (`ecglib.batch.executors.open_executor`); not called if none is missing.
+    executor : JobExecutor
+        Carries them out (`ecglib.batch.executors.open_executor`).
     description : str
         What the runs are, for the progress line.
 
@@ -53,12 +52,10 @@ def run_jobs(
 
     Examples
     --------
-    >>> import contextlib
-    >>> from pathlib import Path
-    >>> report = BatchReport(batch="fusion", folder=Path("runs/fusion"))
-    >>> run_jobs([], report, contextlib.nullcontext, "runs")
-    >>> report.new
-    []
+    ::
+
+        with open_executor(batch, n_jobs=2) as executor:
+            run_jobs(batch.list_jobs(), report, executor, "runs")
     """
     missing = []
     for job in jobs:
@@ -68,8 +65,7 @@ def run_jobs(
             report.existing.append(job.path.name)
     if not missing:
         return
-    bar = tqdm(total=len(missing), desc=f"{report.batch}: {description}", unit="run")
-    with open_pool() as executor, bar:
+    with tqdm(total=len(missing), desc=f"{report.batch}: {description}", unit="run") as bar:
         round_ = _Round(report=report, bar=bar, executor=executor)
         while missing := round_.execute(missing):
             time.sleep(LOOK_AGAIN_S)

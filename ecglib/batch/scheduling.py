@@ -4,7 +4,6 @@
 """
 
 import contextlib
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -110,21 +109,26 @@ def run_batch(
             f"workers have threads. Leave it out, or choose `dask worker --nthreads`."
         )
     n_jobs = n_jobs or choose_n_jobs()
-    open_pool = functools.partial(open_executor, batch, n_jobs, scheduler)
     jobs = batch.list_jobs()
     verify_store(dataset.path)
     with _explain_write_errors(batch.folder):
         record_settings(batch.folder, file.comparison)
         record_request(batch.folder, jobs)
-        run_jobs(jobs, report, open_pool, description="runs")
-        report.has_controls = all(runs.run_exists(job.path) for job in jobs)
-        # In an incomplete grid another branch would be taken for the best.
-        if report.has_controls:
-            controls = list_controls(batch, jobs)
-            record_request(batch.folder, [*jobs, *controls])
-            record_grid(batch.folder, Grid(runs=_list_names(jobs), controls=_list_names(controls)))
-            run_jobs(controls, report, open_pool, description="controls")
+        with open_executor(batch, n_jobs, scheduler) as executor:
+            run_jobs(jobs, report, executor, description="runs")
+            report.has_controls = all(runs.run_exists(job.path) for job in jobs)
+            # In an incomplete grid another branch would be taken for the best.
+            if report.has_controls:
+                run_jobs(_add_controls(batch, jobs), report, executor, description="controls")
         return _compare(report)
+
+
+def _add_controls(batch: Batch, jobs: Sequence[Job]) -> list[Job]:
+    """List the controls of a grid that is complete, and record that the batch asks for them."""
+    controls = list_controls(batch, jobs)
+    record_request(batch.folder, [*jobs, *controls])
+    record_grid(batch.folder, Grid(runs=_list_names(jobs), controls=_list_names(controls)))
+    return controls
 
 
 def run_one(file: BatchFile, dataset: Dataset, runs_dir: str | Path, name: str) -> BatchReport:
@@ -163,8 +167,8 @@ def run_one(file: BatchFile, dataset: Dataset, runs_dir: str | Path, name: str) 
     verify_store(dataset.path)
     with _explain_write_errors(batch.folder):
         record_settings(batch.folder, file.comparison)
-        open_pool = functools.partial(open_executor, batch, n_jobs=1)
-        run_jobs([job], report, open_pool, description="run")
+        with open_executor(batch, n_jobs=1) as executor:
+            run_jobs([job], report, executor, description="run")
     return report
 
 
