@@ -14,6 +14,7 @@ from ecglib.evaluation.baselines import BEATS, BaselineComparison, compare_with_
 from ecglib.evaluation.class_differences import build_class_table
 from ecglib.evaluation.contestants import Contestant, group_by_model
 from ecglib.evaluation.dependence import PatientDependence, compute_dependence
+from ecglib.evaluation.differences import format_p_value
 from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES, METRICS
 from ecglib.evaluation.pairs import BETTER, WORSE, PairComparison, compare_pairs
 from ecglib.evaluation.recipes import describe_recipe_difference
@@ -262,7 +263,7 @@ class Comparison(Displayed):
             for kind, title in RIVAL_TITLES.items():
                 rival = verdict.find_rival(kind)
                 row[title] = rival.difference.format() if rival else "-"
-            row["p"] = f"{verdict.p_adds:.3f}" if verdict.p_adds == verdict.p_adds else "-"
+            row["p"] = format_p_value(verdict.p_adds)
             hardest = verdict.find_strongest_rival()
             row["hardest to beat"] = hardest.difference.name if hardest else "-"
             undecided = verdict.word == CANNOT_TELL and verdict.needs is not None

@@ -130,3 +130,21 @@ class Difference:
         if math.isnan(low):
             return f"{estimate:+.3f} [no interval]"
         return f"{estimate:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def format_p_value(p: float) -> str:
+    """Return a p value as text.
+
+    Parameters
+    ----------
+    p : float
+        The p value; nan if there is none.
+
+    Examples
+    --------
+    >>> format_p_value(0.0312), format_p_value(0.0000004), format_p_value(float("nan"))
+    ('0.031', '<0.001', '-')
+    """
+    if math.isnan(p):
+        return "-"
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"

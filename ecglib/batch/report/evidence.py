@@ -10,6 +10,7 @@ from ecglib.batch.report.parts import Block, Card, Table
 from ecglib.batch.report.published import find_published
 from ecglib.evaluation.comparison import RIVAL_TITLES, Comparison
 from ecglib.evaluation.dependence import N_LEFT_OUT
+from ecglib.evaluation.differences import format_p_value
 from ecglib.evaluation.metrics import METRIC_NAMES
 from ecglib.evaluation.scoreboard import Score
 from ecglib.evaluation.verdict import ADDS, CANNOT_TELL, WORSE
@@ -174,8 +175,8 @@ def _build_verdicts(comparison: Comparison) -> Block:
             rival = verdict.find_rival(kind)
             row[title] = rival.difference.format() if rival else "-"
         row |= {
-            "p adds": _format_p(verdict.p_adds),
-            "p no gain": _format_p(verdict.p_no_gain),
+            "p adds": format_p_value(verdict.p_adds),
+            "p no gain": format_p_value(verdict.p_no_gain),
             "seeds": str(verdict.n_seeds),
             "hardest rival": strongest.difference.name if strongest else "-",
         }
@@ -274,7 +275,7 @@ def _build_classes(comparison: Comparison) -> Block:
                 "fusion": table["fusion"],
                 "class": table["class"],
                 "over the best branch": [_format_difference(row) for _, row in table.iterrows()],
-                "p adds": [_format_p(p) for p in table["p"]],
+                "p adds": [format_p_value(p) for p in table["p"]],
                 "exploratory": [f"{VERDICT_STYLES[word].sign} {word}" for word in table["word"]],
                 "effective patients": [f"{value:,.1f}" for value in table["effective_patients"]],
             }
@@ -342,7 +343,9 @@ def _build_baselines(comparison: Comparison) -> Block:
             {
                 "network": list(baseline.differences),
                 "difference": [one.format() for one in baseline.differences.values()],
-                "p": [_format_p(one.compute_p_value()) for one in baseline.differences.values()],
+                "p": [
+                    format_p_value(one.compute_p_value()) for one in baseline.differences.values()
+                ],
                 "verdict": [baseline.judge(network) for network in baseline.differences],
             }
         )
@@ -370,12 +373,6 @@ def _format_difference(row: pd.Series) -> str:
     if low != low:
         return f"{estimate:+.3f} [no interval]"
     return f"{estimate:+.3f} [{low:+.3f}, {high:+.3f}]"
-
-
-def _format_p(p: float) -> str:
-    if p != p:
-        return "-"
-    return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
 def _format_number(value: float) -> str:
