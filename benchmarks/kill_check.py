@@ -1,7 +1,8 @@
 """Whether batches survive being killed: ``make kill-check DATASET=ptbxl SOURCE=FOLDER``.
 
 A grid of forty short runs is carried out twice: once undisturbed, and once while the batch, a
-kernel, or everything at once is killed (SIGKILL) at random moments and the batch is started again.
+kernel, or everything at once is killed (SIGKILL) at random moments and the batch is started again;
+with ``--dask``, the workers of a Dask scheduler.
 The runs must have the same bits, and no run may be carried out twice.
 """
 
@@ -16,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import psutil
 import yaml
@@ -30,6 +32,7 @@ MODELS = (
 )
 PARAMETERS = {"width": 8, "feature_dim": 16, "epochs": 3, "steps_per_epoch": 12}
 VICTIMS = ("batch", "kernel", "everything")
+PORT = 18786
 SECONDS_BETWEEN = (10.0, 60.0)
 MAX_KILLS, MAX_STARTS = 20, 25
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "03_train.ipynb"
@@ -74,6 +77,51 @@ class Grid:
             raise RuntimeError(errors[-3000:])
 
 
+class DaskCluster:
+    """A scheduler and two workers of Dask on this machine, as a context.
+
+    A worker may be killed, and is started again.
+    """
+
+    def __init__(self) -> None:
+        self.address = f"tcp://127.0.0.1:{PORT}"
+
+    def __enter__(self) -> Self:
+        options = ["--host", "127.0.0.1", "--port", str(PORT), "--no-dashboard"]
+        self._scheduler = self._start("scheduler", *options)
+        self._workers = [self._start_worker(), self._start_worker()]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for process in (*self._workers, self._scheduler):
+            process.kill()
+            process.wait()
+
+    def kill_worker(self, rng: random.Random) -> None:
+        """Kill one of the workers, wait until nothing of it is left, and start another.
+
+        Raises
+        ------
+        RuntimeError
+            If something that it started goes on.
+        """
+        number = rng.randrange(len(self._workers))
+        process = self._workers[number]
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        _check_ended(children)
+        self._workers[number] = self._start_worker()
+
+    def _start_worker(self) -> subprocess.Popen:
+        options = ["--no-nanny", "--nthreads", "1", "--no-dashboard"]
+        return self._start("worker", self.address, *options)
+
+    def _start(self, program: str, *arguments: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{program}", *arguments]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def write_grid(folder: Path, dataset: str, n_seeds: int) -> Path:
     """Write the batch file."""
     path = folder / "kill_check.yaml"
@@ -87,7 +135,9 @@ def write_grid(folder: Path, dataset: str, n_seeds: int) -> Path:
     return path
 
 
-def kill_repeatedly(grid: Grid, runs_dir: Path, seed: int) -> Counter:
+def kill_repeatedly(
+    grid: Grid, runs_dir: Path, seed: int, cluster: DaskCluster | None = None
+) -> Counter:
     """Carry the batch out while something of it is killed again and again.
 
     Parameters
@@ -98,11 +148,13 @@ def kill_repeatedly(grid: Grid, runs_dir: Path, seed: int) -> Counter:
         Folder of all batches.
     seed : int
         Seed of the moments and of what is killed.
+    cluster : DaskCluster, optional
+        Carries the runs out; its workers are killed then, and not the batch.
 
     Returns
     -------
     Counter
-        How often each of `VICTIMS` was killed.
+        How often each was killed.
 
     Raises
     ------
@@ -121,8 +173,12 @@ def kill_repeatedly(grid: Grid, runs_dir: Path, seed: int) -> Counter:
         if process.poll() == 0:
             return killed
         if process.poll() is None and killed.total() < MAX_KILLS:
-            victim = rng.choice(VICTIMS)
-            killed[victim] += _kill(process, victim, rng)
+            victim = "worker" if cluster else rng.choice(VICTIMS)
+            if cluster:
+                cluster.kill_worker(rng)
+                killed[victim] += 1
+            else:
+                killed[victim] += _kill(process, victim, rng)
             print(f"killed: {victim}; {len(written)} runs are finished", flush=True)
         if process.poll() is not None:
             n_starts += 1
@@ -146,10 +202,14 @@ def _kill(process: subprocess.Popen, victim: str, rng: random.Random) -> int:
             with contextlib.suppress(psutil.Error):
                 child.kill()
     process.communicate()
-    _, alive = psutil.wait_procs(children, timeout=30)
-    if alive:
-        raise RuntimeError(f"After a batch was killed, {alive} goes on.")
+    _check_ended(children)
     return 1
+
+
+def _check_ended(processes: Sequence[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    if alive:
+        raise RuntimeError(f"After what started them was killed, {alive} go on.")
 
 
 def _check_written_once(runs_dir: Path, written: dict[str, int]) -> None:
@@ -188,6 +248,7 @@ def main() -> int:
     parser.add_argument("--source", default="", help="folder with the published data")
     parser.add_argument("--seeds", type=int, default=10, help="of each of the four models")
     parser.add_argument("--random-seed", type=int, default=0, help="of what is killed when")
+    parser.add_argument("--dask", action="store_true", help="kill the workers of a Dask scheduler")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -197,7 +258,13 @@ def main() -> int:
             arguments=["--dataset", str(dataset.path)],
         )
         started = time.perf_counter()
-        killed = kill_repeatedly(grid, folder / "killed", options.random_seed)
+        if options.dask:
+            with DaskCluster() as cluster:
+                remote = ["--executor", "dask", "--scheduler", cluster.address]
+                on_dask = dataclasses.replace(grid, arguments=[*grid.arguments, *remote])
+                killed = kill_repeatedly(on_dask, folder / "killed", options.random_seed, cluster)
+        else:
+            killed = kill_repeatedly(grid, folder / "killed", options.random_seed)
         killed_s = time.perf_counter() - started
         started = time.perf_counter()
         grid.finish(folder / "undisturbed")
