@@ -252,7 +252,9 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        dataset = datasets.prepare(options.dataset, folder / "data", options.source)
+        dataset = datasets.prepare(
+            options.dataset, options.source or None, data_dir=folder / "data"
+        )
         grid = Grid(
             file=write_grid(folder, options.dataset, options.seeds),
             arguments=["--dataset", str(dataset.path)],
