@@ -211,7 +211,7 @@ def execute_notebook(task: NotebookTask, workers: WorkerPool) -> ProcessResult:
 
     Examples
     --------
-    A notebook that does not exist:
+    In a batch that has been ended:
 
     >>> import tempfile
     >>> from ecglib.batch.processes import ProcessGroup
@@ -222,10 +222,10 @@ def execute_notebook(task: NotebookTask, workers: WorkerPool) -> ProcessResult:
     ...         parameters={},
     ...         log=Path(folder, "out.log"),
     ...     )
-    ...     with WorkerPool(processes) as workers:
-    ...         result = execute_notebook(task, workers)
-    >>> result.exit_status, "none.ipynb" in result.output
-    (1, True)
+    ...     processes.end()
+    ...     result = execute_notebook(task, WorkerPool(processes))
+    >>> result.exit_status, result.ended_by_us
+    (1, 'interrupted')
     """
     request = {
         "notebook": str(task.notebook),
