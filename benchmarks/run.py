@@ -9,14 +9,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks.measure import Figure, compute_ratios
 from ecglib import runs
 from ecglib.batch.file import BatchFile
-from ecglib.batch.jobs import Batch
+from ecglib.batch.jobs import Batch, Job
 from ecglib.batch.notebooks import NotebookTask, execute_notebook
 from ecglib.batch.processes import ProcessGroup
 from ecglib.batch.scheduling import run_batch
@@ -35,13 +34,14 @@ def measure_fixed() -> Figure:
     imports: list[float] = []
     with tempfile.TemporaryDirectory() as folder, ProcessGroup() as processes:
         jobs = _list_jobs(Path(folder), range(N_ROUNDS + 1))
+        notebook = BatchFile.read(FILE).notebook
         with WorkerPool(processes) as workers:
             for job in tqdm(jobs, desc="run.fixed", unit="run", leave=False):
                 started = time.perf_counter()
                 subprocess.run([sys.executable, "-c", IMPORTS], check=True, capture_output=True)
                 imports.append(time.perf_counter() - started)
                 task = NotebookTask(
-                    notebook=FILE.parent / BatchFile.read(FILE).notebook,
+                    notebook=notebook,
                     executed=Path(folder, "executed.ipynb"),
                     parameters=job.notebook_parameters,
                     log=Path(folder, "log"),
@@ -95,7 +95,7 @@ def _read_batch_file(seeds: range, epochs: int) -> BatchFile:
     return dataclasses.replace(file, grid=grid, ensemble_sizes=[], widened_branch=False)
 
 
-def _list_jobs(folder: Path, seeds: range) -> list[Any]:
+def _list_jobs(folder: Path, seeds: range) -> list[Job]:
     dataset = prepare("synthetic_evidence", data_dir=folder / "data", progress=False)
     file = _read_batch_file(seeds, epochs=10)
     return Batch(file=file, dataset=dataset, runs_dir=folder / "runs").list_jobs()

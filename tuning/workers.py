@@ -17,12 +17,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import psutil
 import yaml
 from tqdm.auto import tqdm
 
 from ecglib.batch.processes import INTERRUPTED, Command, ProcessGroup, limit_threads
-from ecglib.batch.worker_process import END, read_request
+from ecglib.batch.worker_process import END, end_process, read_request
 from ecglib.datasets import prepare
 from ecglib.errors import EcgError, ExperimentError, RunError
 from tuning.settings import Budget, SearchSettings
@@ -169,9 +168,7 @@ def _end_with_parent() -> None:
     """Wait until the parent closes its end, then end this process and what it started."""
     while sys.stdin.read(1):
         pass
-    for process in psutil.Process().children(recursive=True):
-        process.kill()
-    os._exit(128 + signal.SIGTERM)
+    end_process()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Kernels of notebooks that are processes of this package, not programs that Jupyter starts.
+"""Start the kernel of a notebook by `multiprocessing`, in place of Jupyter's launcher.
 
-A kernel that is a copy of a process has imported what that process has.
+A kernel that is forked has the modules that its parent has imported.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ SHUTDOWN_S = 5.0
 
 
 class ProcessKernelManager(AsyncKernelManager):
-    """Connects notebook clients with a kernel that runs already.
+    """Connects notebook clients to a kernel that is already running.
 
     Examples
     --------

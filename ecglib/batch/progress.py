@@ -2,15 +2,29 @@
 
 import dataclasses
 import json
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ecglib.batch.jobs import WORK_FOLDER, Job
-from ecglib.errors import RunError
-from ecglib.paths import write_json
-from ecglib.runs import read_arrays
+import numpy as np
 
+from ecglib.batch.jobs import WORK_FOLDER, Job
+from ecglib.paths import write_json
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    NotImplementedError,  # a compression that is unknown
+    RecursionError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 REQUEST = "request.json"  # in the work folder: the runs that the last call of a batch asks for
 
 
@@ -64,9 +78,10 @@ def read_progress(path: Path) -> Progress | None:
         files = sorted(folder.rglob("checkpoint.npz"), key=lambda file: file.stat().st_mtime)
         if not files:
             return None
-        rows = json.loads(str(read_arrays(files[-1].read_bytes())["state"]))["rows"]
+        with np.load(files[-1], allow_pickle=False) as checkpoint:  # reads the state alone
+            rows = json.loads(str(checkpoint["state"]))["rows"]
         scores = {str(name): float(value) for name, value in rows[-1].items()}
-    except (OSError, RunError, KeyError, IndexError, TypeError, ValueError, AttributeError):
+    except UNREADABLE:
         return None  # it was just removed, because the run is finished; or it is damaged
     # seed0/checkpoint.npz is that of a model, seed0-time/seed0/checkpoint.npz of its branch.
     names = [file.relative_to(folder).parts[0].partition("-") for file in files]

@@ -70,8 +70,8 @@ def list_gpus(environment: Mapping[str, str], devices: Path = DEVICES) -> list[s
     return [str(number) for number in range(len(list(devices.glob("nvidia[0-9]*"))))]
 
 
-class GpuShares:
-    """Shares GPUs among workers: each worker gets one, that which has the fewest workers.
+class GpuPool:
+    """Assigns each worker the GPU that has the fewest workers.
 
     Parameters
     ----------
@@ -80,13 +80,13 @@ class GpuShares:
 
     Examples
     --------
-    >>> shares = GpuShares(["0", "1"])
-    >>> [shares.take(), shares.take(), shares.take()]
+    >>> gpus = GpuPool(["0", "1"])
+    >>> [gpus.take(), gpus.take(), gpus.take()]
     [{'CUDA_VISIBLE_DEVICES': '0'}, {'CUDA_VISIBLE_DEVICES': '1'}, {'CUDA_VISIBLE_DEVICES': '0'}]
-    >>> shares.give_back({"CUDA_VISIBLE_DEVICES": "1"})
-    >>> shares.take()
+    >>> gpus.give_back({"CUDA_VISIBLE_DEVICES": "1"})
+    >>> gpus.take()
     {'CUDA_VISIBLE_DEVICES': '1'}
-    >>> GpuShares([]).take()
+    >>> GpuPool([]).take()
     {}
     """
 
@@ -103,11 +103,11 @@ class GpuShares:
             self._n_workers[gpu] += 1
         return {GPU_VARIABLE: gpu}
 
-    def give_back(self, share: Mapping[str, str]) -> None:
-        """Take back the share of a worker that has ended."""
-        if share:
+    def give_back(self, variables: Mapping[str, str]) -> None:
+        """Take back the GPU of a worker that has ended."""
+        if variables:
             with self._lock:
-                self._n_workers[share[GPU_VARIABLE]] -= 1
+                self._n_workers[variables[GPU_VARIABLE]] -= 1
 
 
 class MemoryGate:

@@ -1,11 +1,11 @@
 """The process that executes notebooks for a batch (`main`).
 
-It reads from its standard input, as YAML up to `END`, which notebook to execute, answers with the
-exit status on a line of its own, and reads the next. Each notebook is executed by a process of its
-own, with a kernel of its own. On Linux these are copies (fork) of this process, which has imported
-beforehand what a training needs, but has not used it; elsewhere they import it themselves.
+It reads a request from its standard input (YAML, up to `END`), executes the notebook, prints the
+exit status, and reads the next request. Each notebook runs in two new processes: papermill and the
+kernel. On Linux both are forked from this process, which has imported TensorFlow and Keras but has
+not run an operation; on other systems they are spawned and import everything themselves.
 
-When the batch ends, in whatever way, this process and all that it started end.
+This process and all its children end when the batch ends or is killed.
 """
 
 import importlib
@@ -45,10 +45,10 @@ def main() -> None:
 
 
 def import_ahead() -> None:
-    """Import what a training and its notebook need, and hash the code that was imported.
+    """Import what a training and its notebook need, and hash the imported code.
 
-    The hash is kept (`ecglib.experiment.environment.hash_code`): a run tells which code it used
-    also if the files change after this.
+    The hash is cached (`ecglib.experiment.environment.hash_code`), so that a run records the code
+    that it used even if the files change later.
     """
     for name in IMPORTED_AHEAD:
         importlib.import_module(name)

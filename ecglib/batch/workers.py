@@ -25,7 +25,7 @@ from ecglib.batch.processes import (
     read_end,
     start_process,
 )
-from ecglib.batch.resources import GpuShares, MemoryGate, list_gpus
+from ecglib.batch.resources import GpuPool, MemoryGate, list_gpus
 
 WORKER = (sys.executable, "-c", "from ecglib.batch.worker_process import main; main()")
 VARIABLES = {
@@ -61,7 +61,7 @@ class WorkerPool:
     def __init__(self, processes: ProcessGroup, environment: Mapping[str, str] | None = None):
         self.processes = processes
         self._environment = dict(os.environ if environment is None else environment)
-        self._gpus = GpuShares(list_gpus(self._environment))
+        self._gpus = GpuPool(list_gpus(self._environment))
         self._memory = MemoryGate()
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
 

@@ -7,6 +7,8 @@ from ecglib.evaluation.metrics import METRIC_NAMES
 from ecglib.plots.svg import convert_to_svg
 from ecglib.plots.verdicts import plot_scores, plot_verdicts
 
+WIDTHS = {"wide": False, "narrow": True}  # width -> whether the panels are stacked
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture:
@@ -66,17 +68,16 @@ def draw_verdicts(comparison: Comparison, name: str) -> Picture:
         + "; ".join(f"{row.fusion}: {row.word}" for row in words.itertuples())
         + ". The table of verdicts has the numbers."
     )
-    svgs = [
+    wide, narrow = (
         convert_to_svg(
             plot_verdicts(rows, comparison.margin, metric, stacked=stacked),
-            f"{name}-{'narrow' if stacked else 'wide'}",
+            f"{name}-{width}",
             title="What each fusion adds",
             description=description,
         )
-        for stacked in (False, True)
-    ]
-    caption = f"What each fusion adds in {metric}"
-    return Picture(caption=caption, svg=svgs[0], narrow_svg=svgs[1])
+        for width, stacked in WIDTHS.items()
+    )
+    return Picture(caption=f"What each fusion adds in {metric}", svg=wide, narrow_svg=narrow)
 
 
 def draw_scores(comparison: Comparison, name: str) -> Picture:
@@ -103,14 +104,15 @@ def draw_scores(comparison: Comparison, name: str) -> Picture:
     'macro AUROC of each model'
     """
     rows, metric = comparison.build_score_rows(), METRIC_NAMES[comparison.metric]
-    svgs = [
+    title = f"{metric} of each model"
+    wide, narrow = (
         convert_to_svg(
             plot_scores(rows, metric, stacked=stacked),
-            f"{name}-{'narrow' if stacked else 'wide'}",
-            title=f"{metric} of each model",
+            f"{name}-{width}",
+            title=title,
             description="One row for each model with its 95 % interval, best first; the table of "
             "scores has the numbers.",
         )
-        for stacked in (False, True)
-    ]
-    return Picture(caption=f"{metric} of each model", svg=svgs[0], narrow_svg=svgs[1])
+        for width, stacked in WIDTHS.items()
+    )
+    return Picture(caption=title, svg=wide, narrow_svg=narrow)

@@ -8,7 +8,7 @@ import pytest
 from waiting import wait_for
 
 from ecglib.batch import resources
-from ecglib.batch.resources import GpuShares, MemoryGate, choose_n_jobs, list_gpus
+from ecglib.batch.resources import GpuPool, MemoryGate, choose_n_jobs, list_gpus
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_gpus_are_counted_by_their_device_files(tmp_path):
 
 
 def test_workers_are_spread_over_the_gpus():
-    shares = GpuShares(["0", "1", "2"])
-    taken = [shares.take()["CUDA_VISIBLE_DEVICES"] for _ in range(7)]
+    gpus = GpuPool(["0", "1", "2"])
+    taken = [gpus.take()["CUDA_VISIBLE_DEVICES"] for _ in range(7)]
     assert [taken.count(gpu) for gpu in "012"] == [3, 2, 2]
 
 
