@@ -16,6 +16,7 @@ from tensorboard.util.tensor_util import make_ndarray
 from ecglib.errors import EcgError
 from ecglib.experiment import Experiment
 from ecglib.training import track_run, train, trainer
+from ecglib.training.tracking.lock import lock_folder
 
 EVERYTHING = {"tensors": 0}  # TensorBoard samples otherwise
 INTERVAL = ("estimate", "low", "high")
@@ -271,6 +272,17 @@ def test_processes_that_track_at_once_make_one_entry(untracked_run, tracked):
     command = [sys.executable, "-W", "error", "-c", code, str(untracked_run.path)]
     processes = [subprocess.Popen(command) for _ in range(2)]
     assert [process.wait() for process in processes] == [0, 0]
+    assert_entry_is_that_of(untracked_run, tracked)
+    assert_log_is_that_of(untracked_run, tracked)
+
+
+@pytest.mark.parametrize("name", ["logs", "mlruns"])
+def test_one_process_writes_to_a_folder_at_a_time(untracked_run, tracked, monkeypatch, name):
+    monkeypatch.setattr("ecglib.training.tracking.lock.TIMEOUT_S", 0.1)
+    with lock_folder(tracked / name), pytest.warns(UserWarning, match="not tracked"):
+        track_run(untracked_run)
+    assert [path.name for path in (tracked / name).rglob("*.tfevents.*")] == []
+    track_run(untracked_run)
     assert_entry_is_that_of(untracked_run, tracked)
     assert_log_is_that_of(untracked_run, tracked)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecglib.runs import EXPERIMENT, METRICS, Run
+from ecglib.training.tracking.lock import lock_folder
 from ecglib.training.tracking.values import describe_run, list_epochs, list_scores, list_settings
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # s
 }
 N_METRICS = 1000  # that MLflow takes in one request
-LOCK_TIMEOUT_S = 60
 CHECKSUM, FOLDER = "ecglib.checksum", "ecglib.run"
 FINISHED = "FINISHED"
 
@@ -103,11 +103,7 @@ def _open_store(address: str) -> "MlflowClient":
 
 def _lock(address: str) -> contextlib.AbstractContextManager[Any]:
     """Let one process at a time write to a folder; a server sees to it by itself."""
-    if _is_address(address):
-        return contextlib.nullcontext()
-    from filelock import FileLock
-
-    return FileLock(Path(address) / ".ecglib.lock", timeout=LOCK_TIMEOUT_S)
+    return contextlib.nullcontext() if _is_address(address) else lock_folder(Path(address))
 
 
 def _find_experiment(client: "MlflowClient", name: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ecglib.errors import EcgError
 from ecglib.runs import Run
+from ecglib.training.tracking.lock import lock_folder
 from ecglib.training.tracking.mlflow_entry import write_mlflow_entry
 from ecglib.training.tracking.tensorboard_log import LogEpochs, write_tensorboard_log
 
@@ -87,14 +88,19 @@ def track_run(run: Run) -> None:
     >>> track_run(SimpleNamespace(path=Path("runs/explore/time-cnn_seed0")))
     """
     if folder := os.environ.get(TENSORBOARD):
-        _try(lambda: write_tensorboard_log(run, _find_log(folder, run.path)), run, TENSORBOARD)
+
+        def write_log() -> None:
+            with lock_folder(Path(folder)):
+                write_tensorboard_log(run, _find_log(folder, run.path))
+
+        _try(write_log, run, TENSORBOARD)
     if address := os.environ.get(MLFLOW):
 
-        def write() -> None:
+        def write_entry() -> None:
             check_tracking()
             write_mlflow_entry(run, address)
 
-        _try(write, run, MLFLOW)
+        _try(write_entry, run, MLFLOW)
 
 
 def _find_log(folder: str, path: Path) -> Path:
