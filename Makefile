@@ -15,7 +15,7 @@ BATCH ?= notebooks/batches/$(or $(BATCH_$(DATASET)),fusion_$(DATASET)).yaml
 # uv installs the same lock file faster, if it is installed.
 INSTALL := $(if $(shell command -v uv),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install)
 
-.PHONY: benchmark test test-fast test-backends fuzz bench verdict-check kill-check tune notebooks lint lock setup
+.PHONY: benchmark test test-fast test-backends fuzz docs bench verdict-check kill-check tune notebooks lint lock setup
 
 benchmark: setup
 	$(BIN)/ecglib batch $(BATCH) --jobs $(JOBS) $(if $(SOURCE),--source "$(SOURCE)")
@@ -53,6 +53,10 @@ test-backends: .venv-backends/ready
 	.venv-backends/bin/python -m pip install -q jax torch
 	.venv-backends/bin/python -m pip install -q --no-deps -e .
 	@touch $@
+
+# The site, in docs/site; warnings are errors.
+docs: setup
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/site
 
 bench: setup
 	$(BIN)/python -m benchmarks $(ONLY)

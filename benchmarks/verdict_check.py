@@ -3,7 +3,7 @@
 Studies are simulated whose truth is known (`ecglib.evaluation.simulation`), judged by the functions
 that judge real batches, and counted: how often intervals contain the truth, how often a useless
 fusion is said to add something, how often a useful one is found. The tables are written to
-``docs/verdict_check.md``.
+``docs/reference/verdict_check.md``.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from ecglib.paths import write_text
 
 N_STUDIES = 1000
 CHUNK = 25
-DOCUMENT = Path("docs/verdict_check.md")
+DOCUMENT = Path("docs/reference/verdict_check.md")
 BRANCH, FUSION = "time:cnn", "fusion 1"
 # Branches as far apart as on PTB-XL: time, frequency, spectrogram.
 UNEQUAL_BRANCHES = (0.0, 0.09, 0.03)

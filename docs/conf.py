@@ -1,0 +1,44 @@
+"""The site: ``make docs`` writes it to ``docs/site``."""
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+
+import ecglib  # noqa: E402
+
+project = "ecg-fusion"
+author = "The ecg-fusion developers"
+version = release = ecglib.__version__
+
+extensions = [
+    "myst_nb",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "generate",  # the pages that are generated, in this folder
+]
+exclude_patterns = ["site", "README.md"]
+nitpicky = False
+
+# Notebooks are executed by `generate.gallery`, at a small size.
+nb_execution_mode = "off"
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 4
+
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc shows types with shapes and units
+numpydoc_show_class_members = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "ecg-fusion"
+html_show_sourcelink = False
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+}
