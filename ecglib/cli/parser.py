@@ -15,6 +15,25 @@ from ecglib.errors import EcgError
 SOURCE_HELP = "folder of the data as published (default: the prepared store, else a download)"
 
 
+class _CommandParser(argparse.ArgumentParser):
+    """A parser that accepts positional arguments before, between and after the options.
+
+    Argparse by itself refuses ``prepare NAME --set a=1 PATH``: when it reads NAME it decides that
+    the optional PATH was not given.
+    """
+
+    _is_intermixed = False  # whether the positional arguments are being gathered
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._is_intermixed:  # before Python 3.12 the method below calls this one
+            return super().parse_known_args(args, namespace)
+        self._is_intermixed = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_intermixed = False
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of ``ecglib``; the name of the command is parsed into ``command``.
 
@@ -33,7 +52,9 @@ def build_parser() -> argparse.ArgumentParser:
         "ecglib", description="A fair referee for multimodal ECG models."
     )
     parser.add_argument("--version", action="version", version=f"ecglib {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", dest="command", parser_class=_CommandParser
+    )
     _add_datasets(commands)
     _add_prepare(commands)
     _add_check(commands)

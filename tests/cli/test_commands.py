@@ -9,7 +9,7 @@ from helpers import make_small_source
 import ecglib
 from ecglib import datasets
 from ecglib.cli.commands import COMMANDS, main
-from ecglib.cli.parser import parse_assignments
+from ecglib.cli.parser import build_parser, parse_assignments
 from ecglib.datasets.writer import write_store
 from ecglib.experiment import Experiment
 from ecglib.training import train
@@ -126,6 +126,22 @@ def test_a_wrong_option_is_named_and_exits_with_2(command, message, capsys):
     error = capsys.readouterr().err
     assert error.startswith("ecglib: ")
     assert message in error
+
+
+@pytest.mark.parametrize(
+    "arguments", ["mine FOLDER --set a=1", "mine --set a=1 FOLDER", "--set a=1 mine FOLDER"]
+)
+def test_options_may_stand_before_between_and_after_the_other_arguments(arguments):
+    options = build_parser().parse_args(["prepare", *arguments.split()])
+
+    assert (options.dataset, options.source, options.set) == ("mine", "FOLDER", ["a=1"])
+
+
+def test_an_argument_too_many_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["prepare", "mine", "--set", "a=1", "FOLDER", "SECOND"])
+
+    assert "unrecognized arguments: SECOND" in capsys.readouterr().err
 
 
 def test_assignments_are_parsed_as_yaml():
