@@ -1,4 +1,4 @@
-"""A Sphinx extension that writes the generated pages before the others are read.
+"""A Sphinx extension that writes the generated pages before Sphinx looks for pages.
 
 Each module has a function ``write_pages(folder)``, which writes its pages to ``docs/generated``.
 """
@@ -6,11 +6,13 @@ Each module has a function ``write_pages(folder)``, which writes its pages to ``
 from pathlib import Path
 from typing import Any
 
+from generate import api, dataset_cards, references, settings
+
 PAGES = Path(__file__).parents[1] / "generated"
-MODULES: list[Any] = []
+MODULES: list[Any] = [api, dataset_cards, settings]
 
 
-def write_pages(app: Any) -> None:
+def write_pages(app: Any, config: Any) -> None:
     """Write all generated pages."""
     PAGES.mkdir(exist_ok=True)
     for module in MODULES:
@@ -19,5 +21,8 @@ def write_pages(app: Any) -> None:
 
 def setup(app: Any) -> dict[str, bool]:
     """Connect to Sphinx."""
-    app.connect("builder-inited", write_pages)
+    # Before Sphinx lists the pages: autosummary writes one for each name that it finds in them.
+    app.connect("config-inited", write_pages)
+    app.connect("autodoc-process-signature", api.show_signature)
+    app.connect("missing-reference", references.resolve_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -60,6 +60,7 @@ class KnownSource:
 
 PREPARED = "; prepared"
 
+#: Every known source by name.
 SOURCES = {
     "synthetic": KnownSource(
         description="12 leads, 10 s, 100 Hz, five superclasses; simulated, needs no source",

@@ -342,6 +342,7 @@ def compute_g2(tp: ArrayLike, fp: ArrayLike, fn: ArrayLike, tn: ArrayLike) -> np
     return _divide(tp, tp + fp + 2 * fn, exists=_has_both(tp, fp, fn, tn))
 
 
+#: Metrics computed from the counts of decisions, by name.
 DECISION_METRICS: Mapping[str, DecisionMetric] = MappingProxyType(
     {
         "f1": compute_f1,

@@ -55,6 +55,7 @@ class Metric:
     minimum: float = 0.0
 
 
+#: Every metric by name.
 METRICS: Mapping[str, Metric] = MappingProxyType(
     {
         metric.name: metric
@@ -95,11 +96,11 @@ METRICS: Mapping[str, Metric] = MappingProxyType(
         )
     }
 )
-# How text and figures name the scores that models are compared by.
+#: How text and figures name the scores that models are compared by.
 METRIC_NAMES: Mapping[str, str] = MappingProxyType(
     {name: metric.title for name, metric in METRICS.items()}
 )
-# The scores that are shown with intervals where none is asked for.
+#: The scores that are shown with intervals where none is asked for.
 MACRO_METRICS = ("auroc", "auprc", "f1")
 
 

@@ -20,6 +20,7 @@ from ecglib.inference.rounding import compute_tolerance
 from ecglib.models.end_to_end import build_end_to_end
 from ecglib.runs import Run, require_run
 
+#: Format of an exported model -> name of its file.
 FILES = {name: one.file for name, one in FORMATS.items()}
 N_COMPARED = 256  # stored test windows
 RANDOM_SPREAD_MV = 0.3

@@ -15,16 +15,16 @@ class BatchNormalization(keras.layers.BatchNormalization):
     step. The result is equal up to rounding. On another backend, in prediction, in float64, and
     with options that the kernel does not support, the computation is that of Keras.
 
-    Parameters
-    ----------
-    *args, **kwargs
-        As in `keras.layers.BatchNormalization`.
-
     Input shape
         (n_windows, ..., n_channels).
 
     Output shape
         As the input.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As in `keras.layers.BatchNormalization`.
 
     Examples
     --------

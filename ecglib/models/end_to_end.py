@@ -27,16 +27,16 @@ from ecglib.representations import build_representations
 class EmbedContract(keras.layers.Layer):
     """Pass the signal on, and carry the contract inside the model.
 
-    Parameters
-    ----------
-    contract : dict
-        As in the run's ``contract.json``: plain values only.
-
     Input shape
         (n_windows, n_samples, n_leads) in the contract's unit.
 
     Output shape
         The same.
+
+    Parameters
+    ----------
+    contract : dict
+        As in the run's ``contract.json``: plain values only.
 
     Raises
     ------
@@ -79,16 +79,16 @@ class EmbedContract(keras.layers.Layer):
 class Crops(keras.layers.Layer):
     """Cut each window into sliding crops; the last one ends with the window.
 
-    Parameters
-    ----------
-    length, hop : int
-        Samples in a crop, and from the start of one to the start of the next.
-
     Input shape
         (n_windows, n_samples, n_leads), with a known n_samples of at least `length`.
 
     Output shape
         (n_windows * n_crops, length, n_leads), the crops of one window after each other.
+
+    Parameters
+    ----------
+    length, hop : int
+        Samples in a crop, and from the start of one to the start of the next.
 
     Examples
     --------
@@ -126,6 +126,13 @@ class AggregateCrops(keras.layers.Layer):
 
     A crop that is 0 mV in all leads, as padding is, does not count, unless all are.
 
+    Input shape
+        A list: probabilities (n_windows * n_crops, ..., n_classes) and the crops in mV,
+        (n_windows * n_crops, length, n_leads), as `Crops` orders them.
+
+    Output shape
+        (n_windows, ..., n_classes).
+
     Parameters
     ----------
     n_crops : int
@@ -134,13 +141,6 @@ class AggregateCrops(keras.layers.Layer):
         What is taken of the crops.
     normalize : bool
         Whether to scale the probabilities to the sum 1 again, for classes that exclude each other.
-
-    Input shape
-        A list: probabilities (n_windows * n_crops, ..., n_classes) and the crops in mV,
-        (n_windows * n_crops, length, n_leads), as `Crops` orders them.
-
-    Output shape
-        (n_windows, ..., n_classes).
 
     Examples
     --------
@@ -183,18 +183,18 @@ class AggregateCrops(keras.layers.Layer):
 class Calibrate(keras.layers.Layer):
     """Calibrate probabilities as `ecglib.evaluation.calibration.Calibration` does.
 
+    Input shape
+        (n_windows, n_classes).
+
+    Output shape
+        The same.
+
     Parameters
     ----------
     kind : {"multi_label", "multi_class"}
         Whether the classes are independent or exclude each other.
     scale, bias : sequence of float
         One a class.
-
-    Input shape
-        (n_windows, n_classes).
-
-    Output shape
-        The same.
 
     Examples
     --------
@@ -232,16 +232,16 @@ class Calibrate(keras.layers.Layer):
 class RepeatForCrops(keras.layers.Layer):
     """Repeat the values of a window for each of its crops.
 
-    Parameters
-    ----------
-    n_crops : int
-        Crops of a window.
-
     Input shape
         (n_windows, n_columns).
 
     Output shape
         (n_windows * n_crops, n_columns), in the order of `Crops`.
+
+    Parameters
+    ----------
+    n_crops : int
+        Crops of a window.
 
     Examples
     --------

@@ -51,19 +51,19 @@ def seed_stream(seed: int, name: str = "") -> Iterator[int]:
 class PositionEmbedding(keras.layers.Layer):
     """Add a learned vector to each step, so that later layers can distinguish the steps.
 
-    Parameters
-    ----------
-    seed : int, optional
-        Seed of the initial values, drawn from a normal distribution of standard deviation 0.02.
-    **kwargs
-        Options of `keras.layers.Layer`.
-
     Input shape
         (n_windows, n_steps, n_channels) or (n_windows, n_frames, n_bins, n_channels), with all
         but the first known.
 
     Output shape
         As the input.
+
+    Parameters
+    ----------
+    seed : int, optional
+        Seed of the initial values, drawn from a normal distribution of standard deviation 0.02.
+    **kwargs
+        Options of `keras.layers.Layer`.
 
     Examples
     --------
@@ -102,18 +102,18 @@ class Interpolate(keras.layers.Layer):
     first and after the last middle the value is constant. The layer multiplies by a fixed matrix,
     because a gather has a gradient whose sums differ from run to run on a GPU.
 
+    Input shape
+        (n_windows, n_frames, n_channels), with `n_frames` known.
+
+    Output shape
+        (n_windows, n_steps, n_channels).
+
     Parameters
     ----------
     n_steps : int
         Number of steps of the output.
     **kwargs
         Options of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_frames, n_channels), with `n_frames` known.
-
-    Output shape
-        (n_windows, n_steps, n_channels).
 
     Examples
     --------
@@ -150,6 +150,12 @@ class RandomConvolutions(keras.layers.Layer):
     The kernels are weights of the layer and saved with it. The proportion of positive values has
     no gradient: an attribution by gradients sees only the maximum.
 
+    Input shape
+        (n_windows, n_steps, n_channels), with all but the first known.
+
+    Output shape
+        (n_windows, 2 * n_kernels).
+
     Parameters
     ----------
     n_kernels : int
@@ -158,12 +164,6 @@ class RandomConvolutions(keras.layers.Layer):
         Seed of the kernels.
     **kwargs
         Options of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_steps, n_channels), with all but the first known.
-
-    Output shape
-        (n_windows, 2 * n_kernels).
 
     Notes
     -----
@@ -250,6 +250,12 @@ class MissingIndicator(keras.layers.Layer):
     is treated as missing: otherwise nothing would be learned from the indicators where no training
     window lacks a value.
 
+    Input shape
+        (n_windows, n_columns), NaN where a value is missing.
+
+    Output shape
+        (n_windows, 2 * n_columns): the values, then the indicators, 1 for missing, else 0.
+
     Parameters
     ----------
     rate : float, default 0.1
@@ -258,12 +264,6 @@ class MissingIndicator(keras.layers.Layer):
         Seed of the choice of these values.
     **kwargs
         Options of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_columns), NaN where a value is missing.
-
-    Output shape
-        (n_windows, 2 * n_columns): the values, then the indicators, 1 for missing, else 0.
 
     Raises
     ------

@@ -32,6 +32,12 @@ class StateSpace(keras.layers.Layer):
 
     It is computed in the precision of the weights, also where the other layers are in float16.
 
+    Input shape
+        (n_windows, n_steps, n_channels), with `n_steps` known.
+
+    Output shape
+        As the input.
+
     Parameters
     ----------
     n_states : int, default 8
@@ -40,12 +46,6 @@ class StateSpace(keras.layers.Layer):
         Seed of the initial C.
     **kwargs
         Options of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_steps, n_channels), with `n_steps` known.
-
-    Output shape
-        As the input.
 
     Raises
     ------

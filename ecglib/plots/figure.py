@@ -19,7 +19,9 @@ from ecglib.plots.text import clean_text
 # The colors of Okabe and Ito, which color-blind readers can distinguish; markers differ as well.
 BLUE, ORANGE, GREEN, AMBER = "#0072b2", "#d55e00", "#009e73", "#e69f00"
 PURPLE, SKY_BLUE = "#cc79a7", "#56b4e9"
-GREY, RED = "#777777", "#b00020"
+GREY = "#777777"
+#: Color of caveats and of what is wrong.
+RED = "#b00020"
 
 
 class Style(NamedTuple):
@@ -42,7 +44,7 @@ class Style(NamedTuple):
     marker: str
 
 
-# By role in a comparison (`ecglib.experiment.registry.ROLES`), in the order of legends.
+#: Style by role in a comparison (`ecglib.experiment.registry.ROLES`), in the order of legends.
 ROLE_STYLES: Mapping[str, Style] = MappingProxyType(
     {
         "single": Style(GREY, "o"),

@@ -67,6 +67,7 @@ class VerdictStyle(NamedTuple):
     filled: bool = True
 
 
+#: Style by what a verdict says.
 VERDICT_STYLES: Mapping[str, VerdictStyle] = MappingProxyType(
     {
         ADDS: VerdictStyle("+", GREEN, "D"),

@@ -31,6 +31,12 @@ SEED_STEP = 101  # between two layers: with equal seeds they would draw equal nu
 class Augmentation(SignalLayer):
     """Base of the augmentation layers; a subclass implements `augment`.
 
+    Input shape
+        (n_windows, n_samples, n_leads) in mV.
+
+    Output shape
+        The same, in mV.
+
     Parameters
     ----------
     sampling_rate : float
@@ -41,12 +47,6 @@ class Augmentation(SignalLayer):
         Seed of the random draws.
     **kwargs
         Arguments of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in mV.
-
-    Output shape
-        The same, in mV.
 
     Raises
     ------

@@ -16,9 +16,9 @@ from scipy.fft import next_fast_len
 from ecglib.errors import ExperimentError
 from ecglib.preprocessing.signal_layer import SignalLayer, check_number
 
-# Up to this many samples a matrix product filters faster than Fourier transforms do. Measured on
-# two cores in batches of 64 windows, the speed-up is 2 to 3.5 at 480 samples, 1.2 to 1.6 at 1000
-# to 1200 samples, and 0.8 at 2500 samples.
+#: Up to this many samples a matrix product filters faster than Fourier transforms do. Measured on
+#: two cores in batches of 64 windows, the speed-up is 2 to 3.5 at 480 samples, 1.2 to 1.6 at 1000
+#: to 1200 samples, and 0.8 at 2500 samples.
 MAX_MATRIX_SAMPLES = 1200
 
 
@@ -27,18 +27,18 @@ class ZeroPhaseFilter(SignalLayer):
 
     A subclass implements `compute_gain`.
 
+    Input shape
+        (n_windows, n_samples, n_leads) in mV.
+
+    Output shape
+        The same, in mV.
+
     Parameters
     ----------
     sampling_rate : float
         Sampling rate of the windows in Hz.
     **kwargs
         Arguments of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in mV.
-
-    Output shape
-        The same, in mV.
 
     Notes
     -----
@@ -175,6 +175,12 @@ class ZeroPhaseFilter(SignalLayer):
 class BandPass(ZeroPhaseFilter):
     """Filter windows with a zero-phase Butterworth band-pass, low-pass or high-pass.
 
+    Input shape
+        (n_windows, n_samples, n_leads) in mV.
+
+    Output shape
+        The same, in mV.
+
     Parameters
     ----------
     sampling_rate : float
@@ -186,12 +192,6 @@ class BandPass(ZeroPhaseFilter):
         Order of the Butterworth filter, from 1 to 10, before it is applied twice.
     **kwargs
         Arguments of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in mV.
-
-    Output shape
-        The same, in mV.
 
     Raises
     ------
@@ -270,6 +270,12 @@ class BandPass(ZeroPhaseFilter):
 class Notch(ZeroPhaseFilter):
     """Remove the mains frequency and its harmonics with zero-phase notch filters.
 
+    Input shape
+        (n_windows, n_samples, n_leads) in mV.
+
+    Output shape
+        The same, in mV.
+
     Parameters
     ----------
     sampling_rate : float
@@ -282,12 +288,6 @@ class Notch(ZeroPhaseFilter):
         seconds.
     **kwargs
         Arguments of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in mV.
-
-    Output shape
-        The same, in mV.
 
     Raises
     ------

@@ -24,6 +24,12 @@ NORMAL_MAD = 0.6745  # median magnitude of a normal distribution of standard dev
 class WaveletDenoise(SignalLayer):
     """Remove noise by soft thresholds in a discrete wavelet transform (VisuShrink).
 
+    Input shape
+        (n_windows, n_samples, n_leads) in mV.
+
+    Output shape
+        The same, in mV.
+
     Parameters
     ----------
     sampling_rate : float
@@ -35,12 +41,6 @@ class WaveletDenoise(SignalLayer):
         Name of an orthogonal wavelet of PyWavelets.
     **kwargs
         Arguments of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in mV.
-
-    Output shape
-        The same, in mV.
 
     Raises
     ------

@@ -22,6 +22,13 @@ METHODS = ("window", "welch", "multitaper")
 class FrequencySpectrum(FrequencyBandLayer):
     """Represent a window by its amplitude spectrum, in dB re 1 mV.
 
+    Input shape
+        (n_windows, n_samples, n_leads) in mV.
+
+    Output shape
+        (n_windows, n_bins, n_leads) in dB re 1 mV. With `phase`, (n_windows, n_bins,
+        3 * n_leads): the amplitudes of all leads, their cosines, their sines.
+
     Parameters
     ----------
     sampling_rate : float
@@ -43,13 +50,6 @@ class FrequencySpectrum(FrequencyBandLayer):
         floor, both approach 0. Only with ``method="window"``.
     **kwargs
         Arguments of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in mV.
-
-    Output shape
-        (n_windows, n_bins, n_leads) in dB re 1 mV. With `phase`, (n_windows, n_bins,
-        3 * n_leads): the amplitudes of all leads, their cosines, their sines.
 
     Raises
     ------

@@ -21,6 +21,12 @@ MIN_RESPONSE = 1e-4  # responses of a wavelet below this, -80 dB, are neglected
 class Scalogram(FrequencyBandLayer):
     """Represent a window by the power of its wavelet transform over time, in dB re 1 mV.
 
+    Input shape
+        (n_windows, n_samples, n_leads) in mV.
+
+    Output shape
+        (n_windows, n_frames, n_bins, n_leads) in dB re 1 mV.
+
     Parameters
     ----------
     sampling_rate : float
@@ -43,12 +49,6 @@ class Scalogram(FrequencyBandLayer):
         Amplitude in mV of the output for silence; 1e-3 mV is -60 dB.
     **kwargs
         Arguments of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in mV.
-
-    Output shape
-        (n_windows, n_frames, n_bins, n_leads) in dB re 1 mV.
 
     Raises
     ------

@@ -18,6 +18,12 @@ from ecglib.representations.bands import FrequencyBandLayer
 class Spectrogram(FrequencyBandLayer):
     """Represent a window by its power spectral density over time, in dB re 1 mV^2/Hz.
 
+    Input shape
+        (n_windows, n_samples, n_leads) in mV.
+
+    Output shape
+        (n_windows, n_frames, n_bins, n_leads) in dB re 1 mV^2/Hz.
+
     Parameters
     ----------
     sampling_rate : float
@@ -33,12 +39,6 @@ class Spectrogram(FrequencyBandLayer):
         an electrode.
     **kwargs
         Arguments of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in mV.
-
-    Output shape
-        (n_windows, n_frames, n_bins, n_leads) in dB re 1 mV^2/Hz.
 
     Raises
     ------

@@ -14,19 +14,19 @@ from ecglib.errors import ExperimentError
 class TabularValues(keras.layers.Layer):
     """Represent a window by the tabular values that belong to it.
 
-    Parameters
-    ----------
-    columns : sequence of str
-        Names of the values, with their unit if they have one, such as "rr_sd_s".
-    **kwargs
-        Arguments of `keras.layers.Layer`.
-
     Input shape
         A list: windows (n_windows, n_samples, n_leads) in mV, which are not used, and values
         (n_windows, n_columns), NaN where a value is missing.
 
     Output shape
         (n_windows, n_columns), NaN where a value is missing.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Names of the values, with their unit if they have one, such as "rr_sd_s".
+    **kwargs
+        Arguments of `keras.layers.Layer`.
 
     Raises
     ------

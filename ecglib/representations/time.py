@@ -19,6 +19,12 @@ MIN_IQR_MV = 0.01  # about the noise of an electrode: silence is not amplified f
 class TimeSeries(SignalLayer):
     """Represent a window by its samples, as they are or with each lead scaled.
 
+    Input shape
+        (n_windows, n_samples, n_leads) in mV.
+
+    Output shape
+        The same, in mV, or in robust standard deviations if scaled.
+
     Parameters
     ----------
     sampling_rate : float
@@ -29,12 +35,6 @@ class TimeSeries(SignalLayer):
         for recordings whose gains are not comparable. A range below 0.01 mV counts as 0.01 mV.
     **kwargs
         Arguments of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_samples, n_leads) in mV.
-
-    Output shape
-        The same, in mV, or in robust standard deviations if scaled.
 
     Raises
     ------

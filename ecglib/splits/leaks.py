@@ -9,6 +9,7 @@ from ecglib.errors import LeakError
 from ecglib.splits.patients import PARTS
 from ecglib.splits.similar import find_similar_ids
 
+#: Kinds of leak between splits, by the name that an experiment allows them by.
 LEAKS = ("shared_patients", "identical_signals", "near_identical_records")
 SIMILAR_PATIENTS = "similar_patients"  # reported and carried as a caveat, but not refused
 MAX_EXAMPLES = 20

@@ -8,8 +8,10 @@ import pandas as pd
 from ecglib.errors import DatasetError
 from ecglib.splits.stratify import assign_groups
 
+#: The splits, in the order of tables.
 PARTS = ("train", "validation", "test")
-TRAINING_ONLY = "training_only"  # a column: windows that no fold of a cross-validation scores
+#: Column of windows that no fold of a cross-validation scores.
+TRAINING_ONLY = "training_only"
 
 
 def split_by_patient(

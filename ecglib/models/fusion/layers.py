@@ -63,6 +63,13 @@ class BranchDropout(keras.layers.Layer):
     to be kept. Kept branches are not scaled up: in prediction a window with a missing branch then
     looks like such a window in training, and so does a window without missing branches.
 
+    Input shape
+        A list of n_branches tensors (n_windows, ...); as the argument `present`, where branches
+        may be missing, (n_windows, n_branches) of 1 and 0.
+
+    Output shape
+        As the list.
+
     Parameters
     ----------
     rate : float
@@ -71,13 +78,6 @@ class BranchDropout(keras.layers.Layer):
         Seed of the random choice.
     **kwargs
         Options of `keras.layers.Layer`.
-
-    Input shape
-        A list of n_branches tensors (n_windows, ...); as the argument `present`, where branches
-        may be missing, (n_windows, n_branches) of 1 and 0.
-
-    Output shape
-        As the list.
 
     Notes
     -----
@@ -136,6 +136,12 @@ class BranchDropout(keras.layers.Layer):
 class LearnedTokens(keras.layers.Layer):
     """Output the same learned vectors for each window.
 
+    Input shape
+        (n_windows, n_steps, n_channels): only the number of windows and of channels matter.
+
+    Output shape
+        (n_windows, n_tokens, n_channels).
+
     Parameters
     ----------
     n_tokens : int
@@ -144,12 +150,6 @@ class LearnedTokens(keras.layers.Layer):
         Seed of the initial values, drawn from a normal distribution of standard deviation 0.02.
     **kwargs
         Options of `keras.layers.Layer`.
-
-    Input shape
-        (n_windows, n_steps, n_channels): only the number of windows and of channels matter.
-
-    Output shape
-        (n_windows, n_tokens, n_channels).
 
     Examples
     --------
@@ -183,6 +183,12 @@ class LearnedTokens(keras.layers.Layer):
 class LowRankProduct(keras.layers.Layer):
     """Multiply every feature of each branch by every feature of the others, at low rank.
 
+    Input shape
+        A list of n_branches tensors (n_windows, n_features), of any lengths.
+
+    Output shape
+        (n_windows, units).
+
     Parameters
     ----------
     units : int
@@ -193,12 +199,6 @@ class LowRankProduct(keras.layers.Layer):
         Seed of the factors; each output of a factor starts with about the variance of its input.
     **kwargs
         Options of `keras.layers.Layer`.
-
-    Input shape
-        A list of n_branches tensors (n_windows, n_features), of any lengths.
-
-    Output shape
-        (n_windows, units).
 
     Notes
     -----
@@ -329,19 +329,19 @@ def average_present(x: Tensor, present: Tensor | None) -> Tensor:
 class ProductOfExperts(keras.layers.Layer):
     """Compute the normalized geometric mean of the branches' probabilities.
 
-    Parameters
-    ----------
-    kind : {"multi_label", "multi_class"}
-        Whether the classes are independent or mutually exclusive.
-    **kwargs
-        Options of `keras.layers.Layer`.
-
     Input shape
         (n_windows, n_branches, n_classes); as the argument `present`, where branches may be
         missing, (n_windows, n_branches) of 1 and 0.
 
     Output shape
         (n_windows, n_classes).
+
+    Parameters
+    ----------
+    kind : {"multi_label", "multi_class"}
+        Whether the classes are independent or mutually exclusive.
+    **kwargs
+        Options of `keras.layers.Layer`.
 
     Notes
     -----
@@ -381,19 +381,19 @@ class Stacking(keras.layers.Layer):
     weights are equal, which is `ProductOfExperts`; `ecglib.models.set_stacking_weights` sets
     them. A missing branch is replaced by the mean log odds of the others.
 
-    Parameters
-    ----------
-    kind : {"multi_label", "multi_class"}
-        Whether the classes are independent or mutually exclusive.
-    **kwargs
-        Options of `keras.layers.Layer`.
-
     Input shape
         (n_windows, n_branches, n_classes), with all but the first known; as the argument
         `present`, where branches may be missing, (n_windows, n_branches) of 1 and 0.
 
     Output shape
         (n_windows, n_classes).
+
+    Parameters
+    ----------
+    kind : {"multi_label", "multi_class"}
+        Whether the classes are independent or mutually exclusive.
+    **kwargs
+        Options of `keras.layers.Layer`.
 
     Notes
     -----
