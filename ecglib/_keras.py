@@ -1,11 +1,15 @@
 """Import Keras without TensorFlow's log; a module that imports Keras imports this one first.
 
+TensorFlow warns when several models are trained or predict in one process, each of which has to
+be traced once ("retracing"). That is what this package does, so the warning is not shown.
+
 TensorFlow 2.21 writes to standard error while it is imported, whatever ``TF_CPP_MIN_LOG_LEVEL``
 says, so standard error is redirected during the import. Set ``TF_CPP_MIN_LOG_LEVEL=0`` to see the
 log.
 """
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -35,6 +39,21 @@ def suppress_stderr() -> Iterator[None]:
         os.close(stderr)
         os.close(null)
 
+
+def is_shown(record: logging.LogRecord) -> bool:
+    """Tell whether a message of TensorFlow's logger is shown.
+
+    Examples
+    --------
+    >>> message = "5 out of the last 5 calls to f triggered tf.function retracing."
+    >>> is_shown(logging.makeLogRecord({"msg": message}))
+    False
+    """
+    return "tf.function retracing" not in record.getMessage()
+
+
+if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != SHOW_ALL:
+    logging.getLogger("tensorflow").addFilter(is_shown)
 
 if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == SHOW_ALL or "keras" in sys.modules:
     import keras

@@ -99,7 +99,9 @@ def plot_trials(trials: list[Trial], caveat: str = "") -> Figure:
     ax.set_xlabel("validation macro AUROC (line: its epochs)")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    return close_figure(
+        fig, f"Validation macro AUROC of {len(completed)} trials, best first, with ranges."
+    )
 
 
 def plot_progress(trials: list[Trial], caveat: str = "") -> Figure:
@@ -146,7 +148,9 @@ def plot_progress(trials: list[Trial], caveat: str = "") -> Figure:
     ax.legend(frameon=False, loc="lower right")
     hide_frame(ax)
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    return close_figure(
+        fig, "Validation macro AUROC of each trial, and the best so far, over time."
+    )
 
 
 def plot_importance(table: pd.DataFrame, caveat: str = "") -> Figure:
@@ -181,7 +185,7 @@ def plot_importance(table: pd.DataFrame, caveat: str = "") -> Figure:
     lay_out_rows(ax, len(table))
     ax.set_xlabel("fraction of the variance of scores that it explains (line: 95 % of forests)")
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    return close_figure(fig, "How much of the variance of scores each hyperparameter explains.")
 
 
 def plot_parallel(trials: list[Trial], names: Sequence[str] = (), caveat: str = "") -> Figure:
@@ -232,7 +236,9 @@ def plot_parallel(trials: list[Trial], names: Sequence[str] = (), caveat: str = 
     bar = fig.colorbar(ScalarMappable(scale, COLORS), ax=ax)
     bar.set_label("validation macro AUROC")
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    return close_figure(
+        fig, f"Each of {len(completed)} trials as a line across its hyperparameters."
+    )
 
 
 def plot_finalists(differences: pd.DataFrame, winner: str, caveat: str = "") -> Figure:
@@ -271,7 +277,9 @@ def plot_finalists(differences: pd.DataFrame, winner: str, caveat: str = "") -> 
     lay_out_rows(ax, len(differences))
     ax.set_xlabel(f"validation macro AUROC of {winner} minus that of the finalist")
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    return close_figure(
+        fig, f"Differences between {winner} and the other finalists, with intervals."
+    )
 
 
 def _place(ax: Axes, position: int, values: pd.Series) -> np.ndarray:

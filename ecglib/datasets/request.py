@@ -62,7 +62,7 @@ def make_request(source: Source, rules: ProblemRules, store_format: int) -> dict
         "version": source.version,
         "synthetic": source.synthetic,
         "caveats": source.caveats,
-        "signal": dataclasses.asdict(source.signal),
+        "signal": _drop_none(dataclasses.asdict(source.signal)),
         "tasks": tasks_to_dict(source.tasks),
         "tabular": source.tabular,
         "columns": source.columns,
@@ -71,6 +71,11 @@ def make_request(source: Source, rules: ProblemRules, store_format: int) -> dict
         "source": source.hash_content(),
     }
     return {name: to_plain(values[name]) for name in REQUEST}
+
+
+def _drop_none(values: dict[str, Any]) -> dict[str, Any]:
+    """Drop what a dataset does not have, so that a field that is added changes no other's store."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def get_request(summary: Mapping[str, Any]) -> dict[str, Any]:

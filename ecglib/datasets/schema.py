@@ -28,6 +28,8 @@ class SignalSpec:
     around_beats : bool, default False
         Whether a window is a stretch around one beat, so that no other stretch of the record can
         replace it.
+    beat_s : float, optional
+        Time of that beat from the start of the window, in s.
 
     Examples
     --------
@@ -41,6 +43,7 @@ class SignalSpec:
     leads: tuple[str, ...]
     unit: str = "mV"
     around_beats: bool = False
+    beat_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)

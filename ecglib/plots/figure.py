@@ -1,5 +1,9 @@
 """What several figures use: colors, checks, the caveat above a figure, rows with intervals."""
 
+import functools
+import io
+import struct
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
@@ -14,6 +18,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator
 
 from ecglib.errors import EcgError
+from ecglib.evaluation.contestants import ENTERED
 from ecglib.plots.text import clean_text
 
 # The colors of Okabe and Ito, which color-blind readers can distinguish; markers differ as well.
@@ -22,6 +27,7 @@ PURPLE, SKY_BLUE = "#cc79a7", "#56b4e9"
 GREY = "#777777"
 #: Color of caveats and of what is wrong.
 RED = "#b00020"
+PIXELS_PER_INCH = 96  # of a web page
 
 
 class Style(NamedTuple):
@@ -44,7 +50,8 @@ class Style(NamedTuple):
     marker: str
 
 
-#: Style by role in a comparison (`ecglib.experiment.registry.ROLES`), in the order of legends.
+#: Style by role in a comparison (`CONTESTANT_ROLES` of `ecglib.evaluation.contestants`), in the
+#: order of legends.
 ROLE_STYLES: Mapping[str, Style] = MappingProxyType(
     {
         "single": Style(GREY, "o"),
@@ -52,6 +59,7 @@ ROLE_STYLES: Mapping[str, Style] = MappingProxyType(
         "widened": Style(BLUE, "^"),
         "fusion": Style(ORANGE, "D"),
         "baseline": Style(GREEN, "v"),
+        ENTERED: Style(PURPLE, "P"),
     }
 )
 
@@ -147,13 +155,18 @@ def add_caveat(fig: Figure, caveat: str) -> None:
         fig.suptitle(caveat, x=0.99, ha="right", size=10, color=RED, weight="bold")
 
 
-def close_figure(fig: Figure) -> Figure:
+def close_figure(fig: Figure, description: str) -> Figure:
     """Close a figure, so that a cell shows it once; every text in it is shown as it is.
+
+    In Jupyter it is a picture of two pixels for each pixel of a common screen, with the description
+    as its alternative text.
 
     Parameters
     ----------
     fig : Figure
         Figure to close.
+    description : str
+        What the figure shows, in one or two sentences.
 
     Returns
     -------
@@ -162,7 +175,7 @@ def close_figure(fig: Figure) -> Figure:
 
     Examples
     --------
-    >>> fig = close_figure(plt.figure())
+    >>> fig = close_figure(plt.figure(), "Nothing.")
     >>> plt.get_fignums()
     []
     """
@@ -173,7 +186,25 @@ def close_figure(fig: Figure) -> Figure:
         text.set_parse_math(False)  # a name with two $ is no formula
         text.set_text(clean_text(text.get_text()))
     plt.close(fig)
+    # Jupyter asks an object for this method first; a class of figures could not be given to all
+    # functions of matplotlib that make one.
+    show = functools.partial(_show_picture, fig, clean_text(description))
+    fig._ipython_display_ = show  # type: ignore[attr-defined]
     return fig
+
+
+def _show_picture(fig: Figure, description: str) -> None:
+    from IPython.display import display
+
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", dpi=2 * PIXELS_PER_INCH, bbox_inches="tight")
+    width, height = struct.unpack(">II", buffer.getvalue()[16:24])  # as the header of PNG has them
+    size = {"width": width // 2, "height": height // 2}
+    display(
+        {"image/png": b64encode(buffer.getvalue()).decode(), "text/plain": description},
+        metadata={"image/png": {**size, "alt": description}},
+        raw=True,
+    )
 
 
 def _clean_tick_labels(axis: Axis) -> None:

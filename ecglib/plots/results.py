@@ -38,7 +38,7 @@ from ecglib.plots.figure import (
 
 SPLIT_COLORS = (BLUE, ORANGE, GREEN)
 # Of classes: 28 pairs of color and dashes, so that color alone tells none apart.
-CLASS_COLORS = (BLUE, ORANGE, GREEN, AMBER, PURPLE, SKY_BLUE, GREY)
+CLASS_COLORS = (BLUE, GREEN, ORANGE, AMBER, PURPLE, SKY_BLUE, GREY)
 CLASS_DASHES = ("-", "--", "-.", ":")
 STACKED_WIDTH = 4.0  # inches
 MAX_POINTS = 400  # of a curve: more cannot be seen
@@ -91,7 +91,9 @@ def plot_class_balance(counts: pd.DataFrame, caveat: str = "") -> Figure:
     ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=n_splits, frameon=False)
     hide_frame(ax)
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    totals = ", ".join(f"{name} {counts.loc[name].sum():,}" for name in counts.index)
+    splits = ", ".join(map(str, counts.columns))
+    return close_figure(fig, f"Bars: windows of each class in {splits}. In all: {totals}.")
 
 
 def plot_history(history: pd.DataFrame, caveat: str = "", monitor: str = "auroc") -> Figure:
@@ -172,7 +174,9 @@ def plot_history(history: pd.DataFrame, caveat: str = "", monitor: str = "auroc"
     if score_ax.get_legend_handles_labels()[1]:
         score_ax.legend(frameon=False, loc="lower right", fontsize=8)
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    return close_figure(
+        fig, f"Two panels by epoch: the loss, and the validation {METRIC_NAMES[metric]}."
+    )
 
 
 def plot_learning_curves(
@@ -226,7 +230,9 @@ def plot_learning_curves(
     ax.grid(alpha=0.3)
     hide_frame(ax)
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    return close_figure(
+        fig, f"Lines: validation {METRIC_NAMES[metric]} by epoch of {len(histories)} trainings."
+    )
 
 
 def plot_roc_and_pr(
@@ -274,18 +280,19 @@ def plot_roc_and_pr(
     else:
         size = (10.6 + 0.15 * max(map(len, classes)), 3.7)  # room for the legends
         fig, (roc_ax, pr_ax) = plt.subplots(1, 2, figsize=size, layout="constrained")
+    areas = []
     for k, name in enumerate(classes):
         style = _choose_line(k)
         truth, score = y[:, k] > 0.5, p[:, k]
         if truth.all() or not truth.any():
             missing = "negative" if truth.all() else "positive"
+            areas.append(f"{name}: no {missing} window")
             for ax in (roc_ax, pr_ax):
-                ax.plot([], [], label=f"{name}: no {missing} window", **style)
+                ax.plot([], [], label=areas[-1], **style)
             continue
         false, true, _ = roc_curve(truth, score)
-        roc_ax.plot(
-            _thin(false), _thin(true), lw=1.4, label=f"{name}: {auc(false, true):.3f}", **style
-        )
+        areas.append(f"{name}: {auc(false, true):.3f}")
+        roc_ax.plot(_thin(false), _thin(true), lw=1.4, label=areas[-1], **style)
         precision, recall, _ = precision_recall_curve(truth, score)
         area = average_precision_score(truth, score)
         label = f"{name}: {area:.3f} (chance {truth.mean():.3f})"
@@ -296,7 +303,7 @@ def plot_roc_and_pr(
     for ax, title in ((roc_ax, "AUROC"), (pr_ax, "AUPRC")):
         _lay_out_unit_square(ax, title, stacked)
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    return close_figure(fig, f"ROC and precision-recall curves. AUROC of {', '.join(areas)}.")
 
 
 def plot_reliability(
@@ -353,7 +360,8 @@ def plot_reliability(
     ax.set(xlabel="probability", ylabel="fraction of positive windows")
     _lay_out_unit_square(ax, "", stacked)
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    names = ", ".join(classes)
+    return close_figure(fig, f"Fraction of positive windows by predicted probability, for {names}.")
 
 
 def _choose_line(k: int) -> dict[str, Any]:
@@ -452,4 +460,5 @@ def plot_confusion(
     ax.set(xlabel="decision", ylabel="class")
     fig.colorbar(image, ax=ax, label="fraction of the class", shrink=0.8)
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    right = ", ".join(f"{name} {fractions[k, k]:.0%}" for k, name in enumerate(classes))
+    return close_figure(fig, f"Confusion matrix. Of each class, decided rightly: {right}.")

@@ -28,6 +28,7 @@ TWELVE_LEADS = (
 PAPER_COLORS = {"minor": "#f7dcdc", "major": "#eeb0b0"}
 PULSE_S = (-0.5, -0.4, -0.4, -0.2, -0.2, -0.1)
 PULSE_MV = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
+BEAT_S = 0.25  # before and after the labelled beat
 MAX_BARS = 10  # of classes that were not decided for
 
 
@@ -43,6 +44,10 @@ class PredictedClasses:
         The classes that were decided for.
     thresholds : mapping of str to float, optional
         Class -> decision threshold, for a multi-label task.
+    labels : sequence of str, optional
+        The true classes, if they are known.
+    beat_s : float, optional
+        Time of the beat that the prediction is about, in s from the start of the window.
 
     Examples
     --------
@@ -54,6 +59,8 @@ class PredictedClasses:
     probabilities: Mapping[str, float]
     decisions: Sequence[str]
     thresholds: Mapping[str, float] | None = None
+    labels: Sequence[str] | None = None
+    beat_s: float | None = None
 
 
 class _LeadSpan(NamedTuple):
@@ -70,6 +77,7 @@ def plot_ecg(
     leads: Sequence[str],
     title: str = "",
     caveat: str = "",
+    beat_s: float | None = None,
 ) -> Figure:
     """Draw an ECG as on paper: 25 mm/s, 10 mm/mV, in true size when printed.
 
@@ -89,6 +97,8 @@ def plot_ecg(
         Written above the paper.
     caveat : str, default ""
         Written above the figure.
+    beat_s : float, optional
+        Time of the beat that the label is about, in s: a triangle above it, and a pale band.
 
     Returns
     -------
@@ -141,10 +151,28 @@ def plot_ecg(
             ax.text(*name_at, leads[lead], size=9, weight="bold", va="center")
             if start_s > 0:
                 ax.plot([start_s] * 2, [baseline - 0.3, baseline + 0.3], color="black", lw=0.8)
+    if beat_s is not None:
+        _draw_beat(ax, beat_s, top)
     ax.set_title(title, loc="left", size=11)
     ax.set_title("25 mm/s  10 mm/mV", loc="right", size=8, color=GREY)
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    about = f" of {title}" if title else ""
+    return close_figure(fig, f"ECG{about}: {seconds:g} s of the leads {', '.join(leads)}.")
+
+
+def _draw_beat(ax: Axes, beat_s: float, top_mv: float) -> None:
+    """Show which beat the label is about."""
+    ax.axvspan(beat_s - BEAT_S, beat_s + BEAT_S, color=BLUE, alpha=0.12, lw=0, label="beat")
+    ax.plot(beat_s, top_mv - 0.12, "v", color=BLUE, ms=7, clip_on=False)
+    ax.annotate(
+        "labelled beat",
+        (beat_s, top_mv - 0.12),
+        (6, 0),
+        textcoords="offset points",
+        va="center",
+        size=8,
+        color=BLUE,
+    )
 
 
 def _arrange_leads(leads: Sequence[str], seconds: float) -> list[list[_LeadSpan]]:
@@ -211,7 +239,8 @@ def plot_prediction(
     """Draw an ECG as `plot_ecg` does, and below it what a model predicts.
 
     The ten largest probabilities and all decided classes are drawn as bars, decided ones in another
-    color, with the threshold as a line across the bar.
+    color, with the threshold as a line across the bar. If the true classes are known, it says so
+    beside their bars.
 
     Parameters
     ----------
@@ -247,13 +276,13 @@ def plot_prediction(
     ... )
     >>> fig = plot_prediction(np.zeros((1000, 1)), 100, ["II"], predicted)
     """
-    fig = plot_ecg(signal_mv, sampling_rate_hz, leads, title, caveat)
+    fig = plot_ecg(signal_mv, sampling_rate_hz, leads, title, caveat, predicted.beat_s)
     probabilities, thresholds = predicted.probabilities, predicted.thresholds
     by_probability = sorted(probabilities, key=lambda name: probabilities[name], reverse=True)
     shown = [
         name
         for rank, name in enumerate(by_probability)
-        if rank < MAX_BARS or name in predicted.decisions
+        if rank < MAX_BARS or name in predicted.decisions or name in (predicted.labels or ())
     ]
     (paper,) = fig.axes
     width, height = fig.get_size_inches()
@@ -277,7 +306,9 @@ def plot_prediction(
     colors = [ORANGE if name in predicted.decisions else GREY for name in shown]
     ax.barh(at, values, 0.7, color=colors)
     for y, name, value in zip(at, shown, values, strict=True):
-        text = f"{value:.3f}" + (" decided" if name in predicted.decisions else "")
+        remarks = ["decided"] if name in predicted.decisions else []
+        remarks += ["true label"] if name in (predicted.labels or ()) else []
+        text = f"{value:.3f}" + (f"  {', '.join(remarks)}" if remarks else "")
         ax.annotate(text, (1, y), (4, 0), textcoords="offset points", va="center", size=8)
         if thresholds:
             ax.plot([thresholds[name]] * 2, [y - 0.45, y + 0.45], color="black", lw=1.2)
@@ -286,7 +317,11 @@ def plot_prediction(
     ax.set_xlabel("probability" + (", with threshold" if thresholds else ""), size=8)
     ax.tick_params(labelsize=8)
     hide_frame(ax)
-    return close_figure(fig)
+    decided = ", ".join(f"{name} {probabilities[name]:.2f}" for name in predicted.decisions)
+    description = f"ECG of {title or 'a window'}, and the decision: {decided or 'none'}."
+    if predicted.labels is not None:
+        description += f" True: {', '.join(predicted.labels) or 'none'}."
+    return close_figure(fig, description)
 
 
 def plot_representations(
@@ -374,7 +409,8 @@ def plot_representations(
         ax.set_title(f"{name}, lead {lead_name}" if lead_name else name, loc="left", size=10)
     _align_time(list(panels[:, 0]), [axes[name] for name in arrays])
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    about = f"lead {lead_name} of a window" if lead_name else "a window"
+    return close_figure(fig, f"The representations {', '.join(arrays)} of {about}.")
 
 
 def _is_even(axis: np.ndarray) -> bool:

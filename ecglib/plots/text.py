@@ -62,7 +62,8 @@ def format_html(table: pd.DataFrame, caption: str = "", index: bool = False) -> 
     Parameters
     ----------
     table : DataFrame
-        The table; numbers are rounded to three decimals.
+        The table, shown with all its rows; numbers are rounded to three decimals, and a value that
+        is missing is a dash.
     caption : str, default ""
         Written above the table, such as a caveat.
     index : bool, default False
@@ -81,7 +82,7 @@ def format_html(table: pd.DataFrame, caption: str = "", index: bool = False) -> 
     """
     # An option of pandas that to_html does not take as an argument.
     with pd.option_context("display.html.use_mathjax", False, "display.max_colwidth", None):
-        text = table.to_html(index=index, escape=True, float_format="{:.3f}".format)
+        text = table.to_html(index=index, escape=True, float_format="{:.3f}".format, na_rep="-")
     if caption:
         text = text.replace("<thead>", f"<caption>{html.escape(caption)}</caption><thead>", 1)
     return text

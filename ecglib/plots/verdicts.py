@@ -143,7 +143,9 @@ def plot_scores(
     ax.xaxis.set_major_locator(MaxNLocator(5))
     lay_out_rows(ax, len(table))
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    best = table.iloc[0]
+    description = f"Scores of {len(table)} models. The first is {best['name']}: {metric} "
+    return close_figure(fig, f"{description}{best['estimate']:.3f}.")
 
 
 def plot_verdicts(
@@ -252,7 +254,8 @@ def plot_verdicts(
             size=9,
         )
     add_caveat(fig, caveat)
-    return close_figure(fig)
+    found = "; ".join(f"{fusion}: {word}" for fusion, word in words.items())
+    return close_figure(fig, f"What each fusion adds in {metric}, with intervals. {found}.")
 
 
 def _wrap_name(name: str, width: int) -> str:

@@ -207,11 +207,12 @@ def _format_balance(balance: dict[str, Any]) -> str:
     """Describe the remaining imbalance in one line."""
     name, part = balance["class"], balance["part"]
     here, overall = (100 * balance["fractions"][key][name] for key in (part, "all"))
+    n_off = round(balance["max_windows_off"])
     text = (
         f"The fraction of a class differs by at most {100 * balance['max_deviation']:.2f} "
         f"percentage points ({name}: {here:.2f} % of {_format_part(part)}, {overall:.2f} % of "
-        f"all); no class has more than {balance['max_windows_off']:.1f} windows too many or too "
-        f"few in a split."
+        f"all). No class has over {n_off:,} window{'' if n_off == 1 else 's'} more or fewer in a "
+        f"split than an even spread would give."
     )
     for key, absent in balance["absent"].items():
         if absent:

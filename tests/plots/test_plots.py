@@ -1,5 +1,9 @@
 """What the figures show: data in the artists, ticks in s, Hz and mV, names and caveats."""
 
+import base64
+import io
+import itertools
+
 import matplotlib as mpl
 
 mpl.use("Agg")
@@ -8,11 +12,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
+from IPython.utils.capture import capture_output
+from matplotlib.colors import to_rgb
+from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ecglib import plots
 from ecglib.errors import EcgError
-from ecglib.experiment.registry import ROLES
+from ecglib.evaluation.contestants import CONTESTANT_ROLES
 
 TWELVE_LEADS = ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 
@@ -74,7 +83,7 @@ def test_every_figure_is_among_those_drawn_here():
 
 
 def test_every_role_has_a_style():
-    assert set(plots.ROLE_STYLES) == set(ROLES)
+    assert set(plots.ROLE_STYLES) == set(CONTESTANT_ROLES)
 
 
 @pytest.mark.parametrize("name", DRAW)
@@ -85,6 +94,19 @@ def test_every_figure_is_closed_and_has_the_caveat(name, tmp_path):
     assert "synthetic data" not in read_texts(DRAW[name](""))
     fig.savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_jupyter_gets_a_sharp_picture_with_alternative_text(name):
+    InteractiveShell.instance()
+    with capture_output() as captured:
+        display(DRAW[name]("synthetic data"))
+    (output,) = captured.outputs
+    picture = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+    shown = output.metadata["image/png"]
+    assert picture.size == pytest.approx((2 * shown["width"], 2 * shown["height"]), abs=1)
+    assert len(shown["alt"].split()) > 4
+    assert shown["alt"].endswith(".")
 
 
 def test_ecg_paper_has_the_usual_squares_in_true_size():
@@ -120,6 +142,72 @@ def test_ecg_shows_twelve_leads_in_four_columns_over_a_rhythm_strip():
         assert (2 * offset[0]) % 1 == pytest.approx(0, abs=1e-9)
     strip = [one for one in ax.lines if one.get_label() == "II"]
     assert [len(one.get_xdata()) for one in strip] == [250, 1000]
+
+
+@pytest.mark.parametrize("draw", [plots.plot_ecg, None])
+def test_the_labelled_beat_is_shown(draw):
+    signal, beat = np.zeros((480, 2)), {"beat_s": 2.5}
+    if draw:
+        fig = draw(signal, 120, ["MLII", "V"], **beat)
+    else:
+        predicted = plots.PredictedClasses(probabilities={"V": 0.9}, decisions=["V"], **beat)
+        fig = plots.plot_prediction(signal, 120, ["MLII", "V"], predicted)
+    (band,) = (one for one in fig.axes[0].patches if one.get_label() == "beat")
+    assert band.get_x() < 2.5 < band.get_x() + band.get_width() < 3.3  # the next beat is outside
+    assert "labelled beat" in read_texts(fig)
+
+
+def test_the_true_class_is_beside_its_probability():
+    probabilities = {f"class {k}": 1 - k / 20 for k in range(15)}
+    predicted = plots.PredictedClasses(
+        probabilities=probabilities, decisions=["class 0"], labels=["class 14"]
+    )
+    texts = read_texts(plots.plot_prediction(np.zeros((100, 1)), 100, ["I"], predicted))
+    assert {"1.000  decided", "0.300  true label", "0.950"} <= set(texts)
+
+
+# What eyes without one kind of cone see, of linear RGB (Machado, Oliveira, Fernandes 2009).
+WITHOUT_CONES = {
+    "long": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "middle": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "short": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def see(color, cones) -> np.ndarray:
+    """The color as CIELAB, in which a distance of 2 can just be seen."""
+    rgb = np.array(to_rgb(color))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = TO_XYZ @ np.clip(cones @ linear, 0, 1) / [0.9505, 1.0, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("missing", WITHOUT_CONES)
+def test_the_color_blind_can_tell_the_curves_of_classes_apart(missing):
+    names = [f"class {k}" for k in range(12)]
+    y = np.tile([[0], [1]], (5, 12))
+    ax = plots.plot_roc_and_pr(y, np.linspace(0, 1, 10)[:, None] * np.ones(12), names).axes[0]
+    lines = [line for line in ax.lines if str(line.get_label()).startswith("class")]
+    assert len(lines) == 12
+    for a, b in itertools.combinations(lines, 2):
+        distance = np.linalg.norm(
+            np.subtract(*(see(line.get_color(), WITHOUT_CONES[missing]) for line in (a, b)))
+        )
+        assert distance > 15 or a.get_linestyle() != b.get_linestyle()
 
 
 def test_ecg_gives_each_lead_a_row_otherwise_and_each_row_a_pulse_of_1_mv():

@@ -245,28 +245,33 @@ class MitdbSource(MitdbRecords):
     Examples
     --------
     >>> MitdbSource.signal.n_samples, list(MitdbSource.tasks)
-    (480, ['aami', 'aami_disjoint'])
+    (480, ['aami_disjoint', 'aami'])
     """
 
     name = "mitdb"
     description = "MIT-BIH Arrhythmia Database 1.0.0: 44 half-hour two-lead records, beat classes."
     signal = SignalSpec(
-        RATE_HZ, round((BEFORE_S + AFTER_S) * RATE_HZ), ("MLII", "V"), around_beats=True
+        RATE_HZ,
+        round((BEFORE_S + AFTER_S) * RATE_HZ),
+        ("MLII", "V"),
+        around_beats=True,
+        beat_s=BEFORE_S,
     )
-    tasks = {
-        "aami": Task(
-            "aami",
-            "multi_class",
-            CLASSES,
-            description="N, S, V, F; DS1 for training and validation, DS2 for test. The person of "
-            "records 201 (DS1) and 202 (DS2) is on both sides.",
-        ),
+    tasks = {  # the default is the one without a leak
         "aami_disjoint": Task(
             "aami_disjoint",
             "multi_class",
             CLASSES,
             part="part_disjoint",
-            description="As aami, with record 202 moved from DS2 to training.",
+            description="N, S, V, F; DS1 for training and validation, DS2 for test, with record "
+            "202 of DS2 in training, as it is the same person as record 201.",
+        ),
+        "aami": Task(
+            "aami",
+            "multi_class",
+            CLASSES,
+            description="As aami_disjoint, but with DS1 and DS2 as published: the person of "
+            "records 201 (DS1) and 202 (DS2) is on both sides.",
         ),
     }
     tabular = INTERVALS + SHAPES

@@ -25,6 +25,7 @@ FILE_COLUMNS = {100.0: "filename_lr", 500.0: "filename_hr"}
 NAMES = {100.0: "ptbxl", 500.0: "ptbxl_500hz"}
 MAX_AGE = 90.0  # the database writes 300 for everyone above 89
 VERSION = "1.0.3"
+N_RECORDS = 21_799  # of version 1.0.3; the versions before have 38 more
 QUALITY_COLUMNS = ("baseline_drift", "static_noise", "burst_noise", "electrodes_problems")
 NEEDED_COLUMNS = ("patient_id", "age", "sex", "scp_codes", "strat_fold")
 
@@ -33,8 +34,9 @@ def open_ptbxl(folder: str | Path, sampling_rate_hz: float = 100.0, where: str =
     """Open PTB-XL, or any part of it in its layout, as a source.
 
     Versions 1.0.1 and 1.0.3 are read alike; 1.0.3 dropped 38 records that occurred twice, which the
-    search for near-identical records reports. Kept for filtering: validated_by_human, the quality
-    columns and the likelihoods. Tabular: age (90 for everyone above 89) and sex (0 male, 1 female).
+    search for near-identical records reports. A folder with fewer records has a caveat that says
+    how many. Kept for filtering: validated_by_human, the quality columns and the likelihoods.
+    Tabular: age (90 for everyone above 89) and sex (0 male, 1 female).
 
     Parameters
     ----------
@@ -102,9 +104,17 @@ def open_ptbxl(folder: str | Path, sampling_rate_hz: float = 100.0, where: str =
             citation="Wagner P et al. PTB-XL, a large publicly available electrocardiography "
             "dataset. Sci Data 7:154 (2020). Goldberger AL et al. Circulation 101:e215-e220 "
             "(2000). CC BY 4.0.",
+            caveats=_list_caveats(len(database)),
             options={"sampling_rate_hz": sampling_rate_hz, "where": where},
         ),
     )
+
+
+def _list_caveats(n_records: int) -> tuple[str, ...]:
+    """Say that the folder holds only a part of the database, so that no number is compared."""
+    if n_records >= N_RECORDS:
+        return ()
+    return (f"{n_records:,} of the {N_RECORDS:,} records of PTB-XL",)
 
 
 def read_database(folder: Path) -> pd.DataFrame:
