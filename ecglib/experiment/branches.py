@@ -1,4 +1,6 @@
-"""Names of branches: a representation, numbered from its second encoder on.
+"""Names of branches, encoders and fusions.
+
+A branch is named after its representation, numbered from its second encoder on.
 
 ``{"time": "cnn", "time_2": "s4d"}`` are two encoders on one representation. The model has one input
 for each representation, and gives it to all of its branches.
@@ -7,7 +9,8 @@ for each representation, and gives it to all of its branches.
 from collections.abc import Iterable
 
 from ecglib.errors import ExperimentError, require_one_of
-from ecglib.experiment.registry import ENCODERS
+from ecglib.experiment.import_paths import ImportPath, get_fusion_family, is_import_path
+from ecglib.experiment.registry import ENCODERS, FUSIONS, HANDCRAFTED
 
 NUMBERS = tuple("23456789")
 
@@ -64,7 +67,7 @@ def check_branches(branches: dict[str, str], fusion: str) -> None:
     Parameters
     ----------
     branches : dict of str to str
-        Branch -> encoder.
+        Branch -> encoder, a name of the registry or an import path.
     fusion : str
         Name of the fusion; early ones take no second branch of a representation.
 
@@ -85,7 +88,7 @@ def check_branches(branches: dict[str, str], fusion: str) -> None:
                 f"comes first: {{{encoder!r}: {name!r}}}."
             )
         require_one_of("a representation in branches", representation, ENCODERS)
-        require_one_of(f"branches[{name!r}]", encoder, ENCODERS[representation])
+        check_encoder_name(name, encoder)
     for representation in list_representations(branches):
         names = [name for name in list_branch_names(representation) if name in branches]
         if names != (expected := list_branch_names(representation)[: len(names)]):
@@ -93,9 +96,80 @@ def check_branches(branches: dict[str, str], fusion: str) -> None:
                 f"The branches on {representation!r} are called {names}, expected {expected}. "
                 f"Number them without a gap, so that equal models have equal names."
             )
-        if len(names) > 1 and fusion.startswith("early_"):
+        if len(names) > 1 and get_fusion_family(fusion) == "early":
             raise ExperimentError(
                 f"fusion={fusion!r} with the branches {names} on one representation: an early "
                 f"fusion joins the representations before one encoder, so a second encoder would "
                 f"never be used. Choose an intermediate or a late fusion."
             )
+
+
+def check_encoder_name(branch: str, encoder: str) -> None:
+    """Refuse an encoder that is neither one of a branch's representation nor an import path.
+
+    Parameters
+    ----------
+    branch : str
+        The branch.
+    encoder : str
+        Its encoder.
+
+    Raises
+    ------
+    ExperimentError
+        If there is no such encoder, or an import path is not well formed.
+
+    Examples
+    --------
+    >>> check_encoder_name("time_2", "s4d")
+    >>> check_encoder_name("time", "mypackage.encoders:my_encoder")
+    """
+    representation = get_representation(branch)
+    if is_import_path(encoder) and representation != HANDCRAFTED:
+        ImportPath.parse(encoder)
+        return
+    _refuse_dots(f"branches[{branch!r}]", encoder)
+    require_one_of(f"branches[{branch!r}]", encoder, ENCODERS[representation])
+
+
+def check_fusion_name(fusion: str) -> None:
+    """Refuse a fusion that is neither one of the registry nor an import path.
+
+    Parameters
+    ----------
+    fusion : str
+        The fusion.
+
+    Raises
+    ------
+    ExperimentError
+        If there is no such fusion, or the name of an imported one does not begin with its family.
+
+    Examples
+    --------
+    >>> check_fusion_name("late_average")
+    >>> check_fusion_name("mypackage.fusions:my_fusion")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.ExperimentError: fusion='mypackage.fusions:my_fusion': the name of the ...
+    """
+    families = list(dict.fromkeys(map(get_fusion_family, FUSIONS)))
+    if not is_import_path(fusion):
+        _refuse_dots("fusion", fusion)
+        require_one_of("fusion", fusion, FUSIONS)
+    elif get_fusion_family(fusion) not in families:
+        raise ExperimentError(
+            f"fusion={fusion!r}: the name of the function has to begin with its family, which "
+            f"decides how it is trained: one of {[f'{family}_' for family in families]}. Rename "
+            f"it, for example to 'intermediate_{ImportPath.parse(fusion).attribute}'."
+        )
+
+
+def _refuse_dots(what: str, name: str) -> None:
+    """Refuse a name such as ``mypackage.encoders.my_encoder``, with what was meant."""
+    module, dot, attribute = name.rpartition(".")
+    if dot:
+        raise ExperimentError(
+            f"{what}={name!r} is neither a name of ecglib nor an import path. Write a colon before "
+            f"the name of the function: '{module}:{attribute}'."
+        )

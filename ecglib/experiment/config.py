@@ -11,6 +11,7 @@ from ecglib.datasets.options import convert_value
 from ecglib.datasets.store import Dataset, require_dataset
 from ecglib.errors import ExperimentError, did_you_mean
 from ecglib.experiment.branches import get_representation, list_representations
+from ecglib.experiment.import_paths import get_fusion_family, get_label
 from ecglib.experiment.registry import HANDCRAFTED
 from ecglib.experiment.settings import (
     DataSettings,
@@ -242,9 +243,13 @@ class Experiment(Displayed):
     def run_name(self) -> str:
         """Name of the run's folder: readable words, then the hash."""
         model, data = self.model, self.data
-        words = ["+".join(name.replace(":", "-") for name in self.branch_names)]
+        branches = [
+            f"{get_representation(branch)}-{get_label(encoder)}"
+            for branch, encoder in model.branches.items()
+        ]
+        words = ["+".join(branches)]
         if len(model.branches) > 1:
-            words.insert(0, model.fusion)
+            words.insert(0, get_label(model.fusion))
         if model.ensemble_size > 1:
             words.insert(0, f"{model.ensemble_size}x")
         if model.target_parameters:
@@ -258,7 +263,7 @@ class Experiment(Displayed):
             for field in dataclasses.fields(settings):
                 families = field.metadata["setting"].fusion_families
                 value = getattr(settings, field.name)
-                fits = self.model.fusion.startswith(families) if families else True
+                fits = not families or get_fusion_family(self.model.fusion) in families
                 if value != field.default and not fits:
                     raise ExperimentError(
                         f"{field.name}={value} with fusion={self.model.fusion!r}: it is an option "

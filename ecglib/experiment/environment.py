@@ -182,12 +182,28 @@ def hash_code(package: Path = PACKAGE) -> str:
         path = package / place
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             name = file.relative_to(package).as_posix()
-            digest.update(f"{name}\0{_normalize(file.read_text('utf-8'))}\0".encode())
+            digest.update(f"{name}\0{normalize_source(file.read_text('utf-8'))}\0".encode())
     return digest.hexdigest()
 
 
-def _normalize(source: str) -> str:
-    """Remove what decides nothing from the source of a module."""
+def normalize_source(source: str) -> str:
+    """Remove what decides nothing from the source of a module: comments, docstrings, formatting.
+
+    Parameters
+    ----------
+    source : str
+        Python source.
+
+    Raises
+    ------
+    SyntaxError
+        If it is not Python.
+
+    Examples
+    --------
+    >>> normalize_source("x  =  1  # one")
+    'x = 1'
+    """
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

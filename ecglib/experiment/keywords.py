@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from ecglib.datasets.store import Dataset, require_dataset
 from ecglib.errors import ExperimentError, did_you_mean
 from ecglib.experiment.config import Experiment, list_fields
+from ecglib.experiment.import_paths import MAIN
 from ecglib.experiment.settings import format_type
 
 OF_THE_DATASET = ("dataset", "fingerprint")
@@ -128,6 +129,7 @@ def build_experiment(
             f"branches={branches!r}, expected representations with their encoders, as in "
             f"branches={{'time': 'cnn'}}. ecglib.list_encoders() lists them."
         )
+    _refuse_functions(branches, settings.get("fusion"))
     if experiment is not None:
         return experiment.replace(**settings)
     return Experiment.from_flat(settings, data)
@@ -138,6 +140,19 @@ def _list_keywords() -> dict[str, dataclasses.Field]:
     fields = list_fields()
     names = dict.fromkeys(("branches", "fusion", *fields))
     return {name: fields[name] for name in names if name not in OF_THE_DATASET}
+
+
+def _refuse_functions(branches: Mapping[str, Any], fusion: Any) -> None:
+    """Refuse a function in place of its import path, which every process can look up."""
+    given = {f"branches[{name!r}]": encoder for name, encoder in branches.items()}
+    for what, value in (given | {"fusion": fusion}).items():
+        if callable(value):
+            module, name = getattr(value, "__module__", ""), getattr(value, "__name__", "")
+            where = f"{module}:{name}" if module != MAIN else f"my_module:{name}"
+            file = " Put it into a file, my_module.py." if module == MAIN else ""
+            raise ExperimentError(
+                f"{what} is a function, expected a name. Give its import path, {where!r}.{file}"
+            )
 
 
 def _get_default(name: str, field: dataclasses.Field) -> Any:

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 from ecglib.datasets.options import Accepted, convert_value
 from ecglib.errors import ExperimentError, require_one_of
-from ecglib.experiment.branches import check_branches, sort_branches
+from ecglib.experiment.branches import check_branches, check_fusion_name, sort_branches
+from ecglib.experiment.import_paths import pin_import_path
 from ecglib.experiment.registry import (
     AUGMENTATIONS,
     BRANCH_TRAININGS,
@@ -302,13 +303,19 @@ class ModelSettings(SettingsGroup):
         Setting(
             help="Representation -> encoder, for example {'time': 'cnn'}. Further encoders on one "
             "representation are numbered, {'time': 'cnn', 'time_2': 's4d'}. {'handcrafted': "
-            "'random_forest'} or 'gradient_boosting' is the baseline of trees, always alone.",
+            "'random_forest'} or 'gradient_boosting' is the baseline of trees, always alone. An "
+            "encoder of another package is named by its import path, "
+            "{'time': 'mypackage.encoders:my_encoder'}.",
             used_by_trees=True,
         ),
     )
     fusion: str = _setting(
         NO_FUSION,
-        Setting(help="How the branches are joined; 'none' for one branch.", used_by_trees=True),
+        Setting(
+            help="How the branches are joined; 'none' for one branch. An import path names a "
+            "fusion of another package, 'mypackage.fusions:intermediate_mine'.",
+            used_by_trees=True,
+        ),
     )
     branch_dropout: float = _setting(
         0.0,
@@ -353,7 +360,9 @@ class ModelSettings(SettingsGroup):
 
     def _check_together(self) -> None:
         _check_model(self.branches, self.fusion)
-        self._set("branches", sort_branches(self.branches))
+        branches = {name: pin_import_path(encoder) for name, encoder in self.branches.items()}
+        self._set("branches", sort_branches(branches))
+        self._set("fusion", pin_import_path(self.fusion))
         if self.ensemble_size > 1 and len(self.branches) > 1:
             raise ExperimentError(
                 f"ensemble_size={self.ensemble_size} with {len(self.branches)} branches: the "
@@ -535,4 +544,4 @@ def _check_model(branches: dict[str, str], fusion: str) -> None:
             raise ExperimentError(
                 f"fusion='none' with {len(branches)} branches; choose one of {list(FUSIONS)}."
             )
-        require_one_of("fusion", fusion, FUSIONS)
+        check_fusion_name(fusion)

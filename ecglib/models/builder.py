@@ -13,6 +13,7 @@ from ecglib.experiment.branches import (
     list_representations,
     sort_branches,
 )
+from ecglib.experiment.import_paths import get_label
 from ecglib.experiment.registry import NO_FUSION, REPRESENTATIONS, TABULAR
 from ecglib.models.encoders import load_encoder
 from ecglib.models.fusion.branches import OUTPUT, Branches, classify_single_branch
@@ -87,7 +88,7 @@ def build_model(input_shapes: Mapping[str, tuple[int, ...]], settings: ModelSpec
     if settings.fusion == NO_FUSION:
         name, output = f"{names[0]}_branch", classify_single_branch(parts)
     else:
-        name, output = settings.fusion, load_fusion(settings.fusion)(parts)
+        name, output = get_label(settings.fusion), load_fusion(settings.fusion)(parts)
     return keras.Model(list(inputs.values()), output, name=name)
 
 

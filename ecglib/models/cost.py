@@ -9,7 +9,6 @@ from typing import Any
 import keras
 from keras import layers
 
-from ecglib.errors import ExperimentError
 from ecglib.models.fusion.layers import LearnedTokens, LowRankProduct, Stacking
 from ecglib.models.layers import (
     Interpolate,
@@ -20,21 +19,26 @@ from ecglib.models.layers import (
 from ecglib.models.state_space import CHUNK, StateSpace
 
 Shapes = list[tuple[Any, ...]]
-Rule = Callable[[Any, Shapes, Shapes], int]
+Rule = Callable[[Any, Shapes, Shapes], int | None]
+
+GATES = {layers.LSTM: 4, layers.GRU: 3, layers.SimpleRNN: 1}
 
 # Layers with weights that multiply or add each value at most once. Like activations, poolings and
 # sums of branches they are not counted: that is little next to products of each value with many.
 ELEMENTWISE = (
     layers.BatchNormalization,
+    layers.GroupNormalization,
     layers.LayerNormalization,
     layers.Normalization,
+    layers.PReLU,
+    layers.UnitNormalization,
     LearnedTokens,
     PositionEmbedding,
     Stacking,
 )
 
 
-def count_multiply_adds(model: keras.Model) -> int:
+def count_multiply_adds(model: keras.Model) -> int | None:
     """Count the multiply-adds of the convolutions and matrix products of one window.
 
     Parameters
@@ -45,13 +49,10 @@ def count_multiply_adds(model: keras.Model) -> int:
 
     Returns
     -------
-    int
-        Multiply-adds of a forward pass.
-
-    Raises
-    ------
-    ExperimentError
-        If a layer has weights but no rule, so that nothing is silently left uncounted.
+    int or None
+        Multiply-adds of a forward pass; None if a layer has weights, but neither a rule here nor a
+        method ``count_multiply_adds(inputs, outputs)``, which gets the shapes of its tensors and
+        returns their number. So nothing is silently left uncounted.
 
     Notes
     -----
@@ -65,7 +66,26 @@ def count_multiply_adds(model: keras.Model) -> int:
     >>> count_multiply_adds(keras.Model(x, layers.Dense(2)(x)))
     14
     """
-    return sum(_count_call(node) for node in _list_calls(model))
+    counts = [_count_call(node) for node in _list_calls(model)]
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+def find_uncounted_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Find the layers whose multiply-adds are not known.
+
+    Parameters
+    ----------
+    model : keras.Model
+        As for `count_multiply_adds`.
+
+    Examples
+    --------
+    >>> x = keras.Input((7, 2))
+    >>> find_uncounted_layers(keras.Model(x, layers.GRU(3)(x)))
+    []
+    """
+    return [node.operation for node in _list_calls(model) if _count_call(node) is None]
 
 
 def _list_calls(model: keras.Model) -> list[Any]:
@@ -73,7 +93,7 @@ def _list_calls(model: keras.Model) -> list[Any]:
     return [node for nodes in model._nodes_by_depth.values() for node in nodes]
 
 
-def _count_call(node: Any) -> int:
+def _count_call(node: Any) -> int | None:
     layer = node.operation
     if isinstance(layer, keras.Model):
         return count_multiply_adds(layer)
@@ -82,13 +102,12 @@ def _count_call(node: Any) -> int:
     for kinds, rule in RULES.items():
         if isinstance(layer, kinds):
             return rule(layer, inputs, outputs)
+    if hasattr(layer, "count_multiply_adds"):
+        return int(layer.count_multiply_adds(inputs, outputs))
     if getattr(layer, "weights", ()) and not isinstance(layer, ELEMENTWISE):
         has_only_seeds = all("seed_generator" in weight.path for weight in layer.weights)
         if not has_only_seeds:
-            raise ExperimentError(
-                f"The multiply-adds of the layer {layer.name!r}, a {type(layer).__name__}, are not "
-                f"known. Add a rule to `ecglib.models.cost`."
-            )
+            return None
     return 0
 
 
@@ -110,15 +129,28 @@ def _count_convolution(layer: Any, inputs: Shapes, outputs: Shapes) -> int:
     return _count_values(outputs[0]) * math.prod(layer.kernel.shape[:-1])
 
 
-def _count_lstm(layer: Any, inputs: Shapes, outputs: Shapes) -> int:
+def _count_depthwise(layer: Any, inputs: Shapes, outputs: Shapes) -> int:
+    return _count_values(outputs[0]) * math.prod(layer.kernel_size)
+
+
+def _count_separable(layer: Any, inputs: Shapes, outputs: Shapes) -> int:
+    n_between = inputs[0][-1] * layer.depth_multiplier  # channels between its two convolutions
+    n_steps = math.prod(outputs[0][1:-1])
+    return n_steps * n_between * (math.prod(layer.kernel_size) + layer.filters)
+
+
+def _count_recurrent(layer: Any, inputs: Shapes, outputs: Shapes) -> int | None:
     _, n_steps, n_channels = inputs[0]
-    # Four gates, each a product with the input and with the previous output.
-    return n_steps * 4 * layer.units * (n_channels + layer.units)
+    if type(layer) not in GATES:
+        return None
+    # Each gate is a product with the input and with the previous output.
+    return n_steps * GATES[type(layer)] * layer.units * (n_channels + layer.units)
 
 
-def _count_bidirectional(layer: Any, inputs: Shapes, outputs: Shapes) -> int:
-    directions = (layer.forward_layer, layer.backward_layer)
-    return sum(_count_lstm(direction, inputs, outputs) for direction in directions)
+def _count_bidirectional(layer: Any, inputs: Shapes, outputs: Shapes) -> int | None:
+    forward = _count_recurrent(layer.forward_layer, inputs, outputs)
+    backward = _count_recurrent(layer.backward_layer, inputs, outputs)
+    return None if forward is None or backward is None else forward + backward
 
 
 def _count_attention(layer: Any, inputs: Shapes, outputs: Shapes) -> int:
@@ -171,7 +203,9 @@ def _count_weighted_average(layer: Any, inputs: Shapes, outputs: Shapes) -> int:
 RULES: dict[tuple[type, ...], Rule] = {
     (layers.Dense,): _count_dense,
     (layers.Conv1D, layers.Conv2D): _count_convolution,
-    (layers.LSTM,): _count_lstm,
+    (layers.DepthwiseConv1D, layers.DepthwiseConv2D): _count_depthwise,
+    (layers.SeparableConv1D, layers.SeparableConv2D): _count_separable,
+    tuple(GATES): _count_recurrent,
     (layers.Bidirectional,): _count_bidirectional,
     (layers.MultiHeadAttention,): _count_attention,
     (layers.Dot,): _count_dot,

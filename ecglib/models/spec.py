@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from ecglib.datasets.schema import TASK_KINDS
 from ecglib.errors import ExperimentError, require_one_of
-from ecglib.experiment.branches import check_branches, get_representation
+from ecglib.experiment.branches import check_branches, check_fusion_name, get_representation
+from ecglib.experiment.import_paths import get_fusion_family
 from ecglib.experiment.registry import FUSIONS, NO_FUSION, REPRESENTATIONS
 
 
@@ -16,11 +17,13 @@ class ModelSpec:
     Parameters
     ----------
     branches : mapping of str to str
-        Branch -> name of its encoder (`ecglib.experiment.registry.ENCODERS`). A branch is named
+        Branch -> name of its encoder (`ecglib.experiment.registry.ENCODERS`), or the import path
+        of one, as in ``"mypackage.encoders:my_encoder"``. A branch is named
         after its representation. Further encoders on the same representation are numbered, as in
         ``{"time": "cnn", "time_2": "s4d"}``: both take the input "time".
     fusion : str
-        A name in `ecglib.experiment.registry.FUSIONS`, or "none" for a single branch.
+        A name in `ecglib.experiment.registry.FUSIONS` or an import path; "none" for a single
+        branch.
     n_classes : int
         Number of classes.
     kind : {"multi_label", "multi_class"}
@@ -87,7 +90,8 @@ class ModelSpec:
             representation = get_representation(branch)
             require_one_of("a representation in branches", representation, REPRESENTATIONS)
         check_branches(dict(self.branches), self.fusion)
-        require_one_of("fusion", self.fusion, [NO_FUSION, *FUSIONS])
+        if self.fusion != NO_FUSION:
+            check_fusion_name(self.fusion)
         names = list(self.branches)
         if self.fusion == NO_FUSION and len(names) > 1:
             raise ExperimentError(
@@ -118,7 +122,7 @@ class ModelSpec:
                 raise ExperimentError(f"{name}={probability} must be at least 0 and below 1.")
 
     def _check_missing_and_dropped_branches(self) -> None:
-        is_late = self.fusion.startswith("late_")
+        is_late = get_fusion_family(self.fusion) == "late"
         if self.branch_dropout and (self.fusion == NO_FUSION or is_late):
             raise ExperimentError(
                 f"branch_dropout={self.branch_dropout} with fusion={self.fusion!r} has no effect: "

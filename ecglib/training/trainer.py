@@ -21,6 +21,7 @@ from ecglib.evaluation.stacking import fit_stacking
 from ecglib.evaluation.thresholds import fit_weights
 from ecglib.experiment import Experiment, Processing, select_windows
 from ecglib.experiment.branches import get_representation
+from ecglib.experiment.import_paths import get_fusion_family
 from ecglib.experiment.registry import NO_FUSION, TABULAR
 from ecglib.models.end_to_end import (
     build_crop_model,
@@ -56,7 +57,7 @@ from ecglib.training.stopwatch import StepTimes, Stopwatch
 
 ENSEMBLE_SEED_STEP = 1000
 N_SCALING_WINDOWS, N_ROBUST_SCALING_WINDOWS = 4096, 512
-PREDICTION_BATCHES = 4  # windows predicted at a time, in training batches
+MAX_PREDICTION_BATCHES = 4  # windows predicted at a time, in training batches
 REPRESENTATIONS_IN = ("pipeline", "model")
 
 
@@ -202,6 +203,7 @@ class Trainer:
         self.crop_signal = describe_crops(dataset.signal, experiment.inputs.crop_s)
         self.stopwatch = Stopwatch()
         self._predictors: dict[keras.Model, keras.Model] = {}
+        self._prediction_batches: dict[str, Any] = {}
         self.experiment = experiment
         self.experiment = self._widen()
 
@@ -280,7 +282,7 @@ class Trainer:
                 initial_epoch=checkpoint.n_done,
                 verbose=self.options.verbose,
             )
-        self._fit_late_fusion(model, trained, score)
+        self._fit_late_fusion(model, trained)
         frame = pd.DataFrame(history.history).rename_axis("epoch").reset_index()
         return FittedModel(model, frame.assign(epoch=frame["epoch"] + 1))
 
@@ -294,7 +296,7 @@ class Trainer:
         split : {"train", "validation", "test"}
             The split.
         """
-        p = self._build_predictor(model).predict(self._make_prediction_batches(split), verbose=0)
+        p = self._compute_outputs(model, split)
         return Predictions.from_selection(self.selection.in_split(split), p)
 
     def build_model(self, seed: int, width: int = 0) -> keras.Model:
@@ -430,16 +432,36 @@ class Trainer:
         in_model = self.options.representations_in == "model"
         return in_model or bool(self.experiment.inputs.crop_s)
 
+    def _compute_outputs(self, model: keras.Model, split: str) -> np.ndarray:
+        """Compute what the model gives for each window of a split, in their order."""
+        if split not in self._prediction_batches:
+            self._prediction_batches[split] = self._make_prediction_batches(split)
+        outputs = self._build_predictor(model).predict(self._prediction_batches[split], verbose=0)
+        return outputs[: (self.selection.part == split).sum()]
+
     def _make_prediction_batches(self, split: str) -> Any:
-        representations = None if self._predicts_from_signal() else self.representations
-        batch_size = PREDICTION_BATCHES * self.experiment.training.batch_size
+        """Make batches of one size for all splits: each new size would be traced again.
+
+        The last batch is filled with its last window.
+        """
+        n_validation = int((self.selection.part == "validation").sum())
+        n_batches = -(
+            -n_validation // (MAX_PREDICTION_BATCHES * self.experiment.training.batch_size)
+        )
+        batch_size = -(-n_validation // n_batches)
         windows = self.selection.in_split(split)
-        return make_batches(self.dataset, windows, representations, batch_size)
+        n_windows = len(windows.rows)
+        filled = np.arange(-(-n_windows // batch_size) * batch_size)
+        return make_batches(
+            self.dataset,
+            windows.take(np.minimum(filled, n_windows - 1)),
+            None if self._predicts_from_signal() else self.representations,
+            batch_size,
+        )
 
     def _build_validation_score(self, model: keras.Model) -> ValidationScore:
         return ValidationScore(
-            self._build_predictor(model),
-            self._make_prediction_batches("validation"),
+            lambda: self._compute_outputs(model, "validation"),
             self.selection.in_split("validation"),
             self.stopwatch,
         )
@@ -475,17 +497,15 @@ class Trainer:
     def _only_fits_late_fusion(self) -> bool:
         """Whether the branches are frozen and nothing else has weights."""
         frozen = self.experiment.training.branch_training == "frozen"
-        return frozen and self.experiment.model.fusion.startswith("late_")
+        return frozen and get_fusion_family(self.experiment.model.fusion) == "late"
 
-    def _fit_late_fusion(
-        self, model: keras.Model, trained: keras.Model, score: ValidationScore
-    ) -> None:
+    def _fit_late_fusion(self, model: keras.Model, trained: keras.Model) -> None:
         """Fit on the validation split what a late fusion learns there."""
         fusion, kind = self.experiment.model.fusion, self.selection.task.kind
         if fusion not in ("late_weighted", "late_stacking"):
             return
-        branch_p = self._build_predictor(trained).predict(score.batches, verbose=0)
-        y = score.validation.y
+        branch_p = self._compute_outputs(trained, "validation")
+        y = self.selection.in_split("validation").y
         if fusion == "late_weighted":
             models.set_branch_weights(model, fit_weights(y, branch_p, kind))
         else:

@@ -6,9 +6,9 @@ from backends import BACKEND
 from check import build_tiny_model
 from keras import layers
 
-from ecglib.errors import ExperimentError
 from ecglib.experiment.registry import FUSIONS, REPRESENTATIONS
 from ecglib.models import build_ensemble, count_multiply_adds
+from ecglib.models.cost import find_uncounted_layers
 
 # The encoders of a scalogram are those of a spectrogram.
 ALL = [
@@ -102,8 +102,41 @@ def test_an_ensemble_costs_the_sum_of_its_models():
     assert count_multiply_adds(build_ensemble(models)) == 2 * count_multiply_adds(models[0])
 
 
-@pytest.mark.parametrize("layer", [layers.GRU(3), layers.SeparableConv1D(3, 2)])
-def test_a_layer_without_a_rule_is_refused(layer):
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (layers.GRU(3), 7 * 3 * 3 * (2 + 3)),
+        (layers.Bidirectional(layers.SimpleRNN(3)), 2 * 7 * 3 * (2 + 3)),
+        (layers.DepthwiseConv1D(4, depth_multiplier=3), 4 * 6 * 4),
+        # a depthwise convolution to 2 channels, then a product with 3 filters
+        (layers.SeparableConv1D(3, 4), 4 * (2 * 4 + 2 * 3)),
+    ],
+)
+def test_the_cost_of_other_layers_of_keras(layer, expected):
     x = keras.Input((7, 2))
-    with pytest.raises(ExperimentError, match=f"{layer.name}.* rule to `ecglib.models.cost`"):
-        count_multiply_adds(keras.Model(x, layer(x)))
+    assert count_multiply_adds(keras.Model(x, layer(x))) == expected
+
+
+class Scaled(layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=shape[1:])
+
+    def call(self, x):
+        return x * self.scale
+
+
+class Counted(Scaled):
+    def count_multiply_adds(self, inputs, outputs):
+        return inputs[0][1] * outputs[0][2]
+
+
+def test_the_cost_of_a_layer_without_a_rule_is_not_known():
+    x = keras.Input((7, 2))
+    model = keras.Model(x, layers.Dense(1)(Scaled(name="scaled")(x)))
+    assert count_multiply_adds(model) is None
+    assert [layer.name for layer in find_uncounted_layers(model)] == ["scaled"]
+
+
+def test_a_layer_may_count_its_multiply_adds_itself():
+    x = keras.Input((7, 2))
+    assert count_multiply_adds(keras.Model(x, Counted()(x))) == 7 * 2

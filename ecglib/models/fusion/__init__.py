@@ -7,7 +7,11 @@ them.
 """
 
 from ecglib.models.fusion.branches import Branches, find_branches
-from ecglib.models.fusion.late import set_branch_weights, set_stacking_weights
+from ecglib.models.fusion.late import (
+    set_branch_weights,
+    set_stacking_weights,
+    stack_probabilities,
+)
 from ecglib.models.fusion.loading import load_fusion
 
 __all__ = [
@@ -16,4 +20,5 @@ __all__ = [
     "load_fusion",
     "set_branch_weights",
     "set_stacking_weights",
+    "stack_probabilities",
 ]

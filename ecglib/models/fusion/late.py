@@ -45,7 +45,7 @@ def late_average(branches: Branches) -> Tensor:
     (None, 2, 5)
     """
     layer = layers.GlobalAveragePooling1D(name=OUTPUT, dtype="float32")
-    stacked = _stack_probabilities(branches)
+    stacked = stack_probabilities(branches)
     return layer(stacked) if branches.present is None else layer(stacked, mask=branches.present)
 
 
@@ -231,15 +231,33 @@ def set_stacking_weights(model: keras.Model, weights: np.ndarray, bias: np.ndarr
     layer.set_weights(values)
 
 
-def _stack_probabilities(branches: Branches) -> Tensor:
-    """Classify each branch alone; return (n_windows, n_branches, n_classes)."""
+def stack_probabilities(branches: Branches) -> Tensor:
+    """Classify each branch alone: what a late fusion combines, and what is trained.
+
+    Parameters
+    ----------
+    branches : Branches
+        At least two branches.
+
+    Returns
+    -------
+    tensor of shape (n_windows, n_branches, n_classes)
+        Probabilities of the branches.
+
+    Examples
+    --------
+    The fusion `late_average` without branches that may be missing:
+
+    >>> def late_mean(branches):
+    ...     return layers.GlobalAveragePooling1D(name=OUTPUT)(stack_probabilities(branches))
+    """
     heads = [branches.classify(x, f"{name}_{OUTPUT}") for name, x in branches.encode_all().items()]
     rows = [layers.Reshape((1, head.shape[-1]), dtype="float32")(head) for head in heads]
     return layers.Concatenate(axis=1, name=BRANCH_OUTPUT, dtype="float32")(rows)
 
 
 def _combine(branches: Branches, layer: keras.layers.Layer) -> Tensor:
-    stacked = _stack_probabilities(branches)
+    stacked = stack_probabilities(branches)
     if branches.present is None:
         return layer(stacked)
     return layer(stacked, present=branches.present)
