@@ -6,10 +6,10 @@ Each module has a function ``write_pages(folder)``, which writes its pages to ``
 from pathlib import Path
 from typing import Any
 
-from generate import api, dataset_cards, references, settings
+from generate import api, dataset_cards, gallery, references, settings
 
 PAGES = Path(__file__).parents[1] / "generated"
-MODULES: list[Any] = [api, dataset_cards, settings]
+MODULES: list[Any] = [api, dataset_cards, gallery, settings]
 
 
 def write_pages(app: Any, config: Any) -> None:
@@ -25,4 +25,5 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("config-inited", write_pages)
     app.connect("autodoc-process-signature", api.show_signature)
     app.connect("missing-reference", references.resolve_name)
+    app.connect("doctree-read", gallery.add_alternative_texts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
