@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # for type checkers and editors; a test compares it with _MODULES
     from ecglib.batch.comparison import compare as compare
+    from ecglib.batch.entering import enter as enter
     from ecglib.datasets import Dataset as Dataset
     from ecglib.datasets import list_datasets as list_datasets
     from ecglib.datasets import open_dataset as open_dataset
@@ -65,6 +66,7 @@ _MODULES = {
     "Run": "ecglib.runs",
     "Task": "ecglib.datasets.schema",
     "compare": "ecglib.batch.comparison",
+    "enter": "ecglib.batch.entering",
     "export_run": "ecglib.inference",
     "find_runs": "ecglib.runs",
     "list_datasets": "ecglib.datasets",

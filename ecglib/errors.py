@@ -106,6 +106,19 @@ class DamagedRunError(RunError):
     """
 
 
+class EntryError(EcgError):
+    """Predictions of another framework do not fit the batch that they are entered into.
+
+    Examples
+    --------
+    >>> import ecglib
+    >>> ecglib.enter("fusion", "none.csv", name="resnet", parameters=1000)
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.EntryError: none.csv cannot be read: No such file or directory. ...
+    """
+
+
 class BatchError(EcgError):
     """A batch file, or a parameter in it, is wrong.
 

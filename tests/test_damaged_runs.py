@@ -10,7 +10,8 @@ from studies import StudyFolder, write_experiment
 
 from ecglib.errors import DamagedRunError, RunError
 from ecglib.experiment import describe_environment
-from ecglib.runs import EXPERIMENT, FILES, FORMAT, Run, _hash_values, write_description
+from ecglib.runs import EXPERIMENT, FILES, FORMAT, Run, write_description
+from ecglib.runs.files import hash_values
 
 pytestmark = pytest.mark.fuzz
 
@@ -62,7 +63,7 @@ def test_a_hostile_description_with_the_right_hash_is_read_or_refused(run):
         try:
             values = json.loads(content)
             values.pop("checksum", None)
-            file.write_text(json.dumps(values | {"checksum": _hash_values(values)}))
+            file.write_text(json.dumps(values | {"checksum": hash_values(values)}))
         except (ValueError, AttributeError, TypeError):
             pass  # no description at all
         return read_all(run.path)
@@ -82,7 +83,7 @@ def test_a_run_with_an_unknown_setting_is_of_another_version(run):
     values = json.loads((run.path / EXPERIMENT).read_text())
     values["experiment"]["attention_heads"] = 4
     values.pop("checksum")
-    text = json.dumps(values | {"checksum": _hash_values(values)})
+    text = json.dumps(values | {"checksum": hash_values(values)})
     (run.path / EXPERIMENT).write_text(text)
     with pytest.raises(RunError, match=r"Unknown setting 'attention_heads'.*another version"):
         Run(run.path)

@@ -18,7 +18,7 @@ from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.verdict import ComparisonSettings
 from ecglib.experiment import Experiment
 from ecglib.experiment.config import list_fields
-from ecglib.runs import Run, require_run
+from ecglib.runs import ContestantFolder, Run, require_run
 
 MAX_NAMED_SETTINGS = 2  # in the name of a model, to distinguish it from others
 
@@ -31,7 +31,7 @@ _REPEATED = ("seed", "fold")
 
 
 def compare(
-    runs: Sequence[Run],
+    runs: Sequence[ContestantFolder],
     *,
     metric: str = ComparisonSettings.metric,
     margin: float = ComparisonSettings.margin,
@@ -41,8 +41,9 @@ def compare(
 
     Parameters
     ----------
-    runs : sequence of Run
-        Runs of one task on one prepared dataset; one that is given twice counts once.
+    runs : sequence of Run or Entry
+        Runs of one task on one prepared dataset, and predictions that were entered
+        (`ecglib.enter`); one that is given twice counts once.
     metric : str, default "auroc"
         The score that decides, its mean over the classes; to be chosen before the scores are known,
         as `margin` is.
@@ -72,7 +73,7 @@ def compare(
     ecglib.errors.RunError: 'runs/fusion_ptbxl' is a name, ... ecglib.open_run(...) ...
     """
     _check_runs(runs)
-    runs = list({run.experiment.hash: run for run in runs}.values())  # each once
+    runs = list({run.hash: run for run in runs}.values())  # each once
     settings = ComparisonSettings(metric=metric, margin=margin)
     groups = {_describe_group(run) for run in runs}
     if len(groups) > 1:
@@ -81,15 +82,14 @@ def compare(
             f"each other: {', '.join(sorted(' '.join(group) for group in groups))}. Compare runs "
             "of one of them, or give each to `ecglib compare`."
         )
-    names = name_models([run.experiment for run in runs])
-    models: dict[tuple[str, int], list[Run]] = {}
+    names = name_contestants(runs)
+    models: dict[tuple[str, int], list[ContestantFolder]] = {}
     for run in runs:
-        key = (run.experiment.model_hash, run.experiment.training.seed)
-        models.setdefault(key, []).append(run)
+        models.setdefault((run.model_hash, run.seed), []).append(run)
     contestants = [
         build_contestant(folds, names[model_hash]) for (model_hash, _), folds in models.items()
     ]
-    data = runs[0].experiment.data
+    data = runs[0].data
     return compare_contestants(
         contestants,
         settings,
@@ -101,7 +101,7 @@ def compare(
 
 def _check_runs(runs: object) -> None:
     """Refuse what is no list of runs, and say how to get one."""
-    if isinstance(runs, Run):
+    if isinstance(runs, ContestantFolder):
         raise RunError("One run was given, expected a list. Give compare([run, other_run]).")
     if not isinstance(runs, list | tuple) or not runs:
         shown = repr(runs) if isinstance(runs, str | list | tuple) else type(runs).__name__
@@ -110,7 +110,8 @@ def _check_runs(runs: object) -> None:
             f"returned, or the runs of a batch: ecglib.find_runs(folder)."
         )
     for run in runs:
-        require_run(run)
+        if not isinstance(run, ContestantFolder):
+            require_run(run)
 
 
 def compare_batches(
@@ -146,11 +147,11 @@ def compare_batches(
     ...
     ecglib.errors.RunError: No finished run in runs/none. ...
     """
-    groups: dict[tuple[str, ...], dict[str, Run]] = {}
+    groups: dict[tuple[str, ...], dict[str, ContestantFolder]] = {}
     for folder in folders:
         for run in find_compared_runs(folder):
             # A run that is in several batches is compared once.
-            groups.setdefault(_describe_group(run), {})[run.experiment.hash] = run
+            groups.setdefault(_describe_group(run), {})[run.hash] = run
     settings = settings or choose_settings(folders)
     checks = [_check_choice(settings, _read_all_settings(folders))]
     comparisons = [
@@ -245,24 +246,25 @@ def _select_fusions(comparison: Comparison, only: Sequence[str]) -> Comparison:
     )
 
 
-def _describe_group(run: Run) -> tuple[str, ...]:
+def _describe_group(run: ContestantFolder) -> tuple[str, ...]:
     """Return what runs must share to be compared at all: store, task and cross-validation."""
-    data = run.experiment.data
+    data = run.data
     folds = f"{data.n_folds} folds" if data.n_folds else "test split"
     return f"{data.dataset}-{data.fingerprint}", data.task, folds
 
 
-def _list_checks(runs: Sequence[Run]) -> list[Check]:
-    leaks = sorted({leak for run in runs for leak in run.experiment.data.allow_leaks})
+def _list_checks(runs: Sequence[ContestantFolder]) -> list[Check]:
+    leaks = sorted({leak for run in runs for leak in run.data.allow_leaks})
+    trained_here = [run for run in runs if isinstance(run, Run)]
     checks = [
         Check(
             title="Patients disjoint",
             passed=not leaks,
             detail=f"allowed: {', '.join(leaks)}" if leaks else "no leak between the splits",
         ),
-        _check_environments(runs),
+        *([_check_environments(trained_here)] if trained_here else []),
     ]
-    if not runs[0].experiment.data.n_folds:
+    if not runs[0].data.n_folds:
         others = _find_other_batches(runs)
         names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
         checks.append(
@@ -293,10 +295,10 @@ def _check_environments(runs: Sequence[Run]) -> Check:
     )
 
 
-def _find_other_batches(runs: Sequence[Run]) -> list[str]:
+def _find_other_batches(runs: Sequence[ContestantFolder]) -> list[str]:
     """Find the other batches of the same folder that scored the same store's test split."""
     folders = {run.path.parent for run in runs}
-    data = runs[0].experiment.data
+    data = runs[0].data
     found = {
         path.parent.parent.name
         for parent in {folder.parent for folder in folders}
@@ -357,6 +359,30 @@ def build_recipe(run: Run) -> dict[str, Any]:
 
 # What decides more than the last digits of a result.
 _CODE = ("code", "keras", "tensorflow", "numpy")
+
+
+def name_contestants(runs: Iterable[ContestantFolder]) -> dict[str, str]:
+    """Give each model the name that is shown: that of `name_models`, or that it was entered with.
+
+    Parameters
+    ----------
+    runs : iterable of Run or Entry
+        All contestants, several for each model if it has several seeds or folds.
+
+    Returns
+    -------
+    dict of str to str
+        Model hash -> name.
+
+    Examples
+    --------
+    >>> name_contestants([])
+    {}
+    """
+    runs = list(runs)
+    names = name_models([run.experiment for run in runs if isinstance(run, Run)])
+    entered = {run.model_hash: run.model_hash for run in runs if not isinstance(run, Run)}
+    return names | entered
 
 
 def name_models(experiments: Iterable[Experiment]) -> dict[str, str]:
@@ -427,12 +453,12 @@ def _describe_distinction(experiment: Experiment, same_name: list[Experiment]) -
     return f" #{experiment.model_hash[:4]}"
 
 
-def build_contestant(runs: Sequence[Run], name: str) -> Contestant:
+def build_contestant(runs: Sequence[ContestantFolder], name: str) -> Contestant:
     """Build the contestant of one run, or of the runs of all folds of a cross-validation.
 
     Parameters
     ----------
-    runs : sequence of Run
+    runs : sequence of Run or Entry
         One run, or one for each fold, of the same model and seed.
     name : str
         Name of the model.
@@ -452,35 +478,35 @@ def build_contestant(runs: Sequence[Run], name: str) -> Contestant:
     >>> from ecglib.runs import open_run
     >>> contestant = build_contestant([open_run("0123456789")], "time:cnn")  # doctest: +SKIP
     """
-    experiment = runs[0].experiment
-    n_folds, seed = experiment.data.n_folds, experiment.training.seed
-    missing = set(range(1, n_folds + 1)) - {run.experiment.data.fold for run in runs}
+    first = runs[0]
+    n_folds, seed = first.data.n_folds, first.seed
+    missing = set(range(1, n_folds + 1)) - {run.data.fold for run in runs}
     if missing:
         raise RunError(
             f"{name} (seed {seed}) has no run of the folds {sorted(missing)} of {n_folds}, so some "
             "patients have no prediction. Run the missing folds, or remove the model."
         )
-    runs = sorted(runs, key=lambda run: run.experiment.data.fold)
-    thresholds = np.array([run.contract.thresholds for run in runs])
+    runs = sorted(runs, key=lambda run: run.data.fold)
+    thresholds = np.array([run.thresholds for run in runs])
     return Contestant(
         name=name,
-        role=experiment.role,
-        branches=experiment.branch_names,
-        ensemble_size=experiment.model.ensemble_size,
+        role=first.role,
+        branches=first.branch_names,
+        ensemble_size=first.ensemble_size,
         seed=seed,
-        parameters=round(np.mean([run.metrics["model"]["parameters"] for run in runs])),
+        parameters=round(np.mean([run.parameters for run in runs])),
         predictions=_join_folds(runs, "test"),
         thresholds=thresholds if n_folds else thresholds[0],
         validation=_join_folds(runs, "validation"),
-        recipe=build_recipe(runs[0]),
+        recipe=build_recipe(first) if isinstance(first, Run) else {},
         caveats=tuple(dict.fromkeys(caveat for run in runs for caveat in run.caveats)),
     )
 
 
-def _join_folds(runs: Sequence[Run], split: str) -> Predictions:
+def _join_folds(runs: Sequence[ContestantFolder], split: str) -> Predictions:
     """Join the predictions of the runs of all folds, in the order of the window table."""
     parts = [run.predictions(split) for run in runs]
-    if len(parts) == 1 and not runs[0].experiment.data.n_folds:
+    if len(parts) == 1 and not runs[0].data.n_folds:
         return parts[0]
     order = np.argsort(np.concatenate([one.rows for one in parts]), kind="stable")
 
@@ -496,7 +522,6 @@ def _join_folds(runs: Sequence[Run], split: str) -> Predictions:
         y=join(one.y for one in parts),
         p=join(one.p for one in parts),
         folds=join(
-            np.full(one.n_windows, run.experiment.data.fold)
-            for run, one in zip(runs, parts, strict=True)
+            np.full(one.n_windows, run.data.fold) for run, one in zip(runs, parts, strict=True)
         ),
     )

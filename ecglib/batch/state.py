@@ -14,7 +14,7 @@ from ecglib import runs
 from ecglib.errors import EcgError, RunError
 from ecglib.evaluation.verdict import ComparisonSettings
 from ecglib.paths import write_json
-from ecglib.runs import Run
+from ecglib.runs import ContestantFolder
 
 STATE = "batch.json"
 CONTROL_ROLES = ("ensemble", "widened")
@@ -131,8 +131,8 @@ def read_grids(folder: Path) -> list[Grid]:
         raise _report_damage(folder, error) from None
 
 
-def find_compared_runs(folder: Path) -> list[Run]:
-    """Open the runs of a batch that are compared: all but controls that no grid asks for.
+def find_compared_runs(folder: Path) -> list[ContestantFolder]:
+    """Open the contestants of a batch that are compared: all but controls that no grid asks for.
 
     Parameters
     ----------
@@ -155,11 +155,7 @@ def find_compared_runs(folder: Path) -> list[Run]:
     if not grids:
         return found
     asked_for = {name for grid in grids for name in (*grid.runs, *grid.controls)}
-    return [
-        run
-        for run in found
-        if run.path.name in asked_for or run.experiment.role not in CONTROL_ROLES
-    ]
+    return [run for run in found if run.path.name in asked_for or run.role not in CONTROL_ROLES]
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ecglib import paths
-from ecglib.cli import batch_commands, printing
+from ecglib.cli import batch_commands, entry_commands, printing
 from ecglib.cli.parser import build_parser, parse_assignments
 from ecglib.cli.status import run_command
 from ecglib.errors import EcgError
@@ -216,8 +216,10 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "datasets": _list_datasets,
     "prepare": _prepare,
     "check": _check,
+    "split": entry_commands.write_split,
     "batch": batch_commands.carry_out_batch,
     "status": batch_commands.show_status,
+    "enter": entry_commands.enter_predictions,
     "compare": _compare,
     "export": _export,
     "predict": _predict,

@@ -58,8 +58,10 @@ def build_parser() -> argparse.ArgumentParser:
     _add_datasets(commands)
     _add_prepare(commands)
     _add_check(commands)
+    _add_split(commands)
     _add_batch(commands)
     _add_status(commands)
+    _add_enter(commands)
     _add_compare(commands)
     _add_export(commands)
     _add_predict(commands)
@@ -179,6 +181,39 @@ def _add_check(commands: Any) -> None:
     _add_data_dir(parser)
 
 
+def _add_split(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "split",
+        "Write splits, labels and signals of a task as files for another framework.",
+    )
+    parser.add_argument("dataset", help="name of a dataset, or the folder of a store")
+    parser.add_argument("--task", default="", help="name of the task (default: the first one)")
+    parser.add_argument(
+        "--folds",
+        type=_parse_count,
+        default=0,
+        metavar="N",
+        help="number of folds of a cross-validation (default: the splits of the dataset)",
+    )
+    parser.add_argument(
+        "--fold",
+        type=_parse_count,
+        default=0,
+        metavar="K",
+        help="with --folds: the fold that takes the place of the test split, from 1",
+    )
+    parser.add_argument("--output", metavar="FILE.csv", required=True, help="table to write")
+    parser.add_argument(
+        "--signals",
+        metavar="PATH",
+        default="",
+        help="write the signals too: a file FILE.npz, or a folder of .npy files, of which "
+        "signals.npy can be memory-mapped",
+    )
+    _add_data_dir(parser)
+
+
 def _add_batch(commands: Any) -> None:
     parser = _add_command(
         commands,
@@ -234,6 +269,33 @@ def _add_status(commands: Any) -> None:
         "status 1 if a run failed.",
     )
     parser.add_argument("batch", metavar="BATCH", help="name of a batch, or its folder")
+    _add_runs_dir(parser)
+
+
+def _add_enter(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "enter",
+        "Enter predictions of another framework into the comparison of a batch.",
+    )
+    parser.add_argument("batch", metavar="BATCH", help="name of a batch, or its folder")
+    parser.add_argument(
+        "predictions",
+        metavar="FILE",
+        help="CSV or NPZ file with a probability of each class for every window of the validation "
+        "and the test split",
+    )
+    parser.add_argument("--name", required=True, help="name of the model, for all its seeds")
+    parser.add_argument(
+        "--parameters",
+        type=int,
+        required=True,
+        metavar="N",
+        help="number of parameters of the model",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of its training (default: 0)"
+    )
     _add_runs_dir(parser)
 
 

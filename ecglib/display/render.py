@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # importing these for real would cost what is shown without t
     from ecglib.evaluation.predictions import Predictions
     from ecglib.experiment import Experiment
     from ecglib.inference import PredictedRecords
-    from ecglib.runs import Run
+    from ecglib.runs import ContestantFolder, Entry, Run
 
 MAX_ROWS = 50  # of a table of records
 
@@ -31,7 +31,7 @@ def render(shown: object) -> str:
 
     Parameters
     ----------
-    shown : Dataset, Experiment, Run, Comparison, Predictions, PredictedRecords or Listing
+    shown : Dataset, Experiment, Run, Entry, Comparison, Predictions, PredictedRecords or Listing
         The object.
 
     Returns
@@ -89,8 +89,7 @@ def _build_experiment(shown: "Experiment") -> Panel:
 
 
 def _build_run(shown: "Run") -> Panel:
-    contract, metrics = shown.contract, shown.metrics
-    cost = metrics["model"]
+    contract, cost = shown.contract, shown.metrics["model"]
     facts = {
         "Task": f"{contract.task} of {contract.dataset}, seed {shown.experiment.training.seed}",
         "Parameters": f"{cost['parameters']:,}",
@@ -98,6 +97,32 @@ def _build_run(shown: "Run") -> Panel:
     }
     if "seconds" in cost:
         facts["Training"] = f"{cost['seconds']:,.0f} s"
+    return Panel(
+        title=f"Run {shown.experiment.model_name}",
+        facts=facts,
+        caveats=shown.caveats,
+        tables=_tabulate_scores(shown),
+        note="run.predict(record), ecglib.compare([run, ...])",
+    )
+
+
+def _build_entry(shown: "Entry") -> Panel:
+    facts = {
+        "Task": f"{shown.data.task} of {shown.data.dataset}, seed {shown.seed}",
+        "Parameters": f"{shown.parameters:,}",
+        "Folder": str(shown.path),
+    }
+    return Panel(
+        title=f"Entered: {shown.details.model_name}",
+        facts=facts,
+        caveats=shown.caveats,
+        tables=_tabulate_scores(shown),
+        note="ecglib.compare(ecglib.find_runs(folder))",
+    )
+
+
+def _tabulate_scores(shown: "ContestantFolder") -> dict[str, pd.DataFrame]:
+    metrics = shown.metrics
     macro = pd.DataFrame(
         {
             "split": list(SPLITS),
@@ -120,16 +145,10 @@ def _build_run(shown: "Run") -> Panel:
             for name, scores in metrics["test"]["per_class"].items()
         ]
     )
-    return Panel(
-        title=f"Run {shown.experiment.model_name}",
-        facts=facts,
-        caveats=shown.caveats,
-        tables={
-            "Scores with 95 % intervals over patients": macro,
-            "Each class on the test split": classes,
-        },
-        note="run.predict(record), ecglib.compare([run, ...])",
-    )
+    return {
+        "Scores with 95 % intervals over patients": macro,
+        "Each class on the test split": classes,
+    }
 
 
 def _build_comparison(shown: "Comparison") -> Panel:
@@ -153,7 +172,12 @@ def _build_comparison(shown: "Comparison") -> Panel:
         title=shown.headline,
         facts=facts,
         caveats=shown.caveats,
-        sentences=(*verdicts, *shown.describe_pairs(), *shown.describe_baselines()),
+        sentences=(
+            *verdicts,
+            *shown.describe_pairs(),
+            *shown.describe_entered(),
+            *shown.describe_baselines(),
+        ),
         svg=picture.svg,
         tables=tables,
     )
@@ -223,6 +247,7 @@ PANELS: Mapping[str, Callable[[Any], Panel]] = MappingProxyType(
         "Dataset": _build_dataset,
         "Experiment": _build_experiment,
         "Run": _build_run,
+        "Entry": _build_entry,
         "Comparison": _build_comparison,
         "Predictions": _build_predictions,
         "PredictedRecords": _build_predicted_records,

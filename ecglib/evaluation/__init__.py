@@ -28,7 +28,12 @@ from ecglib.evaluation.resampling import compute_interval, resample_scores
 from ecglib.evaluation.rivals import Rival
 from ecglib.evaluation.scoreboard import Scoreboard, measure_models
 from ecglib.evaluation.stacking import StackingWeights, fit_stacking
-from ecglib.evaluation.summary import score_calibration, score_with_intervals
+from ecglib.evaluation.summary import (
+    Evaluated,
+    evaluate,
+    score_calibration,
+    score_with_intervals,
+)
 from ecglib.evaluation.thresholds import fit_thresholds, fit_weights
 from ecglib.evaluation.verdict import ComparisonSettings, Verdict, compute_verdicts
 
@@ -45,6 +50,7 @@ __all__ = [
     "Contestant",
     "Counts",
     "Difference",
+    "Evaluated",
     "Metric",
     "Predictions",
     "Rival",
@@ -65,6 +71,7 @@ __all__ = [
     "compute_verdicts",
     "count_outcomes",
     "decide",
+    "evaluate",
     "fit_calibration",
     "fit_stacking",
     "fit_thresholds",

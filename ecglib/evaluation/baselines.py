@@ -118,7 +118,7 @@ def compare_with_baselines(
     []
     """
     baselines = [name for name, seeds in models.items() if seeds[0].role == "baseline"]
-    networks = [name for name in models if name not in baselines]
+    networks = [name for name, seeds in models.items() if seeds[0].is_network]
     if not networks:
         return []
     return [

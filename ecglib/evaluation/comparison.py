@@ -12,11 +12,17 @@ import pandas as pd
 from ecglib._display import Displayed
 from ecglib.evaluation.baselines import BEATS, BaselineComparison, compare_with_baselines
 from ecglib.evaluation.class_differences import build_class_table
-from ecglib.evaluation.contestants import Contestant, group_by_model
+from ecglib.evaluation.contestants import ENTERED, Contestant, group_by_model
 from ecglib.evaluation.dependence import PatientDependence, compute_dependence
 from ecglib.evaluation.differences import format_p_value
 from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES, METRICS
-from ecglib.evaluation.pairs import BETTER, WORSE, PairComparison, compare_pairs
+from ecglib.evaluation.pairs import (
+    BETTER,
+    WORSE,
+    PairComparison,
+    compare_entered,
+    compare_pairs,
+)
 from ecglib.evaluation.recipes import describe_recipe_difference
 from ecglib.evaluation.rivals import ENSEMBLE, SAME_SIZE, SINGLE
 from ecglib.evaluation.rules import MIN_SEEDS
@@ -90,7 +96,9 @@ class Comparison(Displayed):
     verdicts : list of Verdict
         What each fusion adds.
     pairs : list of PairComparison
-        Which model is better, if there is no fusion to judge.
+        Which network is better, if there is no fusion to judge.
+    entered : list of PairComparison
+        How each model that was entered from another framework compares with every other model.
     class_table : DataFrame
         What each fusion adds for each class, see
         `ecglib.evaluation.class_differences.build_class_table`.
@@ -125,6 +133,7 @@ class Comparison(Displayed):
     table: pd.DataFrame
     verdicts: list[Verdict]
     pairs: list[PairComparison]
+    entered: list[PairComparison]
     class_table: pd.DataFrame
     baselines: list[BaselineComparison]
     dependence: PatientDependence
@@ -161,7 +170,7 @@ class Comparison(Displayed):
     def _summarize_pairs(self) -> str:
         """Return the result in at most twelve words where there is no fusion."""
         if not self.pairs:
-            return "No fusion to judge"
+            return self._summarize_entered()
         best, words = self.pairs[0].model, {one.word for one in self.pairs}
         if WORSE in words:
             worse = next(one for one in self.pairs if one.word == WORSE)
@@ -172,6 +181,19 @@ class Comparison(Displayed):
             difference = self.pairs[0].difference
             return f"{best} is better than {difference.name}: {difference.format()}"
         return f"{best} is better than the {len(self.pairs)} others"
+
+    def _summarize_entered(self) -> str:
+        """Return the result in at most twelve words where there is only one network, or none."""
+        if not self.entered:
+            return "No fusion to judge"
+        words = [one.word for one in self.entered]
+        if len(words) == 1 and words[0] in (BETTER, WORSE):
+            (pair,) = self.entered
+            return f"{pair.model} is {pair.word} than {pair.difference.name}"
+        if not {BETTER, WORSE} & set(words):
+            return f"Cannot tell which model is {'better' if len(words) == 1 else 'best'}"
+        counts = f"{words.count(BETTER)} better, {words.count(WORSE)} worse"
+        return f"Entered models against others: {counts} of {len(words)}"
 
     @property
     def best_branch(self) -> str:
@@ -217,6 +239,16 @@ class Comparison(Displayed):
             One sentence for each pair, with the difference and its interval.
         """
         return [pair.describe() for pair in self.pairs]
+
+    def describe_entered(self) -> list[str]:
+        """Describe how models that were entered compare with the others.
+
+        Returns
+        -------
+        list of str
+            One sentence for each pair, with the difference and its interval.
+        """
+        return [pair.describe() for pair in self.entered]
 
     def build_difference_rows(self) -> pd.DataFrame:
         """Build one row for each fusion and each kind of rival of the best branch.
@@ -341,7 +373,14 @@ class Comparison(Displayed):
             + (f" Caveats: {caveats}." if caveats else ""),
             *([verdicts.to_string(index=False)] if len(verdicts) else []),
             *(["\n".join(reasons)] if reasons else []),
-            *(f"- {text}" for text in (*self.describe_pairs(), *self.describe_baselines())),
+            *(
+                f"- {text}"
+                for text in (
+                    *self.describe_pairs(),
+                    *self.describe_entered(),
+                    *self.describe_baselines(),
+                )
+            ),
             "Mean over seeds [95 % interval over patients and seeds]",
             self.format_scores().to_string(index=False),
             "Checks: "
@@ -373,11 +412,8 @@ class Comparison(Displayed):
             "caveats": list(self.caveats),
             "checks": [dataclasses.asdict(one) for one in self.checks],
             "verdicts": [_convert_verdict(one) for one in self.verdicts],
-            "pairs": [
-                {"model": one.model, "against": one.difference.name, "word": one.word}
-                | _convert_difference(one.difference)
-                for one in self.pairs
-            ],
+            "pairs": [_convert_pair(one) for one in self.pairs],
+            "entered": [_convert_pair(one) for one in self.entered],
             "models": _convert_table(self.table),
             "classes": _convert_table(self.class_table),
             "baselines": [
@@ -441,7 +477,8 @@ def compare_contestants(
     baselines = compare_with_baselines(models, scoreboards[0])
     pairs = [] if verdicts else _compare_pairs(models, scoreboards[0])
     named = [one.best_branch for one in verdicts] + [one.model for one in pairs]
-    best = next(filter(None, named), next(iter(models)))
+    trained_here = [name for name, seeds in models.items() if seeds[0].role != ENTERED]
+    best = next(filter(None, [*named, *trained_here]), next(iter(models)))
     predictions = models[best][0].predictions
     ascending = not METRICS[settings.metric].greater_is_better
     return Comparison(
@@ -456,6 +493,7 @@ def compare_contestants(
         table=table.sort_values(settings.metric, ascending=ascending, ignore_index=True),
         verdicts=verdicts,
         pairs=pairs,
+        entered=compare_entered(models, scoreboards[0]),
         class_table=build_class_table(verdicts, scoreboards[0], predictions.classes),
         baselines=baselines,
         dependence=compute_dependence(models[best], settings.metric),
@@ -467,7 +505,7 @@ def compare_contestants(
 def _compare_pairs(
     models: Mapping[str, list[Contestant]], scoreboard: Scoreboard
 ) -> list[PairComparison]:
-    networks = {name: seeds for name, seeds in models.items() if seeds[0].role != "baseline"}
+    networks = {name: seeds for name, seeds in models.items() if seeds[0].is_network}
     if len(networks) < 2:
         return []
     validation = measure_models(networks, scoreboard.metric, split="validation")
@@ -543,7 +581,7 @@ def check_recipes(models: Mapping[str, Sequence[Contestant]]) -> Check:
     >>> check_recipes({}).detail
     'all networks have the same recipe'
     """
-    networks = [one for seeds in models.values() for one in seeds if seeds[0].role != "baseline"]
+    networks = [one for seeds in models.values() for one in seeds if one.is_network]
     differences = [describe_recipe_difference(networks[0].recipe, one.recipe) for one in networks]
     different = [text for text in differences if text]
     texts = sorted(set(different))
@@ -585,6 +623,11 @@ def _convert_difference(difference: Any) -> dict[str, Any]:
         "p": difference.compute_p_value(),
     }
     return {name: value if value == value else None for name, value in values.items()}
+
+
+def _convert_pair(pair: PairComparison) -> dict[str, Any]:
+    values = {"model": pair.model, "against": pair.difference.name, "word": pair.word}
+    return values | _convert_difference(pair.difference)
 
 
 def _convert_verdict(verdict: Verdict) -> dict[str, Any]:

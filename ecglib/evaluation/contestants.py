@@ -13,6 +13,11 @@ from ecglib.evaluation.metrics import compute_scores, decide
 from ecglib.evaluation.predictions import Predictions
 from ecglib.experiment.registry import ROLES
 
+#: Role of predictions of another framework, which have no recipe that is known.
+ENTERED = "entered"
+#: What a model can be in a comparison.
+CONTESTANT_ROLES = (*ROLES, ENTERED)
+
 _ROLE_NEEDS = {
     "fusion": "several branches and ensemble_size=1",
     "ensemble": "one branch and ensemble_size of 2 or more",
@@ -33,8 +38,9 @@ class Contestant:
     role : str
         "single" (one branch), "fusion" (several branches), "ensemble" (one branch trained several
         times, the control for what a fusion gains by averaging), "widened" (one branch with more
-        channels, the control for what a fusion gains by more parameters) or "baseline" (trees,
-        which every network should beat and which are no control of a fusion).
+        channels, the control for what a fusion gains by more parameters), "baseline" (trees,
+        which every network should beat and which are no control of a fusion) or "entered"
+        (predictions of another framework, compared with each other model and no control either).
     branches : tuple of str
         Names of the branches: one, e.g. ("time:cnn",), for all but a fusion. A control has the
         branch that it repeats or widens.
@@ -101,9 +107,10 @@ class Contestant:
     caveats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.role not in ROLES:
+        if self.role not in CONTESTANT_ROLES:
             raise RunError(
-                f"{self.name}: role is {self.role!r}; expected one of {', '.join(ROLES)}."
+                f"{self.name}: role is {self.role!r}; expected one of "
+                f"{', '.join(CONTESTANT_ROLES)}."
             )
         fits_role = (len(self.branches) > 1) == (self.role == "fusion") and (
             self.ensemble_size > 1
@@ -114,6 +121,11 @@ class Contestant:
                 f"{self.name}: branches={self.branches} and ensemble_size={self.ensemble_size} do "
                 f"not fit the role {self.role!r}; expected {needs}."
             )
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is a network that was trained here."""
+        return self.role not in ("baseline", ENTERED)
 
     def select_split(self, split: str) -> Predictions:
         """Return the predictions of a split.

@@ -1,11 +1,15 @@
-"""Which of several models is better, where there is no fusion to judge."""
+"""Which of two models is better, as plain models.
+
+Where there is no fusion to judge, the best network is compared with each other one. A model that
+was entered from another framework is compared with every other model, whatever else there is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ecglib.evaluation.contestants import Contestant
+from ecglib.evaluation.contestants import ENTERED, Contestant
 from ecglib.evaluation.differences import Difference
 from ecglib.evaluation.effective_patients import is_measurable
 from ecglib.evaluation.metrics import METRIC_NAMES
@@ -79,7 +83,7 @@ def compare_pairs(
     Parameters
     ----------
     models : mapping of str to sequence of Contestant
-        Name of each model -> its seeds; no baselines (`ecglib.evaluation.baselines`).
+        Name of each model -> its seeds; networks only.
     scoreboard, validation : Scoreboard
         The models, measured on the test and on the validation split.
 
@@ -110,24 +114,81 @@ def compare_pairs(
     ['better', 'better']
     """
     best = max(models, key=validation.score_oriented)
-    differences = [scoreboard.subtract(best, name) for name in models if name != best]
+    return _judge_pairs([(best, name) for name in models if name != best], models, scoreboard)
+
+
+def compare_entered(
+    models: Mapping[str, Sequence[Contestant]], scoreboard: Scoreboard
+) -> list[PairComparison]:
+    """Compare each model that was entered from another framework with every other model.
+
+    Parameters
+    ----------
+    models : mapping of str to sequence of Contestant
+        Name of each model -> its seeds.
+    scoreboard : Scoreboard
+        The models, measured on the test split.
+
+    Returns
+    -------
+    list of PairComparison
+        One for each entered model and each other model, two entered models once; empty if none
+        was entered.
+
+    Notes
+    -----
+    As in `compare_pairs`, but no validation score chooses a model: an entered model may have been
+    trained on the validation split. The p values are adjusted over these pairs alone, so that what
+    is entered changes nothing that is said of the other models.
+
+    Examples
+    --------
+    >>> import dataclasses
+    >>> from ecglib.evaluation.contestants import group_by_model
+    >>> from ecglib.evaluation.scoreboard import measure_models
+    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
+    >>> settings = StudySettings(n_patients=40, n_seeds=2, n_fusions=0, has_controls=False)
+    >>> first, *others = simulate_study(settings, seed=0)
+    >>> entered = dataclasses.replace(first, name="resnet", role="entered", branches=("resnet",))
+    >>> models = group_by_model([entered, first, *others])
+    >>> pairs = compare_entered(models, measure_models(models, "auroc"))
+    >>> [(pair.model, pair.difference.name) for pair in pairs]
+    [('resnet', 'time:cnn'), ('resnet', 'frequency:cnn'), ('resnet', 'spectrogram:cnn2d')]
+    """
+    entered = [name for name, seeds in models.items() if seeds[0].role == ENTERED]
+    pairs = [
+        (name, other)
+        for place, name in enumerate(entered)
+        for other in models
+        if other != name and other not in entered[:place]
+    ]
+    return _judge_pairs(pairs, models, scoreboard)
+
+
+def _judge_pairs(
+    pairs: Sequence[tuple[str, str]],
+    models: Mapping[str, Sequence[Contestant]],
+    scoreboard: Scoreboard,
+) -> list[PairComparison]:
+    """Judge pairs of models, with p values adjusted over all of them."""
+    differences = [scoreboard.subtract(*pair) for pair in pairs]
     adjusted = adjust_p_values([_compute_two_sided_p(one) for one in differences])
-    pairs = []
-    for difference, p in zip(differences, adjusted, strict=True):
-        reason = _find_obstacle(models[best], models[difference.name], scoreboard)
+    judged = []
+    for (model, other), difference, p in zip(pairs, differences, adjusted, strict=True):
+        reason = _find_obstacle(models[model], models[other], scoreboard)
         word = CANNOT_TELL
         if not reason and p <= 2 * ALPHA:
             word = BETTER if difference.estimate > 0 else WORSE
-        pairs.append(
+        judged.append(
             PairComparison(
-                model=best,
+                model=model,
                 metric=scoreboard.metric,
                 difference=difference,
                 word=word,
                 reason=reason,
             )
         )
-    return pairs
+    return judged
 
 
 def _compute_two_sided_p(difference: Difference) -> float:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from ecglib.errors import RunError, did_you_mean
-from ecglib.evaluation.contestants import Contestant
+from ecglib.evaluation.contestants import ENTERED, Contestant
 from ecglib.evaluation.differences import LEVEL, Difference
 from ecglib.evaluation.effective_patients import (
     EffectivePatients,
@@ -116,8 +116,8 @@ class Scoreboard:
         them.
     threshold_degrees : float, default inf
         Degrees of freedom of their variance.
-    baselines : frozenset of str, default empty
-        Models that are no networks, whose seeds vary differently.
+    seed_groups : mapping of str to str, default {}
+        Name of each model -> name of the group of models whose seeds vary alike.
 
     Examples
     --------
@@ -153,7 +153,7 @@ class Scoreboard:
     cautious_seeds: Mapping[str, Variance]
     threshold_draws: Mapping[str, np.ndarray]
     threshold_degrees: float = float("inf")
-    baselines: frozenset[str] = frozenset()
+    seed_groups: Mapping[str, str] = field(default_factory=dict)
 
     def score(self, name: str) -> Score:
         """Return a model's macro score with its interval.
@@ -249,7 +249,7 @@ class Scoreboard:
         )
         measurements = {name: one.select_class(k) for name, one in self.measurements.items()}
         draws = {name: one[..., [k]] for name, one in self.threshold_draws.items()}
-        values = _estimate_seeds(measurements, self.baselines)
+        values = _estimate_seeds(measurements, self.seed_groups)
         return dataclasses.replace(
             self,
             windows=windows,
@@ -323,8 +323,8 @@ def measure_models(
         draws = draw_scores_over_thresholds(models, metric)
         validation = compute_effective_patients(build_windows(first.validation))
         degrees = max(1.0, validation.total - 1)
-    baselines = frozenset(name for name, seeds in models.items() if seeds[0].role == "baseline")
-    values = _estimate_seeds(measurements, baselines)
+    seed_groups = {name: _choose_seed_group(seeds[0]) for name, seeds in models.items()}
+    values = _estimate_seeds(measurements, seed_groups)
     return Scoreboard(
         metric=metric,
         windows=windows,
@@ -334,7 +334,7 @@ def measure_models(
         cautious_seeds=values.cautious,
         threshold_draws=draws,
         threshold_degrees=degrees,
-        baselines=baselines,
+        seed_groups=seed_groups,
     )
 
 
@@ -472,18 +472,22 @@ class _SeedVariances(NamedTuple):
     cautious: dict[str, Variance]
 
 
+def _choose_seed_group(contestant: Contestant) -> str:
+    """Return the models whose seeds vary alike: networks, baselines, or an entered model alone."""
+    if contestant.role == ENTERED:
+        return contestant.name
+    return "network" if contestant.is_network else "baseline"
+
+
 def _estimate_seeds(
-    measurements: Mapping[str, Measurement], baselines: frozenset[str]
+    measurements: Mapping[str, Measurement], groups: Mapping[str, str]
 ) -> _SeedVariances:
-    """Estimate the variance between seeds, of networks and of baselines among themselves."""
+    """Estimate the variance between seeds, of each group of models by itself."""
     found = _SeedVariances({}, {})
-    for names in (
-        [name for name in measurements if name not in baselines],
-        [name for name in measurements if name in baselines],
-    ):
-        if names:
-            values = [measurements[name] for name in names]
-            found.moderated.update(zip(names, estimate_seed_variances(values), strict=True))
-            cautious = estimate_seed_variances(values, cautious=True)
-            found.cautious.update(zip(names, cautious, strict=True))
+    for group in dict.fromkeys(groups.get(name, "") for name in measurements):
+        names = [name for name in measurements if groups.get(name, "") == group]
+        values = [measurements[name] for name in names]
+        found.moderated.update(zip(names, estimate_seed_variances(values), strict=True))
+        cautious = estimate_seed_variances(values, cautious=True)
+        found.cautious.update(zip(names, cautious, strict=True))
     return found

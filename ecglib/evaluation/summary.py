@@ -1,15 +1,103 @@
 """Every score of one run with its interval, as `metrics.json` holds them."""
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ecglib.evaluation.calibration import compute_calibration_error, compute_calibration_floor
+from ecglib.evaluation.calibration import (
+    Calibration,
+    compute_calibration_error,
+    compute_calibration_floor,
+    fit_calibration,
+)
 from ecglib.evaluation.influence import MEASURED_METRICS
 from ecglib.evaluation.metrics import MACRO_METRICS, compute_log_loss, compute_scores, decide
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.scoreboard import Scoreboard, score_predictions
+from ecglib.evaluation.thresholds import fit_thresholds
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Evaluated:
+    """Calibrated predictions of a model, its thresholds and its scores.
+
+    Parameters
+    ----------
+    predictions : dict of str to Predictions
+        Calibrated predictions of the validation and the test split.
+    calibration : Calibration
+        Fitted on the validation split.
+    thresholds : array of shape (n_classes,)
+        Decision thresholds, fitted on the validation split.
+    scores : dict of str to dict
+        Every score of each split, as `score_with_intervals` and `score_calibration` return them.
+
+    Examples
+    --------
+    >>> predictions = Predictions(
+    ...     kind="multi_label",
+    ...     classes=("AF",),
+    ...     rows=np.arange(4),
+    ...     records=np.array(["r1", "r2", "r3", "r4"]),
+    ...     patients=np.array(["p1", "p2", "p3", "p4"]),
+    ...     y=np.array([[0], [0], [1], [1]]),
+    ...     p=np.array([[0.1], [0.6], [0.4], [0.9]]),
+    ... )
+    >>> evaluated = evaluate({"validation": predictions, "test": predictions})
+    >>> evaluated.thresholds.shape, evaluated.scores["test"]["macro"]["auroc"]["estimate"]
+    ((1,), 0.75)
+    """
+
+    predictions: dict[str, Predictions]
+    calibration: Calibration
+    thresholds: np.ndarray
+    scores: dict[str, dict[str, Any]]
+
+
+def evaluate(raw: Mapping[str, Predictions]) -> Evaluated:
+    """Calibrate and choose thresholds on the validation split, and score both splits.
+
+    Parameters
+    ----------
+    raw : mapping of str to Predictions
+        The probabilities that the model gives for the validation and the test split.
+
+    Returns
+    -------
+    Evaluated
+        What stands in the files of a run.
+
+    Examples
+    --------
+    >>> predictions = Predictions(
+    ...     kind="multi_label",
+    ...     classes=("AF",),
+    ...     rows=np.arange(4),
+    ...     records=np.array(["r1", "r2", "r3", "r4"]),
+    ...     patients=np.array(["p1", "p2", "p3", "p4"]),
+    ...     y=np.array([[0], [0], [1], [1]]),
+    ...     p=np.array([[0.1], [0.6], [0.4], [0.9]]),
+    ... )
+    >>> list(evaluate({"validation": predictions, "test": predictions}).scores)
+    ['validation', 'test']
+    """
+    kind = raw["validation"].kind
+    calibrate = fit_calibration(raw["validation"].y, raw["validation"].p, kind)
+    predictions = {split: one.replace_probabilities(calibrate(one.p)) for split, one in raw.items()}
+    validation = predictions["validation"]
+    thresholds = fit_thresholds(validation.y, validation.p, kind, validation.classes)
+    return Evaluated(
+        predictions=predictions,
+        calibration=calibrate,
+        thresholds=thresholds,
+        scores={
+            split: score_with_intervals(one, thresholds) | score_calibration(raw[split], one)
+            for split, one in predictions.items()
+        },
+    )
 
 
 def score_with_intervals(predictions: Predictions, thresholds: np.ndarray) -> dict[str, Any]:

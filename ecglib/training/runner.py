@@ -13,9 +13,7 @@ import keras
 from threadpoolctl import threadpool_limits
 
 from ecglib.datasets.store import Dataset
-from ecglib.evaluation.calibration import fit_calibration
-from ecglib.evaluation.summary import score_calibration, score_with_intervals
-from ecglib.evaluation.thresholds import fit_thresholds
+from ecglib.evaluation.summary import evaluate
 from ecglib.experiment import (
     Contract,
     Environment,
@@ -148,35 +146,28 @@ def _evaluate(
     caveats: tuple[str, ...],
     environment: Environment,
 ) -> Result:
-    """Calibrate and choose thresholds on the validation split, and score both splits."""
-    raw, kind = fitted.predictions, fitted.predictions["validation"].kind
-    calibrate = fit_calibration(raw["validation"].y, raw["validation"].p, kind)
-    predictions = {split: one.replace_probabilities(calibrate(one.p)) for split, one in raw.items()}
-    validation = predictions["validation"]
-    thresholds = fit_thresholds(validation.y, validation.p, kind, validation.classes)
-    metrics: dict[str, Any] = {"model": dict(fitted.cost)}
-    for split, one in predictions.items():
-        scores = score_with_intervals(one, thresholds)
-        metrics[split] = scores | score_calibration(raw[split], one)
+    """Calibrate, choose thresholds, score, and describe what a record must be."""
+    evaluated = evaluate(fitted.predictions)
+    validation = evaluated.predictions["validation"]
     contract = Contract(
         dataset=dataset.name,
         fingerprint=dataset.fingerprint,
         task=experiment.data.task,
-        kind=kind,
+        kind=validation.kind,
         classes=validation.classes,
         part_column=dataset.find_task(experiment.data.task).part,
         signal=dataset.signal,
         processing=Processing.from_experiment(experiment, dataset),
-        calibration_scale=tuple(calibrate.scale),
-        calibration_bias=tuple(calibrate.bias),
-        thresholds=tuple(float(threshold) for threshold in thresholds),
+        calibration_scale=tuple(evaluated.calibration.scale),
+        calibration_bias=tuple(evaluated.calibration.bias),
+        thresholds=tuple(float(threshold) for threshold in evaluated.thresholds),
         caveats=caveats,
     )
     return Result(
         model=fitted.model,
         history=fitted.history,
-        predictions=predictions,
-        metrics=metrics,
+        predictions=evaluated.predictions,
+        metrics={"model": dict(fitted.cost)} | evaluated.scores,
         contract=contract,
         environment=environment,
     )

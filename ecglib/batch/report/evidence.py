@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import pandas as pd
 
 from ecglib.batch.report.parts import Block, Card, Table
 from ecglib.batch.report.published import find_published
 from ecglib.evaluation.comparison import RIVAL_TITLES, Comparison
+from ecglib.evaluation.contestants import ENTERED
 from ecglib.evaluation.dependence import N_LEFT_OUT
 from ecglib.evaluation.differences import format_p_value
 from ecglib.evaluation.metrics import METRIC_NAMES
+from ecglib.evaluation.pairs import PairComparison
 from ecglib.evaluation.scoreboard import Score
 from ecglib.evaluation.verdict import ADDS, CANNOT_TELL, WORSE
 from ecglib.plots import VERDICT_STYLES, Picture, draw_scores
@@ -34,6 +37,8 @@ class Highlights:
         The fusion with the largest gain over the best branch.
     baseline : str
         The baseline with the best score.
+    entered : str, default ""
+        The model of another framework with the best score.
 
     Examples
     --------
@@ -46,11 +51,12 @@ class Highlights:
     control: str
     fusion: str
     baseline: str
+    entered: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The models that there are."""
-        names = (self.branch, self.control, self.fusion, self.baseline)
+        names = (self.branch, self.control, self.fusion, self.baseline, self.entered)
         return tuple(name for name in names if name)
 
 
@@ -87,11 +93,12 @@ def find_highlights(comparison: Comparison) -> Highlights:
         control=find_first("ensemble", "widened"),
         fusion=verdicts[0].fusion if verdicts else find_first("fusion"),
         baseline=find_first("baseline"),
+        entered=find_first(ENTERED),
     )
 
 
 def list_cards(comparison: Comparison) -> tuple[Card, ...]:
-    """List the best branch, control and fusion, and the baseline, with their scores.
+    """List the best branch, control, fusion, baseline and entered model, with their scores.
 
     Parameters
     ----------
@@ -117,6 +124,7 @@ def list_cards(comparison: Comparison) -> tuple[Card, ...]:
         "Best control": highlights.control,
         "Best fusion": highlights.fusion,
         "Baseline": highlights.baseline,
+        "Best of another framework": highlights.entered,
     }
     scores = _format_scores(comparison)
     return tuple(
@@ -154,6 +162,8 @@ def list_evidence(comparison: Comparison, name: str) -> list[Block]:
         _build_classes(comparison),
         _build_dependence(comparison),
     ]
+    if comparison.entered:
+        blocks.insert(0, _build_entered(comparison))
     if comparison.verdicts:
         blocks.insert(0, _build_verdicts(comparison))
     if comparison.pairs:
@@ -196,21 +206,35 @@ def _build_verdicts(comparison: Comparison) -> Block:
 
 
 def _build_pairs(comparison: Comparison) -> Block:
-    rows = pd.DataFrame(
-        {
-            "model": [one.model for one in comparison.pairs],
-            "against": [one.difference.name for one in comparison.pairs],
-            "difference": [one.difference.format() for one in comparison.pairs],
-            "answer": [one.word for one in comparison.pairs],
-            "reason": [one.reason or "-" for one in comparison.pairs],
-        }
-    )
     return Block(
         title="Differences",
         text="There is no fusion to judge: the model that is best on the validation split against "
         "each other one, on the same test patients.",
-        items=(Table.from_frame(rows, f"Difference in {METRIC_NAMES[comparison.metric]}"),),
+        items=(_tabulate_pairs(comparison.pairs, comparison.metric),),
     )
+
+
+def _build_entered(comparison: Comparison) -> Block:
+    return Block(
+        title="Other frameworks",
+        text="Predictions that were entered. Which data, splits and settings a model was trained "
+        "with elsewhere is not known, so it is no control of a fusion; it is compared with each "
+        "other model on the same test patients.",
+        items=(_tabulate_pairs(comparison.entered, comparison.metric),),
+    )
+
+
+def _tabulate_pairs(pairs: Sequence[PairComparison], metric: str) -> Table:
+    rows = pd.DataFrame(
+        {
+            "model": [one.model for one in pairs],
+            "against": [one.difference.name for one in pairs],
+            "difference": [one.difference.format() for one in pairs],
+            "answer": [one.word for one in pairs],
+            "reason": [one.reason or "-" for one in pairs],
+        }
+    )
+    return Table.from_frame(rows, f"Difference in {METRIC_NAMES[metric]}")
 
 
 def _build_scores(comparison: Comparison, name: str) -> Block:
@@ -230,7 +254,8 @@ def _build_scores(comparison: Comparison, name: str) -> Block:
         items.append(draw_scores(comparison, f"{name}-scores"))
     if published := find_published(comparison):
         ours = _format_scores(comparison)
-        scores = {f"{model} (here)": ours[model] for model in find_highlights(comparison).names}
+        highlights = dataclasses.replace(find_highlights(comparison), entered="")
+        scores = {f"{model} (here)": ours[model] for model in highlights.names}
         items.append(
             dataclasses.replace(
                 Table.from_mapping(

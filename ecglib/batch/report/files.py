@@ -17,7 +17,7 @@ from ecglib.batch.jobs import WORK_FOLDER
 from ecglib.batch.report.page import Page, build_section, render_page
 from ecglib.batch.state import find_compared_runs
 from ecglib.evaluation.comparison import RIVAL_TITLES, Comparison
-from ecglib.runs import METRICS, REPORT, Run
+from ecglib.runs import METRICS, REPORT, ContestantFolder
 
 STAMP = Path(WORK_FOLDER, "report.json")  # what the report was made from
 
@@ -73,18 +73,20 @@ def write_report(folder: Path, comparisons: Sequence[Comparison]) -> Path:
     return report
 
 
-def _select_runs(comparison: Comparison, runs: Sequence[Run]) -> list[Run]:
+def _select_runs(
+    comparison: Comparison, runs: Sequence[ContestantFolder]
+) -> list[ContestantFolder]:
     """Select the runs that a comparison of the batch compares."""
     return [
         run
         for run in runs
-        if f"{run.experiment.data.dataset}-{run.experiment.data.fingerprint}" == comparison.dataset
-        and run.experiment.data.task == comparison.task
-        and run.experiment.data.n_folds == comparison.n_folds
+        if f"{run.data.dataset}-{run.data.fingerprint}" == comparison.dataset
+        and run.data.task == comparison.task
+        and run.data.n_folds == comparison.n_folds
     ]
 
 
-def _find_finish(runs: Sequence[Run]) -> str:
+def _find_finish(runs: Sequence[ContestantFolder]) -> str:
     newest = max((run.path / METRICS).stat().st_mtime for run in runs)
     return datetime.datetime.fromtimestamp(newest, datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
@@ -153,7 +155,9 @@ def _format_latex(comparison: Comparison, table: pd.DataFrame) -> str:
     return f"% {comment}\n{table.to_latex(index=False, escape=True)}"
 
 
-def _hash_contents(runs: Sequence[Run], comparisons: Sequence[Comparison]) -> dict[str, str]:
+def _hash_contents(
+    runs: Sequence[ContestantFolder], comparisons: Sequence[Comparison]
+) -> dict[str, str]:
     """Hash what a report shows: the runs and their comparisons, and the version that writes it."""
     digest = hashlib.blake2b()
     digest.update(json.dumps([one.to_dict() for one in comparisons], default=str).encode())

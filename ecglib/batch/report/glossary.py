@@ -35,6 +35,8 @@ GLOSSARY: Mapping[str, str] = MappingProxyType(
         "control": "What a fusion must beat besides its branches: an ensemble of one branch as "
         "large as the fusion, and one branch with as many parameters as the fusion.",
         "baseline": "Trees on handcrafted values. Every network should beat it.",
+        "entered": "Predictions of another framework. Calibration, thresholds and scores are made "
+        "here; which data, splits and settings the model was trained with is not known.",
         "margin": "The smallest gain worth having, chosen before the scores were known.",
         "interval": "95 %: covers the true value in 95 of 100 studies. It contains the sampling of "
         "patients and of seeds, and of thresholds where decisions are scored.",

@@ -15,7 +15,7 @@ from ecglib.batch.report.trainings import list_trainings
 from ecglib.evaluation.comparison import Comparison
 from ecglib.evaluation.metrics import METRIC_NAMES
 from ecglib.plots import Picture, clean_text, draw_verdicts, use_svg_style
-from ecglib.runs import Run
+from ecglib.runs import ContestantFolder
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -47,14 +47,16 @@ class Page:
     sections: tuple[Section, ...]
 
 
-def build_section(comparison: Comparison, runs: Sequence[Run], folder: Path, name: str) -> Section:
+def build_section(
+    comparison: Comparison, runs: Sequence[ContestantFolder], folder: Path, name: str
+) -> Section:
     """Build the section of one comparison.
 
     Parameters
     ----------
     comparison : Comparison
         The comparison.
-    runs : sequence of Run
+    runs : sequence of Run or Entry
         The runs that were compared; may be empty, if they are not at hand.
     folder : Path
         Folder of the report.

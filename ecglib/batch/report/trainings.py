@@ -10,7 +10,7 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from ecglib.batch.comparison import build_contestant, build_recipe, name_models
+from ecglib.batch.comparison import build_contestant, build_recipe, name_contestants
 from ecglib.batch.report.evidence import find_highlights
 from ecglib.batch.report.parts import Block, Link, Table
 from ecglib.evaluation.comparison import Comparison
@@ -23,14 +23,15 @@ from ecglib.plots import (
     plot_reliability,
     plot_roc_and_pr,
 )
-from ecglib.runs import Run
+from ecglib.runs import ContestantFolder, Run
 
 MAX_CURVES = 12  # classes in a figure with a curve for each
 NOTEBOOK = "train.ipynb"
+Models = Mapping[str, Sequence[ContestantFolder]]
 
 
 def list_trainings(
-    comparison: Comparison, runs: Sequence[Run], folder: Path, name: str
+    comparison: Comparison, runs: Sequence[ContestantFolder], folder: Path, name: str
 ) -> list[Block]:
     """List the parts of a section that are made from the runs.
 
@@ -38,8 +39,8 @@ def list_trainings(
     ----------
     comparison : Comparison
         The comparison of the runs.
-    runs : sequence of Run
-        All runs that were compared.
+    runs : sequence of Run or Entry
+        All runs that were compared, and what was entered.
     folder : Path
         Folder of the report, which links are relative to.
     name : str
@@ -57,26 +58,31 @@ def list_trainings(
     """
     if not runs:
         return []
-    names = name_models([run.experiment for run in runs])
-    models: dict[str, list[Run]] = {}
+    names = name_contestants(runs)
+    models: dict[str, list[ContestantFolder]] = {}
     for run in runs:
-        models.setdefault(names[run.experiment.model_hash], []).append(run)
+        models.setdefault(names[run.model_hash], []).append(run)
     ordered = {model: models[model] for model in comparison.table["model"] if model in models}
+    trained = {
+        model: [one for one in folders if isinstance(one, Run)]
+        for model, folders in ordered.items()
+        if isinstance(folders[0], Run)
+    }
     return [
         _build_cost(ordered),
-        _build_curves(ordered, name),
+        _build_curves(trained, name),
         _build_decisions(comparison, ordered, name),
-        _build_settings(ordered),
+        _build_settings(trained),
         _build_links(ordered, folder),
     ]
 
 
-def _build_cost(models: Mapping[str, Sequence[Run]]) -> Block:
+def _build_cost(models: Models) -> Block:
     rows = []
     for model, runs in models.items():
         costs = [run.metrics["model"] for run in runs]
-        is_baseline = runs[0].experiment.role == "baseline"
-        epochs = [run.history["epoch"].max() for run in runs]
+        is_baseline = runs[0].role == "baseline"
+        epochs = [run.history["epoch"].max() for run in runs if isinstance(run, Run)]
         rows.append(
             {
                 "model": model,
@@ -123,9 +129,7 @@ def _build_curves(models: Mapping[str, Sequence[Run]], name: str) -> Block:
     )
 
 
-def _build_decisions(
-    comparison: Comparison, models: Mapping[str, Sequence[Run]], name: str
-) -> Block:
+def _build_decisions(comparison: Comparison, models: Models, name: str) -> Block:
     highlights = find_highlights(comparison)
     items: list[Picture] = []
     title = "Calibration and curves"
@@ -145,9 +149,9 @@ def _build_decisions(
     )
 
 
-def _build_first_seed(model: str, runs: Sequence[Run]) -> Contestant:
-    seed = min(run.experiment.training.seed for run in runs)
-    return build_contestant([run for run in runs if run.experiment.training.seed == seed], model)
+def _build_first_seed(model: str, runs: Sequence[ContestantFolder]) -> Contestant:
+    seed = min(run.seed for run in runs)
+    return build_contestant([run for run in runs if run.seed == seed], model)
 
 
 def _draw_decisions(contestant: Contestant, name: str) -> list[Picture]:
@@ -229,7 +233,7 @@ def _list_versions(runs: Sequence[Run]) -> Table:
     return Table.from_mapping(versions, "Versions", ("package", "version"))
 
 
-def _build_links(models: Mapping[str, Sequence[Run]], folder: Path) -> Block:
+def _build_links(models: Models, folder: Path) -> Block:
     frame = pd.DataFrame(
         {
             "model": list(models),
@@ -245,10 +249,9 @@ def _build_links(models: Mapping[str, Sequence[Run]], folder: Path) -> Block:
     )
 
 
-def _link_notebook(run: Run, folder: Path) -> Link:
+def _link_notebook(run: ContestantFolder, folder: Path) -> Link:
     notebook = run.path / NOTEBOOK
-    data = run.experiment.data
-    text = f"seed {run.experiment.training.seed}" + (f" fold {data.fold}" if data.fold else "")
+    text = f"seed {run.seed}" + (f" fold {run.data.fold}" if run.data.fold else "")
     is_beside = notebook.is_file() and folder in run.path.parents
     href = quote(notebook.relative_to(folder).as_posix()) if is_beside else ""
     return Link(text=text, href=href)
