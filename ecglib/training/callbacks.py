@@ -5,7 +5,7 @@ import ecglib._keras  # noqa: F401
 import dataclasses
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +76,10 @@ class ValidationScore(keras.callbacks.Callback):
 
     Parameters
     ----------
-    predictor : keras.Model
-        Predicts the probabilities of whole windows.
-    batches : tf.data.Dataset
-        The windows of the validation split, for the predictor.
+    predict : callable
+        Gives the probabilities of all windows of the validation split.
     validation : Selection
-        The same windows with their labels.
+        These windows with their labels.
     stopwatch : Stopwatch
         Gets the stage ``validation``.
 
@@ -90,25 +88,23 @@ class ValidationScore(keras.callbacks.Callback):
     >>> from types import SimpleNamespace
     >>> labels = np.array([[1], [0]])
     >>> validation = SimpleNamespace(y=labels, task=SimpleNamespace(kind="multi_label"))
-    >>> predictor = keras.Sequential([keras.Input((1,)), keras.layers.Identity()])
     >>> logs = {}
-    >>> score = ValidationScore(predictor, np.array([[0.9], [0.2]]), validation, Stopwatch())
+    >>> score = ValidationScore(lambda: np.array([[0.9], [0.2]]), validation, Stopwatch())
     >>> score.on_epoch_end(epoch=0, logs=logs)
     >>> logs["val_auroc"], logs["val_f1"]
     (1.0, 1.0)
     """
 
     def __init__(
-        self, predictor: keras.Model, batches: Any, validation: Selection, stopwatch: Stopwatch
+        self, predict: Callable[[], np.ndarray], validation: Selection, stopwatch: Stopwatch
     ):
         super().__init__()
-        self.predictor, self.batches, self.validation = predictor, batches, validation
-        self.stopwatch = stopwatch
+        self.predict, self.validation, self.stopwatch = predict, validation, stopwatch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Score the validation split."""
         with self.stopwatch.measure("validation"):
-            p = self.predictor.predict(self.batches, verbose=0)
+            p = self.predict()
             scores = score_validation(self.validation.y, p, self.validation.task.kind)
         if logs is not None:
             logs.update(scores)

@@ -38,9 +38,12 @@ def compute_means_and_variances(batches: Iterable[Mapping[str, np.ndarray]]) -> 
         for name, values in arrays.items():
             array = np.asarray(values, np.float64)
             axes = find_scaling_axes(name, array.ndim)
-            sums[name] = sums.get(name, 0) + np.nansum(array, axis=axes)
-            squares[name] = squares.get(name, 0) + np.nansum(np.square(array), axis=axes)
-            counts[name] = counts.get(name, 0) + np.sum(~np.isnan(array), axis=axes)
+            is_missing = np.isnan(array)
+            if is_missing.any():  # only tabular values are; np.nansum would always copy
+                array = np.where(is_missing, 0.0, array)
+            sums[name] = sums.get(name, 0) + np.sum(array, axis=axes)
+            squares[name] = squares.get(name, 0) + np.sum(np.square(array), axis=axes)
+            counts[name] = counts.get(name, 0) + np.sum(~is_missing, axis=axes)
     scaling = {}
     for name in sums:
         n = np.maximum(counts[name], 1)
