@@ -24,7 +24,7 @@ extensions = [
     "sphinx_design",
     "generate",  # the pages that are generated, in this folder
 ]
-exclude_patterns = ["site", "README.md"]
+exclude_patterns = ["site", "generated/executed", "README.md"]
 templates_path = ["templates"]
 nitpicky = False
 smartquotes = False  # help texts hold code
@@ -43,6 +43,8 @@ numpydoc_show_class_members = False
 html_theme = "pydata_sphinx_theme"
 html_title = "ecg-fusion"
 html_show_sourcelink = False
+html_static_path = ["static"]
+html_css_files = ["notebooks.css"]
 html_theme_options = {
     "collapse_navigation": True,  # only the section of a page: a quick build
     "show_toc_level": 2,

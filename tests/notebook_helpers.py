@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS, DOCS = ROOT / "notebooks", ROOT / "docs"
 
 
 def environment():

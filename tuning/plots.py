@@ -1,5 +1,6 @@
 """The figures of a search."""
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -23,12 +24,14 @@ from ecglib.plots.figure import (
     close_figure,
     hide_frame,
     lay_out_rows,
+    wrap_name,
 )
 from tuning.importance import tabulate_hyperparameters
 from tuning.trials import COMPLETED, Trial
 
 COLORS = colormaps["viridis"]
 MAX_AXES = 8
+NAME_WIDTH = 34  # characters of a line beside the axes
 MAX_LABELS = 12  # of an axis; one with more values is a logarithmic scale
 
 
@@ -76,7 +79,8 @@ def plot_trials(trials: list[Trial], caveat: str = "") -> Figure:
         (trial for trial in trials if trial.number in scores),
         key=lambda trial: (-scores[trial.number], trial.number),
     )
-    fig, ax = plt.subplots(figsize=(8, 1.3 + 0.32 * len(completed)), layout="constrained")
+    names = [wrap_name(f"{trial.model}  #{trial.number}", NAME_WIDTH) for trial in completed]
+    fig, ax = _make_rows(names)
     labelled: set[str] = set()
     for row, trial in enumerate(completed):
         role = Experiment.from_flat(trial.experiment).role
@@ -94,7 +98,6 @@ def plot_trials(trials: list[Trial], caveat: str = "") -> Figure:
         )
         annotate_row(ax, row, f"{scores[trial.number]:.3f}")
         labelled.add(role)
-    ax.set_yticks(range(len(completed)), [f"{trial.model}  #{trial.number}" for trial in completed])
     lay_out_rows(ax, len(completed))
     ax.set_xlabel("validation macro AUROC (line: its epochs)")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
@@ -222,6 +225,8 @@ def plot_parallel(trials: list[Trial], names: Sequence[str] = (), caveat: str = 
     completed = [trial for trial in trials if trial.val_auroc is not None]
     table = tabulate_hyperparameters(completed)
     columns = [name for name in names if name in table] or [str(one) for one in table][:MAX_AXES]
+    if not columns:
+        return _say("No hyperparameter differs between the trials that completed.", caveat)
     scores = np.array([trial.val_auroc for trial in completed], dtype=float)
     scale = Normalize(scores.min(), scores.max())
     fig, ax = plt.subplots(figsize=(1.5 + 1.2 * len(columns), 4.2), layout="constrained")
@@ -266,20 +271,37 @@ def plot_finalists(differences: pd.DataFrame, winner: str, caveat: str = "") -> 
     >>> fig = plot_finalists(table, "time:cnn  #2")
     """
     check_table(differences, ("finalist", "difference", "low", "high"))
-    fig, ax = plt.subplots(figsize=(8, 1.4 + 0.4 * len(differences)), layout="constrained")
+    fig, ax = _make_rows([wrap_name(name, NAME_WIDTH) for name in differences["finalist"]])
     ax.axvline(0, color=GREY, lw=0.8)
     values = differences[["difference", "low", "high"]].to_numpy(dtype=float)
     for row, (difference, low, high) in enumerate(values):
         ax.hlines(row, low, high, color=ORANGE, lw=2, alpha=0.4)
         ax.plot(difference, row, "D", color=ORANGE, ms=6, ls="none")
         annotate_row(ax, row, f"{difference:+.3f} [{low:+.3f}, {high:+.3f}]")
-    ax.set_yticks(range(len(differences)), list(differences["finalist"]))
     lay_out_rows(ax, len(differences))
-    ax.set_xlabel(f"validation macro AUROC of {winner} minus that of the finalist")
+    label = f"validation macro AUROC of {winner} minus that of the finalist"
+    ax.set_xlabel(textwrap.fill(label, 70))
     add_caveat(fig, caveat)
     return close_figure(
         fig, f"Differences between {winner} and the other finalists, with intervals."
     )
+
+
+def _make_rows(names: Sequence[str]) -> tuple[Figure, Axes]:
+    """Make axes with a row for each name, which may have several lines."""
+    n_lines = max((name.count("\n") + 1 for name in names), default=1)
+    height = 1.3 + max(0.34, 0.18 * n_lines + 0.08) * len(names)
+    fig, ax = plt.subplots(figsize=(9, height), layout="constrained")
+    ax.set_yticks(range(len(names)), names)
+    return fig, ax
+
+
+def _say(text: str, caveat: str) -> Figure:
+    """Make a figure that says why there is nothing to draw."""
+    fig = plt.figure(figsize=(7, 0.8))
+    fig.text(0.01, 0.3, text)
+    add_caveat(fig, caveat)
+    return close_figure(fig, text)
 
 
 def _place(ax: Axes, position: int, values: pd.Series) -> np.ndarray:

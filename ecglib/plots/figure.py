@@ -3,6 +3,7 @@
 import functools
 import io
 import struct
+import textwrap
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -236,6 +237,32 @@ def lay_out_rows(ax: Axes, n_rows: int) -> None:
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", alpha=0.3)
     ax.spines[["top", "right", "left"]].set_visible(False)
+
+
+def wrap_name(name: str, width: int) -> str:
+    """Break a long name of a model into lines, first before the branches of a fusion.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    width : int
+        Maximum number of characters in a line.
+
+    Returns
+    -------
+    str
+        The lines.
+
+    Examples
+    --------
+    >>> print(wrap_name("late_average(time:cnn + frequency:mlp)", width=30))
+    late_average
+    (time:cnn + frequency:mlp)
+    """
+    spaced = name.replace("(", "\n(", 1) if len(name) > width else name
+    lines = [textwrap.wrap(line, width, break_on_hyphens=False) for line in spaced.split("\n")]
+    return "\n".join(line for part in lines for line in part)
 
 
 def annotate_row(ax: Axes, row: int, text: str, size: float = 8) -> None:

@@ -38,6 +38,7 @@ from ecglib.plots.figure import (
     check_table,
     close_figure,
     lay_out_rows,
+    wrap_name,
 )
 
 
@@ -200,7 +201,7 @@ def plot_verdicts(
     check_table(table, ("fusion", "kind", "estimate", "low", "high", "word"))
     words = table.drop_duplicates("fusion").set_index("fusion")["word"]
     labels = [
-        _wrap_name(fusion, STACKED_CHARACTERS if stacked else NAME_WIDTH) for fusion in words.index
+        wrap_name(fusion, STACKED_CHARACTERS if stacked else NAME_WIDTH) for fusion in words.index
     ]
     n_lines = max(label.count("\n") + 1 for label in labels)
     if stacked:
@@ -256,13 +257,6 @@ def plot_verdicts(
     add_caveat(fig, caveat)
     found = "; ".join(f"{fusion}: {word}" for fusion, word in words.items())
     return close_figure(fig, f"What each fusion adds in {metric}, with intervals. {found}.")
-
-
-def _wrap_name(name: str, width: int) -> str:
-    """Break a long name of a fusion before its branches."""
-    spaced = name.replace("(", "\n(", 1) if len(name) > width else name
-    lines = [textwrap.wrap(line, width, break_on_hyphens=False) for line in spaced.split("\n")]
-    return "\n".join(line for part in lines for line in part)
 
 
 def _compute_width(labels: Iterable[str]) -> float:
