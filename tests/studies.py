@@ -106,6 +106,9 @@ def _write_run(
         "validation": _change_task(_select_fold(contestant.validation, fold), classes, place.kind),
         "test": _change_task(_select_fold(contestant.predictions, fold), classes, place.kind),
     }
+    # As in a store, the splits have no window in common.
+    validation = predictions["validation"]
+    predictions["validation"] = dataclasses.replace(validation, rows=validation.rows + 1_000_000)
     epochs = np.arange(1, 9)
     history = pd.DataFrame({"epoch": epochs, "loss": 1 / epochs, "val_loss": 1.1 / epochs})
     history["val_auroc"] = 0.9 - 0.3 / epochs + 0.01 * np.sin(epochs + contestant.seed)

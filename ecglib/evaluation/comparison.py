@@ -490,7 +490,9 @@ def compare_contestants(
         n_patients=predictions.n_patients,
         n_windows=predictions.n_windows,
         classes=predictions.classes,
-        table=table.sort_values(settings.metric, ascending=ascending, ignore_index=True),
+        table=table.sort_values(
+            settings.metric, ascending=ascending, ignore_index=True, kind="stable"
+        ),
         verdicts=verdicts,
         pairs=pairs,
         entered=compare_entered(models, scoreboards[0]),

@@ -219,7 +219,7 @@ def _convert(value: object) -> float:
 
 def _check_probabilities(given: PredictionTable, p: np.ndarray, expected: Predictions) -> None:
     classes, kind = expected.classes, expected.kind
-    missing: np.ndarray = np.isnan(p)
+    missing = np.isnan(p)
     if missing.any():
         row, k = np.argwhere(missing)[0]
         raise EntryError(
@@ -227,7 +227,7 @@ def _check_probabilities(given: PredictionTable, p: np.ndarray, expected: Predic
             f"{given.name_rows(missing.any(axis=1))}: {_show(given, classes[k], row)}. Give a "
             f"probability for each window and class."
         )
-    outside: np.ndarray = (p < 0) | (p > 1)
+    outside = (p < 0) | (p > 1)
     if outside.any():
         row, k = np.argwhere(outside)[0]
         raise EntryError(
@@ -237,11 +237,11 @@ def _check_probabilities(given: PredictionTable, p: np.ndarray, expected: Predic
         )
     if kind == "multi_class":
         sums = p.sum(axis=1)
-        wrong: np.ndarray = np.abs(sums - 1) > MAX_SUM_ERROR
+        wrong = np.abs(sums - 1) > MAX_SUM_ERROR
         if wrong.any():
             raise EntryError(
                 f"{given.name} has {wrong.sum()} windows whose probabilities do not sum to 1, "
-                f"first in {given.name_rows(np.asarray(wrong))}: {sums[wrong][0]:.4g}. A window of this task "
+                f"first in {given.name_rows(wrong)}: {sums[wrong][0]:.4g}. A window of this task "
                 f"has exactly one class; {WAY_OUT[kind]}."
             )
 

@@ -1,11 +1,12 @@
 """Reads predictions from a CSV file, an NPZ file or a table in memory."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from ecglib.datasets.split_files import SPLIT_COLUMNS
 from ecglib.errors import EntryError, RunError
@@ -48,7 +49,7 @@ class PredictionTable:
         """What a message calls it."""
         return self.source or "The table"
 
-    def name_rows(self, which: Sequence[bool] | np.ndarray) -> str:
+    def name_rows(self, which: ArrayLike) -> str:
         """Name the first of some rows.
 
         Parameters
