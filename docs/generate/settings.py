@@ -44,8 +44,8 @@ def format_setting(field: dataclasses.Field[Any]) -> str:
     facts = [f"``{format_type(field.type).replace('typing.', '')}``"]
     if (default := get_default(field)) is not dataclasses.MISSING:
         facts.append(f"default ``{default!r}``")
-    if accepted := setting.describe():
-        facts.append(accepted.replace("`", "``"))
+    if accepted := setting.describe().replace("`", "``"):
+        facts.append(f"one of {accepted}" if setting.choices and field.type is str else accepted)
     if setting.fusion_families:
         facts.append(f"only for {', '.join(setting.fusion_families)} fusions")
     elif setting.used_by_trees:
