@@ -73,7 +73,7 @@ def format_verdicts(comparison: Mapping[str, Any]) -> str:
             format_difference(rivals[kind]) if kind in rivals else "-" for kind in RIVAL_TITLES
         ]
         p = format_p_value(math.nan if verdict["p_adds"] is None else verdict["p_adds"])
-        row = [f"`{verdict['fusion']}`", f"**{verdict['word']}**", *differences, p]
+        row = [verdict["fusion"], f"**{verdict['word']}**", *differences, p]
         rows.append((gain, row))
     header = ["fusion", "verdict", *RIVAL_TITLES.values(), "p"]
     ordered = sorted(rows, key=lambda one: -one[0])
@@ -91,7 +91,7 @@ def find_rivals(verdict: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 def format_reasons(comparison: Mapping[str, Any]) -> list[str]:
     """Format why a verdict is as it is."""
     lines = [
-        f"- `{verdict['fusion']}`: {' '.join(verdict['reasons'])}"
+        f"- {verdict['fusion']}: {' '.join(verdict['reasons'])}"
         for verdict in comparison["verdicts"]
         if verdict["reasons"]
     ]
@@ -104,16 +104,15 @@ def format_scores(comparison: Mapping[str, Any]) -> str:
     metrics = [first, *(name for name in MACRO_METRICS if name != first)]
     rows = [
         [
-            f"`{model['model']}`",
-            model["role"],
+            model["model"],
             model["seeds"],
             *(format_score(model, metric) for metric in metrics),
             f"{model['parameters']:,}{' nodes' if model['role'] == 'baseline' else ''}",
         ]
         for model in comparison["models"]
     ]
-    header = ["model", "role", "seeds", *(METRIC_NAMES[name] for name in metrics), "parameters"]
-    return format_table(header, rows, n_text=2)
+    header = ["model", "seeds", *(METRIC_NAMES[name] for name in metrics), "parameters"]
+    return format_table(header, rows)
 
 
 def format_score(model: Mapping[str, Any], metric: str) -> str:
