@@ -121,15 +121,28 @@ class EntryDetails:
 
         Raises
         ------
-        TypeError
-            If a value is missing or unknown.
+        TypeError, ValueError
+            If a value is missing, unknown or of another kind.
         """
         plain: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.items()
         }
         plain["data"] = DataSettings(**values["data"])
-        return cls(**plain)
+        details = cls(**plain)
+        details._check()
+        return details
+
+    def _check(self) -> None:
+        """Check what a comparison uses, as a file may hold anything."""
+        texts = (self.name, self.source, *self.classes, *self.caveats)
+        numbers = (self.seed, self.parameters, *self.thresholds)
+        if not all(isinstance(one, str) for one in texts):
+            raise TypeError("a name or caveat is no text")
+        if not all(isinstance(one, int | float) for one in numbers):
+            raise TypeError("a number is no number")
+        if len(self.thresholds) != len(self.classes):
+            raise ValueError(f"{len(self.thresholds)} thresholds of {len(self.classes)} classes")
 
 
 class Entry(ContestantFolder):

@@ -11,6 +11,7 @@ from ecglib.errors import EntryError, did_you_mean
 from ecglib.evaluation.predictions import Predictions
 from ecglib.paths import neutralize_formula
 
+MAX_WINDOW = 2**53  # up to which whole numbers are exact
 MAX_SUM_ERROR = 1e-3  # of the probabilities of a window: files round them
 WAY_OUT = {
     "multi_label": "apply the sigmoid to logits",
@@ -158,7 +159,7 @@ def _find_places(
 
 def _read_windows(given: PredictionTable) -> np.ndarray:
     values = pd.to_numeric(given.table["window"], errors="coerce").to_numpy(np.float64)
-    wrong = ~(np.isfinite(values) & (values == np.round(values)))
+    wrong = ~((np.abs(values) < MAX_WINDOW) & (values == np.round(values)))
     if not len(values):
         raise EntryError(f"{given.name} has no rows. Give one for each window.")
     if wrong.any():
@@ -249,4 +250,5 @@ def _check_probabilities(given: PredictionTable, p: np.ndarray, expected: Predic
 def _show(given: PredictionTable, name: str, row: int) -> str:
     column = given.table[name if name in given.table else neutralize_formula(name)]
     value = column.iloc[row]
-    return repr(value if isinstance(value, str) else float(value))[:50]
+    is_number = not isinstance(value, str) and (value is not None)
+    return repr(_convert(value) if is_number else value)[:50]
