@@ -9,7 +9,6 @@ import yaml
 
 import ecglib
 from ecglib.datasets import SOURCES
-from ecglib.experiment import registry
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -68,13 +67,6 @@ def test_every_link_leads_to_a_file_and_a_heading_that_exist(path):
 
 def test_the_readme_has_at_most_600_words():
     assert len((ROOT / "README.md").read_text().split()) <= 600
-
-
-def test_the_models_page_names_every_encoder_and_fusion():
-    names = {encoder for encoders in registry.ENCODERS.values() for encoder in encoders}
-    names |= set(registry.FUSIONS) | set(registry.ENCODERS)
-    text = (ROOT / "docs" / "reference" / "models.md").read_text()
-    assert {name for name in names if name not in text} == set()
 
 
 def test_the_batches_page_names_every_batch_file():
