@@ -148,7 +148,7 @@ def plot_progress(trials: list[Trial], caveat: str = "") -> Figure:
     ax.plot(minutes, best, color=ORANGE, lw=2, drawstyle="steps-post", label="best so far")
     ax.set_xlabel("time of all trainings (min)")
     ax.set_ylabel("validation macro AUROC")
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False)
     hide_frame(ax)
     add_caveat(fig, caveat)
     return close_figure(
