@@ -280,6 +280,7 @@ def plan_search(
         "seed": settings.seed,
     }
     space = Space.from_dataset(dataset, task, settings.trial_settings)
+    space = space.extend(settings.encoders, settings.fusions)
     hyperparameters = keras_tuner.HyperParameters()
     suggestion = suggest(hyperparameters, space)
     first = Experiment.from_flat(fixed | suggestion)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecglib.errors import ExperimentError, require_one_of
@@ -80,6 +80,10 @@ class SearchSettings:
         Number of seeds of each finalist, that of its trial included.
     budget : Budget, optional
         What a trial may cost.
+    encoders : mapping of str to sequence of str
+        Representation -> encoders of other packages that are searched as well, as import paths.
+    fusions : sequence of str
+        Fusions of other packages that are searched as well, as import paths.
 
     Raises
     ------
@@ -102,6 +106,8 @@ class SearchSettings:
     finalists: int = DEFAULT_FINALISTS
     finalist_seeds: int = DEFAULT_FINALIST_SEEDS
     budget: Budget = NO_BUDGET
+    encoders: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    fusions: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         require_one_of("oracle", self.oracle, ORACLES)

@@ -4,8 +4,8 @@ Named values come from the declarations of the settings; of numbers, the values 
 are listed here, within the bounds of the declarations.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Self
 
@@ -13,7 +13,10 @@ import keras_tuner
 
 from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.store import Dataset
+from ecglib.errors import require_one_of
+from ecglib.experiment.branches import check_encoder_name, check_fusion_name
 from ecglib.experiment.config import list_settings
+from ecglib.experiment.import_paths import get_fusion_family, pin_import_path
 from ecglib.experiment.registry import (
     AUGMENTATIONS,
     FUSIONS,
@@ -64,6 +67,11 @@ class Space:
         Kind of the task; only multi-class tasks have class weights.
     fixed : mapping of str to object
         Settings that are the same for all trials, which are therefore not searched.
+    encoders : mapping of str to tuple of str
+        Representation -> encoders of other packages, which are searched as well; import paths with
+        the hash of their code, so that a search with changed code is another search.
+    fusions : tuple of str
+        Fusions of other packages.
 
     Examples
     --------
@@ -76,6 +84,32 @@ class Space:
     bands_hz: tuple[tuple[float, float], ...] = BANDS_HZ[:1]
     kind: str = "multi_label"
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    encoders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fusions: tuple[str, ...] = ()
+
+    def extend(self, encoders: Mapping[str, Iterable[str]], fusions: Iterable[str]) -> Self:
+        """Return the space with encoders and fusions of other packages.
+
+        Parameters
+        ----------
+        encoders : mapping of str to iterable of str
+            Representation -> import paths.
+        fusions : iterable of str
+            Import paths.
+
+        Raises
+        ------
+        ExperimentError
+            If a representation is not one of the space, or there is no such encoder or fusion.
+        """
+        for name, paths in encoders.items():
+            require_one_of("a representation in encoders", name, self.representations)
+            for path in paths:
+                check_encoder_name(name, path)
+        for fusion in fusions:
+            check_fusion_name(fusion)
+        pinned = {name: tuple(map(pin_import_path, paths)) for name, paths in encoders.items()}
+        return replace(self, encoders=pinned, fusions=tuple(map(pin_import_path, fusions)))
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, task: str, fixed: Mapping[str, Any]) -> Self:
@@ -214,16 +248,18 @@ def _suggest_model(hp: keras_tuner.HyperParameters, space: Space) -> dict[str, A
     branches = {}
     for representation in space.representations:
         # Encoders of networks only: the baseline of trees is not searched.
-        encoders = list(REPRESENTATIONS[representation].encoders)
+        known = REPRESENTATIONS[representation].encoders
+        encoders = [*known, *space.encoders.get(representation, ())]
         parents = [subset for subset in subsets if representation in subset.split("+")]
         with hp.conditional_scope("representations", parents):
             branches[representation] = hp.Choice(f"{representation}_encoder", encoders)
     options: dict[str, Any] = {}
     with hp.conditional_scope("representations", [s for s in subsets if "+" in s]):
-        fusion = hp.Choice("fusion", list(FUSIONS))
+        names = [*FUSIONS, *space.fusions]
+        fusion = hp.Choice("fusion", names)
         for name in FUSION_OPTIONS:
             families = list_settings()[name].fusion_families
-            fusions = [one for one in FUSIONS if one.startswith(families)]
+            fusions = [one for one in names if get_fusion_family(one) in families]
             with hp.conditional_scope("fusion", fusions):
                 options |= _choose(hp, space, name)
     chosen = {name: encoder for name, encoder in branches.items() if encoder}

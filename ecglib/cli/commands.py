@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ecglib import paths
-from ecglib.cli import batch_commands, entry_commands, printing
+from ecglib.cli import batch_commands, check_commands, entry_commands, printing
 from ecglib.cli.parser import build_parser, parse_assignments
 from ecglib.cli.status import run_command
 from ecglib.errors import EcgError
@@ -223,4 +223,6 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
     "export": _export,
     "predict": _predict,
+    "check-encoder": check_commands.check_encoder,
+    "check-fusion": check_commands.check_fusion,
 }

@@ -65,6 +65,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_export(commands)
     _add_predict(commands)
+    _add_check_encoder(commands)
+    _add_check_fusion(commands)
     return parser
 
 
@@ -391,6 +393,33 @@ def _add_predict(commands: Any) -> None:
     )
     parser.add_argument("--csv", metavar="FILE", help="also write the table to this file")
     _add_runs_dir(parser)
+
+
+def _add_check_encoder(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "check-encoder",
+        "Check an encoder of another package as those of ecglib are checked. Exit status 1 if "
+        "something is wrong.",
+    )
+    parser.add_argument(
+        "path", metavar="PATH", help="import path, for example mypackage.encoders:my_encoder"
+    )
+    parser.add_argument(
+        "--representation", default="time", help="the representation that it takes (default: time)"
+    )
+
+
+def _add_check_fusion(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "check-fusion",
+        "Check a fusion of another package as those of ecglib are checked. Exit status 1 if "
+        "something is wrong.",
+    )
+    parser.add_argument(
+        "path", metavar="PATH", help="import path, for example mypackage.fusions:late_mine"
+    )
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:

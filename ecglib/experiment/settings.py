@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from ecglib.datasets.options import Accepted, convert_value
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.experiment.branches import check_branches, check_fusion_name, sort_branches
-from ecglib.experiment.import_paths import pin_import_path
+from ecglib.experiment.import_paths import is_import_path, pin_import_path
 from ecglib.experiment.registry import (
     AUGMENTATIONS,
     BRANCH_TRAININGS,
@@ -374,6 +374,13 @@ class ModelSettings(SettingsGroup):
                 f"and ensemble_size={self.ensemble_size}: the size control is one model of a "
                 f"single branch. Use one branch and ensemble_size=1, or target_parameters=0."
             )
+
+    @property
+    def import_paths(self) -> tuple[str, ...]:
+        """The encoders and the fusion of other packages, with the hash of their code."""
+        return tuple(
+            name for name in (*self.branches.values(), self.fusion) if is_import_path(name)
+        )
 
 
 @_document_settings

@@ -6,6 +6,7 @@ All are functional Keras 3 models of built-in and registered layers, and run on 
 import ecglib._keras  # noqa: F401
 
 from ecglib.models.builder import build_ensemble, build_model
+from ecglib.models.checks import CheckResult, check_encoder, check_fusion
 from ecglib.models.cost import count_multiply_adds
 from ecglib.models.fusion.branches import find_branches
 from ecglib.models.fusion.late import set_branch_weights, set_stacking_weights
@@ -23,11 +24,14 @@ from ecglib.models.transfer import copy_branch_weights
 __all__ = [
     "AuxiliaryLoss",
     "BranchLoss",
+    "CheckResult",
     "ModelSpec",
     "build_auxiliary_model",
     "build_ensemble",
     "build_model",
     "build_training_model",
+    "check_encoder",
+    "check_fusion",
     "check_inputs",
     "copy_branch_weights",
     "count_multiply_adds",

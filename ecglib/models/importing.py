@@ -7,10 +7,13 @@ a notebook, it is imported again, so that what is built is what the files hold.
 import contextlib
 import importlib
 import importlib.util
+import json
 import random
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +21,7 @@ from ecglib.errors import ExperimentError
 from ecglib.experiment.import_paths import ImportPath
 from ecglib.experiment.sources import Source, find_root, hash_sources, list_sources
 
+LAYERS_OF_ECGLIB = "ecglib>"  # with which their registered names begin
 _IMPORTED: dict[str, str] = {}  # module -> digest of its source when it was imported
 
 
@@ -61,6 +65,64 @@ def import_attribute(name: str) -> Any:
             f"{name!r}: {sources[path.module].file} does not define {path.attribute!r}. Check the "
             f"name after the colon."
         ) from None
+
+
+def import_layers(file: Path, names: Iterable[str]) -> None:
+    """Import the modules that define the layers of a saved network, if ecglib does not define all.
+
+    A network of Keras's and ecglib's layers needs no other module, whatever function has built it.
+    A file that names a module does not make Python look for it in more places: one that lies in the
+    working directory alone is not imported.
+
+    Parameters
+    ----------
+    file : Path
+        The network, a ``.keras`` file.
+    names : iterable of str
+        The import paths of its experiment, with the hashes of their code.
+
+    Raises
+    ------
+    ExperimentError
+        If a module is not installed, or its code is not that of the training.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import keras
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "model.keras")
+    ...     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(file)
+    ...     import_layers(file, ["no_such_module:encode@0123abcd"])  # not needed
+    """
+    import ecglib.models  # noqa: F401 - registers its layers
+
+    with zipfile.ZipFile(file) as archive:
+        config = json.loads(archive.read("config.json"))
+    if all(name.startswith(LAYERS_OF_ECGLIB) for name in _list_registered_names(config)):
+        return
+    for name in names:
+        module = ImportPath.parse(name).module
+        top = module.partition(".")[0]
+        if importlib.util.find_spec(top) is None:
+            raise ExperimentError(
+                f"It has layers of another package, and was built by the module {module!r}, which "
+                f"is not installed here. Install the package that has it (pip install ...), or add "
+                f"the folder that holds {top}.py or {top}/ to PYTHONPATH."
+            )
+        import_attribute(name)
+
+
+def _list_registered_names(config: Any) -> Iterator[str]:
+    """List the names of the registered classes in a configuration, but for those of Keras."""
+    if isinstance(config, dict):
+        name = config.get("registered_name")
+        if isinstance(name, str) and ">" in name:
+            yield name
+        config = list(config.values())
+    if isinstance(config, list):
+        for part in config:
+            yield from _list_registered_names(part)
 
 
 @contextlib.contextmanager

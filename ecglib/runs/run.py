@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ecglib.errors import DamagedRunError, EcgError, RunError
+from ecglib.errors import DamagedRunError, EcgError, ExperimentError, RunError
 from ecglib.experiment import Contract, Environment, Experiment
 from ecglib.experiment.settings import DataSettings
 from ecglib.runs.entry import Entry
@@ -234,7 +234,8 @@ class Run(ContestantFolder):
         Raises
         ------
         RunError
-            If the run is a baseline, whose trees are not saved.
+            If the run is a baseline, whose trees are not saved, or its network has layers of a
+            module that is not installed here or has changed.
         """
         if self.experiment.role == "baseline":
             raise RunError(
@@ -245,9 +246,13 @@ class Run(ContestantFolder):
             )
         import keras
 
-        import ecglib.models  # noqa: F401 - registers the layers
+        from ecglib.models.importing import import_layers
 
         self._read(MODEL)
+        try:
+            import_layers(self.path / MODEL, self.experiment.model.import_paths)
+        except ExperimentError as error:
+            raise RunError(f"The network of {self.path.name} cannot be loaded. {error}") from None
         return keras.models.load_model(self.path / MODEL, compile=False)
 
 

@@ -21,16 +21,16 @@ def test_a_scalogram_has_the_encoders_of_a_spectrogram():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "encoder", "kind"), SINGLES)
-def test_every_encoder(name, encoder, kind, tmp_path):
-    run_model_check({name: encoder}, "none", kind, tmp_path)
+def test_every_encoder(name, encoder, kind):
+    run_model_check({name: encoder}, "none", kind)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_every_fusion(fusion, kind, tmp_path):
+def test_every_fusion(fusion, kind):
     branches = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d", "tabular": "mlp"}
-    run_model_check(branches, fusion, kind, tmp_path)
+    run_model_check(branches, fusion, kind)
 
 
 TWO_ENCODERS = {"time": "cnn", "time_2": "cnn_attention"}
@@ -38,8 +38,8 @@ TWO_ENCODERS = {"time": "cnn", "time_2": "cnn_attention"}
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fusion", [name for name in FUSIONS if not name.startswith("early_")])
-def test_every_fusion_of_two_encoders_on_one_representation(fusion, tmp_path):
-    run_model_check(TWO_ENCODERS, fusion, "multi_label", tmp_path)
+def test_every_fusion_of_two_encoders_on_one_representation(fusion):
+    run_model_check(TWO_ENCODERS, fusion, "multi_label")
 
 
 def test_an_early_fusion_with_a_second_encoder_is_refused():
