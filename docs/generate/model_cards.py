@@ -51,8 +51,8 @@ def format_encoders(representations: list[str], figures: Mapping[str, Any]) -> s
         f"# Encoders for {names}",
         f"At `width: {figures['width']}`, `feature_dim: {figures['feature_dim']}` and with a head "
         f"for {figures['n_classes']} classes. Multiply-adds are those of the convolutions and "
-        "matrix products of one window, in millions. *Training* is the time of a training step of "
-        f"{figures['batch']} windows of {SIGNALS['synthetic']} on one CPU thread, as a multiple of "
+        "matrix products of one window, in millions. *Training* is the CPU time of a training step "
+        f"of {figures['batch']} windows of {SIGNALS['synthetic']} with one thread, as a multiple of "
         f"that of `{figures['reference']}` (TensorFlow {figures['versions']['tensorflow']}).",
     ]
     for representation in representations:
@@ -73,15 +73,15 @@ def format_figures(representation: str, figures: Mapping[str, Any]) -> str:
         cells: list[object] = [f"[`{encoder}`](#{encoder})"]
         for dataset in SIGNALS:
             cells += [one[dataset]["parameters"], format_millions(one[dataset])]
-        ratio = one["step_ratio"]
-        rows.append([*cells, None if ratio is None else f"{ratio:.1f}"])
+        cells.insert(1, f"{one['step_ratio']:.1f}")
+        rows.append(cells)
     titles, windows = [], []
     for dataset, signal in SIGNALS.items():
         shape = tuple(figures["shapes"][dataset][representation])
         titles += [f"parameters, {shape}", f"10⁶ multiply-adds, {shape}"]
         what = "the tabular values" if representation == TABULAR else "a window"
         windows.append(f"{shape} is the shape of {what} of {signal}")
-    table = format_table(["encoder", *titles, "training"], rows)
+    table = format_table(["encoder", "training", *titles], rows)
     return f"{table}\n\n{'; '.join(windows)}."
 
 
