@@ -52,8 +52,8 @@ def format_encoders(representations: list[str], figures: Mapping[str, Any]) -> s
         f"At `width: {figures['width']}`, `feature_dim: {figures['feature_dim']}` and with a head "
         f"for {figures['n_classes']} classes. Multiply-adds are those of the convolutions and "
         "matrix products of one window, in millions. *Training* is the CPU time of a training step "
-        f"of {figures['batch']} windows of {SIGNALS['synthetic']} with one thread, as a multiple of "
-        f"that of `{figures['reference']}` (TensorFlow {figures['versions']['tensorflow']}).",
+        f"of {figures['batch']} windows of {SIGNALS['synthetic']} with one thread, as a multiple "
+        f"of that of `{figures['reference']}` (TensorFlow {figures['versions']['tensorflow']}).",
     ]
     for representation in representations:
         if len(representations) > 1:
