@@ -3,6 +3,7 @@
 import keras_tuner
 import pytest
 
+from ecglib.errors import ExperimentError
 from ecglib.experiment import Experiment
 from ecglib.experiment.config import list_fields, list_settings
 from tuning.oracles import Proposer
@@ -88,3 +89,19 @@ def test_the_space_of_a_dataset_without_a_table_has_no_tabular_branch(small_stor
     assert ("tabular" in space.representations) == bool(small_store.default_tabular)
     nyquist_hz = small_store.signal.sampling_rate_hz / 2
     assert all(max(band) < nyquist_hz for band in space.bands_hz)
+
+
+def test_a_space_takes_encoders_and_fusions_of_other_packages(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = "def encode(x): pass\ndef late_mine(branches): pass\n"
+    (tmp_path / "tested_space.py").write_text(source)
+    space = Space().extend({"time": ["tested_space:encode"]}, ["tested_space:late_mine"])
+    hp = keras_tuner.HyperParameters()
+    suggest(hp, space)
+    values = {one.name: one.values for one in hp.space if one.name in ("time_encoder", "fusion")}
+    assert values["time_encoder"][-1].startswith("tested_space:encode@")
+    assert values["fusion"][-1].startswith("tested_space:late_mine@")
+    with pytest.raises(ExperimentError, match="no module 'nowhere'"):
+        Space().extend({"time": ["nowhere:encode"]}, [])
+    with pytest.raises(ExperimentError, match="Did you mean 'time'"):
+        Space().extend({"tim": ["tested_space:encode"]}, [])

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import random
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -347,7 +348,9 @@ def _find_weight_without_gradient(candidate: Candidate, model: keras.Model) -> s
         if not weight.path.endswith(("bias", "beta")) and not keras.ops.any(weight.value):
             weight.assign(keras.ops.full_like(weight.value, 0.1))
     before = [keras.ops.convert_to_numpy(weight).copy() for weight in weights]
-    fitted.train_on_batch(candidate.batch, candidate.labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of weights without gradients
+        fitted.train_on_batch(candidate.batch, candidate.labels)
     after = [keras.ops.convert_to_numpy(weight) for weight in weights]
     names = [weight.path for weight in weights]
     model.set_weights(saved)
