@@ -95,8 +95,6 @@ def import_layers(file: Path, names: Iterable[str]) -> None:
     ...     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(file)
     ...     import_layers(file, ["no_such_module:encode@0123abcd"])  # not needed
     """
-    import ecglib.models  # noqa: F401 - registers its layers
-
     with zipfile.ZipFile(file) as archive:
         config = json.loads(archive.read("config.json"))
     if all(name.startswith(LAYERS_OF_ECGLIB) for name in _list_registered_names(config)):

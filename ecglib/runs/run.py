@@ -246,6 +246,7 @@ class Run(ContestantFolder):
             )
         import keras
 
+        import ecglib.models  # noqa: F401 - registers the layers
         from ecglib.models.importing import import_layers
 
         self._read(MODEL)
