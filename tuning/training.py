@@ -183,30 +183,21 @@ class _Score(NamedTuple):
     influence: np.ndarray
 
 
-class _Deadline(keras.callbacks.Callback):
-    """Ends a training that takes too long."""
-
-    def __init__(self, max_seconds: float) -> None:
-        super().__init__()
-        self.max_seconds, self.started = max_seconds, time.monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        if time.monotonic() - self.started > self.max_seconds:
-            raise OverBudgetError(
-                f"Not trained within max_seconds={self.max_seconds:g}. Allow more, or leave the "
-                f"trial out."
-            )
-
-
 def _score_folds(experiment: Experiment, dataset: Dataset, options: TrialOptions) -> _Score:
-    callbacks = list(options.callbacks)
-    if options.budget.max_seconds:
-        callbacks.append(_Deadline(options.budget.max_seconds))
-    trainer_options = TrainerOptions(callbacks=tuple(callbacks))
-    scores = [
-        _train_and_score(one, dataset, trainer_options, options.budget.max_parameters)
-        for one in list_folds(experiment, options.n_folds)
-    ]
+    max_seconds = options.budget.max_seconds
+    trainer_options = TrainerOptions(
+        callbacks=options.callbacks,
+        deadline=time.monotonic() + max_seconds if max_seconds else None,
+    )
+    try:
+        scores = [
+            _train_and_score(one, dataset, trainer_options, options.budget.max_parameters)
+            for one in list_folds(experiment, options.n_folds)
+        ]
+    except TimeoutError:
+        raise OverBudgetError(
+            f"Not trained within max_seconds={max_seconds:g}. Allow more, or leave the trial out."
+        ) from None
     if not options.n_folds:
         return scores[0]
     history = [

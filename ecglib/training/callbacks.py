@@ -4,6 +4,7 @@ import ecglib._keras  # noqa: F401
 
 import dataclasses
 import json
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -108,6 +109,34 @@ class ValidationScore(keras.callbacks.Callback):
             scores = score_validation(self.validation.y, p, self.validation.task.kind)
         if logs is not None:
             logs.update(scores)
+
+
+class Deadline(keras.callbacks.Callback):
+    """End a training that is not finished in time.
+
+    Parameters
+    ----------
+    deadline : float
+        The last moment, on the clock of `time.monotonic`.
+
+    Raises
+    ------
+    TimeoutError
+        At the end of a step after this moment.
+
+    Examples
+    --------
+    >>> Deadline(time.monotonic() + 60).on_train_batch_end(0)
+    """
+
+    def __init__(self, deadline: float):
+        super().__init__()
+        self.deadline = deadline
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Compare the clock with the deadline."""
+        if time.monotonic() > self.deadline:
+            raise TimeoutError("The training was not finished before its deadline.")
 
 
 def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:

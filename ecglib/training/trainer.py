@@ -33,6 +33,7 @@ from ecglib.preprocessing.augmentation import build_augmentation
 from ecglib.training.callbacks import (
     Checkpoint,
     CheckpointPlace,
+    Deadline,
     UseAverages,
     ValidationScore,
     build_early_stopping,
@@ -76,7 +77,11 @@ class TrainerOptions:
     checkpoints : CheckpointPlace, optional
         Where the checkpoints are from which training that was killed resumes; None for none.
     callbacks : sequence of keras.callbacks.Callback, default ()
-        Further callbacks, for example for progress.
+        Further callbacks, for example for progress. They see the training of the whole model, not
+        that of branches which are trained alone before it.
+    deadline : float, optional
+        The moment, on the clock of `time.monotonic`, after which training ends with `TimeoutError`,
+        also that of branches; None for never.
 
     Raises
     ------
@@ -93,6 +98,7 @@ class TrainerOptions:
     representations_in: str = "model"
     checkpoints: CheckpointPlace | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
+    deadline: float | None = None
 
     def __post_init__(self) -> None:
         require_one_of("representations_in", self.representations_in, REPRESENTATIONS_IN)
@@ -267,7 +273,8 @@ class Trainer:
         place = self._place_checkpoint(f"seed{seed}")
         checkpoint = Checkpoint(place, fitted, epochs, stopping, averages)
         steps_timed = StepTimes(self.stopwatch)
-        after_epoch = (steps_timed, averages, score, stopping, checkpoint)
+        deadline = None if self.options.deadline is None else Deadline(self.options.deadline)
+        after_epoch = (deadline, steps_timed, averages, score, stopping, checkpoint)
         callbacks = [one for one in after_epoch if one is not None]
         batches = batches.repeat()
         with warnings.catch_warnings():
