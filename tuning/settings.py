@@ -119,6 +119,9 @@ class SearchSettings:
                 f"n_folds={self.n_folds} must be at least {MIN_FOLDS}, or 0 to score trials on the "
                 f"validation split."
             )
+        encoders = {representation: tuple(names) for representation, names in self.encoders.items()}
+        object.__setattr__(self, "encoders", encoders)
+        object.__setattr__(self, "fusions", tuple(self.fusions))
 
     @property
     def n_trials(self) -> int | None:

@@ -304,7 +304,7 @@ def test_the_figure_shows_each_probability_and_decision(predictor, steps, tmp_pa
     assert shown == [*(f"class {k:02d}" for k in range(19, 9, -1)), "class 01"]
     widths = [bar.get_width() for bar in bars.patches]
     assert widths == [p[name] for name in shown]
-    assert [t.get_text() for t in bars.texts if "decided" in t.get_text()] == ["0.050 decided"]
+    assert [t.get_text() for t in bars.texts if "decided" in t.get_text()] == ["0.050  decided"]
     assert paper.get_position().y0 > bars.get_position().y1
 
 

@@ -553,7 +553,7 @@ def test_classes_that_are_never_predicted_are_named(small_class_store, tmp_path,
     def always_first(y, p, kind, classes):
         return np.array([1e-9, 1.0])  # the first class is always taken
 
-    monkeypatch.setattr(runner, "fit_thresholds", always_first)
+    monkeypatch.setattr("ecglib.evaluation.summary.fit_thresholds", always_first)
     with pytest.warns(UserWarning, match="of the test split was predicted as B: their F1 is 0"):
         run = train(small_class_store, create(small_class_store, epochs=1), batch=tmp_path)
     assert run.metrics["test"]["never_predicted"] == ["B"]
@@ -584,6 +584,21 @@ def test_a_late_fusion_of_frozen_branches_joins_what_each_predicts_alone(small_s
 def get_encoder_weights(model):
     scaled, features = (model.get_layer(f"time_{end}").output for end in ("scaled", "features"))
     return keras.Model(scaled, features).get_weights()
+
+
+def test_a_deadline_ends_the_training_of_branches_too(small_store):
+    experiment = create(
+        small_store,
+        branches={"frequency": "mlp", "time": "cnn"},
+        fusion="intermediate_concat",
+        branch_training="frozen",
+    )
+    begun = []
+    watch = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: begun.append(logs))
+    options = TrainerOptions(callbacks=[watch], deadline=0.0)
+    with pytest.raises(TimeoutError, match="deadline"):
+        Trainer(experiment, small_store, options).fit()
+    assert begun == []  # the training of the fusion
 
 
 @pytest.mark.slow
