@@ -29,7 +29,7 @@ def test_every_encoder(name, encoder, kind):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion(fusion, kind):
-    branches = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d", "tabular": "mlp"}
+    branches = {"time": "cnn", "spectrogram": "cnn2d", "tabular": "mlp"}
     run_model_check(branches, fusion, kind)
 
 
@@ -39,7 +39,7 @@ TWO_ENCODERS = {"time": "cnn", "time_2": "cnn_attention"}
 @pytest.mark.slow
 @pytest.mark.parametrize("fusion", [name for name in FUSIONS if not name.startswith("early_")])
 def test_every_fusion_of_two_encoders_on_one_representation(fusion):
-    run_model_check(TWO_ENCODERS, fusion, "multi_label")
+    run_model_check(TWO_ENCODERS, fusion, "multi_class")  # the slow checks are run above
 
 
 def test_an_early_fusion_with_a_second_encoder_is_refused():
