@@ -45,8 +45,13 @@ html_title = "ecg-fusion"
 html_show_sourcelink = False
 html_static_path = ["static"]
 html_css_files = ["notebooks.css"]
+# A page that stands alone has no section to navigate.
+html_sidebars = {
+    page: [] for page in ("index", "quickstart", "trust", "papers", "gallery", "results")
+}
 html_theme_options = {
     "collapse_navigation": True,  # only the section of a page: a quick build
+    "header_links_before_dropdown": 4,
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],

@@ -5,7 +5,8 @@ The parent only starts them, starts those again that were killed, and ends with 
 machines, run the same command on each with one shared folder.
 
 KerasTuner's chief and workers are not used, because the chief cannot tell that a worker died
-(docs/guides/tuning.md): it keeps the trial as running and never ends. Its server has no authentication.
+(docs/guides/tuning.md): it keeps the trial as running and never ends. Its server has no
+authentication.
 """
 
 import dataclasses

@@ -15,7 +15,8 @@ import numpy as np
 from ecglib.evaluation.influence import Windows
 
 # Windows of one patient resemble each other: the variance of their mean falls with their number to
-# this fraction of that of one window, not to zero. Verified by simulation, see docs/reference/verdict.md.
+# this fraction of that of one window, not to zero. Verified by simulation, see
+# docs/reference/verdict.md.
 COMMON_VARIANCE = 0.35
 
 # With fewer effective patients there is no degree of freedom left, so no interval.
