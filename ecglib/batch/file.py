@@ -133,7 +133,7 @@ class BatchFile:
             The file.
         **override
             Parameters of all runs. They replace those of the file, in the grid as well: the axis
-            `seed` becomes the one given seed.
+            `seed` becomes the one given seed, or the given list of seeds.
 
         Returns
         -------

@@ -107,14 +107,15 @@ def exclude_combinations(
 def override_combinations(
     combinations: Sequence[dict[str, Any]], override: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Give parameters one value; combinations that are equal only for that reason remain once.
+    """Give parameters other values; combinations that are equal only for that reason remain once.
 
     Parameters
     ----------
     combinations : sequence of dict
         Combinations of parameters.
     override : mapping of str to object
-        Values for all combinations.
+        Values for all combinations. A list, for a parameter that has single values, is an axis:
+        each combination is there with each of its entries.
 
     Returns
     -------
@@ -125,11 +126,28 @@ def override_combinations(
     --------
     >>> override_combinations([{"seed": 0}, {"seed": 3}, {"width": 8}], {"seed": 3})
     [{'seed': 3}, {'seed': 3, 'width': 8}]
+    >>> override_combinations([{"width": 8, "seed": 0}], {"seed": [1, 2]})
+    [{'seed': 1, 'width': 8}, {'seed': 2, 'width': 8}]
     """
+    axes = {}
+    for name, value in override.items():
+        entries = value if _is_axis(name, value, combinations) else [value]
+        axes[name] = [{name: entry} for entry in entries]
+    return _give_values(combinations, list_combinations(axes))
+
+
+def _is_axis(name: str, value: Any, combinations: Sequence[dict[str, Any]]) -> bool:
+    values = [combination[name] for combination in combinations if name in combination]
+    return isinstance(value, list) and any(not isinstance(one, list) for one in values)
+
+
+def _give_values(
+    combinations: Sequence[dict[str, Any]], overrides: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
     kept: dict[str, dict[str, Any]] = {}
     repeated: list[dict[str, Any]] = []  # in the grid itself, which is refused later
     changed: set[str] = set()
-    for combination in combinations:
+    for combination, override in itertools.product(combinations, overrides):
         replaced = {**override, **combination, **override}  # in one order
         key = repr(replaced)
         if any(combination.get(name, value) != value for name, value in override.items()):

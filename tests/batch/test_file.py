@@ -142,6 +142,7 @@ def test_a_given_option_replaces_the_axis_of_its_name(write_batch_file, small_ba
     path = write_batch_file(tmp_path, grid=grid)
     assert list_seeds(path) == [0, 1, 2] * 2
     assert list_seeds(path, seed=3) == [3, 3]
+    assert list_seeds(path, seed=[1, 4]) == [1, 4] * 2
 
 
 def test_a_given_option_replaces_what_entries_of_an_axis_set(write_batch_file, tmp_path):
