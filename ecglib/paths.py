@@ -62,6 +62,32 @@ def runs_dir(given: str | Path = "") -> Path:
     return _choose_folder(given, "ECGLIB_RUNS", "runs")
 
 
+def find_batch_dir(batch: str | Path, runs: str | Path = "") -> Path:
+    """Find the folder of a batch, given by its name or as a path.
+
+    Parameters
+    ----------
+    batch : str or Path
+        A folder, or the name of one in the folder of the runs.
+    runs : str or Path, default ""
+        The folder of the runs, as for `runs_dir`.
+
+    Returns
+    -------
+    Path
+        The folder; it need not exist.
+
+    Examples
+    --------
+    >>> find_batch_dir("explore", "results").as_posix()
+    'results/explore'
+    >>> find_batch_dir("elsewhere/explore", "results").as_posix()
+    'elsewhere/explore'
+    """
+    path = Path(batch)
+    return path if len(path.parts) > 1 or path.is_dir() else runs_dir(runs) / path
+
+
 def searches_dir(given: str | Path = "") -> Path:
     """Return the folder of the hyperparameter searches.
 

@@ -29,6 +29,7 @@ from ecglib import paths
 from ecglib.batch.notebooks import NotebookTask, check_parameters, execute_notebook
 from ecglib.batch.processes import ProcessGroup
 from ecglib.batch.workers import WorkerPool
+from ecglib.experiment.environment import hash_code
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
@@ -172,7 +173,7 @@ def execute_all(folder: Path) -> dict[str, Path]:
     RuntimeError
         If a notebook fails; the message has its traceback.
     """
-    code = hash_code()
+    code = hash_everything()
     place = folder.resolve() / code
     executed = {stem: place / f"{stem}-{_hash_notebook(stem)}.ipynb" for stem in ENTRIES}
     missing = [stem for stem, path in executed.items() if not path.exists()]
@@ -230,13 +231,11 @@ def _execute_one(
     unfinished.rename(executed[stem])
 
 
-def hash_code() -> str:
+def hash_everything() -> str:
     """Hash the code that notebooks use, and this file, which has their parameters."""
-    digest = hashlib.blake2b(digest_size=6)
-    folders = [path for name in ("ecglib", "tuning") for path in (ROOT / name).rglob("*.py")]
-    for path in sorted([*folders, Path(__file__)]):
-        digest.update(f"{path.relative_to(ROOT).as_posix()}\0".encode() + path.read_bytes())
-    return digest.hexdigest()
+    parts = [hash_code(ROOT / name) for name in ("ecglib", "tuning")]
+    parts.append(Path(__file__).read_text(encoding="utf-8"))
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=6).hexdigest()
 
 
 def _hash_notebook(stem: str) -> str:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ecglib.evaluation.comparison import RIVAL_TITLES
-from ecglib.evaluation.differences import format_p_value
+from ecglib.evaluation.differences import format_difference, format_p_value
 from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES
 from ecglib.evaluation.scoreboard import Score
 from generate.markdown import format_table
 
 RESULTS = Path(__file__).parents[1] / "results"
 FOLDER = "results"
+INTERVAL = ("estimate", "low", "high")
 SUFFIX = ".md.txt"  # included, so no page of the site
 
 
@@ -70,9 +71,12 @@ def format_verdicts(comparison: Mapping[str, Any]) -> str:
         rivals = find_rivals(verdict)
         gain = next(iter(rivals.values()))["estimate"] if rivals else -math.inf
         differences = [
-            format_difference(rivals[kind]) if kind in rivals else "-" for kind in RIVAL_TITLES
+            format_difference(*(read_number(rivals[kind][name]) for name in INTERVAL))
+            if kind in rivals
+            else "-"
+            for kind in RIVAL_TITLES
         ]
-        p = format_p_value(math.nan if verdict["p_adds"] is None else verdict["p_adds"])
+        p = format_p_value(read_number(verdict["p_adds"]))
         row = [verdict["fusion"], f"**{verdict['word']}**", *differences, p]
         rows.append((gain, row))
     header = ["fusion", "verdict", *RIVAL_TITLES.values(), "p"]
@@ -117,18 +121,14 @@ def format_scores(comparison: Mapping[str, Any]) -> str:
 
 def format_score(model: Mapping[str, Any], metric: str) -> str:
     """Format a score with its interval."""
-    values = [model[metric], model[f"{metric}_low"], model[f"{metric}_high"]]
-    estimate, low, high = (math.nan if value is None else value for value in values)
+    names = (metric, f"{metric}_low", f"{metric}_high")
+    estimate, low, high = (read_number(model[name]) for name in names)
     return Score(estimate=estimate, low=low, high=high).format()
 
 
-def format_difference(rival: Mapping[str, Any]) -> str:
-    """Format a difference with its interval."""
-    estimate = f"{round(rival['estimate'], 3) + 0.0:+.3f}"
-    if rival["low"] is None:
-        return f"{estimate} [no interval]"
-    low, high = (round(rival[name], 3) + 0.0 for name in ("low", "high"))
-    return f"{estimate} [{low:+.3f}, {high:+.3f}]"
+def read_number(value: float | None) -> float:
+    """Return a number of a JSON file, which has null for nan."""
+    return math.nan if value is None else value
 
 
 def format_checks(comparison: Mapping[str, Any]) -> str:

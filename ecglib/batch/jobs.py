@@ -259,10 +259,9 @@ class Batch:
             raise BatchError(" ".join(problems.values()))
         notebook_parameters = dict(parameters) | self.reserved_parameters
         experiment = Experiment.from_namespace(self._defaults | notebook_parameters, self.dataset)
-        if experiment.model.import_paths:
-            # With the hash of the code, so that the process that trains has the code of the plan.
-            model = {"branches": experiment.model.branches, "fusion": experiment.model.fusion}
-            notebook_parameters |= {n: v for n, v in model.items() if n in notebook_parameters}
+        # Import paths with the hash of the code: the process that trains has the code of the plan.
+        model = {"branches": experiment.model.branches, "fusion": experiment.model.fusion}
+        notebook_parameters |= {n: v for n, v in model.items() if n in notebook_parameters}
         return Job(
             experiment=experiment,
             parameters=dict(parameters),

@@ -1,12 +1,12 @@
 """The commands ``ecglib batch`` and ``ecglib status``."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecglib.cli import batch_printing, printing
 from ecglib.cli.parser import parse_assignments
 from ecglib.errors import EcgError
+from ecglib.paths import find_batch_dir
 
 if TYPE_CHECKING:  # importing these for real would cost every command
     from ecglib.batch import BatchFile, BatchReport
@@ -94,8 +94,7 @@ def show_status(options: argparse.Namespace) -> int:
     """
     from ecglib.batch.status import FAILED, read_status
 
-    folder = Path(options.batch)
-    status = read_status(folder if folder.is_dir() else options.runs_dir / options.batch)
+    status = read_status(find_batch_dir(options.batch, options.runs_dir))
     if options.json:
         printing.print_json(status.to_dict())
     else:

@@ -140,10 +140,7 @@ def _check(options: argparse.Namespace) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from ecglib.batch.comparison import choose_settings, compare_batches
 
-    folders = []
-    for name in options.batches:
-        folder = Path(name)
-        folders.append(folder if folder.is_dir() else options.runs_dir / name)
+    folders = [paths.find_batch_dir(name, options.runs_dir) for name in options.batches]
     settings = choose_settings(folders, options.metric, options.margin)
     comparisons = compare_batches(folders, settings, options.only)
     if options.json:

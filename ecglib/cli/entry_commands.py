@@ -98,9 +98,8 @@ def enter_predictions(options: argparse.Namespace) -> int:
     """
     from ecglib.batch.entering import enter
 
-    folder = Path(options.batch)
     entry = enter(
-        folder if folder.is_dir() else options.runs_dir / options.batch,
+        paths.find_batch_dir(options.batch, options.runs_dir),
         options.predictions,
         name=options.name,
         parameters=options.parameters,

@@ -123,13 +123,29 @@ class Difference:
         str
             For example "+0.012 [+0.003, +0.020]".
         """
-        # Adding zero turns a rounded -0.0 into 0.0.
-        estimate, low, high = (
-            round(value, 3) + 0.0 for value in (self.estimate, self.low, self.high)
-        )
-        if math.isnan(low):
-            return f"{estimate:+.3f} [no interval]"
-        return f"{estimate:+.3f} [{low:+.3f}, {high:+.3f}]"
+        return format_difference(self.estimate, self.low, self.high)
+
+
+def format_difference(estimate: float, low: float, high: float) -> str:
+    """Return a difference and its interval as text.
+
+    Parameters
+    ----------
+    estimate : float
+        The difference.
+    low, high : float
+        Ends of its interval; nan if it has none.
+
+    Examples
+    --------
+    >>> format_difference(0.0118, 0.0031, 0.0204)
+    '+0.012 [+0.003, +0.020]'
+    """
+    # Adding zero turns a rounded -0.0 into 0.0.
+    estimate, low, high = (round(value, 3) + 0.0 for value in (estimate, low, high))
+    if math.isnan(low):
+        return f"{estimate:+.3f} [no interval]"
+    return f"{estimate:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def format_p_value(p: float) -> str:

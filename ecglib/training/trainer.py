@@ -58,7 +58,7 @@ from ecglib.training.stopwatch import StepTimes, Stopwatch
 
 ENSEMBLE_SEED_STEP = 1000
 N_SCALING_WINDOWS, N_ROBUST_SCALING_WINDOWS = 4096, 512
-MAX_PREDICTION_BATCHES = 4  # windows predicted at a time, in training batches
+PREDICTION_FACTOR = 4  # of the size of a batch when predicting to that when training
 REPRESENTATIONS_IN = ("pipeline", "model")
 
 
@@ -452,9 +452,7 @@ class Trainer:
         The last batch is filled with its last window.
         """
         n_validation = int((self.selection.part == "validation").sum())
-        n_batches = -(
-            -n_validation // (MAX_PREDICTION_BATCHES * self.experiment.training.batch_size)
-        )
+        n_batches = -(-n_validation // (PREDICTION_FACTOR * self.experiment.training.batch_size))
         batch_size = -(-n_validation // n_batches)
         windows = self.selection.in_split(split)
         n_windows = len(windows.rows)

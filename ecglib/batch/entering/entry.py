@@ -9,7 +9,7 @@ from ecglib.batch.entering.checks import arrange_predictions
 from ecglib.batch.entering.files import PredictionTable, read_predictions
 from ecglib.errors import EntryError
 from ecglib.evaluation.summary import Evaluated, evaluate
-from ecglib.paths import runs_dir as find_runs_dir
+from ecglib.paths import find_batch_dir
 from ecglib.runs import SPLITS, Entry, EntryDetails, Run, find_runs, run_exists, write_entry
 
 MAX_NAME = 60  # characters
@@ -74,8 +74,7 @@ def enter(
     _check_name(name)
     _check_number("parameters", parameters)
     _check_number("seed", seed)
-    path = Path(batch)
-    folder = path if len(path.parts) > 1 else find_runs_dir() / path
+    folder = find_batch_dir(batch)
     given = read_predictions(predictions)
     runs = _choose_runs(folder, given)
     evaluated = evaluate(

@@ -10,7 +10,7 @@ import random
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,6 @@ class Candidate:
     branches: Mapping[str, str]
     fusion: str = "none"
     kind: str = "multi_label"
-    _cached: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def build(self, **changes: Any) -> keras.Model:
         """Build the model, not scaled, with other settings where they are given."""
