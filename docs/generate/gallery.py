@@ -233,9 +233,8 @@ def _execute_one(
 
 def hash_everything() -> str:
     """Hash the code that notebooks use, and this file, which has their parameters."""
-    parts = [hash_code(ROOT / name) for name in ("ecglib", "tuning")]
-    parts.append(Path(__file__).read_text(encoding="utf-8"))
-    return hashlib.blake2b("\0".join(parts).encode(), digest_size=6).hexdigest()
+    this_file = Path(__file__).relative_to(ROOT).as_posix()
+    return hash_code(ROOT, ("ecglib", "tuning", this_file))
 
 
 def _hash_notebook(stem: str) -> str:

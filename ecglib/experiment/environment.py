@@ -159,13 +159,15 @@ def read_threads_variable() -> int:
 
 
 @functools.cache
-def hash_code(package: Path = PACKAGE) -> str:
+def hash_code(folder: Path = PACKAGE, places: tuple[str, ...] = DECIDING_CODE) -> str:
     """Hash the code that decides a result, without comments, docstrings and formatting.
 
     Parameters
     ----------
-    package : Path, optional
-        Folder of the package.
+    folder : Path, optional
+        Folder of the code; by default this package.
+    places : tuple of str, optional
+        The modules and folders in it that count.
 
     Returns
     -------
@@ -178,10 +180,10 @@ def hash_code(package: Path = PACKAGE) -> str:
     12
     """
     digest = hashlib.blake2b(digest_size=6)
-    for place in DECIDING_CODE:
-        path = package / place
+    for place in places:
+        path = folder / place
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-            name = file.relative_to(package).as_posix()
+            name = file.relative_to(folder).as_posix()
             digest.update(f"{name}\0{normalize_source(file.read_text('utf-8'))}\0".encode())
     return digest.hexdigest()
 
