@@ -4,15 +4,16 @@ from check import build_tiny_model, run_model_check
 from ecglib.errors import ExperimentError
 from ecglib.experiment.registry import FUSIONS, REPRESENTATIONS
 
-KINDS = ["multi_label", "multi_class"]
+# The kind of the task decides only the last activation of a single encoder. The encoders of the
+# scalogram are those of the spectrogram: they are built for the other kind, and slow checks are run
+# for the spectrogram.
 SINGLES = [
-    (name, encoder, kind)
+    (name, encoder, "multi_class" if name == "scalogram" else "multi_label")
     for name, representation in REPRESENTATIONS.items()
     for encoder in representation.encoders
-    for kind in KINDS
-    # The same functions as for the spectrogram, see below: slow checks are run there.
-    if (name, kind) != ("scalogram", "multi_label")
 ]
+THREE_BRANCHES = {"time": "cnn", "spectrogram": "cnn2d", "tabular": "mlp"}
+TWO_ENCODERS = {"time": "cnn", "time_2": "cnn_attention"}
 
 
 def test_a_scalogram_has_the_encoders_of_a_spectrogram():
@@ -26,20 +27,16 @@ def test_every_encoder(name, encoder, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_every_fusion(fusion, kind):
-    branches = {"time": "cnn", "spectrogram": "cnn2d", "tabular": "mlp"}
-    run_model_check(branches, fusion, kind)
-
-
-TWO_ENCODERS = {"time": "cnn", "time_2": "cnn_attention"}
+def test_every_fusion(fusion):
+    run_model_check(THREE_BRANCHES, fusion, "multi_label")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("fusion", [name for name in FUSIONS if not name.startswith("early_")])
-def test_every_fusion_of_two_encoders_on_one_representation(fusion):
-    run_model_check(TWO_ENCODERS, fusion, "multi_class")  # the slow checks are run above
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_fusion_of_a_multi_class_task_and_of_two_encoders_on_one_representation(fusion):
+    has_one_encoder = fusion.startswith("early_")
+    run_model_check(THREE_BRANCHES if has_one_encoder else TWO_ENCODERS, fusion, "multi_class")
 
 
 def test_an_early_fusion_with_a_second_encoder_is_refused():

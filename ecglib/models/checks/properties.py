@@ -212,7 +212,8 @@ def check_gradients(candidate: Candidate) -> str:
     >>> check_gradients(Candidate(branches={"frequency": "mlp"}))
     ''
     """
-    return _find_weight_without_gradient(candidate, candidate.model)
+    # Not as a graph, which takes longer to trace; those of float16 and of the learning are graphs.
+    return _find_weight_without_gradient(candidate, candidate.model, run_eagerly=True)
 
 
 def check_seeds(candidate: Candidate) -> str:
@@ -331,7 +332,9 @@ class _GradientRecorder(keras.optimizers.Optimizer):
         self.assign(variable, keras.ops.cast(gradient, variable.dtype))
 
 
-def _find_weight_without_gradient(candidate: Candidate, model: keras.Model) -> str:
+def _find_weight_without_gradient(
+    candidate: Candidate, model: keras.Model, run_eagerly: bool = False
+) -> str:
     """Name the first weight that the gradient does not reach; the weights stay as they are."""
     saved = model.get_weights()
     fitted = compile_for_training(model, candidate.kind, _GradientRecorder(1.0, name="recorder"))
@@ -349,7 +352,9 @@ def _find_weight_without_gradient(candidate: Candidate, model: keras.Model) -> s
     before = [keras.ops.convert_to_numpy(weight).copy() for weight in weights]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of weights without gradients
+        fitted.run_eagerly = run_eagerly
         fitted.train_on_batch(candidate.batch, candidate.labels)
+        fitted.run_eagerly = False
     after = [keras.ops.convert_to_numpy(weight) for weight in weights]
     names = [weight.path for weight in weights]
     model.set_weights(saved)

@@ -165,6 +165,8 @@ def compile_for_training(
         jit_compile=False,
         auto_scale_loss=False,
     )
+    # Variables that the first step would create inside its graph cost a second tracing.
+    trained.optimizer.build(trained.trainable_variables)
     return trained
 
 
