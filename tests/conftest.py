@@ -1,10 +1,15 @@
 """Small prepared stores, and that of MIT-BIH if the data is present."""
 
+import gc
+
 import pytest
 from helpers import find_shared_data, make_small_source
 
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.writer import write_store
+
+# TensorFlow holds a million objects, all of which a full collection visits: a twelfth of the time.
+gc.set_threshold(20_000, 10, 10)
 
 
 @pytest.fixture(scope="session")
