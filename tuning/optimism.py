@@ -216,7 +216,11 @@ def compute_posterior(scores: np.ndarray, covariance: np.ndarray) -> Posterior:
             fits.append(_pad(fit, ranked, ranked_covariance))
     mean = np.empty(n)
     std = np.empty(n)
-    mean[order], std[order] = _average(np.array(log_weights), fits)
+    mean[order], std[order] = _average(
+        np.array(log_weights),
+        np.array([fit.mean for fit in fits]),
+        np.array([fit.variance for fit in fits]),
+    )
     return Posterior(mean, std)
 
 
@@ -241,24 +245,20 @@ def _fit_learned(scores: np.ndarray, covariance: np.ndarray) -> _Fit:
     s, one = vectors.T @ scores, vectors.T @ np.ones(n)
     noise = np.sqrt(max(0.0, np.trace(covariance) - covariance.sum() / n) / max(1, n - 1))
     spreads = np.linspace(0, 3 * max(float(np.std(scores)), float(noise)), N_SPREADS)
-    log_likelihoods, means, variances = [], [], []
-    for spread in spreads:
-        total = spread**2 + np.maximum(values, jitter)  # variances of the rotated scores
-        precision = (one**2 / total).sum()
-        center = (one * s / total).sum() / precision
-        residual = s - center * one
-        log_likelihoods.append(
-            -0.5 * (np.log(2 * np.pi * total).sum() + (residual**2 / total).sum())
-            - 0.5 * np.log(precision / (2 * np.pi))
-        )
-        shrunk = spread**2 / total
-        means.append(center + vectors @ (shrunk * residual))
-        of_center = vectors @ ((1 - shrunk) * one)
-        of_trials = spread**2 * (1 - (vectors**2) @ shrunk)
-        variances.append(of_trials + of_center**2 / precision)
-    fits = [_Fit(0.0, mean, variance) for mean, variance in zip(means, variances, strict=True)]
-    log_weights = np.array(log_likelihoods)
-    mean, std = _average(log_weights, fits)
+    # One row for each spread: variances of the rotated scores.
+    total = spreads[:, None] ** 2 + np.maximum(values, jitter)
+    precision = (one**2 / total).sum(axis=1)
+    center = (one * s / total).sum(axis=1) / precision
+    residual = s - center[:, None] * one
+    log_weights = -0.5 * (
+        (np.log(2 * np.pi * total) + residual**2 / total).sum(axis=1)
+        + np.log(precision / (2 * np.pi))
+    )
+    shrunk = spreads[:, None] ** 2 / total
+    means = center[:, None] + (shrunk * residual) @ vectors.T
+    of_center = ((1 - shrunk) * one) @ vectors.T
+    of_trials = spreads[:, None] ** 2 * (1 - shrunk @ (vectors**2).T)
+    mean, std = _average(log_weights, means, of_trials + of_center**2 / precision[:, None])
     top = log_weights.max()
     return _Fit(float(top + np.log(np.mean(np.exp(log_weights - top)))), mean, std**2)
 
@@ -273,11 +273,12 @@ def _pad(fit: _Fit, scores: np.ndarray, covariance: np.ndarray) -> _Fit:
     )
 
 
-def _average(log_weights: np.ndarray, fits: Sequence[_Fit]) -> tuple[np.ndarray, np.ndarray]:
-    """Average posteriors by their weights; return mean and standard deviation."""
+def _average(
+    log_weights: np.ndarray, means: np.ndarray, variances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average posteriors, a row each, by their weights; return mean and standard deviation."""
     weights = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()
-    means = np.array([fit.mean for fit in fits])
     mean = weights @ means
-    variance = weights @ np.array([fit.variance for fit in fits]) + weights @ (means - mean) ** 2
+    variance = weights @ variances + weights @ (means - mean) ** 2
     return mean, np.sqrt(np.maximum(0.0, variance))
