@@ -22,10 +22,11 @@ benchmark: setup
 
 # One process per core, at most four because each takes some GB, and one thread in each: processes
 # that all use all cores slow each other down by half. A test file stays in one process, so that its
-# fixtures are built once.
+# fixtures are built once, and files begin in the order of tests/conftest.py: slow ones first.
 PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 \
+	--dist loadfile --no-loadscope-reorder
 
 test: setup
 	$(PYTEST)

@@ -1,6 +1,7 @@
 """Small prepared stores, and that of MIT-BIH if the data is present."""
 
 import gc
+from collections import Counter
 
 import pytest
 from helpers import find_shared_data, make_small_source
@@ -10,6 +11,12 @@ from ecglib.datasets.writer import write_store
 
 # TensorFlow holds a million objects, all of which a full collection visits: a twelfth of the time.
 gc.set_threshold(20_000, 10, 10)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the files of many slow tests: the last to end are short ones on every core."""
+    n_slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -n_slow[item.path])
 
 
 @pytest.fixture(scope="session")

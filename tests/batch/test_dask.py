@@ -323,7 +323,7 @@ def make_batch(small_store, small_batch, write_batch_file, tmp_path_factory):
 def local(make_batch):
     """The batch, carried out on this machine and never interrupted."""
     batch = make_batch()
-    assert not carry_out(batch, n_jobs=2).failed
+    assert not carry_out(batch, n_jobs=1).failed
     return batch
 
 
