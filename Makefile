@@ -45,13 +45,15 @@ test-backends: .venv-backends/ready
 	for backend in jax torch; do \
 		echo "== $$backend"; \
 		KERAS_BACKEND=$$backend JAX_ENABLE_X64=1 CUDA_VISIBLE_DEVICES= .venv-backends/bin/python \
-			-m pytest -q tests/representations tests/preprocessing tests/models || exit 1; \
+			-m pytest -q tests/representations tests/preprocessing tests/models \
+			tests/training/test_trainer.py || exit 1; \
 	done
+	.venv-backends/bin/python -m pytest -q tests/training/test_backends.py
 
 .venv-backends/ready: requirements.lock pyproject.toml
 	test -x .venv-backends/bin/python || $(PYTHON) -m venv .venv-backends
 	.venv-backends/bin/python -m pip install -q -r requirements.lock
-	.venv-backends/bin/python -m pip install -q jax torch
+	.venv-backends/bin/python -m pip install -q torch
 	.venv-backends/bin/python -m pip install -q --no-deps -e .
 	@touch $@
 

@@ -183,7 +183,8 @@ def _measure_training(
     """Measure the fraction of waiting in each round, and by how much the feed slows a step."""
     import tensorflow as tf
 
-    from ecglib.training.input_pipeline import BatchOptions, make_batches
+    from ecglib.training.epoch_order import BatchOptions
+    from ecglib.training.input_pipeline import make_batches
 
     selection = dataset.select("noise")
     model = _compile_branch(dataset, selection, representation, encoder)
@@ -320,7 +321,8 @@ def _make_feed(
 ) -> Callable[[], None]:
     """Return a function that feeds all windows, shuffled, in consecutive passes as `fit` does."""
     from ecglib.representations import build_representations
-    from ecglib.training.input_pipeline import BatchOptions, make_batches
+    from ecglib.training.epoch_order import BatchOptions
+    from ecglib.training.input_pipeline import make_batches
 
     model = build_representations(dataset.signal, representations, band_hz)
     selection = selection or dataset.select("noise")

@@ -30,11 +30,11 @@ PRODUCT_SIZE = 2048  # rows and columns of the matrices
 def main(representation: str, encoder: str) -> None:
     """Build the model and wait for work."""
     from ecglib import models
-    from ecglib.training import input_pipeline
+    from ecglib.training import devices
 
     # As many threads as PyTorch takes in the other process; a run takes one.
     os.environ.setdefault("ECGLIB_THREADS", str(os.cpu_count() or 1))
-    input_pipeline.make_deterministic(0)
+    devices.make_deterministic(0)
     model = build_branch(representation, encoder)
     works = {"step": make_training_step(model), "convolutions": make_convolutions(model)}
     serve(

@@ -5,6 +5,7 @@ product, and those of PyTorch most of all) lose far more than others, and our ra
 """
 
 import functools
+import importlib.util
 import statistics
 import sys
 from collections.abc import Callable
@@ -29,6 +30,12 @@ TORCH = ROOT / ".venv-backends" / "bin" / "python"
 # `random` has no twin: its convolutions are never trained, so its step is a forward pass of a layer
 # that PyTorch does not have.
 WITHOUT_TWIN = ("random",)
+EPOCHS = {
+    "epoch_cnn": "time:cnn",
+    "epoch_xresnet1d": "time:xresnet1d",
+    "epoch_cnn2d": "spectrogram:cnn2d",
+    "epoch_fusion": "time:cnn,spectrogram:cnn2d",
+}
 TWINS = {
     representation: tuple(
         encoder
@@ -102,6 +109,25 @@ def measure_against_torch(name: str, representation: str, encoder: str) -> Figur
     )
 
 
+def measure_compiled_epoch(name: str, branches: str) -> Figure:
+    """Epochs on JAX as one compiled function, against Keras' loop over the batches."""
+    if importlib.util.find_spec("jax") is None:
+        raise SkippedError("JAX is not installed: pip install jax")
+    command = _make_command(sys.executable, "jax_epochs", branches)
+    with start_workers({"ours": command}, ROOT) as workers:
+        n_windows = int(workers["ours"].facts["windows"])
+        sides = {side: _make_side(workers["ours"], side, n_windows) for side in ("epoch", "steps")}
+        speeds = alternate(sides, ROUNDS, name)
+    return Figure(
+        name=name,
+        what=f"windows per second of an epoch on JAX, {branches}, batches of {BATCH}",
+        against="Keras' own loop on JAX, with the batches in memory",
+        floor=1.0,
+        ratios=compute_ratios(speeds["epoch"], speeds["steps"]),
+        detail=compute_medians(speeds, "windows/s"),
+    )
+
+
 def _make_command(python: str, module: str, *branch: str) -> list[str]:
     return [python, "-m", f"benchmarks.{module}", *branch]
 
@@ -120,6 +146,12 @@ def _make_twin_figure(representation: str, encoder: str) -> tuple[str, Callable[
     return name, measure
 
 
+def _make_epoch_figure(name: str, branches: str) -> tuple[str, Callable[[], Figure]]:
+    measure = functools.partial(measure_compiled_epoch, f"training.{name}", branches)
+    measure.__doc__ = f"An epoch of {branches} on JAX against Keras' loop over the batches."
+    return name, measure
+
+
 FIGURES = {
     "cnn": measure_cnn,
     **dict(
@@ -127,4 +159,5 @@ FIGURES = {
         for representation, encoders in TWINS.items()
         for encoder in encoders
     ),
+    **dict(_make_epoch_figure(name, branches) for name, branches in EPOCHS.items()),
 }

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+JAX_THREADS_VARIABLE = "NPROC"  # the number of threads of an operation on the CPU
 SHOW_ALL = "0"  # the log level at which TensorFlow shows everything
 
 
@@ -51,6 +52,11 @@ def is_shown(record: logging.LogRecord) -> bool:
     """
     return "tf.function retracing" not in record.getMessage()
 
+
+if os.environ.get("KERAS_BACKEND") == "jax":  # JAX reads both when it is imported
+    os.environ.setdefault(JAX_THREADS_VARIABLE, os.environ.get("ECGLIB_THREADS", "1"))
+    flags = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"--xla_gpu_deterministic_ops=true {flags}".strip()
 
 if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != SHOW_ALL:
     logging.getLogger("tensorflow").addFilter(is_shown)

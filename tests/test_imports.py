@@ -140,10 +140,11 @@ def imported_from(path):
             yield tuple(parts)
 
 
-def test_only_the_input_pipeline_one_layer_and_the_converters_import_tensorflow():
+def test_only_what_runs_on_tensorflow_alone_imports_it():
     pattern = re.compile(r"^\s*(import|from) tensorflow", re.MULTILINE)
     files = {path.name for path in FILES if pattern.search(path.read_text())}
-    assert files == {"input_pipeline.py", "batch_normalization.py", "converters.py"}
+    feeding = {"input_pipeline.py", "devices.py"}
+    assert files == feeding | {"batch_normalization.py", "converters.py"}
 
 
 @pytest.mark.parametrize("room", sorted(set(ROOMS) - NEEDS_KERAS - {"__main__"}))

@@ -18,7 +18,7 @@ from ecglib.errors import ExperimentError
 from ecglib.evaluation.influence import measure
 from ecglib.evaluation.scoreboard import build_windows
 from ecglib.experiment import Experiment, select_windows
-from ecglib.training.input_pipeline import make_deterministic
+from ecglib.training.devices import make_deterministic
 from ecglib.training.trainer import Trainer, TrainerOptions
 from ecglib.training.validation import compute_macro_auroc
 from tuning.settings import NO_BUDGET, Budget

@@ -125,10 +125,10 @@ def _measure(step: Callable[[], object], n: int) -> float:
 
 def main() -> None:
     """Count and measure all models, and write the file."""
-    from ecglib.training import input_pipeline
+    from ecglib.training import devices
 
     os.environ["ECGLIB_THREADS"] = "1"  # as in a run
-    input_pipeline.make_deterministic(0)
+    devices.make_deterministic(0)
     shapes = {dataset: compute_shapes(dataset) for dataset in INPUTS}
     here = shapes["synthetic"]
     reference = make_training_step(build(here, dict([REFERENCE]), NO_FUSION))

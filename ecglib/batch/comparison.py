@@ -18,6 +18,7 @@ from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.verdict import ComparisonSettings
 from ecglib.experiment import Experiment
 from ecglib.experiment.config import list_fields
+from ecglib.experiment.environment import BACKENDS
 from ecglib.runs import ContestantFolder, Run, require_run
 
 MAX_NAMED_SETTINGS = 2  # in the name of a model, to distinguish it from others
@@ -354,7 +355,8 @@ def build_recipe(run: Run) -> dict[str, Any]:
     for representation in experiment.representations:
         recipe[f"options of {representation}"] = dict(options.get(representation, {}))
     environment = run.environment.list_values()
-    return recipe | {name: environment[name] for name in _CODE if name in environment}
+    backends = {name: environment.get(name, "not used") for name in BACKENDS}
+    return recipe | {name: environment[name] for name in _CODE if name in environment} | backends
 
 
 # What decides more than the last digits of a result.

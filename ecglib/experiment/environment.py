@@ -16,6 +16,7 @@ from ecglib.errors import ExperimentError
 THREADS_VARIABLE = "ECGLIB_THREADS"
 PACKAGE = Path(__file__).resolve().parents[1]
 DISTRIBUTIONS = ("ecg-fusion", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "pandas")
+BACKENDS = {"jax": ("jax", "jaxlib"), "torch": ("torch",)}  # of Keras, besides TensorFlow
 
 # The folders and modules whose code decides what a run predicts. Scores, verdicts and reports are
 # computed from the predictions, by whatever code compares the runs.
@@ -125,7 +126,8 @@ def describe_environment(threads: int) -> Environment:
     2
     """
     versions = {"python": platform.python_version()}
-    versions |= {name: metadata.version(name) for name in DISTRIBUTIONS}
+    backend = BACKENDS.get(os.environ.get("KERAS_BACKEND", ""), ())
+    versions |= {name: metadata.version(name) for name in (*DISTRIBUTIONS, *backend)}
     return Environment(code=hash_code(), commit=_read_commit(), threads=threads, versions=versions)
 
 

@@ -47,6 +47,8 @@ class Format:
         Modules that it needs.
     only_float32 : bool, default False
         Whether it needs a model that computes in float32.
+    only_tensorflow : bool, default True
+        Whether Keras must run on TensorFlow to write it.
 
     Examples
     --------
@@ -60,6 +62,7 @@ class Format:
     read: Reader
     modules: tuple[str, ...] = ()
     only_float32: bool = False
+    only_tensorflow: bool = True
 
     def find_obstacle(self, precision: str) -> str:
         """Find why a run cannot be exported to this format.
@@ -76,6 +79,11 @@ class Format:
         """
         if self.only_float32 and precision != "float32":
             return f"{self.title} needs a model in float32, and the run computes in {precision}"
+        if self.only_tensorflow and keras.backend.backend() != "tensorflow":
+            return (
+                f"{self.title} is written on TensorFlow, and this is {keras.backend.backend()}: "
+                f"export the run with KERAS_BACKEND=tensorflow"
+            )
         missing = [name for name in self.modules if not _is_installed(name)]
         if missing:
             names = " ".join(name.partition(".")[0] for name in missing)
@@ -247,7 +255,13 @@ def _split_into_batches(inputs: list[np.ndarray], size: int) -> Iterator[list[np
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "keras": Format(title="Keras", file="model.keras", write=_write_keras, read=_read_keras),
+        "keras": Format(
+            title="Keras",
+            file="model.keras",
+            write=_write_keras,
+            read=_read_keras,
+            only_tensorflow=False,
+        ),
         "savedmodel": Format(
             title="SavedModel",
             file="saved_model",

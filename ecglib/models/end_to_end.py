@@ -537,6 +537,6 @@ def _finish(window: Tensor, values: list[Tensor], p: Tensor) -> keras.Model:
     joined = keras.Model(
         [window, *values] if values else window, p, name="millivolt_to_probability"
     )
-    # XLA takes seconds to compile and gives other bits than training did.
-    joined.jit_compile = False
+    # On TensorFlow, XLA takes seconds to compile and gives other bits than training did.
+    joined.jit_compile = keras.backend.backend() == "jax"
     return joined

@@ -7,196 +7,32 @@ the number of samples.
 """
 
 import ecglib._keras  # noqa: F401
-from ecglib._keras import Tensor
+from ecglib._keras import Tensor, suppress_stderr
 
 import ctypes
-import dataclasses
-import itertools
 import os
-import warnings
+import sys
 from typing import Any
 
 import keras
 import numpy as np
+
+if "tensorflow" not in sys.modules:  # Keras runs on another backend
+    with suppress_stderr():
+        import tensorflow  # noqa: F401
 import tensorflow as tf
 
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.units import STEP_MV
 from ecglib.errors import ExperimentError
-from ecglib.experiment.environment import THREADS_VARIABLE, read_threads_variable
+from ecglib.training.epoch_order import BatchOptions, EpochOrder, list_inputs
 
-N_THREADS, N_THREADS_WITH_GPU = 1, 4  # of each operation, unless the variable says otherwise
 N_PREFETCHED = 2  # batches that are ready before they are needed
 N_PARALLEL = min(os.cpu_count() or 1, 4)  # batches that are prepared at a time
 
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """Which of several workers gets these windows; each gets as many others in every epoch.
-
-    Parameters
-    ----------
-    index : int
-        Number of this worker, from 0.
-    count : int
-        Number of all workers.
-
-    Raises
-    ------
-    ExperimentError
-        If the index is not below the count.
-
-    Examples
-    --------
-    >>> Shard(index=0, count=2)
-    Shard(index=0, count=2)
-    """
-
-    index: int
-    count: int
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.index < self.count:
-            raise ExperimentError(
-                f"index={self.index} of {self.count} workers must be from 0 to {self.count - 1}."
-            )
-
-
-WHOLE = Shard(0, 1)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class BatchOptions:
-    """How windows are drawn, cropped, weighted and augmented.
-
-    Parameters
-    ----------
-    shuffle_seed : int, optional
-        Decides the order of the windows, which is new in each epoch; None for the order of the
-        selection.
-    weights : array of shape (n_windows,), optional
-        Weight of each window in the loss.
-    crop : int, default 0
-        Samples of one random crop of each window, at another place in each epoch, within what was
-        measured where that is longer; 0 for the whole window.
-    sampling_weights : array of shape (n_windows,), optional
-        Probability with which each window is drawn. As many are drawn as there are windows, some
-        more than once and others not in this epoch.
-    augment : keras.Model, optional
-        From mV to mV, called with ``training=True`` before the representations.
-    shard : Shard, default Shard(0, 1)
-        The part of the windows that this worker gets; fewer than `count` windows are left out.
-
-    Examples
-    --------
-    >>> BatchOptions(shuffle_seed=3).crop
-    0
-    """
-
-    shuffle_seed: int | None = None
-    weights: np.ndarray | None = None
-    crop: int = 0
-    sampling_weights: np.ndarray | None = None
-    augment: keras.Model | None = None
-    shard: Shard = WHOLE
-
-
-def choose_threads() -> int:
-    """Choose the number of threads of each operation: the same for a run wherever it is started.
-
-    It is the environment variable ``ECGLIB_THREADS``, or else 1 (4 with a GPU, where the bits are
-    not the same anyway). The order in which an operation adds up depends on it, so it may not
-    follow from the number of cores or of runs at the same time; a run records it. Several runs at
-    a time use several cores better than several threads of one run.
-
-    Raises
-    ------
-    ExperimentError
-        If the variable is not a whole number from 1.
-
-    Examples
-    --------
-    >>> os.environ["ECGLIB_THREADS"] = "2"
-    >>> choose_threads()
-    2
-    >>> del os.environ["ECGLIB_THREADS"]
-    """
-    if threads := read_threads_variable():
-        return threads
-    return N_THREADS_WITH_GPU if tf.config.list_physical_devices("GPU") else N_THREADS
-
-
-def count_threads() -> int:
-    """Count the threads of an operation in this process: what TensorFlow was started with.
-
-    Examples
-    --------
-    >>> count_threads() >= 1
-    True
-    """
-    given = tf.config.threading.get_intra_op_parallelism_threads()
-    return given or int(os.environ.get("TF_NUM_INTRAOP_THREADS", "0")) or os.cpu_count() or 1
-
-
-def make_deterministic(seed: int) -> None:
-    """Make what follows repeatable: seeds, deterministic operations, a fixed number of threads.
-
-    The number of threads (`choose_threads`) cannot change after the first operation of TensorFlow;
-    a warning says so, and the run records the number that it had.
-
-    Parameters
-    ----------
-    seed : int
-        Seed of Python, NumPy and the backend.
-
-    Examples
-    --------
-    >>> make_deterministic(0)
-    """
-    keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
-    threads = choose_threads()
-    if threads == count_threads():
-        return
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError:
-        warnings.warn(
-            f"{THREADS_VARIABLE}={threads} has no effect: TensorFlow already runs with "
-            f"{count_threads()} threads, and the last digits of results depend on the number. "
-            f"Train before anything else in this process, or restart it.",
-            stacklevel=2,
-        )
-
-
-def find_strategy(kind: str = "GPU") -> tf.distribute.Strategy:
-    """Find the strategy that trains on all devices of a kind that TensorFlow sees.
-
-    Each batch is divided among the devices and their gradients are added, so that one step of the
-    training stays one step. Statistics of a batch (batch normalization) are those of each device's
-    part. With one device, or none, nothing changes. ``CUDA_VISIBLE_DEVICES`` limits what is seen.
-
-    Parameters
-    ----------
-    kind : str, default "GPU"
-        Kind of the devices.
-
-    Returns
-    -------
-    tf.distribute.Strategy
-        Models built in its ``scope()`` train on all devices.
-
-    Examples
-    --------
-    >>> find_strategy("no such device").num_replicas_in_sync
-    1
-    """
-    devices = [device.name for device in tf.config.list_logical_devices(kind)]
-    if len(devices) < 2:
-        return tf.distribute.get_strategy()
-    return tf.distribute.MirroredStrategy(devices)
+if keras.backend.backend() != "tensorflow":  # the other has the GPU, and TensorFlow only reads
+    tf.config.set_visible_devices([], "GPU")
 
 
 def make_batches(
@@ -250,29 +86,30 @@ def make_batches(
     """
     options = options or BatchOptions()
     n_samples = options.crop or dataset.signal.n_samples
-    _check_options(selection, options)
+    order = EpochOrder(dataset, selection.rows, options)
     _check_representations(selection, representations, n_samples)
-    order = _EpochOrder(dataset, selection.rows, options)
     gather = _Gather(dataset, selection, options)
     has_tabular = selection.tabular.shape[1] > 0
 
-    def represent(signal_mv: Tensor, *rest: Tensor) -> tuple:
+    def collect(which: Tensor, offsets: Tensor) -> tuple:
+        signal_mv, *rest = gather(which, offsets)
         if not has_tabular:
-            return signal_mv if representations is None else representations(signal_mv), *rest
+            return signal_mv, *rest
         values, *others = rest
-        if representations is None:
-            return {"signal": signal_mv, "tabular": values}, *others
-        return representations([signal_mv, values]), *others
+        return {"signal": signal_mv, "tabular": values}, *others
 
-    batches = order.make_batches(batch_size)
+    def represent(x: Any, *rest: Tensor) -> tuple:
+        if representations is None:
+            return x, *rest
+        return representations(list_inputs(x)), *rest
+
+    batches = _make_places(order, batch_size)
     parallel: dict[str, Any] = {"num_parallel_calls": N_PARALLEL, "deterministic": True}
-    augment = options.augment
-    if augment is None:
-        batches = batches.map(lambda *place: represent(*gather(*place)), **parallel)
+    if options.augment is None:
+        batches = batches.map(lambda *places: represent(*collect(*places)), **parallel)
     else:
-        batches = batches.map(gather, **parallel)
         # One after the other, as each draws where the one before stopped.
-        batches = batches.map(lambda x, *rest: (augment(x, training=True), *rest))
+        batches = batches.map(collect, **parallel).map(options.augment)
         batches = batches.map(represent, **parallel)
     tf_options = tf.data.Options()
     tf_options.autotune.enabled = False  # there is nothing to tune, and tuning costs a tenth
@@ -323,61 +160,14 @@ def _map_samples(steps: np.ndarray, block: int) -> Tensor:
     return tf.reshape(tensor, (n_blocks, block, n_leads))
 
 
-class _EpochOrder:
-    """Which windows, and from where, in each epoch: a function of seed and epoch number only."""
+def _make_places(order: EpochOrder, batch_size: int) -> tf.data.Dataset:
+    """For each batch of the epoch that begins, what `_Gather` takes."""
 
-    def __init__(self, dataset: Dataset, rows: np.ndarray, options: BatchOptions):
-        self.seed, self.sampling_weights = options.shuffle_seed, options.sampling_weights
-        self.shard = options.shard
-        self.n_all, self.n_windows = len(rows), len(rows) // options.shard.count
-        self.spare: np.ndarray | None = None  # samples by which a crop can start later
-        if options.crop:
-            n_measured = dataset.windows["n_measured"].to_numpy()[rows]
-            last = np.minimum(n_measured, dataset.signal.n_samples) - options.crop
-            self.spare = np.maximum(last, 0)
-        self.numbers = itertools.count()
+    def begin(_: Tensor) -> tuple[Tensor, Tensor]:
+        which, offsets = tf.numpy_function(order.next, [], [tf.int32, tf.int32])
+        return tf.ensure_shape(which, [None]), tf.ensure_shape(offsets, [None])
 
-    def make_batches(self, batch_size: int) -> tf.data.Dataset:
-        """For each batch of the epoch that begins, what `_Gather` takes."""
-
-        def begin(_: Tensor) -> tuple[Tensor, Tensor]:
-            which, offsets = tf.numpy_function(self.next, [], [tf.int32, tf.int32])
-            return tf.ensure_shape(which, [None]), tf.ensure_shape(offsets, [None])
-
-        return tf.data.Dataset.range(1).map(begin).unbatch().batch(batch_size)
-
-    def next(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places in the selection and offsets in samples of the next epoch, each (n_windows,)."""
-        return self._order(next(self.numbers))
-
-    def _order(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        which = np.arange(self.n_all, dtype=np.int32)
-        if self.seed is not None:
-            np.random.default_rng([self.seed, number]).shuffle(which)  # the same for all workers
-        which = which[self.shard.index :: self.shard.count][: self.n_windows]
-        if self.seed is None:
-            return which, np.zeros_like(which)
-        rng = np.random.default_rng([self.seed, number, 1 + self.shard.index])
-        if self.sampling_weights is not None:
-            sums = np.cumsum(self.sampling_weights[which])
-            drawn = np.searchsorted(sums, rng.random(len(which)) * sums[-1], side="right")
-            which = which[np.minimum(drawn, len(which) - 1)]
-        if self.spare is None:
-            return which, np.zeros_like(which)
-        return which, rng.integers(0, self.spare[which] + 1, dtype=np.int32)
-
-
-def _check_options(selection: Selection, options: BatchOptions) -> None:
-    if len(selection.rows) < options.shard.count:
-        raise ExperimentError(
-            f"{len(selection.rows)} windows are too few for {options.shard.count} workers. Use "
-            f"fewer workers."
-        )
-    draws = options.crop or options.sampling_weights is not None
-    if draws and options.shuffle_seed is None:
-        raise ExperimentError(
-            "Random crops and sampling weights need a shuffle_seed: give a whole number."
-        )
+    return tf.data.Dataset.range(1).map(begin).unbatch().batch(batch_size)
 
 
 def _check_representations(

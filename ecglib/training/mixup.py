@@ -3,15 +3,14 @@
 import ecglib._keras  # noqa: F401
 from ecglib._keras import Tensor
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 
-def build_mixup(alpha: float, seed: int) -> Callable[..., Any]:
-    """Build the function that mixes the windows of a batch in pairs, and their labels.
+class Mixup:
+    """Mixes the windows of a batch in pairs, and their labels.
 
     Each window is mixed with the one before it in the (shuffled) batch, with a weight that is drawn
     for it from Beta(`alpha`, `alpha`). It is applied to windows in mV: the filters are linear, the
@@ -25,13 +24,6 @@ def build_mixup(alpha: float, seed: int) -> Callable[..., Any]:
     seed : int
         Decides the weights.
 
-    Returns
-    -------
-    callable
-        For ``tf.data.Dataset.map``, from and to ``(x, y)`` or ``(x, y, weight)``. It draws where
-        it stopped, so it must not be called in parallel. A mixture of weighted windows has the
-        cross-entropy that the two would have: weight times label is what is mixed.
-
     Notes
     -----
     Zhang et al., "mixup: beyond empirical risk minimization" (2018, arXiv:1710.09412).
@@ -39,15 +31,32 @@ def build_mixup(alpha: float, seed: int) -> Callable[..., Any]:
     Examples
     --------
     >>> import numpy as np
-    >>> mix = build_mixup(alpha=0.2, seed=0)
+    >>> mix = Mixup(alpha=0.2, seed=0)
     >>> x, y = mix(np.ones((2, 4, 1), "float32"), np.eye(2, dtype="float32"))
     >>> np.asarray(x).mean().item(), np.asarray(y).sum(axis=1).tolist()
     (1.0, [1.0, 1.0])
     """
-    seeds = keras.random.SeedGenerator(seed)
 
-    def mix(x: Any, y: Tensor, *weight: Tensor) -> tuple:
-        first = keras.random.beta((ops.shape(y)[0],), alpha, alpha, seed=seeds)
+    def __init__(self, alpha: float, seed: int):
+        self.alpha = alpha
+        self.seeds = keras.random.SeedGenerator(seed)
+
+    def __call__(self, x: Any, y: Tensor, *weight: Tensor) -> tuple:
+        """Mix one batch; it draws where it stopped.
+
+        A mixture of weighted windows has the cross-entropy that the two would have: weight times
+        label is what is mixed.
+
+        Parameters
+        ----------
+        x : tensor or dict of str to tensor
+            Windows, (n_windows, ...).
+        y : tensor of shape (n_windows, n_classes)
+            Labels.
+        *weight : tensor of shape (n_windows,)
+            Their weights, if they have any.
+        """
+        first = keras.random.beta((ops.shape(y)[0],), self.alpha, self.alpha, seed=self.seeds)
         first = ops.where(ops.isnan(first), 1.0, first)  # 0 / 0, where alpha is nearly 0
 
         def blend(values: Tensor) -> Tensor:
@@ -59,5 +68,3 @@ def build_mixup(alpha: float, seed: int) -> Callable[..., Any]:
             return x, blend(y)
         mixed = blend(weight[0])
         return x, blend(weight[0][:, None] * y) / mixed[:, None], mixed
-
-    return mix

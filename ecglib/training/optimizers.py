@@ -5,6 +5,7 @@ from ecglib._keras import Tensor
 
 import contextlib
 import math
+import types
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from keras import ops
 
 from ecglib.experiment.settings import TrainingSettings
 
+COMPILES = keras.backend.backend() == "jax"  # slow to compile on the others, no faster on a CPU
 RISING_FRACTION = 0.25  # of a one-cycle schedule
 FIRST_RATIO, LAST_RATIO = 1 / 25, 1e-5  # learning rates of a one-cycle schedule, to its maximum
 
@@ -98,21 +100,41 @@ class AveragingAdamW(keras.optimizers.AdamW):
     def __init__(self, *args: Any, ema_decay: float = 0.99, **kwargs: Any):
         super().__init__(*args, **kwargs)
         self.ema_decay = ema_decay
-        self.averaged: list[keras.Variable] = []
-        self.averages: list[keras.Variable] = []
+        # In an object, as Keras would take a list of variables for the optimizer's.
+        self._pairs = types.SimpleNamespace(averaged=[], averages=[])
+
+    @property
+    def averaged(self) -> list[keras.Variable]:
+        """The weights that are averaged."""
+        return self._pairs.averaged
+
+    @property
+    def averages(self) -> list[keras.Variable]:
+        """Their averages."""
+        return self._pairs.averages
 
     def track(self, weights: Sequence[keras.Variable]) -> None:
         """Average these weights from now on."""
-        self.averaged = [w for w in weights if w.dtype == "float32"]
-        self.averages = [self.add_variable_from_reference(w, name="average") for w in self.averaged]
-        for average, weight in zip(self.averages, self.averaged, strict=True):
+        averaged = [w for w in weights if w.dtype == "float32"]
+        averages = [self.add_variable_from_reference(w, name="average") for w in averaged]
+        for average, weight in zip(averages, averaged, strict=True):
             average.assign(weight)
+        self._pairs = types.SimpleNamespace(averaged=averaged, averages=averages)
 
     def apply(
         self, grads: Sequence[Tensor], trainable_variables: Sequence[keras.Variable] | None = None
     ) -> None:
-        """Do one step, and update the averages after it."""
+        """Do one step, and update the averages after it.
+
+        On JAX, where an optimizer cannot see the statistics of batch normalization, the loop over
+        the batches updates the averages.
+        """
         super().apply(grads, trainable_variables)
+        if not COMPILES:
+            self.update_averages()
+
+    def update_averages(self) -> None:
+        """Update the averages after a step."""
         step = ops.cast(self.iterations, "float32")
         decay = ops.minimum(self.ema_decay, (1 + step) / (10 + step))
         for average, weight in zip(self.averages, self.averaged, strict=True):
@@ -162,7 +184,7 @@ def compile_model(
     outer = optimizer
     if settings.precision == "mixed_float16":  # small gradients would be 0
         outer = keras.optimizers.LossScaleOptimizer(optimizer)
-    model.compile(outer, loss, jit_compile=False, auto_scale_loss=False)
+    model.compile(outer, loss, jit_compile=COMPILES, auto_scale_loss=False)
     # Variables that the first step would create inside its graph cost a second tracing.
     outer.build(model.trainable_variables)
     if settings.ema_decay:

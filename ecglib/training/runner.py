@@ -26,7 +26,7 @@ from ecglib.experiment.keywords import build_experiment, show_settings
 from ecglib.paths import runs_dir as find_runs_dir
 from ecglib.runs import Result, Run, run_exists, write_run
 from ecglib.training.callbacks import CheckpointPlace, check_callbacks
-from ecglib.training.input_pipeline import count_threads, make_deterministic
+from ecglib.training.devices import count_threads, make_deterministic
 from ecglib.training.tracking import build_epoch_log, check_tracking, track_run
 from ecglib.training.trainer import Fitted, Trainer, TrainerOptions
 from ecglib.training.tree_trainer import TreeTrainer

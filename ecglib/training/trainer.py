@@ -15,7 +15,7 @@ import pandas as pd
 from ecglib import models
 from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
-from ecglib.errors import require_one_of
+from ecglib.errors import ExperimentError, require_one_of
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.stacking import fit_stacking
 from ecglib.evaluation.thresholds import fit_weights
@@ -29,7 +29,7 @@ from ecglib.models.end_to_end import (
     build_window_model,
     describe_crops,
 )
-from ecglib.preprocessing.augmentation import build_augmentation
+from ecglib.training.augmentation import build_batch_augmentation
 from ecglib.training.callbacks import (
     Checkpoint,
     CheckpointPlace,
@@ -39,15 +39,11 @@ from ecglib.training.callbacks import (
     build_early_stopping,
 )
 from ecglib.training.class_balance import compute_class_weights, compute_sampling_weights
-from ecglib.training.input_pipeline import (
-    N_PARALLEL,
-    N_PREFETCHED,
-    BatchOptions,
-    find_strategy,
-    make_batches,
-)
+from ecglib.training.devices import BACKEND, use_all_devices
+from ecglib.training.epoch_order import BatchOptions
+from ecglib.training.epochs import Epochs
+from ecglib.training.feed import Feed, choose_feed
 from ecglib.training.losses import build_loss
-from ecglib.training.mixup import build_mixup
 from ecglib.training.normalization import (
     Statistics,
     compute_means_and_variances,
@@ -58,8 +54,12 @@ from ecglib.training.stopwatch import StepTimes, Stopwatch
 
 ENSEMBLE_SEED_STEP = 1000
 N_SCALING_WINDOWS, N_ROBUST_SCALING_WINDOWS = 4096, 512
-PREDICTION_FACTOR = 4  # of the size of a batch when predicting to that when training
 REPRESENTATIONS_IN = ("pipeline", "model")
+
+N_KEPT_SCALINGS = 32
+
+# Of the runs of this process: often the next one differs in its seed only.
+_scalings: dict[tuple, Statistics] = {}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ class TrainerOptions:
     Raises
     ------
     ExperimentError
-        If `representations_in` is unknown.
+        If `representations_in` is unknown, or needs another backend.
 
     Examples
     --------
@@ -102,6 +102,11 @@ class TrainerOptions:
 
     def __post_init__(self) -> None:
         require_one_of("representations_in", self.representations_in, REPRESENTATIONS_IN)
+        if self.representations_in == "pipeline" and BACKEND != "tensorflow":
+            raise ExperimentError(
+                f"representations_in='pipeline' needs the backend tensorflow, and this is "
+                f"{BACKEND}. Use representations_in='model'."
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -209,7 +214,6 @@ class Trainer:
         self.crop_signal = describe_crops(dataset.signal, experiment.inputs.crop_s)
         self.stopwatch = Stopwatch()
         self._predictors: dict[keras.Model, keras.Model] = {}
-        self._prediction_batches: dict[str, Any] = {}
         self.experiment = experiment
         self.experiment = self._widen()
 
@@ -217,7 +221,7 @@ class Trainer:
         """Train the model, or all models of an ensemble, and predict validation and test split."""
         fitted, seed = [], self.experiment.training.seed
         for number in range(self.experiment.model.ensemble_size):
-            with find_strategy().scope():
+            with use_all_devices():
                 fitted.append(self.fit_model(seed + ENSEMBLE_SEED_STEP * number))
         built = [one.model for one in fitted]
         model = built[0] if len(built) == 1 else models.build_ensemble(built)
@@ -264,9 +268,6 @@ class Trainer:
         n_train = int((self.selection.part == "train").sum())
         steps = settings.steps_per_epoch or -(-n_train // settings.batch_size)
         optimizer = compile_model(fitted, loss, settings, epochs * steps)
-        batches = self._make_training_batches(seed)
-        if not in_model:
-            models.check_inputs(model, batches.element_spec[0])
         score = self._build_validation_score(model)
         averages = UseAverages(optimizer) if settings.ema_decay else None
         stopping = build_early_stopping(settings)
@@ -276,19 +277,17 @@ class Trainer:
         deadline = None if self.options.deadline is None else Deadline(self.options.deadline)
         after_epoch = (deadline, steps_timed, averages, score, stopping, checkpoint)
         callbacks = [one for one in after_epoch if one is not None]
-        batches = batches.repeat()
+        to_do = Epochs(
+            n_epochs=epochs,
+            n_steps=steps,
+            n_done=checkpoint.n_done,
+            callbacks=[*callbacks, *self.options.callbacks],
+            verbose=self.options.verbose,
+        )
         with warnings.catch_warnings():
             # Right for a late fusion of frozen branches.
             warnings.filterwarnings("ignore", "The model does not have any trainable weights")
-            history = fitted.fit(
-                batches.skip(checkpoint.n_done * steps) if checkpoint.n_done else batches,
-                epochs=epochs,
-                steps_per_epoch=steps,
-                callbacks=[*callbacks, *self.options.callbacks],
-                shuffle=False,  # the input pipeline shuffles
-                initial_epoch=checkpoint.n_done,
-                verbose=self.options.verbose,
-            )
+            history = self._feed.fit(fitted, self._describe_batches(seed), to_do)
         self._fit_late_fusion(model, trained)
         frame = pd.DataFrame(history.history).rename_axis("epoch").reset_index()
         return FittedModel(model, frame.assign(epoch=frame["epoch"] + 1))
@@ -372,51 +371,47 @@ class Trainer:
         n_windows = N_ROBUST_SCALING_WINDOWS if robust else N_SCALING_WINDOWS
         train = self.selection.in_split("train")
         thinned = train.take(slice(None, None, -(-len(train.rows) // n_windows)))
-        crop = self._crop_samples()
-        options = BatchOptions(shuffle_seed=0 if crop else None, crop=crop)
-        batches = make_batches(
-            self.dataset,
-            thinned,
-            self.representations,
-            self.experiment.training.batch_size,
-            options,
+        batch_size = self.experiment.training.batch_size
+        key = (
+            self.dataset.fingerprint,
+            repr(self.processing),
+            robust,
+            batch_size,
+            thinned.rows.tobytes(),
+            thinned.tabular.tobytes(),
         )
-        arrays = ({name: np.asarray(x) for name, x in batch[0].items()} for batch in batches)
-        return (compute_medians_and_spreads if robust else compute_means_and_variances)(arrays)
+        if key not in _scalings:
+            crop = self._crop_samples()
+            options = BatchOptions(shuffle_seed=0 if crop else None, crop=crop)
+            arrays = self._feed.compute_representations(self.representations, thinned, options)
+            compute = compute_medians_and_spreads if robust else compute_means_and_variances
+            if len(_scalings) == N_KEPT_SCALINGS:
+                _scalings.clear()
+            _scalings[key] = compute(arrays)
+        return _scalings[key]
 
-    def _make_training_batches(self, seed: int) -> Any:
-        """Make one epoch of the training split, weighted, drawn, cropped and augmented.
-
-        Mixup mixes windows in mV, so that the representations then come after it.
-        """
-        settings, train = self.experiment.training, self.selection.in_split("train")
+    @functools.cached_property
+    def _feed(self) -> Feed:
         in_pipeline = self.options.representations_in == "pipeline"
-        representations = self.representations if in_pipeline else None
-        balanced = settings.sampling == "balanced"
-        options = BatchOptions(
-            shuffle_seed=seed,
-            weights=compute_class_weights(train.y, settings.class_weights),
-            crop=self._crop_samples(),
-            sampling_weights=compute_sampling_weights(train.y) if balanced else None,
-            augment=build_augmentation(self.crop_signal, self.experiment.inputs.augment, seed),
-        )
-        batches = make_batches(
+        return choose_feed(
             self.dataset,
-            train,
-            None if settings.mixup else representations,
-            settings.batch_size,
-            options,
+            self.selection,
+            self.experiment.training.batch_size,
+            for_training=self.representations if in_pipeline else None,
+            for_prediction=None if self._predicts_from_signal() else self.representations,
         )
-        if not settings.mixup:
-            return batches
-        batches = batches.map(build_mixup(settings.mixup, seed))
-        if representations is not None:
-            batches = batches.map(
-                lambda x, *rest: (representations(_list_inputs(x)), *rest),
-                num_parallel_calls=N_PARALLEL,
-                deterministic=True,
-            )
-        return batches.prefetch(N_PREFETCHED)
+
+    def _describe_batches(self, seed: int) -> BatchOptions:
+        """Say how training windows are weighted, drawn, cropped and augmented."""
+        settings, y = self.experiment.training, self.selection.in_split("train").y
+        balanced = settings.sampling == "balanced"
+        return BatchOptions(
+            shuffle_seed=seed,
+            weights=compute_class_weights(y, settings.class_weights),
+            crop=self._crop_samples(),
+            sampling_weights=compute_sampling_weights(y) if balanced else None,
+            augment=build_batch_augmentation(self.crop_signal, self.experiment, seed),
+        )
 
     def _build_predictor(self, model: keras.Model) -> keras.Model:
         """Build what predicts whole windows, once for each model: tracing it takes a second.
@@ -441,28 +436,7 @@ class Trainer:
 
     def _compute_outputs(self, model: keras.Model, split: str) -> np.ndarray:
         """Compute what the model gives for each window of a split, in their order."""
-        if split not in self._prediction_batches:
-            self._prediction_batches[split] = self._make_prediction_batches(split)
-        outputs = self._build_predictor(model).predict(self._prediction_batches[split], verbose=0)
-        return outputs[: (self.selection.part == split).sum()]
-
-    def _make_prediction_batches(self, split: str) -> Any:
-        """Make batches of one size for all splits: each new size would be traced again.
-
-        The last batch is filled with its last window.
-        """
-        n_validation = int((self.selection.part == "validation").sum())
-        n_batches = -(-n_validation // (PREDICTION_FACTOR * self.experiment.training.batch_size))
-        batch_size = -(-n_validation // n_batches)
-        windows = self.selection.in_split(split)
-        n_windows = len(windows.rows)
-        filled = np.arange(-(-n_windows // batch_size) * batch_size)
-        return make_batches(
-            self.dataset,
-            windows.take(np.minimum(filled, n_windows - 1)),
-            None if self._predicts_from_signal() else self.representations,
-            batch_size,
-        )
+        return self._feed.predict(self._build_predictor(model), split)
 
     def _build_validation_score(self, model: keras.Model) -> ValidationScore:
         return ValidationScore(
@@ -523,8 +497,3 @@ class Trainer:
     def _place_checkpoint(self, name: str) -> CheckpointPlace | None:
         place = self.options.checkpoints
         return place and dataclasses.replace(place, folder=place.folder / name)
-
-
-def _list_inputs(x: Any) -> Any:
-    """List windows and tabular values as the model of the representations takes them."""
-    return [x["signal"], x["tabular"]] if isinstance(x, dict) else x

@@ -30,7 +30,7 @@ from ecglib.errors import ExperimentError, require_one_of
 from ecglib.experiment.registry import BASELINES
 from ecglib.experiment.settings import InputSettings
 from ecglib.representations import build_representations
-from ecglib.training.input_pipeline import choose_threads
+from ecglib.training.devices import choose_threads
 
 BLOCK_VALUES = 1 << 21  # values of the windows that are read together: 8 MB
 N_BANDS = 8

@@ -10,15 +10,14 @@ pytestmark = pytest.mark.slow
 SCRIPT = """
 import ecglib._keras
 import keras, numpy as np, tensorflow as tf
-from ecglib.training import input_pipeline
+from ecglib.training.devices import use_all_devices
 
 processor = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
-strategy = input_pipeline.find_strategy("CPU")
-assert strategy.num_replicas_in_sync == 2
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(64, 5)), rng.normal(size=(64, 1))
-with strategy.scope():
+with use_all_devices("CPU"):
+    assert tf.distribute.get_strategy().num_replicas_in_sync == 2
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1, kernel_initializer="zeros")])
     model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
 model.fit(tf.data.Dataset.from_tensors((x, y)), epochs=2, verbose=0)
@@ -34,12 +33,12 @@ import sys, ecglib._keras
 import numpy as np, tensorflow as tf
 processor = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
-from ecglib.training import input_pipeline, train, trainer
+from ecglib.training import train, trainer
+from ecglib.training.devices import use_all_devices
 from ecglib.datasets.store import Dataset
 from ecglib.evaluation.calibration import Calibration
 from ecglib.experiment import Experiment
-both = input_pipeline.find_strategy("CPU")
-trainer.find_strategy = lambda: both
+trainer.use_all_devices = lambda: use_all_devices("CPU")
 store = Dataset(sys.argv[1])
 experiment = Experiment.from_flat(
     {

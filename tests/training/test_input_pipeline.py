@@ -1,17 +1,15 @@
-import os
-
 import numpy as np
 import pytest
-import tensorflow as tf
 from helpers import N_SAMPLES, make_short_source
 
 from ecglib.datasets.writer import write_store
 from ecglib.errors import ExperimentError
 from ecglib.preprocessing.augmentation import build_augmentation
 from ecglib.representations import build_representations
-from ecglib.training import input_pipeline
+from ecglib.training.augmentation import BatchAugmentation
 from ecglib.training.class_balance import compute_sampling_weights
-from ecglib.training.input_pipeline import BatchOptions, Shard, make_batches, make_deterministic
+from ecglib.training.epoch_order import BatchOptions, Shard
+from ecglib.training.input_pipeline import make_batches
 
 
 @pytest.fixture(scope="module")
@@ -224,10 +222,9 @@ def test_all_representations_see_the_same_augmented_signal(small_store, represen
     signal = small_store.signal
 
     def make(through):
-        augment = build_augmentation(signal, {"gain": {}, "noise": {"snr_db": 0}}, 5)
-        return make_batches(
-            small_store, selection, through, 8, BatchOptions(shuffle_seed=1, augment=augment)
-        )
+        augmentation = build_augmentation(signal, {"gain": {}, "noise": {"snr_db": 0}}, 5)
+        options = BatchOptions(shuffle_seed=1, augment=BatchAugmentation(augmentation, None))
+        return make_batches(small_store, selection, through, 8, options)
 
     signal_mv = collect_signals(make(None))
     assert not np.allclose(np.sort(signal_mv, axis=0), np.sort(small_store.read(selection.rows), 0))
@@ -243,7 +240,7 @@ def test_augmented_batches_have_the_same_bits_for_the_same_seed(small_store):
         options = {
             name: {"probability": 0.5} for name in ("shift", "gain", "noise", "lead_dropout")
         }
-        augment = build_augmentation(small_store.signal, options, seed)
+        augment = BatchAugmentation(build_augmentation(small_store.signal, options, seed), None)
         batches = make_batches(
             small_store, selection, None, 8, BatchOptions(shuffle_seed=1, augment=augment)
         )
@@ -267,26 +264,3 @@ def test_what_does_not_fit_is_refused(small_store, representations):
         make_batches(
             small_store, selection.take(slice(2)), None, 4, BatchOptions(shard=Shard(0, 3))
         )
-
-
-def test_threads_that_are_limited_too_late_are_reported(monkeypatch):
-    tf.constant(1.0)
-    before = input_pipeline.count_threads()
-    monkeypatch.setenv(input_pipeline.THREADS_VARIABLE, str(before + 1))
-    with pytest.warns(UserWarning, match=f"ECGLIB_THREADS={before + 1} has no effect"):
-        make_deterministic(0)
-    assert input_pipeline.count_threads() == before
-
-
-@pytest.mark.parametrize("given", ["0", "two", "-1", "1.5"])
-def test_a_number_of_threads_that_is_no_number_is_refused(given, monkeypatch):
-    monkeypatch.setenv(input_pipeline.THREADS_VARIABLE, given)
-    with pytest.raises(ExperimentError, match=f"ECGLIB_THREADS='{given}' must be a whole number"):
-        input_pipeline.choose_threads()
-
-
-def test_a_run_has_the_same_threads_whatever_the_cores(monkeypatch):
-    monkeypatch.delenv(input_pipeline.THREADS_VARIABLE, raising=False)
-    for cores in (1, 2, 64):
-        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
-        assert input_pipeline.choose_threads() == 1

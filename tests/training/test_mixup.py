@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ecglib.training.mixup import build_mixup
+from ecglib.training.mixup import Mixup
 
 
 def mix_numbered(alpha=0.4, n=4096, weight=None, seed=0):
@@ -11,7 +11,7 @@ def mix_numbered(alpha=0.4, n=4096, weight=None, seed=0):
     x = np.stack([number, np.ones(n, np.float32)], axis=1)[:, None]
     y = np.eye(2, dtype=np.float32)[np.arange(n) % 2]
     given = (x, y) if weight is None else (x, y, weight)
-    batches = tf.data.Dataset.from_tensors(given).map(build_mixup(alpha, seed))
+    batches = tf.data.Dataset.from_tensors(given).map(Mixup(alpha, seed))
     return [x, y, *(np.asarray(part) for part in next(iter(batches)))]
 
 

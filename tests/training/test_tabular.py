@@ -12,7 +12,8 @@ from ecglib.experiment import Experiment
 from ecglib.inference import Predictor, RecordOptions, read_stored_windows
 from ecglib.representations import TabularValues
 from ecglib.training import Trainer, train
-from ecglib.training.input_pipeline import BatchOptions, make_batches
+from ecglib.training.epoch_order import BatchOptions
+from ecglib.training.input_pipeline import make_batches
 from ecglib.training.trainer import REPRESENTATIONS_IN
 
 AGE = {"tabular": {"columns": ["age"]}}

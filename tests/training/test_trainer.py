@@ -13,7 +13,7 @@ from ecglib.evaluation.calibration import Calibration, fit_calibration
 from ecglib.experiment import Experiment, Processing
 from ecglib.models.end_to_end import build_processing
 from ecglib.representations import build_representations
-from ecglib.training import Trainer, TrainerOptions, runner, train, trainer
+from ecglib.training import Trainer, TrainerOptions, pipeline_feed, runner, train, trainer
 from ecglib.training.class_balance import compute_class_weights
 from ecglib.training.trainer import ENSEMBLE_SEED_STEP
 from ecglib.training.validation import compute_macro_f1
@@ -202,13 +202,13 @@ def test_an_ensemble_is_the_mean_of_its_models(small_store, tmp_path):
 @pytest.fixture
 def watched_batches(monkeypatch):
     """The splits and options of all batches that a trainer makes."""
-    made, make_batches = [], trainer.make_batches
+    made, make_batches = [], pipeline_feed.make_batches
 
     def watch(dataset, selection, representations, batch_size, options=None):
         made.append((set(selection.part), options))
         return make_batches(dataset, selection, representations, batch_size, options)
 
-    monkeypatch.setattr(trainer, "make_batches", watch)
+    monkeypatch.setattr(pipeline_feed, "make_batches", watch)
     return made
 
 
