@@ -107,9 +107,13 @@ def copy_samples(dataset: Dataset) -> Tensor:
 
     Examples
     --------
-    >>> from types import SimpleNamespace
-    >>> copy_samples(SimpleNamespace(steps=np.ones((4, 2), np.int16))).shape
-    (4, 2)
+    >>> import tempfile
+    >>> from ecglib.datasets import prepare
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     dataset = prepare("synthetic", data_dir=folder, options={"n_patients": 30})
+    ...     samples = copy_samples(dataset)
+    >>> samples.shape[1], str(samples.dtype)
+    (12, 'int16')
     """
     return jax.numpy.asarray(dataset.steps)
 
