@@ -18,7 +18,8 @@ from ecglib.training.class_balance import compute_class_weights
 from ecglib.training.trainer import ENSEMBLE_SEED_STEP
 from ecglib.training.validation import compute_macro_f1
 
-THREE = {"time": "cnn", "frequency": "cnn", "spectrogram": "cnn2d"}
+TWO = {"time": "cnn", "frequency": "cnn"}
+THREE = {**TWO, "spectrogram": "cnn2d"}
 
 
 def create(store, **changes):
@@ -139,7 +140,7 @@ def test_a_run_that_exists_is_not_run_again(finished, small_store, monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_encoders_on_one_representation_share_its_input(small_store, tmp_path):
+def test_two_encoders_on_one_representation_share_its_input(finished, small_store, tmp_path):
     branches = {"time": "cnn", "time_2": "cnn_attention"}
     experiment = create(
         small_store, branches=branches, fusion="intermediate_gated", auxiliary_loss_weight=0.3
@@ -150,8 +151,8 @@ def test_two_encoders_on_one_representation_share_its_input(small_store, tmp_pat
     model = run.load_network()
     assert [x.name for x in model.inputs] == ["time"]
     assert models.find_branches(model) == ["time", "time_2"]
-    alone = train(small_store, create(small_store, branches={"time": "cnn"}), batch=tmp_path)
-    scaling, expected = (m.get_layer("time_scaling") for m in (model, alone.load_network()))
+    one_encoder = finished.load_network()
+    scaling, expected = (m.get_layer("time_scaling") for m in (model, one_encoder))
     for one, other in zip(scaling.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -371,10 +372,8 @@ def test_every_training_option_at_once_learns_an_easy_task(small_class_store, tm
         class_weights="sqrt",
         **EVERYTHING,
     )
-    run = train(small_class_store, experiment, batch=tmp_path / "a")
+    run = train(small_class_store, experiment, batch=tmp_path)
     assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
-    again = train(small_class_store, experiment, batch=tmp_path / "b")
-    assert np.array_equal(run.predictions("test").p, again.predictions("test").p)
 
 
 @pytest.mark.slow
@@ -491,9 +490,9 @@ def train_as_new_process(experiment, store, folder):
 RESUMED = {
     "crops, noise, dropout": CROPPED | {"sampling": "balanced", "patience": 2},
     "averages, mixup": EVERYTHING | {"branches": {"time": "cnn"}, "augment": {"gain": {}}},
-    "late fusion": {"branches": THREE, "fusion": "late_weighted", "branch_dropout": 0.0},
+    "late fusion": {"branches": TWO, "fusion": "late_weighted", "branch_dropout": 0.0},
     "branch dropout": {
-        "branches": THREE,
+        "branches": TWO,
         "fusion": "intermediate_gated",
         "branch_dropout": 0.3,
         "auxiliary_loss_weight": 0.3,
