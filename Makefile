@@ -1,4 +1,4 @@
-# Two commands set everything up on a fresh machine with Python 3.11+ and make:
+# Two commands set everything up on a fresh machine with Python 3.11 to 3.13 and make:
 #   make benchmark   the main job, on the embedded synthetic data
 #   make test        the tests
 PYTHON ?= python3
@@ -93,8 +93,9 @@ lock: setup
 setup: .venv/ready
 
 .venv/ready: requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		(echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=python3.11 ..."; exit 1)
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		(echo "$(PYTHON) is $$($(PYTHON) -V), and TensorFlow has packages for Python 3.11 to 3.13:" \
+			"install one of these and name it, as in make PYTHON=python3.13 test"; exit 1)
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(INSTALL) -q -r requirements.lock
 	$(INSTALL) -q --no-deps -e .
