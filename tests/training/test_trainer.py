@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from backends import needs_tensorflow
 from scipy.stats import norm
 from sklearn.metrics import f1_score, log_loss, roc_auc_score
 
@@ -200,6 +201,24 @@ def test_an_ensemble_is_the_mean_of_its_models(small_store, tmp_path):
     assert set(joined.history["member"]) == {0, 1}
 
 
+def test_the_scaling_is_computed_once_for_all_seeds_and_again_for_other_inputs(
+    small_store, monkeypatch
+):
+    computed, compute = [], trainer.compute_means_and_variances
+
+    def count(arrays):
+        computed.append(compute(arrays))
+        return computed[-1]
+
+    monkeypatch.setattr(trainer, "compute_means_and_variances", count)
+    monkeypatch.setattr(trainer, "_scalings", {})
+    same = [Trainer(create(small_store, seed=seed), small_store)._scaling for seed in range(3)]
+    assert same == [computed[0]] * 3
+    other = Trainer(create(small_store, notch_hz=15.0), small_store)._scaling
+    assert len(computed) == 2
+    assert not np.allclose(other["frequency"][0], same[0]["frequency"][0])
+
+
 @pytest.fixture
 def watched_batches(monkeypatch):
     """The splits and options of all batches that a trainer makes."""
@@ -213,6 +232,7 @@ def watched_batches(monkeypatch):
     return made
 
 
+@needs_tensorflow
 @pytest.mark.slow
 def test_the_test_split_is_not_used_while_fitting(small_store, watched_batches):
     Trainer(create(small_store, epochs=1), small_store).fit_model(seed=0)
@@ -294,6 +314,7 @@ def test_a_full_disk_leaves_no_half_run(small_store, finished, tmp_path, monkeyp
 CROPPED = {"crop_s": 1.5, "augment": {"noise": {"snr_db": 10}, "shift": {}, "gain": {}}}
 
 
+@needs_tensorflow
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
@@ -327,6 +348,7 @@ def test_crops_and_augmentation_have_the_same_bits_for_the_same_seed(small_store
     assert not np.array_equal(first, p("d", sampling="uniform"))
 
 
+@needs_tensorflow
 @pytest.mark.slow
 def test_only_training_batches_are_augmented_cropped_and_drawn(small_store, watched_batches):
     experiment = create(small_store, epochs=1, sampling="balanced", **CROPPED)
@@ -376,6 +398,7 @@ def test_every_training_option_at_once_learns_an_easy_task(small_class_store, tm
     assert run.metrics["test"]["macro"]["auroc"]["estimate"] > 0.9
 
 
+@needs_tensorflow
 @pytest.mark.slow
 def test_mixup_is_the_same_wherever_the_representations_are_computed(small_store, tmp_path):
     experiment = create(
