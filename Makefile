@@ -40,13 +40,14 @@ CASES ?= 5000
 fuzz: setup
 	ECG_FUZZ_CASES=$(CASES) $(PYTEST) -m fuzz
 
-# The backend-independent tests on JAX and PyTorch: several GB, in a separate environment.
+# The backend-independent tests on JAX and PyTorch, with Captum as the reference of explanations:
+# several GB, in a separate environment.
 test-backends: .venv-backends/ready
 	for backend in jax torch; do \
 		echo "== $$backend"; \
 		KERAS_BACKEND=$$backend JAX_ENABLE_X64=1 CUDA_VISIBLE_DEVICES= .venv-backends/bin/python \
 			-m pytest -q tests/representations tests/preprocessing tests/models \
-			tests/training/test_trainer.py || exit 1; \
+			tests/explain tests/training/test_trainer.py || exit 1; \
 	done
 	.venv-backends/bin/python -m pytest -q tests/training/test_backends.py
 
@@ -54,6 +55,7 @@ test-backends: .venv-backends/ready
 	test -x .venv-backends/bin/python || $(PYTHON) -m venv .venv-backends
 	.venv-backends/bin/python -m pip install -q -r requirements.lock
 	.venv-backends/bin/python -m pip install -q torch
+	.venv-backends/bin/python -m pip install -q --no-deps captum
 	.venv-backends/bin/python -m pip install -q --no-deps -e .
 	@touch $@
 

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent / "ecglib"
-ROOMS_WITH_KERAS = ("preprocessing", "representations", "models", "training", "inference")
+ROOMS_WITH_KERAS = (
+    "preprocessing",
+    "representations",
+    "models",
+    "training",
+    "inference",
+    "explain",
+    "robustness",
+)
 
 
 def pytest_collection_modifyitems(items):

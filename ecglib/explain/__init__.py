@@ -1,0 +1,64 @@
+"""Why a model says what it says, and whether the explanation holds.
+
+A `ClassScore` is what is explained: the uncalibrated logit of one class for some windows, from the
+signal in mV or from the representations. Each method returns an `Attribution` for each input.
+"""
+
+import ecglib._keras  # noqa: F401
+
+from ecglib.explain.attribution import (
+    Attribution,
+    attribute_by_gradient,
+    attribute_by_integrated_gradients,
+    attribute_by_smoothgrad,
+)
+from ecglib.explain.checks import (
+    CurveCheck,
+    RandomizationCheck,
+    SanityCheck,
+    check_completeness,
+    check_deletion,
+    check_insertion,
+    check_weight_randomization,
+)
+from ecglib.explain.gradcam import compute_grad_cam
+from ecglib.explain.gradients import compute_gradients, compute_scores
+from ecglib.explain.occlusion import occlude_bands, occlude_leads, occlude_segments
+from ecglib.explain.scores import (
+    Axis,
+    ClassScore,
+    ModelInput,
+    ScoreModel,
+    build_representation_scores,
+    build_score_model,
+    build_signal_scores,
+    describe_signal,
+)
+
+__all__ = [
+    "Attribution",
+    "Axis",
+    "ClassScore",
+    "CurveCheck",
+    "ModelInput",
+    "RandomizationCheck",
+    "SanityCheck",
+    "ScoreModel",
+    "attribute_by_gradient",
+    "attribute_by_integrated_gradients",
+    "attribute_by_smoothgrad",
+    "build_representation_scores",
+    "build_score_model",
+    "build_signal_scores",
+    "check_completeness",
+    "check_deletion",
+    "check_insertion",
+    "check_weight_randomization",
+    "compute_grad_cam",
+    "compute_gradients",
+    "compute_scores",
+    "describe_signal",
+    "occlude_bands",
+    "occlude_leads",
+    "occlude_segments",
+]
