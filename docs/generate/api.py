@@ -15,6 +15,7 @@ from sphinx.pycode import ModuleAnalyzer
 
 import ecglib
 from ecglib.experiment.registry import FUSIONS, REPRESENTATIONS
+from ecglib.robustness.registry import DISTURBANCES
 
 FOLDER = "api"
 ENCODERS = dict.fromkeys(
@@ -53,6 +54,7 @@ PAGES = {
     "Runs": ("ecglib.runs",),
     "Evaluation": ("ecglib.evaluation",),
     "Inference": ("ecglib.inference",),
+    "Robustness": ("ecglib.robustness",),
     "Batches": ("ecglib.batch",),
     "Plots": ("ecglib.plots",),
     "Tuning": (
@@ -75,6 +77,7 @@ PAGES = {
 REGISTERED = {
     "ecglib.models.encoders": [f"ecglib.models.encoders.{place}" for place in ENCODERS],
     "ecglib.models.fusion": [f"ecglib.models.fusion.{place}" for place in FUSIONS.values()],
+    "ecglib.robustness": [f"ecglib.robustness.{one.function}" for one in DISTURBANCES.values()],
 }
 
 

@@ -1,0 +1,305 @@
+"""Curves of score against severity, of models that were trained and of models that are known."""
+
+import copy
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ecglib.errors import ExperimentError, RunError
+from ecglib.evaluation.contestants import Contestant
+from ecglib.evaluation.predictions import Predictions
+from ecglib.evaluation.scoreboard import measure_models
+from ecglib.experiment import Experiment
+from ecglib.robustness import (
+    Curves,
+    Disturber,
+    Robustness,
+    RobustnessSettings,
+    compare_with_branches,
+    find_smallest_losses,
+    measure_robustness,
+    tabulate_advantages,
+)
+from ecglib.robustness.curves import name_level
+from ecglib.robustness.predicting import load_tested_runs
+
+pytestmark = pytest.mark.slow
+
+NAMES = ("time", "frequency", "late", "intermediate")
+DISTURBANCES = {"white_noise": (12.0, -6.0), "lost_leads": (), "gain_error": (0.0, 20.0)}
+
+
+@pytest.fixture(scope="module")
+def runs(get_run):
+    return {name: get_run(name) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def robustness(runs, tested_store):
+    settings = RobustnessSettings(disturbances=DISTURBANCES)
+    return measure_robustness(list(runs.values()), tested_store, settings)
+
+
+def test_severity_zero_gives_the_stored_score_of_each_run(runs, robustness):
+    curves = robustness.curves["gain_error"]
+    for run in runs.values():
+        stored, name = run.predictions("test"), run.experiment.model_name
+        expected = roc_auc_score(stored.y, stored.p)
+        assert curves.score(name).estimate == pytest.approx(expected, abs=1e-9)
+        assert curves.score(name, 0.0).estimate == pytest.approx(expected, abs=1e-9)
+        assert curves.compute_loss(name, 0.0).estimate == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_model_predicts_its_stored_probabilities_from_windows_that_are_not_disturbed(
+    load_tested, tested_store
+):
+    for name in NAMES:
+        one = load_tested(name)
+        stored = one.run.predictions("test")
+        p = one.predict(tested_store.read(stored.rows), stored.rows)
+        np.testing.assert_allclose(p, stored.p, atol=1e-5)
+
+
+def test_the_score_at_a_severity_is_that_of_the_disturbed_windows(runs, tested_store, robustness):
+    run = runs["time"]
+    stored = run.predictions("test")
+    windows_mv = tested_store.read(stored.rows)
+
+    noisy = Disturber(tested_store.signal).disturb(windows_mv, stored.rows, "white_noise", -6.0)
+    predicted = run.predict(
+        noisy.astype(float), sampling_rate_hz=100.0, leads=tested_store.signal.leads
+    )
+
+    found = robustness.curves["white_noise"].score("time:cnn", -6.0).estimate
+    assert found == pytest.approx(roc_auc_score(stored.y, predicted.p), abs=0.003)  # int16 steps
+
+
+def test_the_area_is_the_mean_score_and_the_mean_loss_the_rest(robustness):
+    curves = robustness.curves["white_noise"]
+    scores = [curves.score("time:cnn", one).estimate for one in (12.0, -6.0)]
+    losses = [curves.compute_loss("time:cnn", one).estimate for one in (12.0, -6.0)]
+
+    assert curves.compute_area("time:cnn").estimate == pytest.approx(np.mean(scores))
+    assert curves.compute_loss("time:cnn").estimate == pytest.approx(np.mean(losses))
+    assert np.mean(losses) == pytest.approx(curves.score("time:cnn").estimate - np.mean(scores))
+
+
+def test_the_table_has_each_model_at_each_severity(runs, robustness):
+    table = robustness.to_table()
+
+    assert len(table) == len(runs) * (3 + 3 + 3)
+    undisturbed = table[table["severity"].isna()]
+    assert (undisturbed["loss"] == 0).all()
+    assert set(table["unit"]) == {"dB SNR", "leads at 0 mV", "% of the amplitude"}
+    assert ((table["low"] <= table["score"]) & (table["score"] <= table["high"])).all()
+
+
+def test_a_model_that_ignores_a_lead_does_not_change_when_it_is_lost(load_tested, tested_store):
+    tested = load_tested("time")
+    blind = keras.models.clone_model(tested.network)
+    blind.set_weights(tested.network.get_weights())
+    first = next(one for one in blind.layers if isinstance(one, keras.layers.Conv1D))
+    kernel, *rest = first.get_weights()
+    kernel[:, 1] = 0.0
+    first.set_weights([kernel, *rest])
+    rows = tested.contestant.predictions.rows
+    windows_mv = tested_store.read(rows)
+
+    disturbed = Disturber(tested_store.signal).disturb(windows_mv, rows, "lost_leads", 1.0)
+    lost = (disturbed == 0).all(axis=1).argmax(axis=1)
+    one = tested.replace_network(blind)
+    changed = np.abs(one.predict(disturbed, rows) - one.predict(windows_mv, rows)).max(axis=1)
+
+    assert (changed[lost == 1] < 1e-6).all()
+    assert (changed[lost != 1] > 1e-6).all()
+    assert {0, 1, 2} == set(lost.tolist())
+
+
+def test_heart_rate_is_computed_from_the_disturbed_windows(load_tested, tested_store):
+    tested = load_tested("intermediate")
+    rows = tested.contestant.predictions.rows[:8]
+    t = np.arange(400) / 100
+    beats = np.exp(-(((t % 0.75) - 0.4) ** 2) / (2 * 0.015**2))  # 80 per minute
+    windows_mv = np.tile(beats[None, :, None], (8, 1, 3)).astype(np.float32)
+
+    _, values = tested._build_inputs(windows_mv, rows)
+
+    stored = tested_store.read_tabular(rows, ("age", "heart_rate_bpm"))
+    np.testing.assert_array_equal(values[:, 0], stored[:, 0])
+    assert np.isnan(stored[:, 1]).all()
+    np.testing.assert_allclose(values[:, 1], 80, atol=0.5)
+
+
+def test_what_windows_cannot_have_is_passed_over_unless_it_was_named(runs, tested_store):
+    disturber = Disturber(tested_store.signal)
+    assert "III is missing" in disturber.find_obstacle("arm_reversal")
+    with pytest.raises(ExperimentError, match="III is missing"):
+        measure_robustness(
+            [runs["time"]], tested_store, RobustnessSettings(disturbances={"arm_reversal": ()})
+        )
+
+
+def test_runs_that_cannot_be_compared_are_refused(runs, tested_store, small_store):
+    with pytest.raises(RunError, match="Open the dataset that it was trained on"):
+        measure_robustness([runs["time"]], small_store)
+    with pytest.raises(RunError, match="Unknown metric 'auc'"):
+        measure_robustness([runs["time"]], tested_store, RobustnessSettings(metric="auc"))
+    twice = RobustnessSettings(disturbances={"clipping": (0.5, 0.5)})
+    with pytest.raises(ExperimentError, match="one of them twice"):
+        measure_robustness([runs["time"]], tested_store, twice)
+
+
+def test_a_model_that_does_not_give_its_stored_predictions_is_refused(load_tested):
+    tested = copy.copy(load_tested("time"))
+    stored = tested.contestant.predictions
+    tested.contestant = tested.replace_predictions("time:cnn", np.clip(stored.p + 0.01, 0, 1))
+
+    with pytest.raises(RunError, match="does not give its stored test predictions"):
+        tested.check_stored()
+
+
+def test_the_verdicts_name_every_rival_and_branch(robustness):
+    smallest = find_smallest_losses(robustness)
+    against = compare_with_branches(robustness)
+
+    assert len(smallest) == 2 * len(DISTURBANCES)
+    for one in smallest:
+        losses = [
+            robustness.curves[one.disturbance].compute_loss(name).estimate
+            for name, model in robustness.models.items()
+            if (model.role == "single") == (one.group == "branch")
+        ]
+        assert one.loss.estimate == min(losses)
+        assert one.is_clear == all(each.low > 0 for each in one.advantages)
+        assert ("cannot tell" in one.sentence) != one.is_clear
+    late = [one for one in against if one.fusion.startswith("late_average")]
+    assert [[each.name for each in one.advantages] for one in late] == [
+        ["time:cnn", "frequency:mlp"]
+    ] * len(DISTURBANCES)
+    table = tabulate_advantages([*smallest, *against])
+    assert set(table["answer"]) <= {"loses less", "loses more", "cannot tell"}
+
+
+def simulate_curves(seed, n_patients=120, n_seeds=1, extra_loss=0.0):
+    """Two models whose true losses are known: both lose strength, the second `extra_loss` more."""
+    rng = np.random.default_rng(seed)
+    y = (np.arange(n_patients) % 2)[:, None]
+    patients = np.array([f"p{i:03d}" for i in range(n_patients)])
+    common = rng.normal(size=(n_patients, 1))
+    models = {}
+    for name, strength in {
+        "a": 2.0,
+        "b": 2.0,
+        name_level("a", 0.0): 1.0,
+        name_level("b", 0.0): 1.0 - extra_loss,
+    }.items():
+        noise = 0.7 * common + 0.7 * rng.normal(size=(n_patients, 1))
+        predictions = Predictions(
+            kind="multi_label",
+            classes=("AF",),
+            rows=np.arange(n_patients),
+            records=patients,
+            patients=patients,
+            y=y,
+            p=1 / (1 + np.exp(-(strength * (2 * y - 1) / 2 + noise))),
+        )
+        models[name] = [
+            Contestant(
+                name=name,
+                role="single",
+                branches=(f"{name[0]}:cnn",),
+                seed=0,
+                predictions=predictions,
+                thresholds=np.array([0.5]),
+                validation=predictions,
+                parameters=1,
+            )
+        ]
+    scoreboard = measure_models(models, "auroc")
+    return Curves(disturbance="white_noise", severities=(0.0,), scoreboard=scoreboard), models
+
+
+def test_paired_intervals_of_losses_cover_the_truth_as_often_as_they_say():
+    covered = []
+    for seed in range(200):
+        curves, _ = simulate_curves(seed)
+        difference = curves.compare_losses("a", "b")  # both lose the same: the truth is 0
+        covered.append(difference.low <= 0 <= difference.high)
+
+    # The standard error of a fraction of 0.95 over 200 is 0.015.
+    assert 0.91 < np.mean(covered) < 0.99
+
+
+def test_a_clear_difference_of_losses_is_told_and_none_is_not():
+    told = {}
+    for extra_loss in (0.0, 0.8):
+        curves, models = simulate_curves(1, n_patients=600, extra_loss=extra_loss)
+        contestants = {name: models[name][0] for name in ("a", "b")}
+        robustness = Robustness(
+            models=contestants, curves={"white_noise": curves}, unavailable={}, caveats=()
+        )
+        (told[extra_loss],) = find_smallest_losses(robustness)
+
+    assert told[0.8].is_clear
+    assert told[0.8].best == "a"
+    assert "of the branches a has the smallest loss" in told[0.8].sentence
+    assert not told[0.0].is_clear
+    assert "cannot tell which of the branches" in told[0.0].sentence
+
+
+def test_the_influence_of_a_loss_agrees_with_leaving_each_patient_out():
+    curves, models = simulate_curves(0, n_patients=100)
+
+    def compute_loss(keep):
+        scores = {
+            name: roc_auc_score(one.predictions.y[keep, 0], one.predictions.p[keep, 0])
+            for name, (one,) in models.items()
+        }
+        return scores["a"] - scores[name_level("a", 0.0)]
+
+    n = 100
+    jackknife = [compute_loss(np.arange(n) != i) for i in range(n)]
+    variance = (n - 1) / n * ((jackknife - np.mean(jackknife)) ** 2).sum()
+
+    found = curves.compute_loss("a")
+    assert found.patients.value == pytest.approx(variance, rel=0.05)
+    assert found.estimate == pytest.approx(compute_loss(np.ones(n, bool)))
+
+
+def test_brier_scores_that_rise_are_a_loss():
+    _, models = simulate_curves(0)
+    scoreboard = measure_models(models, "brier")
+    curves = Curves(disturbance="white_noise", severities=(0.0,), scoreboard=scoreboard)
+
+    rise = curves.score("a", 0.0).estimate - curves.score("a").estimate
+    assert rise > 0
+    assert curves.compute_loss("a").estimate == pytest.approx(rise)
+
+
+def test_runs_of_folds_are_refused(runs, tested_store):
+    run = runs["time"]
+    experiment = run.experiment.to_flat() | {"n_folds": 4, "fold": 1}
+    original = run.experiment
+    run.experiment = Experiment.from_flat(experiment)
+    try:
+        with pytest.raises(RunError, match="n_folds=0"):
+            load_tested_runs([run], tested_store)
+    finally:
+        run.experiment = original
+
+
+def test_two_settings_of_one_model_get_different_names(runs):
+    from ecglib.robustness.predicting import name_models
+
+    run = runs["time"]
+    other = dataclasses.replace(run.experiment.model, dropout=0.5)
+    twin = type(run)(run.path)
+    twin.experiment = dataclasses.replace(run.experiment, model=other)
+
+    names = name_models([run, twin])
+
+    assert len(set(names.values())) == 2
+    assert all(name.startswith("time:cnn #") for name in names.values())
