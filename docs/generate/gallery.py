@@ -108,6 +108,15 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             picture=1,
             after="09_own_data",
         ),
+        "06_robustness": Entry(
+            title="Robustness",
+            sentence="What noise, lost leads and lost branches cost each model.",
+            parameters={
+                "batch_dir": "runs/own_data",
+                "disturbances": {"white_noise": [12, 0], "lost_leads": [1], "clipping": [0.25]},
+            },
+            after="09_own_data",
+        ),
         "07_tuning": Entry(
             title="Tune",
             sentence="A search over representations, encoders, fusions and their settings.",

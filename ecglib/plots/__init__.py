@@ -14,6 +14,7 @@ from ecglib.plots.results import (
     plot_reliability,
     plot_roc_and_pr,
 )
+from ecglib.plots.robustness import plot_severity_curves
 from ecglib.plots.signals import (
     PredictedClasses,
     plot_ecg,
@@ -46,6 +47,7 @@ __all__ = [
     "plot_representations",
     "plot_roc_and_pr",
     "plot_scores",
+    "plot_severity_curves",
     "plot_verdicts",
     "use_svg_style",
 ]

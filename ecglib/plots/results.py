@@ -282,7 +282,7 @@ def plot_roc_and_pr(
         fig, (roc_ax, pr_ax) = plt.subplots(1, 2, figsize=size, layout="constrained")
     areas = []
     for k, name in enumerate(classes):
-        style = _choose_line(k)
+        style = choose_line(k)
         truth, score = y[:, k] > 0.5, p[:, k]
         if truth.all() or not truth.any():
             missing = "negative" if truth.all() else "positive"
@@ -356,7 +356,7 @@ def plot_reliability(
         fraction, probability = calibration_curve(
             y[:, k] > 0.5, p[:, k], n_bins=N_RELIABILITY_BINS, strategy="quantile"
         )
-        ax.plot(probability, fraction, marker="o", ms=3, lw=1.2, label=name, **_choose_line(k))
+        ax.plot(probability, fraction, marker="o", ms=3, lw=1.2, label=name, **choose_line(k))
     ax.set(xlabel="probability", ylabel="fraction of positive windows")
     _lay_out_unit_square(ax, "", stacked)
     add_caveat(fig, caveat)
@@ -364,8 +364,14 @@ def plot_reliability(
     return close_figure(fig, f"Fraction of positive windows by predicted probability, for {names}.")
 
 
-def _choose_line(k: int) -> dict[str, Any]:
-    """Choose color and dashes of the class with number k."""
+def choose_line(k: int) -> dict[str, Any]:
+    """Choose color and dashes of the line of the class or model with number k.
+
+    Examples
+    --------
+    >>> choose_line(0)["ls"]
+    '-'
+    """
     return {
         "color": CLASS_COLORS[k % len(CLASS_COLORS)],
         "ls": CLASS_DASHES[k % len(CLASS_DASHES)],

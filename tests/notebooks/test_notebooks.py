@@ -26,6 +26,7 @@ N_PICTURES = {
     "02_representations": 3,
     "03_train": 3,
     "04_compare": 2,
+    "06_robustness": 1,
     "07_tuning": 4,
     "08_predict": 3,
     "09_own_data": 4,

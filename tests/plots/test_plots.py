@@ -72,6 +72,14 @@ DRAW = {
         pd.DataFrame(ESTIMATE | {"fusion": ["a"], "kind": ["single"], "word": ["adds"]}),
         caveat=caveat,
     ),
+    "severity_curves": lambda caveat: plots.plot_severity_curves(
+        pd.DataFrame(
+            {"disturbance": ["clipping"] * 2, "model": ["a"] * 2, "severity": [np.nan, 0.5]}
+            | {"score": [0.9, 0.8], "low": [0.8, 0.7], "high": [0.95, 0.9]}
+        ),
+        "macro AUROC",
+        caveat=caveat,
+    ),
     "learning_curves": lambda caveat: plots.plot_learning_curves(
         [pd.DataFrame({"epoch": [1, 2], "val_auroc": [0.5, 0.6]})], caveat=caveat
     ),

@@ -1,0 +1,102 @@
+"""Figures of robustness: scores against the severity of disturbances."""
+
+import math
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ecglib.plots.figure import add_caveat, check_table, close_figure, hide_frame
+from ecglib.plots.results import choose_line
+from ecglib.robustness.registry import DISTURBANCES
+
+N_COLUMNS = 3
+MAX_BANDS = 4  # more hide each other
+COLUMNS = ("disturbance", "model", "severity", "score", "low", "high")
+
+
+def plot_severity_curves(table: pd.DataFrame, score: str, caveat: str = "") -> Figure:
+    """Draw the score of each model against the severity, a panel for each disturbance.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `ecglib.robustness.Robustness.to_table` returns it.
+    score : str
+        Name of the score.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure. Severities are evenly spaced, from mild to severe; the first point is
+        without the disturbance. Bands are intervals, of up to four models.
+
+    Raises
+    ------
+    EcgError
+        If the table is empty or lacks a column.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "disturbance": ["clipping", "clipping"],
+    ...         "model": ["time:cnn", "time:cnn"],
+    ...         "severity": [np.nan, 0.5],
+    ...         "score": [0.9, 0.8],
+    ...         "low": [0.85, 0.75],
+    ...         "high": [0.94, 0.85],
+    ...     }
+    ... )
+    >>> fig = plot_severity_curves(table, "macro AUROC")
+    >>> fig.axes[0].get_title(), [one.get_text() for one in fig.axes[0].get_xticklabels()]
+    ('Clipping', ['none', '0.5'])
+    """
+    check_table(table, COLUMNS)
+    groups = list(table.groupby("disturbance", sort=False))
+    n_columns = min(N_COLUMNS, len(groups))
+    n_rows = math.ceil(len(groups) / n_columns)
+    models = list(dict.fromkeys(table["model"]))
+    height = 2.4 * n_rows + 0.5 + 0.18 * len(models)
+    fig, axes = plt.subplots(
+        n_rows,
+        n_columns,
+        figsize=(3.0 * n_columns + 0.4, height),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax, (name, rows) in zip(axes.flat, groups, strict=False):
+        _draw_curves(ax, rows, models)
+        ax.set_title(DISTURBANCES[str(name)].title, size=9)
+        ax.set_xlabel(DISTURBANCES[str(name)].unit, size=8)
+    for ax in axes.flat[len(groups) :]:
+        ax.set_visible(False)
+    for ax in axes[:, 0]:
+        ax.set_ylabel(score, size=8)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside lower left", fontsize=8, frameon=False)
+    add_caveat(fig, caveat)
+    return close_figure(
+        fig,
+        f"Lines: {score} of {len(models)} models against the severity of {len(groups)} "
+        f"disturbances.",
+    )
+
+
+def _draw_curves(ax: Axes, rows: pd.DataFrame, models: list[str]) -> None:
+    severities = list(dict.fromkeys(rows["severity"].dropna()))
+    for model, curve in rows.groupby("model", sort=False):
+        line = choose_line(models.index(str(model)))
+        at = [0 if math.isnan(one) else 1 + severities.index(one) for one in curve["severity"]]
+        ax.plot(at, curve["score"], marker="o", ms=3, lw=1.2, label=str(model), **line)
+        if len(models) <= MAX_BANDS:
+            ax.fill_between(at, curve["low"], curve["high"], color=line["color"], alpha=0.12, lw=0)
+    ax.set_xticks(np.arange(len(severities) + 1), ["none", *(f"{one:g}" for one in severities)])
+    ax.tick_params(labelsize=8)
+    ax.grid(alpha=0.3)
+    hide_frame(ax)
