@@ -13,26 +13,26 @@ from ecglib.explain.attribution import (
     attribute_by_smoothgrad,
 )
 from ecglib.explain.checks import (
-    CurveCheck,
     RandomizationCheck,
     SanityCheck,
     check_completeness,
-    check_deletion,
-    check_insertion,
     check_weight_randomization,
 )
+from ecglib.explain.curves import CurveCheck, check_deletion, check_insertion
 from ecglib.explain.gradcam import compute_grad_cam
-from ecglib.explain.gradients import compute_gradients, compute_scores
+from ecglib.explain.gradients import compute_gradients, compute_outputs, compute_scores
 from ecglib.explain.occlusion import occlude_bands, occlude_leads, occlude_segments
+from ecglib.explain.run_scores import (
+    build_representation_scores,
+    build_signal_scores,
+    describe_signal,
+)
 from ecglib.explain.scores import (
     Axis,
     ClassScore,
     ModelInput,
     ScoreModel,
-    build_representation_scores,
     build_score_model,
-    build_signal_scores,
-    describe_signal,
 )
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
     "check_weight_randomization",
     "compute_grad_cam",
     "compute_gradients",
+    "compute_outputs",
     "compute_scores",
     "describe_signal",
     "occlude_bands",

@@ -9,7 +9,8 @@ import numpy as np
 
 from ecglib.datasets.schema import SignalSpec
 from ecglib.experiment.contract import Contract, Processing
-from ecglib.explain.scores import ClassScore, build_signal_scores
+from ecglib.explain.run_scores import build_signal_scores
+from ecglib.explain.scores import ClassScore
 from ecglib.models import ModelSpec, build_model
 from ecglib.models.end_to_end import build_processing
 

@@ -5,12 +5,11 @@ from ecglib._keras import Tensor
 
 import keras
 import numpy as np
-from keras import ops
 
 from ecglib.errors import EcgError
 from ecglib.experiment.branches import get_representation
 from ecglib.explain.attribution import Attribution, describe
-from ecglib.explain.gradients import compute_gradients
+from ecglib.explain.gradients import compute_gradients, compute_outputs
 from ecglib.explain.scores import ClassScore
 from ecglib.models.fusion.branches import find_branches
 
@@ -57,7 +56,7 @@ def compute_grad_cam(target: ClassScore, branch: str) -> Attribution:
     Examples
     --------
     >>> from ecglib.explain.examples import make_contract, make_network
-    >>> from ecglib.explain.scores import build_representation_scores
+    >>> from ecglib.explain.run_scores import build_representation_scores
     >>> contract = make_contract(["spectrogram"])
     >>> scores = build_representation_scores(contract, make_network(contract))
     >>> windows = {"spectrogram": np.zeros((1, *scores.inputs["spectrogram"].shape))}
@@ -69,7 +68,7 @@ def compute_grad_cam(target: ClassScore, branch: str) -> Attribution:
     to_activation = keras.Model(target.model.inputs, activation)
     from_activation = keras.Model([activation, *target.model.inputs], target.model.outputs[0])
     name = from_activation.inputs[0].name
-    a = _predict(to_activation, target)
+    a = compute_outputs(to_activation, target.inputs)
     inputs = {name: a, **target.inputs}
     gradients = compute_gradients(from_activation, inputs, target.class_index)[name]
     places = tuple(range(1, a.ndim - 1))
@@ -80,11 +79,6 @@ def compute_grad_cam(target: ClassScore, branch: str) -> Attribution:
     for place, axis in enumerate(axes, start=1):
         values = _resample(values, place, len(axis.values))
     return describe(target, {representation: values}, "Grad-CAM", "", axes)[representation]
-
-
-def _predict(model: keras.Model, target: ClassScore) -> np.ndarray:
-    tensors = [ops.convert_to_tensor(target.inputs[x.name], "float32") for x in model.inputs]
-    return ops.convert_to_numpy(model(tensors, training=False))
 
 
 def _find_activation(model: keras.Model, branch: str) -> Tensor:

@@ -11,23 +11,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from ecglib.datasets.schema import SignalSpec
 from ecglib.errors import EcgError, require_one_of
 from ecglib.evaluation.calibration import PROBABILITY_ROUNDING
-from ecglib.experiment.contract import Contract
-from ecglib.experiment.registry import TABULAR
-from ecglib.models.end_to_end import (
-    build_crop_model,
-    build_processing,
-    build_window_model,
-    describe_crops,
-)
 from ecglib.models.layers import Shape
 
-SIGNAL = "signal"
 LEAD = "lead"
-# Key of `compute_axes` of a representation -> name and unit of the axis.
-AXES = {"time_s": ("time", "s"), "frequency_hz": ("frequency", "Hz"), "column": ("column", "")}
 EXCLUDED = -1e9  # a logit without any probability
 
 
@@ -232,7 +220,7 @@ class _Logits(keras.layers.Layer):
         if self.probabilities.activation is keras.activations.sigmoid:
             return z
         n_classes = z.shape[-1]
-        others = z[:, None, :] + EXCLUDED * np.eye(n_classes, dtype="float32")
+        others = z[:, None, :] + EXCLUDED * ops.eye(n_classes, dtype=z.dtype)
         return z - ops.logsumexp(others, axis=-1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -287,136 +275,3 @@ def build_score_model(model: keras.Model, kind: str) -> keras.Model:
         rounding = PROBABILITY_ROUNDING[kind]
         logits = ops.log(p + rounding) - ops.log(1 - p + rounding)
     return keras.Model(model.input, logits, name="scores")
-
-
-def describe_signal(signal: SignalSpec) -> ModelInput:
-    """Describe the input of windows in mV.
-
-    Parameters
-    ----------
-    signal : SignalSpec
-        Of the windows.
-
-    Returns
-    -------
-    ModelInput
-        With the axes time and lead, and the baseline 0 mV.
-
-    Examples
-    --------
-    >>> described = describe_signal(SignalSpec(100.0, 1000, ("I", "II")))
-    >>> [axis.name for axis in described.axes], described.shape
-    (['time', 'lead'], (1000, 2))
-    """
-    time_s = np.arange(signal.n_samples) / signal.sampling_rate_hz
-    return ModelInput(
-        axes=(Axis(name="time", unit="s", values=time_s), _name_leads(signal, len(signal.leads))),
-        unit=signal.unit,
-        baseline=np.zeros((signal.n_samples, len(signal.leads)), np.float32),
-    )
-
-
-def build_signal_scores(contract: Contract, network: keras.Model) -> ScoreModel:
-    """Build the scores of a run as a function of the signal in mV, through its representations.
-
-    All branches are explained on the samples of the signal, so they can be compared.
-
-    Parameters
-    ----------
-    contract : Contract
-        Of the run.
-    network : keras.Model
-        Of the run, from the representations to probabilities.
-
-    Returns
-    -------
-    ScoreModel
-        From "signal", (n_windows, n_samples, n_leads) in mV, and "tabular" if the network takes it.
-
-    Examples
-    --------
-    >>> from ecglib.explain.examples import make_contract, make_network
-    >>> contract = make_contract(["frequency"])
-    >>> build_signal_scores(contract, make_network(contract)).inputs["signal"].shape
-    (200, 2)
-    """
-    signal, processing = contract.signal, contract.processing
-    representations = build_processing(signal, processing)
-    if processing.crop_s:
-        window = build_window_model(signal, representations, network, processing, contract.kind)
-        model = build_score_model(window, contract.kind)
-    else:
-        scores = build_score_model(network, contract.kind)
-        model = build_crop_model(signal, representations, scores)
-    inputs = {SIGNAL: describe_signal(signal)}
-    if TABULAR in processing.representations:
-        inputs[TABULAR] = _describe_tabular(contract, network)
-    return ScoreModel(model=model, classes=contract.classes, inputs=inputs)
-
-
-def build_representation_scores(contract: Contract, network: keras.Model) -> ScoreModel:
-    """Build the scores of a run as a function of the representations that its network takes.
-
-    Parameters
-    ----------
-    contract : Contract
-        Of the run.
-    network : keras.Model
-        Of the run, from the representations to probabilities.
-
-    Returns
-    -------
-    ScoreModel
-        From the representations of a window, or of a crop if the run has crops
-        (`ecglib.models.end_to_end.build_processing` computes them). The baseline of each is what
-        it makes of 0 mV, and that of tabular values their mean in training.
-
-    Examples
-    --------
-    >>> from ecglib.explain.examples import make_contract, make_network
-    >>> contract = make_contract(["time", "spectrogram"])
-    >>> scores = build_representation_scores(contract, make_network(contract))
-    >>> [axis.name for axis in scores.inputs["spectrogram"].axes]
-    ['time', 'frequency', 'lead']
-    """
-    processing = contract.processing
-    signal = describe_crops(contract.signal, processing.crop_s)
-    representations = build_processing(contract.signal, processing)
-    silence = [np.zeros((1, *x.shape[1:]), np.float32) for x in representations.inputs]
-    of_silence = representations(silence if len(silence) > 1 else silence[0])
-    inputs = {}
-    for name in (x.name for x in network.inputs):
-        if name == TABULAR:
-            inputs[name] = _describe_tabular(contract, network)
-            continue
-        layer = representations.get_layer(name)
-        baseline = ops.convert_to_numpy(of_silence[name])[0]
-        axes = [
-            Axis(name=AXES[key][0], unit=AXES[key][1], values=np.asarray(values))
-            for key, values in layer.compute_axes(signal.n_samples).items()
-        ]
-        inputs[name] = ModelInput(
-            axes=(*axes, _name_leads(signal, baseline.shape[-1])),
-            unit=layer.unit,
-            baseline=baseline,
-        )
-    model = build_score_model(network, contract.kind)
-    return ScoreModel(model=model, classes=contract.classes, inputs=inputs)
-
-
-def _name_leads(signal: SignalSpec, n_channels: int) -> Axis:
-    """Name the channels: the leads, and for a spectrum with its phase also their directions."""
-    names = list(signal.leads)
-    if n_channels == 3 * len(names):
-        names += [f"{lead} {part}" for part in ("cosine", "sine") for lead in signal.leads]
-    return Axis(name=LEAD, unit="", values=np.array(names))
-
-
-def _describe_tabular(contract: Contract, network: keras.Model) -> ModelInput:
-    columns = np.array(contract.processing.tabular_columns)
-    mean = ops.convert_to_numpy(network.get_layer(f"{TABULAR}_scaling").mean)
-    return ModelInput(
-        axes=(Axis(name="column", unit="", values=columns),),
-        unit="as the column says",
-        baseline=mean.reshape(len(columns)),
-    )
