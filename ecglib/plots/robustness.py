@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 
 from ecglib.plots.figure import add_caveat, check_table, close_figure, hide_frame
 from ecglib.plots.results import choose_line
-from ecglib.robustness.registry import DISTURBANCES
 
 N_COLUMNS = 3
 MAX_BANDS = 4  # more hide each other
-COLUMNS = ("disturbance", "model", "severity", "score", "low", "high")
+COLUMNS = ("title", "model", "severity", "unit", "score", "low", "high")
 
 
 def plot_severity_curves(table: pd.DataFrame, score: str, caveat: str = "") -> Figure:
@@ -44,9 +43,10 @@ def plot_severity_curves(table: pd.DataFrame, score: str, caveat: str = "") -> F
     --------
     >>> table = pd.DataFrame(
     ...     {
-    ...         "disturbance": ["clipping", "clipping"],
+    ...         "title": ["Clipping", "Clipping"],
     ...         "model": ["time:cnn", "time:cnn"],
     ...         "severity": [np.nan, 0.5],
+    ...         "unit": ["mV", "mV"],
     ...         "score": [0.9, 0.8],
     ...         "low": [0.85, 0.75],
     ...         "high": [0.94, 0.85],
@@ -57,7 +57,7 @@ def plot_severity_curves(table: pd.DataFrame, score: str, caveat: str = "") -> F
     ('Clipping', ['none', '0.5'])
     """
     check_table(table, COLUMNS)
-    groups = list(table.groupby("disturbance", sort=False))
+    groups = list(table.groupby("title", sort=False))
     n_columns = min(N_COLUMNS, len(groups))
     n_rows = math.ceil(len(groups) / n_columns)
     models = list(dict.fromkeys(table["model"]))
@@ -70,10 +70,10 @@ def plot_severity_curves(table: pd.DataFrame, score: str, caveat: str = "") -> F
         squeeze=False,
         layout="constrained",
     )
-    for ax, (name, rows) in zip(axes.flat, groups, strict=False):
+    for ax, (title, rows) in zip(axes.flat, groups, strict=False):
         _draw_curves(ax, rows, models)
-        ax.set_title(DISTURBANCES[str(name)].title, size=9)
-        ax.set_xlabel(DISTURBANCES[str(name)].unit, size=8)
+        ax.set_title(str(title), size=9)
+        ax.set_xlabel(rows["unit"].iloc[0], size=8)
     for ax in axes.flat[len(groups) :]:
         ax.set_visible(False)
     for ax in axes[:, 0]:

@@ -181,8 +181,8 @@ class Curves:
         Returns
         -------
         DataFrame
-            Columns disturbance, model, severity (NaN without the disturbance), unit, score, low,
-            high, loss, loss_low and loss_high.
+            Columns disturbance, title, model, severity (NaN without the disturbance), unit, score,
+            low, high, loss, loss_low and loss_high.
         """
         rows = []
         for severity in (None, *self.severities):
@@ -193,6 +193,7 @@ class Curves:
                 rows.append(
                     {
                         "disturbance": self.disturbance,
+                        "title": DISTURBANCES[self.disturbance].title,
                         "model": model,
                         "severity": np.nan if severity is None else severity,
                         "unit": DISTURBANCES[self.disturbance].unit,

@@ -74,8 +74,8 @@ DRAW = {
     ),
     "severity_curves": lambda caveat: plots.plot_severity_curves(
         pd.DataFrame(
-            {"disturbance": ["clipping"] * 2, "model": ["a"] * 2, "severity": [np.nan, 0.5]}
-            | {"score": [0.9, 0.8], "low": [0.8, 0.7], "high": [0.95, 0.9]}
+            {"title": ["Clipping"] * 2, "model": ["a"] * 2, "severity": [np.nan, 0.5]}
+            | {"unit": ["mV"] * 2, "score": [0.9, 0.8], "low": [0.8, 0.7], "high": [0.95, 0.9]}
         ),
         "macro AUROC",
         caveat=caveat,
