@@ -54,6 +54,7 @@ PAGES = {
     "Runs": ("ecglib.runs",),
     "Evaluation": ("ecglib.evaluation",),
     "Inference": ("ecglib.inference",),
+    "Explanations": ("ecglib.explain",),
     "Robustness": ("ecglib.robustness",),
     "Batches": ("ecglib.batch",),
     "Plots": ("ecglib.plots",),

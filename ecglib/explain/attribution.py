@@ -190,8 +190,9 @@ def attribute_by_integrated_gradients(
     -----
     Sundararajan, Taly and Yan, "Axiomatic attribution for deep networks" (ICML 2017,
     arXiv:1703.01365). The nodes are those of Gauss and Legendre. For a smooth model a few dozen are
-    exact to rounding; with ReLU the gap falls as 1 / `n_steps`. With 128 it was 0.001 to 0.03 of
-    the difference of the scores for CNNs of each representation, from the signal.
+    exact to rounding; with ReLU the gap falls as 1 / `n_steps`. With 128 it was 0.008 to 0.01 of
+    the difference of the scores for a trained CNN of the time series, and for untrained CNNs from
+    the signal 0.001 to 0.02, of the spectrum up to 0.05 and of three branches up to 0.08.
 
     Examples
     --------
