@@ -15,7 +15,7 @@ from ecglib.datasets.writer import write_store
 from ecglib.errors import DatasetError, ExperimentError, LeakError, RunError
 from ecglib.experiment import Experiment
 from ecglib.experiment.registry import FUSIONS, REPRESENTATIONS
-from ecglib.training import train, trainer
+from ecglib.training import pipeline_feed, train, trainer
 from tuning import search as search_module
 from tuning import space
 from tuning import training as training_module
@@ -38,14 +38,14 @@ def suggest_small(hp, space=None):
 @pytest.fixture(scope="module")
 def trained(small_store, tmp_path_factory):
     """Two trials that were really trained, and the rows whose signals were read for them."""
-    make_batches, rows = trainer.make_batches, set()
+    make_batches, rows = pipeline_feed.make_batches, set()
 
     def record_rows(dataset, selection, *args, **options):
         rows.update(selection.rows.tolist())
         return make_batches(dataset, selection, *args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "make_batches", record_rows)
+        patch.setattr(pipeline_feed, "make_batches", record_rows)
         patch.setattr(search_module, "suggest", suggest_small)
         result = run_search(
             small_store,
