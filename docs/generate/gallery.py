@@ -182,7 +182,8 @@ def execute_all(folder: Path) -> dict[str, Path]:
     RuntimeError
         If a notebook fails; the message has its traceback.
     """
-    code = hash_everything()
+    # This file has the parameters.
+    code = hash_code(ROOT, ("ecglib", "tuning", Path(__file__).relative_to(ROOT).as_posix()))
     place = folder.resolve() / code
     executed = {stem: place / f"{stem}-{_hash_notebook(stem)}.ipynb" for stem in ENTRIES}
     missing = [stem for stem, path in executed.items() if not path.exists()]
@@ -238,12 +239,6 @@ def _execute_one(
     if result.exit_status:
         raise RuntimeError(f"{source} failed:\n{result.output}")
     unfinished.rename(executed[stem])
-
-
-def hash_everything() -> str:
-    """Hash the code that notebooks use, and this file, which has their parameters."""
-    this_file = Path(__file__).relative_to(ROOT).as_posix()
-    return hash_code(ROOT, ("ecglib", "tuning", this_file))
 
 
 def _hash_notebook(stem: str) -> str:

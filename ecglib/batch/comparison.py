@@ -355,8 +355,7 @@ def build_recipe(run: Run) -> dict[str, Any]:
     for representation in experiment.representations:
         recipe[f"options of {representation}"] = dict(options.get(representation, {}))
     environment = run.environment.list_values()
-    backends = {name: environment.get(name, "not used") for name in BACKENDS}
-    return recipe | {name: environment[name] for name in _CODE if name in environment} | backends
+    return recipe | {name: environment.get(name, "not used") for name in (*_CODE, *BACKENDS)}
 
 
 # What decides more than the last digits of a result.

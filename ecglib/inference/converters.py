@@ -47,7 +47,7 @@ class Format:
         Modules that it needs.
     only_float32 : bool, default False
         Whether it needs a model that computes in float32.
-    only_tensorflow : bool, default True
+    only_tensorflow : bool, default False
         Whether Keras must run on TensorFlow to write it.
 
     Examples
@@ -62,7 +62,7 @@ class Format:
     read: Reader
     modules: tuple[str, ...] = ()
     only_float32: bool = False
-    only_tensorflow: bool = True
+    only_tensorflow: bool = False
 
     def find_obstacle(self, precision: str) -> str:
         """Find why a run cannot be exported to this format.
@@ -260,13 +260,13 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             file="model.keras",
             write=_write_keras,
             read=_read_keras,
-            only_tensorflow=False,
         ),
         "savedmodel": Format(
             title="SavedModel",
             file="saved_model",
             write=_write_saved_model,
             read=_read_saved_model,
+            only_tensorflow=True,
         ),
         "onnx": Format(
             title="ONNX",
@@ -275,6 +275,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             read=_read_onnx,
             modules=("tf2onnx", "onnx", "onnxruntime"),
             only_float32=True,
+            only_tensorflow=True,
         ),
         "tflite": Format(
             title="TFLite",
@@ -283,6 +284,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             read=_read_tflite,
             modules=("tensorflow.lite",),
             only_float32=True,
+            only_tensorflow=True,
         ),
     }
 )

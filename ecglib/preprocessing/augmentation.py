@@ -465,21 +465,19 @@ def build_augmentation(
         find_augmentation(name)
     if not augment:
         return None
-    # The input pipeline runs on the CPU, and the state of the draws has to be on the same device.
-    with keras.device("cpu"):
-        window = x = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
-        for place, name in enumerate(AUGMENTATIONS):
-            if name in augment:
-                layer_class = find_augmentation(name)
-                _check_options(name, layer_class, augment[name])
-                layer = layer_class(
-                    signal.sampling_rate_hz,
-                    name=name,
-                    seed=seed + SEED_STEP * place,
-                    **augment[name],
-                )
-                x = layer(x)
-        return keras.Model(window, x, name="augmentation")
+    window = x = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
+    for place, name in enumerate(AUGMENTATIONS):
+        if name in augment:
+            layer_class = find_augmentation(name)
+            _check_options(name, layer_class, augment[name])
+            layer = layer_class(
+                signal.sampling_rate_hz,
+                name=name,
+                seed=seed + SEED_STEP * place,
+                **augment[name],
+            )
+            x = layer(x)
+    return keras.Model(window, x, name="augmentation")
 
 
 def _check_options(name: str, layer_class: type[Augmentation], options: Mapping[str, Any]) -> None:

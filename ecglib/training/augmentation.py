@@ -93,7 +93,7 @@ def build_batch_augmentation(
     augment, alpha = experiment.inputs.augment, experiment.training.mixup
     if not (augment or alpha):
         return None
-    # An input pipeline of TensorFlow runs on the CPU, and so must the draws.
+    # An input pipeline of TensorFlow runs on the CPU, and the state of the draws has to be there.
     on_cpu = keras.backend.backend() == "tensorflow"
     with keras.device("cpu") if on_cpu else contextlib.nullcontext():
         mixup = Mixup(alpha, seed) if alpha else None

@@ -57,7 +57,8 @@ def choose_threads() -> int:
     """
     if threads := read_threads_variable():
         return threads
-    return N_THREADS_WITH_GPU if has_gpu() else N_THREADS
+    # JAX has read the number when it was imported (`ecglib._keras`), before it looked for a GPU.
+    return N_THREADS_WITH_GPU if BACKEND != "jax" and has_gpu() else N_THREADS
 
 
 def count_threads() -> int:
@@ -99,14 +100,11 @@ def make_deterministic(seed: int) -> None:
     elif BACKEND == "torch":
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.set_num_threads(threads)
-    if threads == count_threads():
-        return
-    try:
-        if BACKEND == "jax":
-            raise RuntimeError("JAX has read the number when it was imported")
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
-    except RuntimeError:
+    if threads != count_threads() and BACKEND == "tensorflow":
+        with contextlib.suppress(RuntimeError):  # after the first operation
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if threads != count_threads():
         warnings.warn(
             f"{THREADS_VARIABLE}={threads} has no effect: {BACKEND} already runs with "
             f"{count_threads()} threads, and the last digits of results depend on the number. "

@@ -56,9 +56,9 @@ ENSEMBLE_SEED_STEP = 1000
 N_SCALING_WINDOWS, N_ROBUST_SCALING_WINDOWS = 4096, 512
 REPRESENTATIONS_IN = ("pipeline", "model")
 
-N_KEPT_SCALINGS = 32
+N_SCALINGS = 32
 
-# Of the runs of this process: often the next one differs in its seed only.
+# Those of the last runs of this process: often the next one differs in its seed only.
 _scalings: dict[tuple, Statistics] = {}
 
 
@@ -385,7 +385,7 @@ class Trainer:
             options = BatchOptions(shuffle_seed=0 if crop else None, crop=crop)
             arrays = self._feed.compute_representations(self.representations, thinned, options)
             compute = compute_medians_and_spreads if robust else compute_means_and_variances
-            if len(_scalings) == N_KEPT_SCALINGS:
+            if len(_scalings) == N_SCALINGS:
                 _scalings.clear()
             _scalings[key] = compute(arrays)
         return _scalings[key]

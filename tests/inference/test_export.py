@@ -314,6 +314,14 @@ def test_mixed_precision_is_refused_by_name_before_conversion(name):
     assert "mixed_bfloat16" in export._find_skipped_formats([], "mixed_bfloat16")[name]
 
 
+def test_formats_of_tensorflow_are_not_written_on_another_backend(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    skipped = export._find_skipped_formats([], "float32")
+    assert set(skipped) == {"savedmodel", "onnx", "tflite"}
+    with pytest.raises(RunError, match="KERAS_BACKEND=tensorflow"):
+        export._find_skipped_formats(["onnx"], "float32")
+
+
 @pytest.mark.parametrize("kind", ["multi_label", "multi_class"])
 @pytest.mark.parametrize("scale", [0.02, 1.0, 50.0])
 def test_the_tolerance_is_the_effect_of_rounded_logits(kind, scale):
