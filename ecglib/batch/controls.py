@@ -12,13 +12,13 @@ Fusions that are about as large as the branch itself need none.
 from collections.abc import Mapping, Sequence
 
 from ecglib import runs
-from ecglib.batch.comparison import build_contestant
 from ecglib.batch.jobs import Batch, Job
 from ecglib.evaluation.contestants import Contestant
 from ecglib.evaluation.recipes import describe_recipe_difference
 from ecglib.evaluation.rivals import find_contenders
 from ecglib.evaluation.scoreboard import measure_models
 from ecglib.experiment.registry import SAME_SIZE_RATIO
+from ecglib.runs.contestants import build_contestant
 
 
 def list_controls(batch: Batch, jobs: Sequence[Job]) -> list[Job]:

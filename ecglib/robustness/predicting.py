@@ -5,7 +5,7 @@ from __future__ import annotations
 import ecglib._keras  # noqa: F401
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -18,6 +18,7 @@ from ecglib.inference.converters import BATCH_SIZE, unpack_single
 from ecglib.inference.rounding import compute_tolerance
 from ecglib.models.end_to_end import build_end_to_end
 from ecglib.runs import Run, require_run
+from ecglib.runs.contestants import build_contestant, name_contestants
 
 
 class TestedRun:
@@ -177,7 +178,7 @@ def load_tested_runs(runs: Sequence[Run], dataset: Dataset) -> list[TestedRun]:
     >>> from ecglib import open_dataset, open_run
     >>> load_tested_runs([open_run()], open_dataset("mitdb"))  # doctest: +SKIP
     """
-    names = name_models(runs)
+    names = name_contestants([require_run(run) for run in runs])
     contestants = []
     for run in runs:
         if run.data.n_folds:
@@ -190,7 +191,7 @@ def load_tested_runs(runs: Sequence[Run], dataset: Dataset) -> list[TestedRun]:
                 f"{run.path.name} was trained on {run.contract.dataset}-{run.contract.fingerprint},"
                 f" not on {dataset.path.name}. Open the dataset that it was trained on."
             )
-        contestants.append(_build_contestant(run, names[run.model_hash]))
+        contestants.append(build_contestant([run], names[run.model_hash]))
     group_by_model(contestants)
     tested = [
         TestedRun(run, dataset, contestant)
@@ -199,48 +200,3 @@ def load_tested_runs(runs: Sequence[Run], dataset: Dataset) -> list[TestedRun]:
     for one in tested:
         one.check_stored()
     return tested
-
-
-def name_models(runs: Sequence[Run]) -> Mapping[str, str]:
-    """Name the models of runs.
-
-    Parameters
-    ----------
-    runs : sequence of Run
-        The runs.
-
-    Returns
-    -------
-    mapping of str to str
-        Hash of each model -> its name; if several have one name, with the beginning of the hash.
-
-    Raises
-    ------
-    RunError
-        If one is not a run.
-
-    Examples
-    --------
-    >>> name_models([])
-    {}
-    """
-    names = {require_run(run).model_hash: run.experiment.model_name for run in runs}
-    given = list(names.values())
-    return {
-        key: name if given.count(name) == 1 else f"{name} #{key[:4]}" for key, name in names.items()
-    }
-
-
-def _build_contestant(run: Run, name: str) -> Contestant:
-    return Contestant(
-        name=name,
-        role=run.role,
-        branches=run.branch_names,
-        ensemble_size=run.ensemble_size,
-        seed=run.seed,
-        parameters=run.parameters,
-        predictions=run.predictions("test"),
-        thresholds=run.thresholds,
-        validation=run.predictions("validation"),
-        caveats=run.caveats,
-    )

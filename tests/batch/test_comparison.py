@@ -9,18 +9,13 @@ from run_helpers import N_WINDOWS, make_experiment, make_run
 from scipy.special import expit
 from sklearn.metrics import f1_score, roc_auc_score
 
-from ecglib.batch.comparison import (
-    build_recipe,
-    choose_settings,
-    compare,
-    compare_batches,
-    name_models,
-)
+from ecglib.batch.comparison import choose_settings, compare, compare_batches
 from ecglib.batch.state import record_settings
 from ecglib.errors import RunError
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.recipes import describe_recipe_difference
 from ecglib.evaluation.verdict import ComparisonSettings
+from ecglib.runs.contestants import build_recipe, name_models
 
 TWO_BRANCHES = {"time": "cnn", "frequency": "cnn"}
 TREES = {"handcrafted": "random_forest"}

@@ -1,7 +1,6 @@
 """Curves of score against severity, of models that were trained and of models that are known."""
 
 import copy
-import dataclasses
 
 import keras
 import numpy as np
@@ -25,6 +24,7 @@ from ecglib.robustness import (
 )
 from ecglib.robustness.curves import name_level
 from ecglib.robustness.predicting import load_tested_runs
+from ecglib.runs.contestants import name_contestants
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +45,9 @@ def robustness(runs, tested_store):
 
 def test_severity_zero_gives_the_stored_score_of_each_run(runs, robustness):
     curves = robustness.curves["gain_error"]
+    names = name_contestants(runs.values())
     for run in runs.values():
-        stored, name = run.predictions("test"), run.experiment.model_name
+        stored, name = run.predictions("test"), names[run.model_hash]
         expected = roc_auc_score(stored.y, stored.p)
         assert curves.score(name).estimate == pytest.approx(expected, abs=1e-9)
         assert curves.score(name, 0.0).estimate == pytest.approx(expected, abs=1e-9)
@@ -289,17 +290,3 @@ def test_runs_of_folds_are_refused(runs, tested_store):
             load_tested_runs([run], tested_store)
     finally:
         run.experiment = original
-
-
-def test_two_settings_of_one_model_get_different_names(runs):
-    from ecglib.robustness.predicting import name_models
-
-    run = runs["time"]
-    other = dataclasses.replace(run.experiment.model, dropout=0.5)
-    twin = type(run)(run.path)
-    twin.experiment = dataclasses.replace(run.experiment, model=other)
-
-    names = name_models([run, twin])
-
-    assert len(set(names.values())) == 2
-    assert all(name.startswith("time:cnn #") for name in names.values())

@@ -10,7 +10,6 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from ecglib.batch.comparison import build_contestant, build_recipe, name_contestants
 from ecglib.batch.report.evidence import find_highlights
 from ecglib.batch.report.parts import Block, Link, Table
 from ecglib.evaluation.comparison import Comparison
@@ -24,6 +23,7 @@ from ecglib.plots import (
     plot_roc_and_pr,
 )
 from ecglib.runs import ContestantFolder, Run
+from ecglib.runs.contestants import build_contestant, build_recipe, name_contestants
 
 MAX_CURVES = 12  # classes in a figure with a curve for each
 NOTEBOOK = "train.ipynb"
