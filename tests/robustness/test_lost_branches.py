@@ -18,7 +18,9 @@ def lost(get_run, tested_store):
 
 
 def test_each_representation_of_each_fusion_is_lost_once(get_run, lost):
-    late, intermediate = (get_run(name).experiment.model_name for name in ("late", "intermediate"))
+    late, intermediate = (
+        get_run(name).experiment.model.fusion for name in ("late", "intermediate")
+    )
 
     table = lost.to_table()
 
@@ -72,14 +74,16 @@ def test_the_score_is_that_of_the_remaining_branch(get_run, load_tested, tested_
 
     p = tested.replace_network(network).predict(tested_store.read(stored.rows), stored.rows)
 
-    loss = lost.compute_loss(run.experiment.model_name, "frequency")
+    loss = lost.compute_loss(run.experiment.model.fusion, "frequency")
     expected = roc_auc_score(stored.y, stored.p) - roc_auc_score(stored.y, p)
     assert loss.estimate == pytest.approx(expected, abs=1e-9)
     assert loss.low < loss.estimate < loss.high
 
 
 def test_fusions_are_compared_without_a_representation_that_both_have(get_run, lost):
-    late, intermediate = (get_run(name).experiment.model_name for name in ("late", "intermediate"))
+    late, intermediate = (
+        get_run(name).experiment.model.fusion for name in ("late", "intermediate")
+    )
 
     difference = lost.compare_losses(late, intermediate, "frequency")
 
