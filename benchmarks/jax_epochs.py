@@ -2,7 +2,8 @@
 
 This is a worker (`benchmarks.worker`). ``epoch`` is what a training does: one compiled function
 over samples on the device. ``steps`` is Keras' own loop over the same model, with each batch given
-from memory. It runs on an accelerator, if JAX sees one.
+from memory. It runs on an accelerator, if JAX sees one; ``ECG_BENCHMARK_WINDOWS=16384`` then makes
+an epoch long enough.
 """
 
 import os

@@ -119,7 +119,7 @@ def copy_samples(dataset: Dataset) -> Tensor:
 
 
 class DeviceFeed:
-    """Trains and predicts with windows that are gathered on the device, on JAX.
+    """Trains and predicts with windows that are gathered on the device, on JAX (a `Feed`).
 
     Parameters
     ----------
@@ -149,6 +149,7 @@ class DeviceFeed:
         self.dataset, self.selection, self.batch_size = dataset, selection, batch_size
         n_validation = int((selection.part == "validation").sum())
         self.prediction_size = choose_prediction_size(n_validation, batch_size)
+        self._windows: dict[str, DeviceWindows] = {}
         self._predictors: dict[keras.Model, Any] = {}
 
     def fit(
@@ -157,15 +158,6 @@ class DeviceFeed:
         """Train a compiled model on the training split; for callbacks an epoch is one step.
 
         Every batch is full: the last one of an epoch takes windows of the next.
-
-        Parameters
-        ----------
-        model : keras.Model
-            From windows or crops in mV to probabilities.
-        options : BatchOptions
-            How windows are drawn and changed.
-        epochs : Epochs
-            How long.
         """
         train = self.selection.in_split("train")
         training = CompiledEpochs(model, DeviceWindows(self.dataset, train, options), options)
@@ -197,46 +189,25 @@ class DeviceFeed:
         return model.history
 
     def predict(self, model: keras.Model, split: str) -> np.ndarray:
-        """Predict the windows of a split, in their order.
-
-        Parameters
-        ----------
-        model : keras.Model
-            From windows in mV to probabilities, (n_windows, ..., n_classes).
-        split : {"train", "validation", "test"}
-            The split.
-        """
-        selected = self.selection.in_split(split)
-        windows = DeviceWindows(self.dataset, selected, BatchOptions())
+        """Predict the windows of a split, in their order."""
+        if split not in self._windows:
+            selected = self.selection.in_split(split)
+            self._windows[split] = DeviceWindows(self.dataset, selected, BatchOptions())
+        windows, n_windows = self._windows[split], int((self.selection.part == split).sum())
         if model not in self._predictors:
             self._predictors[model] = _compile_prediction(model, windows)
         state = [
             [one.value for one in model.trainable_variables],
             [one.value for one in model.non_trainable_variables],
         ]
-        batches = place_windows(len(selected.rows), self.prediction_size)
+        batches = place_windows(n_windows, self.prediction_size)
         p = [self._predictors[model](state, windows.arrays, batch) for batch in batches]
-        return np.concatenate([np.asarray(one) for one in p])[: len(selected.rows)]
+        return np.concatenate([np.asarray(one) for one in p])[:n_windows]
 
     def compute_representations(
         self, representations: keras.Model, windows: Selection, options: BatchOptions
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Compute the representations of windows, batch by batch.
-
-        Parameters
-        ----------
-        representations : keras.Model
-            From windows or crops in mV, and tabular values, to the representations.
-        windows : Selection
-            The windows.
-        options : BatchOptions
-            How windows are cropped.
-
-        Yields
-        ------
-        dict of str to array
-            Name of the representation -> its values, (n_windows, ...).
-        """
+        """Compute the representations of windows, batch by batch."""
         on_device = DeviceWindows(self.dataset, windows, options)
 
         @jax.jit

@@ -21,15 +21,49 @@ class Feed(Protocol):
     def fit(
         self, model: keras.Model, options: BatchOptions, epochs: Epochs
     ) -> keras.callbacks.History:
-        """Train a compiled model on the training split."""
+        """Train a compiled model on the training split.
+
+        Parameters
+        ----------
+        model : keras.Model
+            From windows or crops in mV, or from the representations where the feed computes them,
+            to probabilities.
+        options : BatchOptions
+            How windows are drawn and changed.
+        epochs : Epochs
+            How long.
+        """
 
     def predict(self, model: keras.Model, split: str) -> np.ndarray:
-        """Predict the windows of a split, in their order."""
+        """Predict the windows of a split, in their order.
+
+        Parameters
+        ----------
+        model : keras.Model
+            From what the feed gives to probabilities, (n_windows, ..., n_classes).
+        split : {"train", "validation", "test"}
+            The split.
+        """
 
     def compute_representations(
         self, representations: keras.Model, windows: Selection, options: BatchOptions
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Compute the representations of windows, batch by batch."""
+        """Compute the representations of windows, batch by batch.
+
+        Parameters
+        ----------
+        representations : keras.Model
+            From windows or crops in mV, and tabular values, to the representations.
+        windows : Selection
+            The windows.
+        options : BatchOptions
+            How windows are cropped.
+
+        Yields
+        ------
+        dict of str to array
+            Name of the representation -> its values, (n_windows, ...).
+        """
 
 
 def choose_feed(

@@ -26,7 +26,7 @@ from ecglib.training.input_pipeline import make_batches
 
 
 class PipelineFeed:
-    """Feeds batches of a tf.data input pipeline to Keras, on TensorFlow and PyTorch.
+    """Feeds batches of a tf.data input pipeline to Keras, on TensorFlow and PyTorch (a `Feed`).
 
     Parameters
     ----------
@@ -71,17 +71,7 @@ class PipelineFeed:
     def fit(
         self, model: keras.Model, options: BatchOptions, epochs: Epochs
     ) -> keras.callbacks.History:
-        """Train a compiled model on the training split.
-
-        Parameters
-        ----------
-        model : keras.Model
-            Takes what the pipeline gives.
-        options : BatchOptions
-            How windows are drawn and changed.
-        epochs : Epochs
-            How long.
-        """
+        """Train a compiled model on the training split."""
         windows = self.selection.in_split("train")
         n_skipped = epochs.n_done * epochs.n_steps
         if BACKEND == "tensorflow":
@@ -105,15 +95,7 @@ class PipelineFeed:
         )
 
     def predict(self, model: keras.Model, split: str) -> np.ndarray:
-        """Predict the windows of a split, in their order.
-
-        Parameters
-        ----------
-        model : keras.Model
-            Takes what the pipeline gives.
-        split : {"train", "validation", "test"}
-            The split.
-        """
+        """Predict the windows of a split, in their order."""
         windows = self.selection.in_split(split)
         if split not in self._prediction_batches:
             places = place_windows(len(windows.rows), self.prediction_size)
@@ -126,22 +108,7 @@ class PipelineFeed:
     def compute_representations(
         self, representations: keras.Model, windows: Selection, options: BatchOptions
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Compute the representations of windows, batch by batch.
-
-        Parameters
-        ----------
-        representations : keras.Model
-            From windows or crops in mV, and tabular values, to the representations.
-        windows : Selection
-            The windows.
-        options : BatchOptions
-            How windows are cropped.
-
-        Yields
-        ------
-        dict of str to array
-            Name of the representation -> its values, (n_windows, ...).
-        """
+        """Compute the representations of windows, batch by batch."""
         in_pipeline = BACKEND == "tensorflow"
         through = representations if in_pipeline else None
         for x, *_ in make_batches(self.dataset, windows, through, self.batch_size, options):
