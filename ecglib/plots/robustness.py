@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ecglib.plots.figure import add_caveat, check_table, close_figure, hide_frame
 from ecglib.plots.results import choose_line
 
-N_COLUMNS = 3
+N_COLUMNS, N_LEGEND_COLUMNS = 3, 2
 MAX_BANDS = 4  # more hide each other
 COLUMNS = ("title", "model", "severity", "unit", "score", "low", "high")
 
@@ -61,7 +61,7 @@ def plot_severity_curves(table: pd.DataFrame, score: str, caveat: str = "") -> F
     n_columns = min(N_COLUMNS, len(groups))
     n_rows = math.ceil(len(groups) / n_columns)
     models = list(dict.fromkeys(table["model"]))
-    height = 2.4 * n_rows + 0.5 + 0.18 * len(models)
+    height = 2.4 * n_rows + 0.5 + 0.18 * math.ceil(len(models) / N_LEGEND_COLUMNS)
     fig, axes = plt.subplots(
         n_rows,
         n_columns,
@@ -79,7 +79,14 @@ def plot_severity_curves(table: pd.DataFrame, score: str, caveat: str = "") -> F
     for ax in axes[:, 0]:
         ax.set_ylabel(score, size=8)
     handles, labels = axes.flat[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower left", fontsize=8, frameon=False)
+    fig.legend(
+        handles,
+        labels,
+        loc="outside lower left",
+        ncols=N_LEGEND_COLUMNS,
+        fontsize=8,
+        frameon=False,
+    )
     add_caveat(fig, caveat)
     return close_figure(
         fig,
