@@ -18,6 +18,12 @@ from ecglib.explain.checks import (
     check_completeness,
     check_weight_randomization,
 )
+from ecglib.explain.contributions import (
+    BranchContributions,
+    check_efficiency,
+    compute_branch_contributions,
+    compute_shapley_values,
+)
 from ecglib.explain.curves import CurveCheck, check_deletion, check_insertion
 from ecglib.explain.gradcam import compute_grad_cam
 from ecglib.explain.gradients import compute_gradients, compute_outputs, compute_scores
@@ -27,17 +33,12 @@ from ecglib.explain.run_scores import (
     build_signal_scores,
     describe_signal,
 )
-from ecglib.explain.scores import (
-    Axis,
-    ClassScore,
-    ModelInput,
-    ScoreModel,
-    build_score_model,
-)
+from ecglib.explain.scores import Axis, ClassScore, ModelInput, ScoreModel, build_score_model
 
 __all__ = [
     "Attribution",
     "Axis",
+    "BranchContributions",
     "ClassScore",
     "CurveCheck",
     "ModelInput",
@@ -52,12 +53,15 @@ __all__ = [
     "build_signal_scores",
     "check_completeness",
     "check_deletion",
+    "check_efficiency",
     "check_insertion",
     "check_weight_randomization",
+    "compute_branch_contributions",
     "compute_grad_cam",
     "compute_gradients",
     "compute_outputs",
     "compute_scores",
+    "compute_shapley_values",
     "describe_signal",
     "occlude_bands",
     "occlude_leads",

@@ -4,9 +4,14 @@ from collections.abc import Mapping
 
 import keras
 import numpy as np
+from keras import ops
 
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.experiment.registry import REPRESENTATIONS
+
+# What takes the place of a representation that a model does not get.
+MISSING = "missing, as the fusion may lack branches"
+CENTER = "the center of its scaling over the training windows"
 
 
 def check_inputs(model: keras.Model, batch: Mapping) -> None:
@@ -149,6 +154,37 @@ def set_scaling(model: keras.Model, scaling: Mapping[str, tuple[np.ndarray, np.n
         # old copies.
         layer.finalize_state()
     model.train_function = model.test_function = model.predict_function = None
+
+
+def get_center(model: keras.Model, representation: str) -> np.ndarray:
+    """Return the center of the training windows of a representation, which its scaling subtracts.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A model of `build_model`.
+    representation : str
+        Name of the representation.
+
+    Returns
+    -------
+    array
+        The mean, or the median of a robust scaling, in the unit of the representation, with axes
+        of size 1 where one window has more values; 0 for a representation that is not scaled.
+
+    Examples
+    --------
+    >>> from ecglib.models import ModelSpec, build_model
+    >>> settings = ModelSpec(
+    ...     branches={"time": "cnn"}, fusion="none", n_classes=2, kind="multi_label"
+    ... )
+    >>> model = build_model({"time": (250, 2)}, settings)
+    >>> set_scaling(model, {"time": (np.array([0.5, 0.25]), np.ones(2))})
+    >>> get_center(model, "time").tolist()
+    [[[0.5, 0.25]]]
+    """
+    mean = model.get_layer(f"{representation}_scaling").mean
+    return np.zeros(()) if mean is None else np.asarray(ops.convert_to_numpy(mean))
 
 
 def _check_statistics(
