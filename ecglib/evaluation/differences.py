@@ -115,6 +115,16 @@ class Difference:
         distance = (margin - self.estimate) if below else (self.estimate - margin)
         return float(stdtr(total.degrees_of_freedom, -distance / math.sqrt(total.value)))
 
+    def compute_two_sided_p_value(self) -> float:
+        """Compute the p value of the claim that the difference is not zero.
+
+        Returns
+        -------
+        float
+            Two-sided p value.
+        """
+        return min(1.0, 2 * min(self.compute_p_value(), self.compute_p_value(below=True)))
+
     def format(self) -> str:
         """Return the difference and its interval as text.
 

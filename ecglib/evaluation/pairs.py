@@ -172,7 +172,7 @@ def _judge_pairs(
 ) -> list[PairComparison]:
     """Judge pairs of models, with p values adjusted over all of them."""
     differences = [scoreboard.subtract(*pair) for pair in pairs]
-    adjusted = adjust_p_values([_compute_two_sided_p(one) for one in differences])
+    adjusted = adjust_p_values([one.compute_two_sided_p_value() for one in differences])
     judged = []
     for (model, other), difference, p in zip(pairs, differences, adjusted, strict=True):
         reason = _find_obstacle(models[model], models[other], scoreboard)
@@ -189,11 +189,6 @@ def _judge_pairs(
             )
         )
     return judged
-
-
-def _compute_two_sided_p(difference: Difference) -> float:
-    one_sided = (difference.compute_p_value(), difference.compute_p_value(below=True))
-    return min(1.0, 2 * min(one_sided))
 
 
 def _find_obstacle(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from fractions import Fraction
 from pathlib import Path
 
@@ -114,7 +115,16 @@ def resample(x: np.ndarray, ratio: float) -> np.ndarray:
     fraction = Fraction(ratio).limit_denominator(MAX_DENOMINATOR)
     if fraction == 1:
         return x
+    up, down = fraction.numerator, fraction.denominator
     resampled: np.ndarray = resample_poly(
-        x, fraction.numerator, fraction.denominator, axis=0, padtype="line"
+        x, up, down, axis=0, window=_design_filter(max(up, down)), padtype="line"
     )
     return resampled
+
+
+@functools.lru_cache(maxsize=8)
+def _design_filter(max_rate: int) -> np.ndarray:
+    """Design the default filter of `resample_poly`, once for all windows."""
+    from scipy.signal import firwin
+
+    return firwin(20 * max_rate + 1, 1 / max_rate, window=("kaiser", 5.0))

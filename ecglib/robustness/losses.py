@@ -8,12 +8,14 @@ are therefore paired over patients, seeds and sampled thresholds.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from ecglib.evaluation.differences import Difference
+from ecglib.evaluation.effective_patients import is_measurable
 from ecglib.evaluation.influence import Measurement
+from ecglib.evaluation.rules import MIN_SEEDS
 from ecglib.evaluation.scoreboard import Scoreboard
 from ecglib.evaluation.seeds import estimate_seed_variances
 from ecglib.evaluation.variances import Variance
@@ -112,6 +114,39 @@ def compute_loss(changes: Scoreboard, name: str) -> Difference:
     See `combine_scores`.
     """
     return dataclasses.replace(changes.subtract(NOTHING, name), name=name)
+
+
+def find_obstacle(scoreboard: Scoreboard, names: Iterable[str]) -> str:
+    """Find why no test can tell the losses of models apart.
+
+    Parameters
+    ----------
+    scoreboard : Scoreboard
+        The measured scores.
+    names : iterable of str
+        Names of the models.
+
+    Returns
+    -------
+    str
+        The reason; empty if there is none.
+
+    Examples
+    --------
+    >>> from ecglib.evaluation.contestants import group_by_model
+    >>> from ecglib.evaluation.scoreboard import measure_models
+    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
+    >>> models = group_by_model(simulate_study(StudySettings(n_patients=40, n_seeds=2), seed=0))
+    >>> find_obstacle(measure_models(models, "auroc"), ["time:cnn"])
+    '2 seeds; a verdict needs 5 of each model.'
+    """
+    if not is_measurable(scoreboard.effective_patients.total):
+        return "Too few patients decide the score."
+    n_seeds = min(len(scoreboard.measurements[name].scores) for name in names)
+    if n_seeds < MIN_SEEDS:
+        plural = "s" if n_seeds > 1 else ""
+        return f"{n_seeds} seed{plural}; a verdict needs {MIN_SEEDS} of each model."
+    return ""
 
 
 def _build_nothing(like: Measurement) -> Measurement:

@@ -6,6 +6,7 @@ from ecglib._keras import Tensor
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -18,13 +19,26 @@ from ecglib.errors import RunError
 from ecglib.evaluation.contestants import group_by_model
 from ecglib.evaluation.differences import Difference
 from ecglib.evaluation.scoreboard import Scoreboard, check_metric, measure_models
+from ecglib.evaluation.verdict import collect_caveats
+from ecglib.models.inputs import MISSING, get_center
 from ecglib.models.layers import Shape
 from ecglib.robustness.losses import combine_scores, compute_loss
-from ecglib.robustness.predicting import load_tested_runs
+from ecglib.robustness.predicting import (
+    Change,
+    TestedModels,
+    load_tested_models,
+    replace_predictions,
+)
 from ecglib.runs import Run
 
-MISSING = "missing, as the fusion may lack branches"
-TRAINING_MEAN = "its mean over the training windows"
+#: Setting `scaling` -> what stands for a representation of a fusion that cannot lack branches. The
+#: scaling turns it into zeros.
+CENTERS: Mapping[str, str] = MappingProxyType(
+    {
+        "standard": "its mean over the training windows",
+        "robust": "its median over the training windows",
+    }
+)
 
 
 @keras.saving.register_keras_serializable(package="ecglib")
@@ -168,7 +182,7 @@ class LostBranches:
 
 
 def measure_lost_branches(
-    runs: Sequence[Run], dataset: Dataset, metric: str = "auroc"
+    runs: Sequence[Run], dataset: Dataset, metric: str = "auroc", max_windows: int = 4000
 ) -> LostBranches:
     """Score fusions on test windows without one of their representations.
 
@@ -181,6 +195,8 @@ def measure_lost_branches(
         The store that they were trained on.
     metric : str, default "auroc"
         A name in `ecglib.evaluation.influence.MEASURED_METRICS`.
+    max_windows : int, default 4000
+        Number of test windows that are drawn at random if there are more; 0 for all.
 
     Returns
     -------
@@ -190,14 +206,16 @@ def measure_lost_branches(
     Raises
     ------
     RunError
-        As for `load_tested_runs`, if the metric is unknown, or if there is no fusion of several
-        representations.
+        As for `load_tested_models`, if a model does not give its stored predictions, if the metric
+        is unknown, or if there is no fusion of several representations.
 
     Notes
     -----
     A fusion that was trained with ``missing_branches`` gets NaN for the lost representation, which
-    it replaces as it does for any missing branch. Any other fusion gets the mean of the training
-    windows, which its scaling turns into zeros. A representation that is not scaled gets zeros.
+    it replaces as it does for any missing branch. Any other fusion gets the center of its scaling,
+    which the scaling turns into zeros: the mean over the training windows, or their median with
+    ``scaling="robust"``. It was not trained for that, so its loss says how much it relies on the
+    representation, not how good it could be without.
 
     Examples
     --------
@@ -213,26 +231,37 @@ def measure_lost_branches(
             "None of the runs is a fusion of several representations, so no branch can be lost. "
             "Give the runs of a batch with fusions."
         )
-    tested = load_tested_runs(fusions, dataset)
-    rows = tested[0].contestant.predictions.rows
-    windows_mv = dataset.read(rows)
-    representations, replaced_by, contestants = {}, {}, []
-    for one in tested:
-        name = one.contestant.name
-        representations[name] = tuple(one.run.experiment.representations)
-        may_lack = one.run.experiment.model.missing_branches
-        replaced_by[name] = MISSING if may_lack else TRAINING_MEAN
-        contestants.append(one.replace_predictions(name, one.predict(windows_mv, rows)))
-        for representation in representations[name]:
-            network = lose_representation(one.network, representation, may_lack)
-            p = one.replace_network(network).predict(windows_mv, rows)
-            contestants.append(one.replace_predictions(name_lost(name, representation), p))
+    tested = load_tested_models(fusions, dataset, max_windows)
+    representations, replaced_by, models = {}, {}, []
+    for one in tested.models:
+        experiment = next(iter(one.runs.values())).experiment
+        name, may_lack = one.contestant.name, experiment.model.missing_branches
+        representations[name] = tuple(experiment.representations)
+        replaced_by[name] = MISSING if may_lack else CENTERS[experiment.inputs.scaling]
+        models.append(one)
+        models += [
+            one.change_networks(name_lost(name, representation), _lose(representation))
+            for representation in representations[name]
+        ]
+    p = TestedModels(dataset, models).predict_stored()
+    contestants = [
+        replace_predictions(one.contestant, one.contestant.name, values)
+        for one, values in zip(models, p, strict=True)
+    ]
     return LostBranches(
         representations=representations,
         replaced_by=replaced_by,
         scoreboard=measure_models(group_by_model(contestants), metric),
-        caveats=tuple(dict.fromkeys(c for one in contestants for c in one.caveats)),
+        caveats=collect_caveats(contestants),
     )
+
+
+def _lose(representation: str) -> Change:
+    def change(network: keras.Model, run: Run) -> keras.Model:
+        may_lack = run.experiment.model.missing_branches
+        return lose_representation(network, representation, may_lack)
+
+    return change
 
 
 def lose_representation(
@@ -247,8 +276,8 @@ def lose_representation(
     representation : str
         Name of the representation.
     may_lack_branches : bool
-        Whether it was built with ``missing_branches``: it then gets NaN, otherwise the mean of the
-        training windows.
+        Whether it was built with ``missing_branches``: it then gets NaN, otherwise the center of
+        its scaling, the mean or median of the training windows.
 
     Returns
     -------
@@ -273,8 +302,7 @@ def lose_representation(
     """
     values: Any = float("nan")
     if not may_lack_branches:
-        mean = network.get_layer(f"{representation}_scaling").mean
-        values = 0.0 if mean is None else np.asarray(ops.convert_to_numpy(mean)).tolist()
+        values = get_center(network, representation).tolist()
     inputs = [keras.Input(x.shape[1:], name=x.name) for x in network.inputs]
     replace = ReplaceInput(values, name="lost_representation", dtype="float32")
     seen = [replace(x) if x.name == representation else x for x in inputs]

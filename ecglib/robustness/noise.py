@@ -10,8 +10,8 @@ For each lead, SNR = 10 log10(S / N) in dB, with
 and lower 5 % of both. Here both are measured in the window that is disturbed: A is the median of
 the ranges (max - min) of stretches of 1.5 s, which contain a beat above 40 per minute, and R is the
 mean over all stretches. A window is cut into as many stretches of equal length as fit, at least
-one. Each lead is scaled by itself, and the noise of one lead is independent of that of the others,
-so that lead I + lead III = lead II does not hold for it.
+one. Each lead is scaled by itself, and synthetic noise of one lead is independent of that of the
+others, so that lead I + lead III = lead II does not hold for it. A flat lead gets no noise.
 
 References: Moody, Muldrow and Mark, "A noise stress test for arrhythmia detectors", Computers in
 Cardiology 11, 1984, 381-384; nst(1) in the WFDB Applications Guide.
@@ -60,8 +60,8 @@ def compute_signal_power(x: np.ndarray, sampling_rate_hz: float) -> np.ndarray:
     >>> compute_signal_power(np.sin(2 * np.pi * t)[:, None], 100.0).round(3).tolist()
     [0.5]
     """
-    stretches = _cut_into_stretches(x, BEAT_STRETCH_S, sampling_rate_hz)
-    ranges = [np.ptp(one, axis=0) for one in stretches]
+    starts = _find_stretches(len(x), BEAT_STRETCH_S, sampling_rate_hz)
+    ranges = np.maximum.reduceat(x, starts) - np.minimum.reduceat(x, starts)
     power: np.ndarray = np.median(ranges, axis=0) ** 2 / SINE_POWER
     return power
 
@@ -87,8 +87,12 @@ def compute_noise_power(noise: np.ndarray, sampling_rate_hz: float) -> np.ndarra
     >>> compute_noise_power(steps, 100.0).tolist()
     [0.0]
     """
-    stretches = _cut_into_stretches(noise, NOISE_STRETCH_S, sampling_rate_hz)
-    power: np.ndarray = np.mean([one.std(axis=0) for one in stretches], axis=0) ** 2
+    starts = _find_stretches(len(noise), NOISE_STRETCH_S, sampling_rate_hz)
+    lengths = np.diff(starts, append=len(noise))[:, None]
+    means = np.add.reduceat(noise, starts) / lengths
+    deviations = noise - np.repeat(means, lengths[:, 0], axis=0)
+    rms = np.sqrt(np.add.reduceat(deviations**2, starts) / lengths)
+    power: np.ndarray = rms.mean(axis=0) ** 2
     return power
 
 
@@ -322,17 +326,18 @@ def _synthesize(
 
 
 def _cut_noise(shape: tuple[int, ...], noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cut a random stretch from recorded noise; it begins again at its end, as in `nst`.
+    """Cut random stretches from recorded noise, which begins again at its end, as in `nst`.
 
-    If there are more leads than channels, channels are used for several leads.
+    Each stretch gives a lead for each channel, so no two leads get the same noise.
     """
     n_samples, n_leads = shape
-    samples = (rng.integers(len(noise)) + np.arange(n_samples)) % len(noise)
-    return noise[samples][:, np.arange(n_leads) % noise.shape[1]]
+    n_stretches = -(-n_leads // noise.shape[1])
+    starts = rng.integers(len(noise), size=n_stretches)
+    samples = (starts[:, None] + np.arange(n_samples)) % len(noise)
+    return noise[samples].transpose(1, 0, 2).reshape(n_samples, -1)[:, :n_leads]
 
 
-def _cut_into_stretches(
-    x: np.ndarray, stretch_s: float, sampling_rate_hz: float
-) -> list[np.ndarray]:
-    n_stretches = max(1, int(len(x) / (stretch_s * sampling_rate_hz)))
-    return np.array_split(x, n_stretches)
+def _find_stretches(n_samples: int, stretch_s: float, sampling_rate_hz: float) -> np.ndarray:
+    """Return the first sample of each stretch, of lengths that differ by at most one sample."""
+    n_stretches = max(1, int(n_samples / (stretch_s * sampling_rate_hz)))
+    return np.arange(n_stretches) * n_samples // n_stretches

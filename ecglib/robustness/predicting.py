@@ -1,202 +1,405 @@
-"""Predict the test windows of a run, as they are and disturbed."""
+"""Predict the test windows of models, as they are and disturbed.
+
+Networks that take the same processing are joined to one model, so that filters and representations
+are computed once for all of them, not once for each seed.
+"""
 
 from __future__ import annotations
 
 import ecglib._keras  # noqa: F401
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
+from keras import ops
 
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.tabular.heart_rate import HEART_RATE, compute_heart_rate
 from ecglib.errors import RunError
 from ecglib.evaluation.contestants import Contestant, group_by_model
+from ecglib.evaluation.predictions import Predictions
+from ecglib.experiment.contract import Contract, Processing
 from ecglib.inference.converters import BATCH_SIZE, unpack_single
 from ecglib.inference.rounding import compute_tolerance
-from ecglib.models.end_to_end import build_end_to_end
+from ecglib.models.end_to_end import Calibrate, build_processing, build_window_model
 from ecglib.runs import Run, require_run
 from ecglib.runs.contestants import build_contestant, name_contestants
 
+NO_FOLD = 0
 
-class TestedRun:
-    """A run, and its model from mV to calibrated probabilities.
+Change = Callable[[keras.Model, Run], keras.Model]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class TestedModel:
+    """One model with one seed: its run, or its runs of all folds of a cross-validation.
 
     Parameters
     ----------
-    run : Run
-        The run.
-    dataset : Dataset
-        The store that it was trained on.
     contestant : Contestant
-        Its predictions of both splits and its thresholds.
-    network : keras.Model, optional
-        From the representations to probabilities; by default the network of the run.
-
-    Raises
-    ------
-    RunError
-        If the run is a baseline, whose trees are not saved.
+        Its stored predictions of the windows that are tested, and its thresholds.
+    runs : mapping of int to Run
+        Fold -> run; 0 is the fold of a run without a cross-validation.
+    networks : mapping of int to keras.Model
+        Fold -> network, from the representations to probabilities.
+    is_changed : bool, default False
+        Whether the networks are other ones than those of the runs.
 
     Examples
     --------
-    >>> from ecglib import open_dataset, open_run
-    >>> tested = load_tested_runs([open_run()], open_dataset("mitdb"))  # doctest: +SKIP
-    >>> tested[0].predict(windows_mv, rows).shape  # doctest: +SKIP
-    (64, 5)
+    >>> from ecglib import find_runs, open_dataset
+    >>> runs, dataset = find_runs("runs/fusion"), open_dataset("mitdb")  # doctest: +SKIP
+    >>> tested = load_tested_models(runs, dataset)  # doctest: +SKIP
+    >>> tested.models[0].contestant.name  # doctest: +SKIP
+    'time:cnn'
     """
 
     __test__ = False  # no test, for pytest
 
-    def __init__(
-        self,
-        run: Run,
-        dataset: Dataset,
-        contestant: Contestant,
-        network: keras.Model | None = None,
-    ):
-        self.run = run
-        self.dataset = dataset
-        self.contestant = contestant
-        self.network = network or run.load_network()
-        model = build_end_to_end(run.contract, self.network)
-        # One model for both, because a model is traced before it first predicts.
-        self._model = keras.Model(
-            model.inputs, [model.get_layer("calibrate").input, model.output], name=model.name
-        )
-        self._model.jit_compile = model.jit_compile
+    contestant: Contestant
+    runs: Mapping[int, Run]
+    networks: Mapping[int, keras.Model]
+    is_changed: bool = False
 
-    def replace_network(self, network: keras.Model) -> TestedRun:
-        """Return the same run with another network, between the same filters and calibration.
-
-        Parameters
-        ----------
-        network : keras.Model
-            From the representations to probabilities.
-        """
-        return TestedRun(self.run, self.dataset, self.contestant, network)
-
-    def replace_predictions(self, name: str, p: np.ndarray) -> Contestant:
-        """Return the contestant with other probabilities of the test windows.
+    def change_networks(self, name: str, change: Change) -> TestedModel:
+        """Return the same model with changed networks, between the same filters and calibration.
 
         Parameters
         ----------
         name : str
             Its name.
-        p : array of shape (n_windows, n_classes)
-            Calibrated probabilities.
+        change : callable
+            Takes a network and its run, and returns the changed network.
         """
-        predictions = self.contestant.predictions.replace_probabilities(p)
-        return dataclasses.replace(self.contestant, name=name, predictions=predictions)
+        return TestedModel(
+            contestant=dataclasses.replace(self.contestant, name=name),
+            runs=self.runs,
+            networks={fold: change(one, self.runs[fold]) for fold, one in self.networks.items()},
+            is_changed=True,
+        )
 
-    def predict(self, windows_mv: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Predict windows.
+
+class TestedModels:
+    """Models that predict the same windows, in a cross-validation each window by its fold.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The store that they were trained on.
+    models : sequence of TestedModel
+        Models with the same test windows, each seed by itself.
+    n_test_windows : int, default 0
+        Number of all test windows, of which those of the models may have been drawn.
+
+    Examples
+    --------
+    >>> from ecglib import find_runs, open_dataset
+    >>> runs, dataset = find_runs("runs/fusion"), open_dataset("mitdb")  # doctest: +SKIP
+    >>> tested = load_tested_models(runs, dataset)  # doctest: +SKIP
+    >>> tested.predict(tested.dataset.read(tested.rows)).shape  # doctest: +SKIP
+    (25, 4000, 4)
+    """
+
+    __test__ = False
+
+    def __init__(self, dataset: Dataset, models: Sequence[TestedModel], n_test_windows: int = 0):
+        self.dataset, self.models = dataset, list(models)
+        self.n_test_windows = n_test_windows or len(self.rows)
+        self._joined = {
+            fold: _JoinedNetworks(
+                dataset,
+                [one.runs[fold].contract for one in models],
+                [one.networks[fold] for one in models],
+            )
+            for fold in models[0].networks
+        }
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Rows of the tested windows in the window table: (n_windows,)."""
+        return self._windows.rows
+
+    @property
+    def _windows(self) -> Predictions:
+        return self.models[0].contestant.predictions
+
+    def predict(self, windows_mv: np.ndarray, places: slice = slice(None)) -> np.ndarray:
+        """Predict windows by all models.
 
         Parameters
         ----------
         windows_mv : array of shape (n_windows, n_samples, n_leads)
-            The windows in mV, disturbed or not.
-        rows : int array of shape (n_windows,)
-            Their rows in the window table, for the tabular values. The heart rate is computed from
-            the windows that are given, unless the source of the dataset names it.
+            Tested windows in mV, disturbed or not.
+        places : slice, optional
+            Which of the tested windows they are; by default all. In a cross-validation it decides
+            which fold predicts a window. It also gives a window its tabular values, but the heart
+            rate, unless the source of the dataset names it, is computed from the given window.
 
         Returns
         -------
-        float32 array of shape (n_windows, n_classes)
+        float32 array of shape (n_models, n_windows, n_classes)
             Calibrated probabilities.
         """
-        return self._predict(windows_mv, rows)[1]
+        return self._predict(windows_mv, places)[1]
 
-    def check_stored(self) -> None:
-        """Check that the model gives the stored test predictions.
+    def predict_stored(self) -> np.ndarray:
+        """Predict the windows as they are, and check that runs give their stored predictions.
+
+        Returns
+        -------
+        float32 array of shape (n_models, n_windows, n_classes)
+            Calibrated probabilities.
 
         Raises
         ------
         RunError
             If a probability differs by more than rounding explains.
         """
-        stored = self.contestant.predictions
-        raw_p, p = self._predict(self.dataset.read(stored.rows), stored.rows)
-        excess = np.abs(p - stored.p) / compute_tolerance(stored.p, raw_p, self.run.contract)
-        if not (excess <= 1).all():
-            raise RunError(
-                f"The model of {self.run.path.name} does not give its stored test predictions: "
-                f"they differ by up to {np.abs(p - stored.p).max():.2g}. Use the library versions "
-                f"and the kind of device that the run was made with (experiment.json)."
-            )
+        raw_p, p = self._predict(self.dataset.read(self.rows), slice(None))
+        folds = self._list_folds(slice(None))
+        for i, one in enumerate(self.models):
+            for fold, run in one.runs.items() if not one.is_changed else ():
+                chosen = folds == fold
+                stored = one.contestant.predictions.p[chosen]
+                difference = np.abs(p[i, chosen] - stored)
+                tolerance = compute_tolerance(stored, raw_p[i, chosen], run.contract)
+                if not (difference <= tolerance).all():
+                    raise RunError(
+                        f"The model of {run.path.name} does not give its stored test predictions: "
+                        f"they differ by up to {difference.max():.2g}. Use the library versions "
+                        f"and the kind of device that the run was made with (experiment.json)."
+                    )
+        return p
 
-    def _predict(self, windows_mv: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _predict(self, windows_mv: np.ndarray, places: slice) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities before and after calibration."""
-        inputs = unpack_single(self._build_inputs(windows_mv, rows))
-        raw_p, p = self._model.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
+        rows, folds = self.rows[places], self._list_folds(places)
+        n_classes = self._windows.y.shape[1]
+        raw_p, p = np.zeros((2, len(self.models), len(rows), n_classes), np.float32)
+        for fold in np.unique(folds).tolist():
+            chosen = folds == fold
+            found = self._joined[fold].predict(windows_mv[chosen], rows[chosen])
+            raw_p[:, chosen], p[:, chosen] = found
         return raw_p, p
 
-    def _build_inputs(self, windows_mv: np.ndarray, rows: np.ndarray) -> list[np.ndarray]:
-        columns = self.run.contract.processing.tabular_columns
-        if not columns:
-            return [windows_mv]
-        values = self.dataset.read_tabular(rows, columns)
-        computed = [
-            (place, HEART_RATE.index(name))
-            for place, name in enumerate(columns)
-            if name in HEART_RATE and name not in self.dataset.summary["tabular"]
-        ]
-        if computed:
-            signal = self.dataset.signal
-            heart_rate = np.array([compute_heart_rate(one, signal) for one in windows_mv])
-            for place, column in computed:
-                values[:, place] = heart_rate[:, column]
-        return [windows_mv, values]
+    def _list_folds(self, places: slice) -> np.ndarray:
+        folds = self._windows.folds
+        return (np.full(len(self.rows), NO_FOLD) if folds is None else folds)[places]
 
 
-def load_tested_runs(runs: Sequence[Run], dataset: Dataset) -> list[TestedRun]:
-    """Load runs of one dataset, task and split, and check that they give their stored predictions.
+def load_tested_models(
+    runs: Sequence[Run], dataset: Dataset, max_windows: int = 0, seed: int = 0
+) -> TestedModels:
+    """Load the runs of one dataset, task and split, or of one cross-validation.
 
     Parameters
     ----------
     runs : sequence of Run
-        Runs of networks; several seeds of a model count as one model.
+        Runs of networks; several seeds of a model count as one model. Of a cross-validation all
+        folds are needed.
     dataset : Dataset
         The store that they were trained on.
+    max_windows : int, default 0
+        Number of test windows that are drawn at random if there are more; 0 for all.
+    seed : int, default 0
+        Seed of that draw.
 
     Returns
     -------
-    list of TestedRun
-        In the order of the runs.
+    TestedModels
+        In the order of the first run of each.
 
     Raises
     ------
     RunError
-        If there is no run, one is of a baseline, of predictions that were entered, of a fold or of
-        another dataset, if they differ in task or test windows, or if a model does not give its
-        stored predictions.
+        If there is no run, one is of a baseline, of predictions that were entered or of another
+        dataset, a fold is missing, or they differ in task or test windows.
 
     Examples
     --------
     >>> from ecglib import open_dataset, open_run
-    >>> load_tested_runs([open_run()], open_dataset("mitdb"))  # doctest: +SKIP
+    >>> load_tested_models([open_run()], open_dataset("mitdb"))  # doctest: +SKIP
     """
     names = name_contestants([require_run(run) for run in runs])
-    contestants = []
+    folds_of_model: dict[tuple[str, int], list[Run]] = {}
     for run in runs:
-        if run.data.n_folds:
-            raise RunError(
-                f"{run.path.name} is a run of one fold of a cross-validation. Give runs of one "
-                f"split into train, validation and test (n_folds=0)."
-            )
         if run.contract.fingerprint != dataset.fingerprint:
             raise RunError(
                 f"{run.path.name} was trained on {run.contract.dataset}-{run.contract.fingerprint},"
                 f" not on {dataset.path.name}. Open the dataset that it was trained on."
             )
-        contestants.append(build_contestant([run], names[run.model_hash]))
-    group_by_model(contestants)
-    tested = [
-        TestedRun(run, dataset, contestant)
-        for run, contestant in zip(runs, contestants, strict=True)
+        folds_of_model.setdefault((run.model_hash, run.seed), []).append(run)
+    contestants = [
+        build_contestant(folds, names[model_hash])
+        for (model_hash, _), folds in folds_of_model.items()
     ]
-    for one in tested:
-        one.check_stored()
-    return tested
+    group_by_model(contestants)
+    n_windows = contestants[0].predictions.n_windows
+    if max_windows and n_windows > max_windows:
+        places = np.sort(np.random.default_rng(seed).permutation(n_windows)[:max_windows])
+        contestants = [_select_windows(one, places) for one in contestants]
+    models = [
+        TestedModel(
+            contestant=contestant,
+            runs={run.data.fold: run for run in folds},
+            networks={run.data.fold: run.load_network() for run in folds},
+        )
+        for contestant, folds in zip(contestants, folds_of_model.values(), strict=True)
+    ]
+    return TestedModels(dataset, models, n_windows)
+
+
+def replace_predictions(contestant: Contestant, name: str, p: np.ndarray) -> Contestant:
+    """Return a contestant with another name and other probabilities of the test windows.
+
+    Parameters
+    ----------
+    contestant : Contestant
+        The contestant.
+    name : str
+        Its new name.
+    p : array of shape (n_windows, n_classes)
+        Calibrated probabilities.
+
+    Examples
+    --------
+    >>> from ecglib.evaluation.simulation import StudySettings, simulate_study
+    >>> contestant = simulate_study(StudySettings(n_patients=20), seed=0)[0]
+    >>> certain = np.ones_like(contestant.predictions.p)
+    >>> replace_predictions(contestant, "certain", certain).predictions.p.min()
+    np.float32(1.0)
+    """
+    predictions = contestant.predictions.replace_probabilities(p)
+    return dataclasses.replace(contestant, name=name, predictions=predictions)
+
+
+def _select_windows(contestant: Contestant, places: np.ndarray) -> Contestant:
+    """Return a contestant with only some of its test windows."""
+    all_windows = contestant.predictions
+    folds = all_windows.folds
+    selected = dataclasses.replace(
+        all_windows,
+        rows=all_windows.rows[places],
+        records=all_windows.records[places],
+        patients=all_windows.patients[places],
+        y=all_windows.y[places],
+        p=all_windows.p[places],
+        folds=None if folds is None else folds[places],
+    )
+    return dataclasses.replace(contestant, predictions=selected)
+
+
+class _JoinedNetworks:
+    """Networks of one dataset and fold, those of the same processing joined to one model."""
+
+    def __init__(
+        self, dataset: Dataset, contracts: Sequence[Contract], networks: Sequence[keras.Model]
+    ):
+        self._dataset, self._n_networks = dataset, len(networks)
+        self._groups = [
+            _Group(members, [contracts[i] for i in members], [networks[i] for i in members])
+            for members in _group_by_processing(contracts)
+        ]
+
+    def predict(self, windows_mv: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return probabilities before and after calibration: (2, n_networks, n_windows, ...)."""
+        predicted: dict[int, np.ndarray] = {}
+        for group in self._groups:
+            inputs = [windows_mv]
+            if group.tabular_columns:
+                inputs.append(self._read_tabular(group.tabular_columns, windows_mv, rows))
+            both = group.model.predict(unpack_single(inputs), batch_size=BATCH_SIZE, verbose=0)
+            for place, i in enumerate(group.members):
+                predicted[i] = np.stack([one[:, place] for one in both])
+        return np.stack([predicted[i] for i in range(self._n_networks)], axis=1)
+
+    def _read_tabular(
+        self, columns: Sequence[str], windows_mv: np.ndarray, rows: np.ndarray
+    ) -> np.ndarray:
+        values = self._dataset.read_tabular(rows, columns)
+        computed = [
+            (place, HEART_RATE.index(name))
+            for place, name in enumerate(columns)
+            if name in HEART_RATE and name not in self._dataset.summary["tabular"]
+        ]
+        if computed:
+            signal = self._dataset.signal
+            heart_rate = np.array([compute_heart_rate(one, signal) for one in windows_mv])
+            for place, column in computed:
+                values[:, place] = heart_rate[:, column]
+        return values
+
+
+class _Group:
+    """Networks that take the same processing, as one model: (n_windows, n_networks, n_classes)."""
+
+    def __init__(
+        self,
+        members: Sequence[int],
+        contracts: Sequence[Contract],
+        networks: Sequence[keras.Model],
+    ):
+        self.members = members
+        processing = _merge_processings([one.processing for one in contracts])
+        self.tabular_columns = processing.tabular_columns
+        signal, kind = contracts[0].signal, contracts[0].kind
+        representations = build_processing(signal, processing)
+        joined = _join_networks(representations, networks)
+        model = build_window_model(signal, representations, joined, processing, kind)
+        calibrated = [
+            Calibrate(kind, one.calibration_scale, one.calibration_bias, dtype="float32")(
+                model.output[:, i]
+            )
+            for i, one in enumerate(contracts)
+        ]
+        self.model = keras.Model(model.inputs, [model.output, ops.stack(calibrated, axis=1)])
+        self.model.jit_compile = model.jit_compile
+
+
+def _join_networks(representations: keras.Model, networks: Sequence[keras.Model]) -> keras.Model:
+    """Join networks to one from all representations to (n_windows, n_networks, n_classes)."""
+    inputs = {
+        name: keras.Input(x.shape[1:], name=name) for name, x in representations.output.items()
+    }
+    outputs = []
+    for i, network in enumerate(networks):
+        named = keras.Model(network.inputs, network.outputs, name=f"network_{i}")
+        (p,) = named([inputs[x.name] for x in network.inputs])
+        outputs.append(ops.cast(p, "float32"))
+    return keras.Model(list(inputs.values()), ops.stack(outputs, axis=1), name="networks")
+
+
+def _group_by_processing(contracts: Sequence[Contract]) -> list[list[int]]:
+    """Group contracts whose representations can be computed by one model."""
+    groups: list[list[int]] = []
+    for i, contract in enumerate(contracts):
+        for group in groups:
+            others = [contracts[j].processing for j in group]
+            if all(_fits_processing(contract.processing, one) for one in others):
+                group.append(i)
+                break
+        else:
+            groups.append([i])
+    return groups
+
+
+def _fits_processing(a: Processing, b: Processing) -> bool:
+    without = [
+        dataclasses.replace(one, representations=(), representation_options={}) for one in (a, b)
+    ]
+    return without[0] == without[1] and all(
+        a.representation_options.get(name, {}) == b.representation_options.get(name, {})
+        for name in set(a.representations) & set(b.representations)
+    )
+
+
+def _merge_processings(processings: Sequence[Processing]) -> Processing:
+    names = dict.fromkeys(name for one in processings for name in one.representations)
+    options = {
+        name: values for one in processings for name, values in one.representation_options.items()
+    }
+    return dataclasses.replace(
+        processings[0], representations=tuple(names), representation_options=options
+    )

@@ -9,7 +9,7 @@ from ecglib.robustness.conditions import Conditions, resample
 
 
 def add_mains_50hz(x: np.ndarray, severity: float, conditions: Conditions) -> np.ndarray:
-    """Add a sine wave of 50 Hz of one random phase, alike in all leads.
+    """Add a sine wave of 50 Hz of one random phase, alike in all leads, without harmonics.
 
     Parameters
     ----------
@@ -109,7 +109,8 @@ def change_gain(x: np.ndarray, severity: float, conditions: Conditions) -> np.nd
 def stretch_time(x: np.ndarray, severity: float, conditions: Conditions) -> np.ndarray:
     """Make all waves longer, as if the recorder sampled faster than its file says.
 
-    The middle of the stretched window is taken, so that no sample is invented.
+    Only longer waves are made, as for shorter ones samples would have to be invented. The middle
+    of a window stays where it is; in a window around a beat, the beat.
 
     Parameters
     ----------
@@ -118,7 +119,7 @@ def stretch_time(x: np.ndarray, severity: float, conditions: Conditions) -> np.n
     severity : float
         How much longer, in percent.
     conditions : Conditions
-        Not used.
+        Whether the windows are around beats.
 
     Returns
     -------
@@ -134,7 +135,11 @@ def stretch_time(x: np.ndarray, severity: float, conditions: Conditions) -> np.n
     (100, 1)
     """
     stretched = resample(x, 1 + severity / 100)
-    start = (len(stretched) - len(x)) // 2
+    n_surplus, signal = len(stretched) - len(x), conditions.signal
+    start = n_surplus // 2
+    if signal.around_beats:
+        beat = (signal.beat_s or 0.0) * signal.sampling_rate_hz
+        start = min(round(beat * severity / 100), n_surplus)
     return stretched[start : start + len(x)]
 
 

@@ -118,6 +118,9 @@ def name_models(experiments: Iterable[Experiment]) -> dict[str, str]:
     ... )
     >>> list(name_models([experiment, experiment.replace(dropout=0.4, seed=1)]).values())
     ['time:cnn, dropout 0.2', 'time:cnn, dropout 0.4']
+    >>> names = name_models([experiment, experiment.replace(augment={"noise": {}, "shift": {}})])
+    >>> list(names.values())
+    ['time:cnn, augment none', 'time:cnn, augment shift+noise']
     """
     models = {experiment.model_hash: experiment for experiment in experiments}
     of_representations = {
@@ -151,10 +154,24 @@ def _describe_distinction(experiment: Experiment, same_name: list[Experiment]) -
         for name, value in settings.items()
         if name not in ("seed", "fold") and any(other[name] != value for other in others)
     ]
-    plain = all(isinstance(settings[name], str | int | float) for name in different)
-    if len(different) <= MAX_NAMED_SETTINGS and plain:
-        return "".join(f", {name} {settings[name]}" for name in different)
+    texts = [_describe_settings(other, different) for other in others]
+    text = _describe_settings(settings, different)
+    if len(different) <= MAX_NAMED_SETTINGS and text and texts.count(text) == 1:
+        return text
     return f" #{experiment.model_hash[:4]}"
+
+
+def _describe_settings(settings: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Describe settings in a few words: of a mapping the names alone; "" for other values."""
+    parts = []
+    for name in names:
+        value = settings[name]
+        if isinstance(value, Mapping):
+            value = "+".join(value) or "none"
+        if not isinstance(value, str | int | float):
+            return ""
+        parts.append(f", {name} {value}")
+    return "".join(parts)
 
 
 def build_contestant(runs: Sequence[ContestantFolder], name: str) -> Contestant:

@@ -14,7 +14,7 @@ from ecglib.experiment import Contract, Experiment, Processing, describe_environ
 from ecglib.models import ModelSpec, build_model
 from ecglib.models.end_to_end import build_end_to_end, build_processing
 from ecglib.models.inputs import find_scaling_axes, set_scaling
-from ecglib.robustness.predicting import load_tested_runs
+from ecglib.robustness.predicting import load_tested_models
 from ecglib.runs import Result, find_run_path, write_run
 
 SETTINGS = {"task": "letters", "width": 4, "feature_dim": 8}
@@ -54,12 +54,25 @@ def get_run(tested_store, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def fold_runs(tested_store, tmp_path_factory):
+    """The runs of all folds of a cross-validation of two models."""
+    folder = tmp_path_factory.mktemp("fold_runs")
+    runs = []
+    for name in ("time", "frequency"):
+        for fold in (1, 2, 3):
+            settings = SETTINGS | MODELS[name] | {"n_folds": 3, "fold": fold}
+            experiment = Experiment.from_flat(settings, tested_store)
+            runs.append(write_untrained(experiment, tested_store, folder))
+    return runs
+
+
+@pytest.fixture(scope="session")
 def load_tested(get_run, tested_store):
     """Load the run of a model by its name, once."""
 
     @functools.cache
     def load(name):
-        return load_tested_runs([get_run(name)], tested_store)[0]
+        return load_tested_models([get_run(name)], tested_store)
 
     return load
 
@@ -67,7 +80,8 @@ def load_tested(get_run, tested_store):
 def write_untrained(experiment, dataset, folder):
     contract = make_contract(experiment, dataset)
     columns = contract.processing.tabular_columns
-    selection = dataset.select("letters", columns)
+    data = experiment.data
+    selection = dataset.select("letters", columns, data.n_folds, data.fold)
     inputs = [dataset.read(selection.rows), selection.tabular][: 2 if columns else 1]
     representations = build_processing(dataset.signal, contract.processing)
     computed = representations(inputs if columns else inputs[0])

@@ -1,6 +1,6 @@
 """Curves of score against severity, of models that were trained and of models that are known."""
 
-import copy
+import dataclasses
 
 import keras
 import numpy as np
@@ -11,19 +11,14 @@ from ecglib.errors import ExperimentError, RunError
 from ecglib.evaluation.contestants import Contestant
 from ecglib.evaluation.predictions import Predictions
 from ecglib.evaluation.scoreboard import measure_models
-from ecglib.experiment import Experiment
 from ecglib.robustness import (
     Curves,
     Disturber,
-    Robustness,
     RobustnessSettings,
-    compare_with_branches,
-    find_smallest_losses,
     measure_robustness,
-    tabulate_advantages,
 )
 from ecglib.robustness.curves import name_level
-from ecglib.robustness.predicting import load_tested_runs
+from ecglib.robustness.predicting import TestedModels, load_tested_models, replace_predictions
 from ecglib.runs.contestants import name_contestants
 
 pytestmark = pytest.mark.slow
@@ -58,9 +53,9 @@ def test_a_model_predicts_its_stored_probabilities_from_windows_that_are_not_dis
     load_tested, tested_store
 ):
     for name in NAMES:
-        one = load_tested(name)
-        stored = one.run.predictions("test")
-        p = one.predict(tested_store.read(stored.rows), stored.rows)
+        tested = load_tested(name)
+        stored = tested.models[0].runs[0].predictions("test")
+        (p,) = tested.predict(tested_store.read(stored.rows))
         np.testing.assert_allclose(p, stored.p, atol=1e-5)
 
 
@@ -98,21 +93,103 @@ def test_the_table_has_each_model_at_each_severity(runs, robustness):
     assert ((table["low"] <= table["score"]) & (table["score"] <= table["high"])).all()
 
 
+def test_models_predict_together_what_they_predict_alone(get_run, load_tested, tested_store):
+    """Of two kinds of processing: with and without tabular values."""
+    together = load_tested_models([get_run(name) for name in NAMES], tested_store)
+    windows_mv = 0.5 * tested_store.read(together.rows)
+
+    p = together.predict(windows_mv)
+
+    for found, name in zip(p, NAMES, strict=True):
+        np.testing.assert_allclose(found, load_tested(name).predict(windows_mv)[0], atol=1e-6)
+
+
+def test_some_windows_are_predicted_as_among_all(load_tested, tested_store):
+    tested = load_tested("intermediate")
+    windows_mv = tested_store.read(tested.rows)
+
+    some = tested.predict(windows_mv[3:9], slice(3, 9))
+
+    np.testing.assert_allclose(some, tested.predict(windows_mv)[:, 3:9], atol=1e-6)
+
+
+def test_each_window_of_a_cross_validation_is_predicted_by_its_fold(fold_runs, tested_store):
+    tested = load_tested_models(fold_runs, tested_store)
+    stored = {name: {} for name in ("time:cnn", "frequency:mlp")}
+    for run in fold_runs:
+        predictions = run.predictions("test")
+        found = dict(zip(predictions.rows.tolist(), predictions.p, strict=True))
+        stored[run.experiment.model_name] |= found
+
+    p = tested.predict_stored()
+
+    assert len(tested.models) == 2
+    for one, values in zip(tested.models, p, strict=True):
+        expected = np.array([stored[one.contestant.name][row] for row in tested.rows.tolist()])
+        np.testing.assert_allclose(values, expected, atol=1e-5)
+
+
+def test_a_cross_validation_is_scored_as_one(fold_runs, tested_store):
+    settings = RobustnessSettings(disturbances={"gain_error": (0.0,), "white_noise": (-6.0,)})
+
+    robustness = measure_robustness(fold_runs, tested_store, settings)
+
+    assert robustness.curves["gain_error"].compute_loss("time:cnn").estimate == pytest.approx(0)
+    assert robustness.curves["white_noise"].compute_loss("time:cnn").estimate != 0
+    n_windows = sum(run.predictions("test").n_windows for run in fold_runs[:3])
+    assert robustness.describe_windows().startswith(f"{n_windows} test windows of")
+
+
+def test_a_missing_fold_is_named(fold_runs, tested_store):
+    with pytest.raises(RunError, match=r"no run of the folds \[3\] of 3"):
+        load_tested_models([run for run in fold_runs if run.data.fold < 3], tested_store)
+
+
+def test_windows_are_drawn_where_there_are_more(runs, tested_store):
+    settings = RobustnessSettings(disturbances={"gain_error": (0.0,)}, max_windows=10)
+
+    robustness = measure_robustness([runs["time"], runs["late"]], tested_store, settings)
+
+    stored, time = runs["time"].predictions("test"), robustness.models["time:cnn"].predictions
+    places = np.searchsorted(stored.rows, time.rows)
+    assert len(np.unique(time.rows)) == 10 < stored.n_windows
+    np.testing.assert_array_equal(time.p, stored.p[places])
+    np.testing.assert_array_equal(time.y, stored.y[places])
+    expected = roc_auc_score(time.y, time.p)
+    assert robustness.curves["gain_error"].score("time:cnn").estimate == pytest.approx(expected)
+    assert f"10 of {stored.n_windows} test windows, drawn at random" in (
+        robustness.describe_windows()
+    )
+
+
+def test_the_losses_by_class_have_the_loss_as_their_mean(robustness):
+    table = robustness.to_class_table()
+
+    assert set(table["class"]) == {"A", "B"}
+    means = table.groupby(["disturbance", "model"])["loss"].mean()
+    for (disturbance, model), mean in means.items():
+        loss = robustness.curves[disturbance].compute_loss(model)
+        assert mean == pytest.approx(loss.estimate, abs=1e-12)
+    assert ((table["low"] <= table["loss"]) & (table["loss"] <= table["high"])).all()
+
+
 def test_a_model_that_ignores_a_lead_does_not_change_when_it_is_lost(load_tested, tested_store):
     tested = load_tested("time")
-    blind = keras.models.clone_model(tested.network)
-    blind.set_weights(tested.network.get_weights())
-    first = next(one for one in blind.layers if isinstance(one, keras.layers.Conv1D))
-    kernel, *rest = first.get_weights()
-    kernel[:, 1] = 0.0
-    first.set_weights([kernel, *rest])
-    rows = tested.contestant.predictions.rows
-    windows_mv = tested_store.read(rows)
 
-    disturbed = Disturber(tested_store.signal).disturb(windows_mv, rows, "lost_leads", 1.0)
+    def blind(network, run):
+        changed = keras.models.clone_model(network)
+        changed.set_weights(network.get_weights())
+        first = next(one for one in changed.layers if isinstance(one, keras.layers.Conv1D))
+        kernel, *rest = first.get_weights()
+        kernel[:, 1] = 0.0
+        first.set_weights([kernel, *rest])
+        return changed
+
+    one = TestedModels(tested_store, [tested.models[0].change_networks("blind", blind)])
+    windows_mv = tested_store.read(one.rows)
+    disturbed = Disturber(tested_store.signal).disturb(windows_mv, one.rows, "lost_leads", 1.0)
     lost = (disturbed == 0).all(axis=1).argmax(axis=1)
-    one = tested.replace_network(blind)
-    changed = np.abs(one.predict(disturbed, rows) - one.predict(windows_mv, rows)).max(axis=1)
+    changed = np.abs(one.predict(disturbed) - one.predict(windows_mv))[0].max(axis=1)
 
     assert (changed[lost == 1] < 1e-6).all()
     assert (changed[lost != 1] > 1e-6).all()
@@ -121,14 +198,15 @@ def test_a_model_that_ignores_a_lead_does_not_change_when_it_is_lost(load_tested
 
 def test_heart_rate_is_computed_from_the_disturbed_windows(load_tested, tested_store):
     tested = load_tested("intermediate")
-    rows = tested.contestant.predictions.rows[:8]
+    rows = tested.rows[:8]
     t = np.arange(400) / 100
     beats = np.exp(-(((t % 0.75) - 0.4) ** 2) / (2 * 0.015**2))  # 80 per minute
     windows_mv = np.tile(beats[None, :, None], (8, 1, 3)).astype(np.float32)
 
-    _, values = tested._build_inputs(windows_mv, rows)
+    columns = ("age", "heart_rate_bpm")
+    values = tested._joined[0]._read_tabular(columns, windows_mv, rows)
 
-    stored = tested_store.read_tabular(rows, ("age", "heart_rate_bpm"))
+    stored = tested_store.read_tabular(rows, columns)
     np.testing.assert_array_equal(values[:, 0], stored[:, 0])
     assert np.isnan(stored[:, 1]).all()
     np.testing.assert_allclose(values[:, 1], 80, atol=0.5)
@@ -136,10 +214,10 @@ def test_heart_rate_is_computed_from_the_disturbed_windows(load_tested, tested_s
 
 def test_what_windows_cannot_have_is_passed_over_unless_it_was_named(runs, tested_store):
     disturber = Disturber(tested_store.signal)
-    assert "III is missing" in disturber.find_obstacle("arm_reversal")
-    with pytest.raises(ExperimentError, match="III is missing"):
+    assert "below 50 Hz" in disturber.find_obstacle("mains_50hz")
+    with pytest.raises(ExperimentError, match="below 50 Hz"):
         measure_robustness(
-            [runs["time"]], tested_store, RobustnessSettings(disturbances={"arm_reversal": ()})
+            [runs["time"]], tested_store, RobustnessSettings(disturbances={"mains_50hz": ()})
         )
 
 
@@ -153,35 +231,15 @@ def test_runs_that_cannot_be_compared_are_refused(runs, tested_store, small_stor
         measure_robustness([runs["time"]], tested_store, twice)
 
 
-def test_a_model_that_does_not_give_its_stored_predictions_is_refused(load_tested):
-    tested = copy.copy(load_tested("time"))
-    stored = tested.contestant.predictions
-    tested.contestant = tested.replace_predictions("time:cnn", np.clip(stored.p + 0.01, 0, 1))
+def test_a_model_that_does_not_give_its_stored_predictions_is_refused(load_tested, tested_store):
+    model = load_tested("time").models[0]
+    p = np.clip(model.contestant.predictions.p + 0.01, 0, 1)
+    other = replace_predictions(model.contestant, "time:cnn", p)
+
+    tested = TestedModels(tested_store, [dataclasses.replace(model, contestant=other)])
 
     with pytest.raises(RunError, match="does not give its stored test predictions"):
-        tested.check_stored()
-
-
-def test_the_verdicts_name_every_rival_and_branch(robustness):
-    smallest = find_smallest_losses(robustness)
-    against = compare_with_branches(robustness)
-
-    assert len(smallest) == 2 * len(DISTURBANCES)
-    for one in smallest:
-        losses = [
-            robustness.curves[one.disturbance].compute_loss(name).estimate
-            for name, model in robustness.models.items()
-            if (model.role == "single") == (one.group == "branch")
-        ]
-        assert one.loss.estimate == min(losses)
-        assert one.is_clear == all(each.low > 0 for each in one.advantages)
-        assert ("cannot tell" in one.sentence) != one.is_clear
-    late = [one for one in against if one.fusion.startswith("late_average")]
-    assert [[each.name for each in one.advantages] for one in late] == [
-        ["time:cnn", "frequency:mlp"]
-    ] * len(DISTURBANCES)
-    table = tabulate_advantages([*smallest, *against])
-    assert set(table["answer"]) <= {"loses less", "loses more", "cannot tell"}
+        tested.predict_stored()
 
 
 def simulate_curves(seed, n_patients=120, n_seeds=1, extra_loss=0.0):
@@ -234,23 +292,6 @@ def test_paired_intervals_of_losses_cover_the_truth_as_often_as_they_say():
     assert 0.91 < np.mean(covered) < 0.99
 
 
-def test_a_clear_difference_of_losses_is_told_and_none_is_not():
-    told = {}
-    for extra_loss in (0.0, 0.8):
-        curves, models = simulate_curves(1, n_patients=600, extra_loss=extra_loss)
-        contestants = {name: models[name][0] for name in ("a", "b")}
-        robustness = Robustness(
-            models=contestants, curves={"white_noise": curves}, unavailable={}, caveats=()
-        )
-        (told[extra_loss],) = find_smallest_losses(robustness)
-
-    assert told[0.8].is_clear
-    assert told[0.8].best == "a"
-    assert "of the branches a has the smallest loss" in told[0.8].sentence
-    assert not told[0.0].is_clear
-    assert "cannot tell which of the branches" in told[0.0].sentence
-
-
 def test_the_influence_of_a_loss_agrees_with_leaving_each_patient_out():
     curves, models = simulate_curves(0, n_patients=100)
 
@@ -278,15 +319,3 @@ def test_brier_scores_that_rise_are_a_loss():
     rise = curves.score("a", 0.0).estimate - curves.score("a").estimate
     assert rise > 0
     assert curves.compute_loss("a").estimate == pytest.approx(rise)
-
-
-def test_runs_of_folds_are_refused(runs, tested_store):
-    run = runs["time"]
-    experiment = run.experiment.to_flat() | {"n_folds": 4, "fold": 1}
-    original = run.experiment
-    run.experiment = Experiment.from_flat(experiment)
-    try:
-        with pytest.raises(RunError, match="n_folds=0"):
-            load_tested_runs([run], tested_store)
-    finally:
-        run.experiment = original

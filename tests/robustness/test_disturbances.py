@@ -158,9 +158,23 @@ def test_the_arms_of_about_half_the_windows_are_reversed(windows_mv):
     assert 160 < n_reversed < 240
 
 
+@pytest.mark.parametrize("leads", [("I", "II"), ("II", "V1", "aVF"), ("aVL", "aVF", "V1"), ("I",)])
+def test_leads_that_reversed_arms_need_are_derived_from_two_others(leads):
+    left, right, foot, chest = np.random.default_rng(1).normal(size=(4, 50))
+    places = [LEADS.index(lead) for lead in leads]
+    right_way = record_leads(left, right, foot, chest)[:, places]
+    reversed_way = record_leads(right, left, foot, chest)[:, places]
+    signal = dataclasses.replace(SIGNAL, leads=leads, n_samples=50)
+
+    disturber = Disturber(signal)
+    found = disturber.disturb(right_way[None], np.zeros(1, int), "arm_reversal", 100.0)
+
+    np.testing.assert_allclose(found[0], reversed_way, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("leads", "reason"),
-    [(("I", "II"), "III is missing"), (("MLII", "V1"), "there is no limb lead")],
+    [(("II", "V1"), "III is missing"), (("MLII", "V1"), "there is no limb lead")],
 )
 def test_arms_are_not_reversed_in_leads_that_do_not_show_it(leads, reason):
     signal = dataclasses.replace(SIGNAL, leads=leads, n_samples=10)
@@ -196,6 +210,16 @@ def test_a_wrong_sampling_rate_makes_waves_longer():
 
     stretched = np.cos(2 * np.pi * 10 / 1.05 * t)
     np.testing.assert_allclose(found[0, 100:-100, 0], stretched[100:-100], atol=0.01)
+
+
+def test_a_beat_stays_in_its_place_where_waves_become_longer():
+    signal = dataclasses.replace(SIGNAL, n_samples=300, around_beats=True, beat_s=0.2)
+    t = np.arange(300) / RATE_HZ
+    window_mv = np.tile(np.exp(-(((t - 0.2) / 0.01) ** 2))[None, :, None], (1, 1, len(LEADS)))
+
+    found = Disturber(signal).disturb(window_mv, np.zeros(1, int), "sampling_rate_error", 10.0)
+
+    assert abs(int(found[0, :, 0].argmax()) - 100) <= 1
 
 
 def test_the_gain_is_wrong_by_the_stated_percentage_in_both_directions(windows_mv):
@@ -322,6 +346,14 @@ def test_recorded_noise_takes_the_place_of_synthetic_noise(name, hz, noise_folde
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), atol=0.11)
     snr_db = [measure_snr_db(a[:, 6], b[:, 6]) for a, b in zip(windows_mv, noise, strict=True)]
     np.testing.assert_allclose(snr_db, 6.0, atol=1e-6)
+
+
+def test_no_two_leads_get_the_same_stretch_of_recorded_noise(noise_folder, windows_mv):
+    noise = disturb(windows_mv, "baseline_wander", 6.0, noise_folder=noise_folder) - windows_mv
+
+    for one in noise:
+        correlation = np.abs(np.corrcoef(one.T))
+        assert (correlation[np.triu_indices(len(LEADS), 1)] < 0.999).all()
 
 
 def test_a_folder_without_the_noise_records_is_refused(tmp_path):

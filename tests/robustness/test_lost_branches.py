@@ -5,8 +5,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ecglib.errors import RunError
+from ecglib.models.inputs import MISSING
 from ecglib.robustness import lose_representation, measure_lost_branches
-from ecglib.robustness.lost_branches import MISSING, TRAINING_MEAN
+from ecglib.robustness.lost_branches import CENTERS
+from ecglib.robustness.predicting import TestedModels
 
 pytestmark = pytest.mark.slow
 
@@ -27,8 +29,8 @@ def test_each_representation_of_each_fusion_is_lost_once(get_run, lost):
     assert list(zip(table["fusion"], table["lost"], table["replaced_by"], strict=True)) == [
         (late, "time", MISSING),
         (late, "frequency", MISSING),
-        (intermediate, "frequency", TRAINING_MEAN),
-        (intermediate, "tabular", TRAINING_MEAN),
+        (intermediate, "frequency", CENTERS["standard"]),
+        (intermediate, "tabular", CENTERS["standard"]),
     ]
     scores = (
         table["score"]
@@ -39,8 +41,7 @@ def test_each_representation_of_each_fusion_is_lost_once(get_run, lost):
 
 
 def test_a_late_average_without_a_branch_is_the_other_branch(load_tested):
-    tested = load_tested("late")
-    network = tested.network
+    network = load_tested("late").models[0].networks[0]
     rng = np.random.default_rng(0)
     inputs = {x.name: rng.normal(size=(5, *x.shape[1:])).astype("float32") for x in network.inputs}
 
@@ -52,8 +53,7 @@ def test_a_late_average_without_a_branch_is_the_other_branch(load_tested):
 
 
 def test_the_training_mean_makes_the_scaled_representation_zero(load_tested):
-    tested = load_tested("intermediate")
-    network = tested.network
+    network = load_tested("intermediate").models[0].networks[0]
     rng = np.random.default_rng(0)
     inputs = {x.name: rng.normal(size=(5, *x.shape[1:])).astype("float32") for x in network.inputs}
 
@@ -66,13 +66,16 @@ def test_the_training_mean_makes_the_scaled_representation_zero(load_tested):
     assert np.abs(found - network.predict(inputs, verbose=0)).max() > 1e-4
 
 
+def lose_frequency(network, run):
+    return lose_representation(network, "frequency", may_lack_branches=True)
+
+
 def test_the_score_is_that_of_the_remaining_branch(get_run, load_tested, tested_store, lost):
     run = get_run("late")
     stored = run.predictions("test")
-    tested = load_tested("late")
-    network = lose_representation(tested.network, "frequency", may_lack_branches=True)
+    late = load_tested("late").models[0].change_networks("late without frequency", lose_frequency)
 
-    p = tested.replace_network(network).predict(tested_store.read(stored.rows), stored.rows)
+    (p,) = TestedModels(tested_store, [late]).predict(tested_store.read(stored.rows))
 
     loss = lost.compute_loss(run.experiment.model.fusion, "frequency")
     expected = roc_auc_score(stored.y, stored.p) - roc_auc_score(stored.y, p)
