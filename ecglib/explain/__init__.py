@@ -25,9 +25,15 @@ from ecglib.explain.contributions import (
     compute_shapley_values,
 )
 from ecglib.explain.curves import CurveCheck, check_deletion, check_insertion
+from ecglib.explain.fusion_weights import (
+    FusionWeights,
+    compute_fusion_weights,
+    describe_disagreements,
+)
 from ecglib.explain.gradcam import compute_grad_cam
 from ecglib.explain.gradients import compute_gradients, compute_outputs, compute_scores
 from ecglib.explain.occlusion import occlude_bands, occlude_leads, occlude_segments
+from ecglib.explain.rollout import compute_attention_rollout, roll_out_attention
 from ecglib.explain.run_scores import (
     build_representation_scores,
     build_signal_scores,
@@ -41,6 +47,7 @@ __all__ = [
     "BranchContributions",
     "ClassScore",
     "CurveCheck",
+    "FusionWeights",
     "ModelInput",
     "RandomizationCheck",
     "SanityCheck",
@@ -56,14 +63,18 @@ __all__ = [
     "check_efficiency",
     "check_insertion",
     "check_weight_randomization",
+    "compute_attention_rollout",
     "compute_branch_contributions",
+    "compute_fusion_weights",
     "compute_grad_cam",
     "compute_gradients",
     "compute_outputs",
     "compute_scores",
     "compute_shapley_values",
+    "describe_disagreements",
     "describe_signal",
     "occlude_bands",
     "occlude_leads",
     "occlude_segments",
+    "roll_out_attention",
 ]

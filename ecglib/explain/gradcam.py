@@ -9,9 +9,9 @@ import numpy as np
 from ecglib.errors import EcgError
 from ecglib.experiment.branches import get_representation
 from ecglib.explain.attribution import Attribution, describe
+from ecglib.explain.branch_layers import list_branch_layers, resample_axis
 from ecglib.explain.gradients import compute_gradients, compute_outputs
 from ecglib.explain.scores import ClassScore
-from ecglib.models.fusion.branches import find_branches
 
 CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D)
 # What belongs to a convolution: the activation that follows it is explained, not its raw sum.
@@ -77,19 +77,13 @@ def compute_grad_cam(target: ClassScore, branch: str) -> Attribution:
     representation = get_representation(branch)
     axes = target.scores.inputs[representation].axes[: values.ndim - 1]
     for place, axis in enumerate(axes, start=1):
-        values = _resample(values, place, len(axis.values))
+        values = resample_axis(values, place, len(axis.values))
     return describe(target, {representation: values}, "Grad-CAM", "", axes)[representation]
 
 
 def _find_activation(model: keras.Model, branch: str) -> Tensor:
     """Find the output of the last convolution of a branch with what belongs to it."""
-    branches = find_branches(model)
-    if branch not in branches:
-        raise EcgError(
-            f"The model has no branch {branch!r} with an encoder, only {branches}. Grad-CAM needs "
-            f"a branch of a model from the representations (`build_representation_scores`)."
-        )
-    layers = _list_layers(model, branch)
+    layers = list_branch_layers(model, branch, "Grad-CAM")
     convolutions = [layer for layer in layers if isinstance(layer, CONVOLUTIONS)]
     if not convolutions:
         raise EcgError(
@@ -104,25 +98,5 @@ def _find_activation(model: keras.Model, branch: str) -> Tensor:
         found = following[0].output
 
 
-def _list_layers(model: keras.Model, branch: str) -> list[keras.layers.Layer]:
-    """List the layers between the input and the features of a branch, in the model's order."""
-    makers = {id(x): layer for layer in model.layers for x in keras.tree.flatten(layer.output)}
-    found, waiting = set(), [model.get_layer(f"{branch}_features")]
-    while waiting:
-        layer = waiting.pop()
-        if layer not in found:
-            found.add(layer)
-            waiting += [makers[id(x)] for x in keras.tree.flatten(layer.input) if id(x) in makers]
-    return [layer for layer in model.layers if layer in found]
-
-
 def _takes(layer: keras.layers.Layer, tensor: Tensor) -> bool:
     return any(x is tensor for x in keras.tree.flatten(layer.input))
-
-
-def _resample(values: np.ndarray, place: int, n: int) -> np.ndarray:
-    """Interpolate one axis linearly to `n` places that cover the same length."""
-    n_given = values.shape[place]
-    centers = (np.arange(n) + 0.5) * n_given / n - 0.5
-    matrix = np.stack([np.interp(centers, np.arange(n_given), row) for row in np.eye(n_given)])
-    return np.moveaxis(np.tensordot(values, matrix, axes=(place, 0)), -1, place)

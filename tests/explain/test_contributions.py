@@ -6,70 +6,17 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from explain_helpers import describe_input, make_noise
+from explain_helpers import build_fusion, make_fusion_target, make_noise
 
 from ecglib.errors import EcgError
 from ecglib.explain import (
-    ClassScore,
-    ScoreModel,
-    build_score_model,
     check_efficiency,
     compute_branch_contributions,
     compute_outputs,
     compute_scores,
     compute_shapley_values,
 )
-from ecglib.models import (
-    ModelSpec,
-    build_ensemble,
-    build_model,
-    set_branch_weights,
-    set_scaling,
-)
-
-SHAPES = {"time": (64, 2), "frequency": (20, 2), "spectrogram": (8, 8, 2)}
-ENCODERS = {"time": "cnn", "time_2": "cnn", "frequency": "mlp", "spectrogram": "cnn2d"}
-AXES = {
-    "time": ("time", "lead"),
-    "frequency": ("frequency", "lead"),
-    "spectrogram": ("time", "frequency", "lead"),
-}
-
-
-def build_fusion(fusion, branches=("time", "frequency", "spectrogram"), **settings):
-    """Build a fusion whose scaling subtracts 0.3 from its representations."""
-    spec = ModelSpec(
-        branches={name: ENCODERS[name] for name in branches},
-        fusion=fusion,
-        n_classes=2,
-        kind="multi_label",
-        width=4,
-        feature_dim=8,
-        **settings,
-    )
-    names = [name for name in SHAPES if name in branches]
-    network = build_model({name: SHAPES[name] for name in names}, spec)
-    scaling = {}
-    for name in names:
-        shape = network.get_layer(f"{name}_scaling").weights[0].shape
-        scaling[name] = (np.full(shape, 0.3), np.ones(shape))
-    set_scaling(network, scaling)
-    return network
-
-
-def make_fusion_target(network, n_windows=3):
-    inputs = {
-        x.name: make_noise(n_windows, *x.shape[1:], seed=k) for k, x in enumerate(network.inputs)
-    }
-    described = {name: describe_input(x.shape[1:], AXES[name]) for name, x in inputs.items()}
-    return ClassScore(
-        scores=ScoreModel(
-            model=build_score_model(network, "multi_label"), classes=("A", "B"), inputs=described
-        ),
-        inputs=inputs,
-        class_name="B",
-        windows=tuple(f"window {k}" for k in range(n_windows)),
-    )
+from ecglib.models import build_ensemble, set_branch_weights
 
 
 def average_over_orders(n, compute_score):
