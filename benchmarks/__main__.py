@@ -17,6 +17,7 @@ from benchmarks import (
     prepare,
     reading,
     representations,
+    robustness,
     run,
     splits,
     startup,
@@ -40,6 +41,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         splits,
         training,
         verdicts,
+        robustness,
     )
     for name, function in module.FIGURES.items()
 }
