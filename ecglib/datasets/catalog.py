@@ -74,6 +74,12 @@ SOURCES = {
         opener="SyntheticEvidenceSource",
         needs_files=False,
     ),
+    "synthetic_pointing": KnownSource(
+        description="simulated; each class at one place, which explanations should find",
+        module="synthetic_pointing",
+        opener="SyntheticPointingSource",
+        needs_files=False,
+    ),
     "mitdb": KnownSource(
         description="MIT-BIH Arrhythmia Database, beats; source: its folder, or downloaded",
         module="mitdb",

@@ -12,6 +12,8 @@ from ecglib.explain.attribution import (
     attribute_by_integrated_gradients,
     attribute_by_smoothgrad,
 )
+from ecglib.explain.beat_runs import average_run_beats
+from ecglib.explain.beats import BeatAverage, BeatWindows, WaveFraction, average_beats
 from ecglib.explain.checks import (
     RandomizationCheck,
     SanityCheck,
@@ -33,6 +35,8 @@ from ecglib.explain.fusion_weights import (
 from ecglib.explain.gradcam import compute_grad_cam
 from ecglib.explain.gradients import compute_gradients, compute_outputs, compute_scores
 from ecglib.explain.occlusion import occlude_bands, occlude_leads, occlude_segments
+from ecglib.explain.pointing import Evidence, PointingScore, score_pointing
+from ecglib.explain.pointing_runs import measure_pointing
 from ecglib.explain.rollout import compute_attention_rollout, roll_out_attention
 from ecglib.explain.run_scores import (
     build_representation_scores,
@@ -44,17 +48,24 @@ from ecglib.explain.scores import Axis, ClassScore, ModelInput, ScoreModel, buil
 __all__ = [
     "Attribution",
     "Axis",
+    "BeatAverage",
+    "BeatWindows",
     "BranchContributions",
     "ClassScore",
     "CurveCheck",
+    "Evidence",
     "FusionWeights",
     "ModelInput",
+    "PointingScore",
     "RandomizationCheck",
     "SanityCheck",
     "ScoreModel",
+    "WaveFraction",
     "attribute_by_gradient",
     "attribute_by_integrated_gradients",
     "attribute_by_smoothgrad",
+    "average_beats",
+    "average_run_beats",
     "build_representation_scores",
     "build_score_model",
     "build_signal_scores",
@@ -73,8 +84,10 @@ __all__ = [
     "compute_shapley_values",
     "describe_disagreements",
     "describe_signal",
+    "measure_pointing",
     "occlude_bands",
     "occlude_leads",
     "occlude_segments",
     "roll_out_attention",
+    "score_pointing",
 ]

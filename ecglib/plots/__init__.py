@@ -4,6 +4,7 @@
 allows; it is written in red above the figure.
 """
 
+from ecglib.plots.beat_averages import plot_beat_average
 from ecglib.plots.figure import RED, ROLE_STYLES
 from ecglib.plots.pictures import Picture, draw_scores, draw_verdicts
 from ecglib.plots.results import (
@@ -37,6 +38,7 @@ __all__ = [
     "draw_verdicts",
     "escape_markdown",
     "format_html",
+    "plot_beat_average",
     "plot_class_balance",
     "plot_confusion",
     "plot_ecg",

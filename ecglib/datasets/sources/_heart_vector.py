@@ -23,7 +23,8 @@ RATE_HZ, N_SAMPLES = 100, 1000
 FINE_HZ, MARGIN_S = 500, 0.5
 _ANTI_ALIAS = firwin(101, 45.0, fs=FINE_HZ, window=("kaiser", 5.0))
 
-# Rows I, II, V1 to V6; columns X, Y, Z.
+MEASURED_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
+# One row for each of these; columns X, Y, Z.
 DOWER = np.array(
     [
         (0.632, -0.235, 0.059),
@@ -85,7 +86,9 @@ _ST = np.array([(130, 45, 0.0, 0.02, -0.02)])
 _T = np.array([(-45, 50, 0.14, 0.11, -0.07), (0, 36, 0.20, 0.165, -0.105)])  # from the peak of T
 _FRAGMENTS = np.array([(c, 4.5, 0, 0, 0) for c in (-12, 2, 16, 30)])
 P, QRS, ST, T = slice(0, 2), slice(2, 8), slice(12, 13), slice(13, 15)  # 8 to 12 are fragments
+WAVES = {"P": P, "QRS": QRS, "T": T}
 N_WAVES = 15
+N_WIDTHS = 2  # of a Gaussian: 95 % of its area is nearer to its centre
 ONSET_MS = -48.0  # of QRS
 
 # Directions in which the dipole points at a region of the left ventricle.
@@ -195,10 +198,12 @@ class Noise:
     artefacts : int, default 0
         Number of electrode artefacts.
     tremor_mv : float, default 0
-        Amplitude of a rhythmic tremor of the muscles at the limb electrodes, in mV.
+        Amplitude of a rhythmic tremor of the muscles at some electrodes, in mV.
     tremor_hz, tremor_width_hz : float, default 25 and 1
         Mean frequency of the tremor and full width at half maximum of its line in the power
         spectrum, in Hz; the power does not depend on the width.
+    tremor_electrodes : tuple of int, default (0, 1, 2)
+        Where the tremor is, as the columns of `ELECTRODES`: RA, LA, LL, C1 to C6.
     """
 
     wander_mv: float = 0.04
@@ -208,6 +213,29 @@ class Noise:
     tremor_mv: float = 0.0
     tremor_hz: float = 25.0
     tremor_width_hz: float = 1.0
+    tremor_electrodes: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalWave:
+    """A wave that only one chest lead has, in each beat.
+
+    Parameters
+    ----------
+    lead : str
+        One of V1 to V6.
+    wave : {"P", "QRS", "T"}
+        The wave in whose middle it is.
+    amplitude_mv : float
+        Its height in mV.
+    width_ms : float
+        Standard deviation of the Gaussian in ms.
+    """
+
+    lead: str
+    wave: str
+    amplitude_mv: float
+    width_ms: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,6 +255,8 @@ class Description:
         an infarct: at 0 ST is elevated, at 1 only Q waves and inverted T remain.
     beat_variation : float, default 0.04
         Standard deviation of the amplitude of a wave from beat to beat, relative to it.
+    local_waves : tuple of LocalWave, default ()
+        Waves that single leads have.
     """
 
     heart: Heart = dataclasses.field(default_factory=Heart)
@@ -234,6 +264,78 @@ class Description:
     noise: Noise = dataclasses.field(default_factory=Noise)
     findings: dict[str, float] = dataclasses.field(default_factory=dict)
     beat_variation: float = 0.04
+    local_waves: tuple[LocalWave, ...] = ()
+
+
+class BeatWaves(NamedTuple):
+    """Where the waves of a simulated record are.
+
+    Parameters
+    ----------
+    times_s : array of shape (n_beats,)
+        Middle of each QRS complex, in s from the start of the record; beats at its edges are
+        partly outside.
+    intervals_s : dict of str to array of shape (n_beats, 2)
+        "P", "QRS" and "T" -> start and end of the wave in s from the middle of its QRS complex;
+        nan in beats without it.
+
+    Examples
+    --------
+    >>> waves = locate_waves(Description(), entropy=0)
+    >>> waves.intervals_s["QRS"].shape == (len(waves.times_s), 2)
+    True
+    """
+
+    times_s: np.ndarray
+    intervals_s: dict[str, np.ndarray]
+
+
+def locate_waves(
+    description: Description, entropy: int, key: tuple[int, int] = (0, 0)
+) -> BeatWaves:
+    """Locate the waves of the record that `render` simulates.
+
+    Parameters
+    ----------
+    description : Description
+        Heart, rhythm, noise and findings.
+    entropy : int
+        Seed of the dataset.
+    key : tuple of int, default (0, 0)
+        Patient and visit.
+
+    Returns
+    -------
+    BeatWaves
+        A wave lasts from two widths before its first Gaussian to two widths after its last one.
+
+    Examples
+    --------
+    >>> waves = locate_waves(Description(rhythm=Rhythm(rate_bpm=60.0)), entropy=0)
+    >>> {name: np.nanmedian(x, axis=0).round(2).tolist() for name, x in waves.intervals_s.items()}
+    {'P': [-0.2, -0.11], 'QRS': [-0.04, 0.05], 'T': [0.13, 0.35]}
+    """
+    beat_rng, _ = _make_generators(entropy, key)
+    beats, waves = _draw_waves(description, beat_rng)
+    is_absent = ~waves.vectors.any(axis=2)
+    starts = np.where(is_absent, np.inf, waves.centres - N_WIDTHS * waves.widths) / 1000
+    ends = np.where(is_absent, -np.inf, waves.centres + N_WIDTHS * waves.widths) / 1000
+    intervals_s = {}
+    for name, part in WAVES.items():
+        found = np.stack([starts[:, part].min(axis=1), ends[:, part].max(axis=1)], axis=1)
+        intervals_s[name] = np.where(np.isfinite(found), found, np.nan)
+    return BeatWaves(times_s=beats.times, intervals_s=intervals_s)
+
+
+def _make_generators(
+    entropy: int, key: tuple[int, int]
+) -> tuple[np.random.Generator, np.random.Generator]:
+    """Make the random numbers of beats and of noise, which cannot depend on the findings."""
+    beat_rng, noise_rng = (
+        np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(*key, stream)))
+        for stream in (1, 2)
+    )
+    return beat_rng, noise_rng
 
 
 def render(description: Description, entropy: int, key: tuple[int, int] = (0, 0)) -> np.ndarray:
@@ -258,14 +360,13 @@ def render(description: Description, entropy: int, key: tuple[int, int] = (0, 0)
     >>> render(Description(rhythm=Rhythm(rate_bpm=80.0)), entropy=0).shape
     (1000, 12)
     """
-    # Noise uses separate random numbers, so that it cannot depend on the findings.
-    beat_rng, noise_rng = (
-        np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(*key, stream)))
-        for stream in (1, 2)
-    )
+    beat_rng, noise_rng = _make_generators(entropy, key)
     t = np.arange(-MARGIN_S, N_SAMPLES / RATE_HZ + MARGIN_S, 1 / FINE_HZ)
     dipole = _simulate_dipole(description, t, beat_rng)
     leads = (DOWER + description.heart.lead_field) @ dipole
+    if description.local_waves:
+        beat_rng, _ = _make_generators(entropy, key)
+        leads += _simulate_local_waves(description, t, beat_rng)
     leads += ELECTRODES @ _simulate_electrode_noise(description, t, noise_rng)
     return _add_limb_leads(_decimate(leads)).T
 
@@ -417,6 +518,32 @@ def _simulate_dipole(
     description: Description, t: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """Simulate the heart vector over time, shape (3, len(t)), in mV."""
+    beats, waves = _draw_waves(description, rng)
+    dipole = _sum_gaussians(t, beats.times, waves)
+    if description.rhythm.fibrillation_mv > 0:
+        dipole += _simulate_fibrillation(description.rhythm, t, rng)
+    return dipole
+
+
+def _simulate_local_waves(
+    description: Description, t: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Simulate the waves of single chest leads, shape (8, len(t)), in mV.
+
+    The random numbers are those of the heart vector, so that the beats are the same.
+    """
+    beats, waves = _draw_waves(description, rng)
+    n, local = len(beats.times), description.local_waves
+    centres = [waves.centres[:, WAVES[one.wave]].mean(axis=1) for one in local]
+    vectors = np.zeros((n, len(local), len(MEASURED_LEADS)))
+    for place, one in enumerate(local):
+        vectors[:, place, MEASURED_LEADS.index(one.lead)] = one.amplitude_mv
+    widths = np.tile([one.width_ms for one in local], (n, 1))
+    return _sum_gaussians(t, beats.times, _Waves(np.stack(centres, axis=1), widths, vectors))
+
+
+def _draw_waves(description: Description, rng: np.random.Generator) -> tuple[_Beats, _Waves]:
+    """Draw the beats and the waves of each, with one row for each beat."""
     rhythm, heart = description.rhythm, description.heart
     beats = _draw_beats(rhythm, rng)
     waves = _make_waves(heart, description.findings)
@@ -435,10 +562,7 @@ def _simulate_dipole(
         v[:, P] = 0
     v[beats.atrial, P] *= (-0.5, -0.3, 1.0)
     _make_ventricular(_Waves(c, w, v), beats.ventricular, heart)
-    dipole = _sum_gaussians(t, beats.times, _Waves(c, w, v))
-    if rhythm.fibrillation_mv > 0:
-        dipole += _simulate_fibrillation(rhythm, t, rng)
-    return dipole
+    return beats, _Waves(c, w, v)
 
 
 def _make_ventricular(waves: _Waves, which: np.ndarray, heart: Heart) -> None:
@@ -453,7 +577,10 @@ def _make_ventricular(waves: _Waves, which: np.ndarray, heart: Heart) -> None:
 
 
 def _sum_gaussians(t: np.ndarray, times: np.ndarray, waves: _Waves) -> np.ndarray:
-    """Sum over beats and waves, each beat on a short stretch of `t`; shape (3, len(t))."""
+    """Sum over beats and waves, each beat on a short stretch of `t`; shape (3, len(t)).
+
+    The vectors may have more than three components.
+    """
     c, w, v = waves.centres / 1000, waves.widths / 1000, waves.vectors
     before, after = round(0.45 * FINE_HZ), round(0.70 * FINE_HZ)
     used = v.any(axis=(0, 2))
@@ -463,7 +590,7 @@ def _sum_gaussians(t: np.ndarray, times: np.ndarray, waves: _Waves) -> np.ndarra
     local = offsets - ((times - t[0]) * FINE_HZ - middle)[:, None] / FINE_HZ
     z = (local[:, None, :] - c[:, :, None]) / w[:, :, None]
     beats = v.transpose(0, 2, 1) @ np.exp(-0.5 * z * z)
-    padded = np.zeros((3, len(t) + 2 * (before + after) + 2 * FINE_HZ))
+    padded = np.zeros((v.shape[2], len(t) + 2 * (before + after) + 2 * FINE_HZ))
     origin = before + FINE_HZ
     for m, beat in zip(middle, beats, strict=True):
         start = origin + m - before
@@ -507,17 +634,17 @@ def _simulate_electrode_noise(
         jump = rng.normal(0, 0.5) * np.exp(-since / rng.uniform(0.1, 0.8))
         x[electrode] += np.where(t >= start, jump, 0)
     if noise.tremor_mv > 0:
-        x[:3] += _simulate_tremor(noise, t, rng)
+        x[list(noise.tremor_electrodes)] += _simulate_tremor(noise, t, rng)
     return x
 
 
 def _simulate_tremor(noise: Noise, t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Simulate the tremor at the three limb electrodes, shape (3, len(t)), in mV.
+    """Simulate the tremor at its electrodes, shape (n_electrodes, len(t)), in mV.
 
     A sine whose phase is a random walk: its power spectrum is a Lorentzian line about the mean
     frequency, and its power does not depend on the width of the line.
     """
     steps = rng.standard_normal(len(t)) * np.sqrt(2 * np.pi * noise.tremor_width_hz / FINE_HZ)
     phase = 2 * np.pi * noise.tremor_hz * t + np.cumsum(steps) + rng.uniform(0, 2 * np.pi)
-    coupling = rng.standard_normal((3, 1))
+    coupling = rng.standard_normal((len(noise.tremor_electrodes), 1))
     return noise.tremor_mv * coupling / np.sqrt((coupling**2).mean()) * np.sin(phase)

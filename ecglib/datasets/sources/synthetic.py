@@ -31,6 +31,7 @@ import numpy as np
 from ecglib.datasets.options import Accepted, Seed, convert_value
 from ecglib.datasets.schema import Record, SignalSpec, Task
 from ecglib.datasets.sources import _heart_vector as hv
+from ecglib.errors import DatasetError, require_one_of
 from ecglib.splits import split_by_patient
 
 CLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
@@ -56,6 +57,24 @@ _COMBINATIONS = {
     ("MI", "HYP"): 9,
     ("MI", "STTC", "CD", "HYP"): 7,
     ("MI", "CD", "HYP"): 6,
+}
+# The findings of each class, or combinations of them, and the weight of each.
+_INFARCTS = {"anterior_mi": 42, "inferior_mi": 43, "lateral_mi": 15}
+_REPOLARISATION = {
+    ("st_depression",): 30,
+    ("t_inversion",): 30,
+    ("st_depression", "t_inversion"): 25,
+    ("long_qt",): 8,
+    ("t_inversion", "long_qt"): 7,
+}
+_BLOCKS = {("rbbb",): 34, ("lbbb",): 14, ("lafb",): 28, ("av_block",): 16, ("rbbb", "lafb"): 8}
+_HYPERTROPHY = {"lvh": 85, "rvh": 15}
+#: Class -> the findings that it shows in a record.
+CLASS_FINDINGS = {
+    "MI": {*_INFARCTS, "old_mi", "fragmented_qrs"},
+    "STTC": {finding for kinds in _REPOLARISATION for finding in kinds},
+    "CD": {finding for kinds in _BLOCKS for finding in kinds},
+    "HYP": set(_HYPERTROPHY),
 }
 RECORDS_PER_PATIENT = {1: 0.76, 2: 0.16, 3: 0.08}
 _WRONG_LABEL = 0.04  # fraction of records with a label missing or one too many
@@ -122,6 +141,81 @@ class SimulatedSource:
     def draw_visits(self, patient: int) -> list[Visit]:
         """Draw the descriptions of the records of one patient, numbered from 0."""
         raise NotImplementedError
+
+    def remove_class(self, description: hv.Description, class_name: str) -> hv.Description | None:
+        """Return the description of the same record without the evidence of a class.
+
+        Parameters
+        ----------
+        description : Description
+            Of a record with the class.
+        class_name : str
+            The class.
+
+        Returns
+        -------
+        Description or None
+            None if the evidence is at no place of the signal.
+        """
+        raise NotImplementedError
+
+    def simulate_evidence(self, record: str, class_name: str) -> np.ndarray | None:
+        """Simulate what the evidence of a class is in a record.
+
+        Parameters
+        ----------
+        record : str
+            Name of the record.
+        class_name : str
+            The class.
+
+        Returns
+        -------
+        array of shape (1000, 12), or None
+            The record minus the same record without the class, in mV: the same heart, beats and
+            noise. None if the evidence is at no place of the signal.
+
+        Raises
+        ------
+        DatasetError
+            If there is no such record.
+        ExperimentError
+            If there is no such class.
+        """
+        require_one_of("class_name", class_name, self.task.classes)
+        visit = self._find_visit(record)
+        without = self.remove_class(visit.description, class_name)
+        if without is None:
+            return None
+        rendered = (hv.render(one, self.seed, visit.key) for one in (visit.description, without))
+        signal_mv, without_mv = rendered
+        return signal_mv - without_mv
+
+    def locate_waves(self, record: str) -> hv.BeatWaves:
+        """Locate P, QRS and T of each beat of a record.
+
+        Parameters
+        ----------
+        record : str
+            Name of the record.
+
+        Raises
+        ------
+        DatasetError
+            If there is no such record.
+        """
+        visit = self._find_visit(record)
+        return hv.locate_waves(visit.description, self.seed, visit.key)
+
+    def _find_visit(self, record: str) -> Visit:
+        prefix, _, number = record.rpartition("-")
+        is_known = prefix == self.name and number.isdecimal()
+        if not is_known or not 1 <= int(number) <= len(self._visits):
+            raise DatasetError(
+                f"{record!r} is no record of {self.name!r} with {self.options}. Its records are "
+                f"{self.name}-00001 to {self.name}-{len(self._visits):05d}."
+            )
+        return self._visits[int(number) - 1]
 
     def hash_content(self) -> str:
         """Return "": nothing is read from files."""
@@ -203,6 +297,17 @@ class SyntheticSource(SimulatedSource):
         """Draw the descriptions of the records of one patient, numbered from 0."""
         return _draw_visits(self.seed, patient)
 
+    def remove_class(self, description: hv.Description, class_name: str) -> hv.Description | None:
+        """Return the description without the findings of a class; None for NORM, which has none."""
+        if class_name not in CLASS_FINDINGS:
+            return None
+        findings = {
+            name: severity
+            for name, severity in description.findings.items()
+            if name not in CLASS_FINDINGS[class_name]
+        }
+        return dataclasses.replace(description, findings=findings)
+
 
 def _format_patient(visit: Visit) -> str:
     return f"patient-{visit.key[0] + 1:05d}"
@@ -271,25 +376,17 @@ def _draw_findings(rng: np.random.Generator, classes: tuple[str, ...]) -> dict[s
     """Draw findings and their severities; the healthy sometimes have borderline ones."""
     findings: dict[str, float] = {}
     if "MI" in classes:
-        weights = {"anterior_mi": 42, "inferior_mi": 43, "lateral_mi": 15}
-        findings[choose_by_weight(rng, weights)] = _draw_severity(rng)
+        findings[choose_by_weight(rng, _INFARCTS)] = _draw_severity(rng)
         findings["old_mi"] = float(rng.beta(1.0, 0.7))
         if rng.random() < 0.5:
             findings["fragmented_qrs"] = _draw_severity(rng)
     if "STTC" in classes:
-        kinds = {
-            ("st_depression",): 30,
-            ("t_inversion",): 30,
-            ("st_depression", "t_inversion"): 25,
-            ("long_qt",): 8,
-            ("t_inversion", "long_qt"): 7,
-        }
-        findings |= {kind: _draw_severity(rng) for kind in choose_by_weight(rng, kinds)}
+        kinds = choose_by_weight(rng, _REPOLARISATION)
+        findings |= {kind: _draw_severity(rng) for kind in kinds}
     if "CD" in classes:
-        blocks = {"rbbb": 34, "lbbb": 14, "lafb": 28, "av_block": 16, "rbbb lafb": 8}
-        findings |= {kind: _draw_severity(rng) for kind in choose_by_weight(rng, blocks).split()}
+        findings |= {kind: _draw_severity(rng) for kind in choose_by_weight(rng, _BLOCKS)}
     if "HYP" in classes:
-        findings[choose_by_weight(rng, {"lvh": 85, "rvh": 15})] = _draw_severity(rng)
+        findings[choose_by_weight(rng, _HYPERTROPHY)] = _draw_severity(rng)
     if rng.random() < 0.35:
         benign = ("st_depression", "t_inversion", "rbbb", "lafb", "av_block", "lvh")
         kind = benign[rng.integers(len(benign))]

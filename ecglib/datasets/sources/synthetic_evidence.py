@@ -51,7 +51,7 @@ BORDERLINE = 0.4  # fraction of borderline patients, for each class
 
 # What evidence of -1 and of 1 means.
 IRREGULAR = (0.01, 0.25)  # variation of RR relative to its mean
-T_SIZE = (0.75, -0.75)  # relative to that of the dataset `synthetic`
+T_SIZE = (0.75, -0.75)  # opposite sizes, relative to that of the dataset `synthetic`
 TREMOR_HZ = (24.6, 25.4)
 TREMOR_MV, TREMOR_WIDTH_HZ = 0.06, 0.1
 
@@ -130,6 +130,24 @@ class SyntheticEvidenceSource(SimulatedSource):
             visits.append(Visit((patient, number), labels, age, int(not male), description))
             age += float(rng.integers(0, 3))
         return visits
+
+    def remove_class(self, description: hv.Description, class_name: str) -> hv.Description | None:
+        """Return the description with the opposite evidence of a class.
+
+        T points the other way, or the tremor is as much slower as it was faster. None for RHYTHM,
+        whose evidence is the time between beats.
+        """
+        heart, noise = description.heart, description.noise
+        if class_name == "SHAPE":
+            return dataclasses.replace(
+                description, heart=dataclasses.replace(heart, t_voltage=-heart.t_voltage)
+            )
+        if class_name == "SPECTRUM":
+            opposite_hz = sum(TREMOR_HZ) - noise.tremor_hz
+            return dataclasses.replace(
+                description, noise=dataclasses.replace(noise, tremor_hz=opposite_hz)
+            )
+        return None
 
 
 def _draw_strengths(rng: np.random.Generator) -> np.ndarray:
