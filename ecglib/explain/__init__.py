@@ -6,6 +6,7 @@ signal in mV or from the representations. Each method returns an `Attribution` f
 
 import ecglib._keras  # noqa: F401
 
+from ecglib.explain.agreement import AgreementCheck, check_seed_agreement
 from ecglib.explain.attribution import (
     Attribution,
     attribute_by_gradient,
@@ -14,12 +15,7 @@ from ecglib.explain.attribution import (
 )
 from ecglib.explain.beat_runs import average_run_beats
 from ecglib.explain.beats import BeatAverage, BeatWindows, WaveFraction, average_beats
-from ecglib.explain.checks import (
-    RandomizationCheck,
-    SanityCheck,
-    check_completeness,
-    check_weight_randomization,
-)
+from ecglib.explain.checks import SanityCheck, check_completeness
 from ecglib.explain.contributions import (
     BranchContributions,
     check_efficiency,
@@ -34,9 +30,16 @@ from ecglib.explain.fusion_weights import (
 )
 from ecglib.explain.gradcam import compute_grad_cam
 from ecglib.explain.gradients import compute_gradients, compute_outputs, compute_scores
+from ecglib.explain.information import InformationCheck, check_mutual_information
 from ecglib.explain.occlusion import occlude_bands, occlude_leads, occlude_segments
+from ecglib.explain.permuted_labels import train_on_permuted_labels
 from ecglib.explain.pointing import Evidence, PointingScore, score_pointing
 from ecglib.explain.pointing_runs import measure_pointing
+from ecglib.explain.randomization import (
+    RandomizationCheck,
+    check_label_randomization,
+    check_weight_randomization,
+)
 from ecglib.explain.rollout import compute_attention_rollout, roll_out_attention
 from ecglib.explain.run_scores import (
     build_representation_scores,
@@ -44,8 +47,10 @@ from ecglib.explain.run_scores import (
     describe_signal,
 )
 from ecglib.explain.scores import Axis, ClassScore, ModelInput, ScoreModel, build_score_model
+from ecglib.explain.similarity import compute_similarity
 
 __all__ = [
+    "AgreementCheck",
     "Attribution",
     "Axis",
     "BeatAverage",
@@ -55,6 +60,7 @@ __all__ = [
     "CurveCheck",
     "Evidence",
     "FusionWeights",
+    "InformationCheck",
     "ModelInput",
     "PointingScore",
     "RandomizationCheck",
@@ -73,6 +79,9 @@ __all__ = [
     "check_deletion",
     "check_efficiency",
     "check_insertion",
+    "check_label_randomization",
+    "check_mutual_information",
+    "check_seed_agreement",
     "check_weight_randomization",
     "compute_attention_rollout",
     "compute_branch_contributions",
@@ -82,6 +91,7 @@ __all__ = [
     "compute_outputs",
     "compute_scores",
     "compute_shapley_values",
+    "compute_similarity",
     "describe_disagreements",
     "describe_signal",
     "measure_pointing",
@@ -90,4 +100,5 @@ __all__ = [
     "occlude_segments",
     "roll_out_attention",
     "score_pointing",
+    "train_on_permuted_labels",
 ]

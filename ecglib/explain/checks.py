@@ -1,25 +1,16 @@
-"""Checks that an explanation can fail."""
+"""Checks that an explanation can fail, and whether contributions are complete."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 
-import keras
 import numpy as np
-from keras import ops
-from scipy.stats import rankdata
 
 from ecglib.errors import EcgError
 from ecglib.explain.attribution import Attribution
 from ecglib.explain.gradients import compute_scores
 from ecglib.explain.scores import ClassScore
 
-Attributions = Mapping[str, Attribution]
-Method = Callable[[ClassScore], Attributions]
-
 MAX_GAP = 0.05
-MAX_SIMILARITY = 0.2
-N_STAGES = 4  # of a cascade
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -52,36 +43,7 @@ class SanityCheck:
         return self.min_accepted <= self.figure <= self.max_accepted
 
 
-@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
-class RandomizationCheck(SanityCheck):
-    """A check by randomized weights, with the similarity at each stage.
-
-    Parameters
-    ----------
-    randomized : array of shape (n_stages,)
-        Fraction of the weight tensors that are randomized, from the output down.
-    similarity : array of shape (n_stages,)
-        Mean over the windows of the absolute rank correlation with the original attribution.
-
-    Examples
-    --------
-    >>> check = RandomizationCheck(
-    ...     name="weight randomization",
-    ...     figure=0.1,
-    ...     min_accepted=0.0,
-    ...     max_accepted=0.2,
-    ...     randomized=np.array([0.5, 1.0]),
-    ...     similarity=np.array([0.3, 0.1]),
-    ... )
-    >>> check.passed
-    True
-    """
-
-    randomized: np.ndarray
-    similarity: np.ndarray
-
-
-def check_completeness(target: ClassScore, attributions: Attributions) -> SanityCheck:
+def check_completeness(target: ClassScore, attributions: Mapping[str, Attribution]) -> SanityCheck:
     """Check that contributions add up to the score minus the score of the baseline.
 
     Parameters
@@ -129,92 +91,3 @@ def check_completeness(target: ClassScore, attributions: Attributions) -> Sanity
     return SanityCheck(
         name="completeness", figure=float(gaps.max()), min_accepted=0.0, max_accepted=MAX_GAP
     )
-
-
-def check_weight_randomization(
-    target: ClassScore, method: Method, seed: int = 0
-) -> RandomizationCheck:
-    """Check that the attribution changes when the weights of the model are randomized.
-
-    The weights are randomized from the output down in four stages, and then restored.
-
-    Parameters
-    ----------
-    target : ClassScore
-        What is explained.
-    method : callable
-        From a `ClassScore` to attributions, such as `attribute_by_gradient`.
-    seed : int, default 0
-        Seed of the randomization.
-
-    Returns
-    -------
-    RandomizationCheck
-        The figure is the similarity after all weights are randomized: the mean over the windows of
-        the absolute value of Spearman's rank correlation of absolute attributions; of several
-        inputs, the largest. Accepted: at most 0.2.
-
-    Notes
-    -----
-    Adebayo et al., "Sanity checks for saliency maps" (NeurIPS 2018, arXiv:1810.03292): cascading
-    randomization. A weight tensor is randomized by shuffling its values, which leaves their
-    distribution as it was. Contributions are products with the input, which does not change, so
-    they remain more similar than gradients.
-
-    Examples
-    --------
-    >>> from ecglib.explain import attribute_by_gradient
-    >>> from ecglib.explain.examples import make_class_score
-    >>> check = check_weight_randomization(make_class_score(), attribute_by_gradient)
-    >>> check.randomized.tolist()
-    [0.25, 0.5, 0.75, 1.0]
-    """
-    original = method(target)
-    rng = np.random.default_rng(seed)
-    weights = list(reversed(target.model.trainable_weights))
-    similarity = []
-    with _restore_weights(weights):
-        for stage in np.array_split(np.arange(len(weights)), N_STAGES):
-            for number in stage:
-                value = ops.convert_to_numpy(weights[number])
-                weights[number].assign(rng.permutation(value.ravel()).reshape(value.shape))
-            similarity.append(_compare_attributions(original, method(target)))
-    return RandomizationCheck(
-        name="weight randomization",
-        figure=similarity[-1],
-        min_accepted=0.0,
-        max_accepted=MAX_SIMILARITY,
-        randomized=np.arange(1, N_STAGES + 1) / N_STAGES,
-        similarity=np.array(similarity),
-    )
-
-
-@contextmanager
-def _restore_weights(weights: Sequence[keras.Variable]) -> Iterator[None]:
-    values = [ops.convert_to_numpy(weight).copy() for weight in weights]
-    try:
-        yield
-    finally:
-        for weight, value in zip(weights, values, strict=True):
-            weight.assign(value)
-
-
-def _compare_attributions(original: Attributions, other: Attributions) -> float:
-    return max(
-        float(
-            np.mean(
-                [
-                    _correlate_ranks(np.abs(a).ravel(), np.abs(b).ravel())
-                    for a, b in zip(original[name].values, other[name].values, strict=True)
-                ]
-            )
-        )
-        for name in original
-    )
-
-
-def _correlate_ranks(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the absolute rank correlation, 0 where one side is constant."""
-    a, b = (rankdata(x) - (len(x) + 1) / 2 for x in (a, b))
-    size = np.sqrt(np.sum(a**2) * np.sum(b**2))
-    return float(abs(np.sum(a * b)) / size) if size else 0.0

@@ -131,13 +131,54 @@ def check_insertion(target: ClassScore, attribution: Attribution, seed: int = 0)
     return _rank_curve("insertion", curves)
 
 
+def align_importance(attribution: Attribution, described: ModelInput) -> np.ndarray:
+    """Give the importance the axes of its input; it is the same along those that it lacks.
+
+    Parameters
+    ----------
+    attribution : Attribution
+        An attribution, such as of Grad-CAM, which has no leads.
+    described : ModelInput
+        Its input.
+
+    Returns
+    -------
+    array of shape (n_windows, ...)
+
+    Raises
+    ------
+    EcgError
+        If the attribution has parts of an axis, as occlusion by segments and bands has.
+
+    Examples
+    --------
+    >>> from ecglib.explain import occlude_leads
+    >>> from ecglib.explain.examples import make_class_score
+    >>> target = make_class_score()
+    >>> attribution = occlude_leads(target)["signal"]
+    >>> align_importance(attribution, target.scores.inputs["signal"]).shape
+    (2, 200, 2)
+    """
+    sizes = {axis.name: len(axis.values) for axis in attribution.axes}
+    shape = [sizes.get(axis.name, 1) for axis in described.axes]
+    fits = all(n in (1, size) for n, size in zip(shape, described.shape, strict=True))
+    if not fits:
+        raise EcgError(
+            f"{attribution.method} has the axes {sizes}, and the input {described.shape}. Check a "
+            f"method that gives a value for each entry of an axis."
+        )
+    n_windows = len(attribution.windows)
+    values = attribution.importance.reshape(n_windows, *shape)
+    return np.broadcast_to(values, (n_windows, *described.shape))
+
+
 def _compute_curves(
     target: ClassScore, attribution: Attribution, seed: int, *, is_insertion: bool
 ) -> np.ndarray:
     """Compute the mean probabilities, (1 + N_RANDOM_ORDERS, N_STEPS + 1); random orders last."""
     name = attribution.input_name
     described = target.scores.inputs[name]
-    importance = _align(attribution, described)
+    importance = align_importance(attribution, described)
     cells = _number_cells(described)
     n_cells = int(cells.max()) + 1
     rng = np.random.default_rng(seed)
@@ -162,21 +203,6 @@ def _compute_probabilities(
         other: np.repeat(x[row][None], len(variants), axis=0) for other, x in target.inputs.items()
     }
     return expit(compute_scores(target.model, {**inputs, name: variants}, target.class_index))
-
-
-def _align(attribution: Attribution, described: ModelInput) -> np.ndarray:
-    """Give the importance the axes of its input; it is the same along those that it lacks."""
-    sizes = {axis.name: len(axis.values) for axis in attribution.axes}
-    shape = [sizes.get(axis.name, 1) for axis in described.axes]
-    fits = all(n in (1, size) for n, size in zip(shape, described.shape, strict=True))
-    if not fits:
-        raise EcgError(
-            f"{attribution.method} has the axes {sizes}, and the input {described.shape}. Check a "
-            f"method that gives a value for each entry of an axis."
-        )
-    n_windows = len(attribution.windows)
-    values = attribution.importance.reshape(n_windows, *shape)
-    return np.broadcast_to(values, (n_windows, *described.shape))
 
 
 def _number_cells(described: ModelInput) -> np.ndarray:

@@ -10,32 +10,12 @@ from explain_helpers import make_noise, make_target
 from ecglib.errors import EcgError
 from ecglib.explain import (
     SanityCheck,
-    attribute_by_gradient,
     attribute_by_integrated_gradients,
     check_deletion,
     check_insertion,
-    check_weight_randomization,
     occlude_leads,
     occlude_segments,
 )
-from ecglib.explain.attribution import describe
-
-
-def attribute_by_size(target):
-    """Attribute by the absolute value of the input, which knows nothing of the model."""
-    values = {name: np.abs(x) for name, x in target.inputs.items()}
-    return describe(target, values, "absolute value", "mV")
-
-
-@pytest.fixture
-def network_target():
-    keras.utils.set_random_seed(2)
-    x = keras.Input((100, 3), name="signal")
-    y = keras.layers.Flatten()(x)
-    for _ in range(3):
-        y = keras.layers.Dense(32, "tanh")(y)
-    model = keras.Model(x, keras.layers.Dense(2, "sigmoid")(y))
-    return make_target(model, {"signal": make_noise(4, 100, 3)})
 
 
 @pytest.fixture
@@ -58,38 +38,6 @@ def test_a_check_passes_inside_its_range(figure, passed):
 
     assert check.passed is passed
     assert not dataclasses.replace(check, figure=float("nan")).passed
-
-
-def test_the_gradient_depends_on_the_weights(network_target):
-    check = check_weight_randomization(network_target, attribute_by_gradient)
-
-    assert check.passed
-    assert check.figure < 0.2
-    assert check.figure == check.similarity[-1]
-
-
-def test_the_size_of_the_input_does_not_depend_on_the_weights(network_target):
-    check = check_weight_randomization(network_target, attribute_by_size)
-
-    assert not check.passed
-    np.testing.assert_allclose(check.similarity, 1)
-
-
-def test_weights_are_restored_also_after_an_error(network_target):
-    before = [weight.copy() for weight in network_target.model.get_weights()]
-    n_calls = iter(range(10))
-
-    def fail_on_the_third_call(target):
-        if next(n_calls) == 2:
-            raise RuntimeError("stopped")
-        return attribute_by_gradient(target)
-
-    with pytest.raises(RuntimeError, match="stopped"):
-        check_weight_randomization(network_target, fail_on_the_third_call)
-
-    after = network_target.model.get_weights()
-    for one, other in zip(before, after, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 def test_deletion_and_insertion_pass_for_what_the_model_reads(moment_target):
