@@ -15,7 +15,7 @@ from ecglib.plots.results import (
     plot_reliability,
     plot_roc_and_pr,
 )
-from ecglib.plots.robustness import plot_severity_curves
+from ecglib.plots.robustness import plot_class_losses, plot_severity_curves
 from ecglib.plots.signals import (
     PredictedClasses,
     plot_ecg,
@@ -40,6 +40,7 @@ __all__ = [
     "format_html",
     "plot_beat_average",
     "plot_class_balance",
+    "plot_class_losses",
     "plot_confusion",
     "plot_ecg",
     "plot_history",

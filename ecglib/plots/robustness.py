@@ -1,6 +1,8 @@
 """Figures of robustness: scores against the severity of disturbances."""
 
 import math
+import re
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +16,7 @@ from ecglib.plots.results import choose_line
 N_COLUMNS, N_LEGEND_COLUMNS = 3, 2
 MAX_BANDS = 4  # more hide each other
 COLUMNS = ("title", "model", "severity", "unit", "score", "low", "high")
+CLASS_COLUMNS = ("title", "model", "class", "loss", "low", "high")
 
 
 def plot_severity_curves(table: pd.DataFrame, score: str, caveat: str = "") -> Figure:
@@ -107,3 +110,96 @@ def _draw_curves(ax: Axes, rows: pd.DataFrame, models: list[str]) -> None:
     ax.tick_params(labelsize=8)
     ax.grid(alpha=0.3)
     hide_frame(ax)
+
+
+def plot_class_losses(table: pd.DataFrame, score: str, caveat: str = "") -> Figure:
+    """Draw what each class loses under each disturbance, a panel for each model.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `ecglib.robustness.Robustness.to_class_table` returns it.
+    score : str
+        Name of the score.
+    caveat : str, default ""
+        Written above the figure.
+
+    Returns
+    -------
+    Figure
+        The closed figure. The losses stand in the cells, darker if more is lost; a loss whose
+        interval contains zero, or that has no interval, is in brackets.
+
+    Raises
+    ------
+    EcgError
+        If the table is empty or lacks a column.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "title": ["Clipping"],
+    ...         "model": ["time:cnn"],
+    ...         "class": ["AF"],
+    ...         "loss": [0.03],
+    ...         "low": [0.01],
+    ...         "high": [0.05],
+    ...     }
+    ... )
+    >>> fig = plot_class_losses(table, "AUROC")
+    >>> [text.get_text() for text in fig.axes[0].texts]
+    ['0.03']
+    """
+    check_table(table, CLASS_COLUMNS)
+    models = list(dict.fromkeys(table["model"]))
+    titles, classes = (list(dict.fromkeys(table[name])) for name in ("title", "class"))
+    n_columns = min(N_COLUMNS, len(models))
+    n_rows = math.ceil(len(models) / n_columns)
+    fig, axes = plt.subplots(
+        n_rows,
+        n_columns,
+        figsize=(
+            2.0 + max(1.6, 0.5 * len(classes)) * n_columns,
+            n_rows * (0.8 + 0.22 * len(titles)),
+        ),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    highest = max(0.01, float(table["loss"].max()))
+    for ax, model in zip(axes.flat, models, strict=False):
+        rows = table[table["model"] == model].set_index(["title", "class"])
+        losses = rows["loss"].unstack().reindex(index=titles, columns=classes)
+        image = ax.imshow(losses, cmap="Oranges", vmin=0, vmax=highest, aspect="auto")
+        ax.set_title(
+            textwrap.fill(re.sub(r"\+(?=\w)", "+ ", model), 30, break_long_words=False), size=7
+        )
+        ax.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 6 else 0)
+        ax.set_yticks(range(len(titles)), titles)
+        ax.tick_params(labelsize=8, length=0)
+        hide_frame(ax)
+        for (title, name), row in rows.iterrows():
+            text = f"{round(row['loss'], 2) + 0.0:.2f}"
+            text = text if row["low"] > 0 or row["high"] < 0 else f"({text})"
+            ax.text(
+                classes.index(name),
+                titles.index(title),
+                text,
+                ha="center",
+                va="center",
+                size=7,
+                color="white" if row["loss"] > 0.6 * highest else "black",
+            )
+    for ax in axes.flat[len(models) :]:
+        ax.set_visible(False)
+    bar = fig.colorbar(image, ax=axes, fraction=0.03, aspect=30)
+    bar.set_label(f"loss of {score}, mean over the severities", size=8)
+    bar.ax.tick_params(labelsize=8)
+    add_caveat(fig, caveat)
+    return close_figure(
+        fig,
+        f"Table in color: loss of {score} of {len(classes)} classes under {len(titles)} "
+        f"disturbances, for {len(models)} models.",
+    )

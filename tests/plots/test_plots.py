@@ -72,6 +72,14 @@ DRAW = {
         pd.DataFrame(ESTIMATE | {"fusion": ["a"], "kind": ["single"], "word": ["adds"]}),
         caveat=caveat,
     ),
+    "class_losses": lambda caveat: plots.plot_class_losses(
+        pd.DataFrame(
+            {"title": ["Clipping"] * 2, "model": ["a"] * 2, "class": ["MI", "AF"]}
+            | {"loss": [0.1, 0.0], "low": [0.05, np.nan], "high": [0.2, np.nan]}
+        ),
+        "AUROC",
+        caveat,
+    ),
     "severity_curves": lambda caveat: plots.plot_severity_curves(
         pd.DataFrame(
             {"title": ["Clipping"] * 2, "model": ["a"] * 2, "severity": [np.nan, 0.5]}
