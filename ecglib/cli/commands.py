@@ -10,7 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ecglib import paths
-from ecglib.cli import batch_commands, check_commands, entry_commands, printing
+from ecglib.cli import (
+    batch_commands,
+    check_commands,
+    entry_commands,
+    explain_commands,
+    printing,
+)
 from ecglib.cli.parser import build_parser, parse_assignments
 from ecglib.cli.status import run_command
 from ecglib.errors import EcgError
@@ -182,17 +188,9 @@ def _predict(options: argparse.Namespace) -> int:
 
     run = open_run(options.run, options.runs_dir)
     # Imports Keras: after the run is found.
-    from ecglib.inference import Predictor, RecordOptions, find_records
+    from ecglib.inference import Predictor, find_records
 
-    record_options = RecordOptions(
-        sampling_rate_hz=options.rate,
-        unit=options.unit,
-        leads=tuple(name.strip() for name in options.leads.split(",") if name.strip()),
-        lead_columns=parse_assignments(options.lead_column, "--lead-column"),
-        starts_s=tuple(options.start),
-        pad=options.pad,
-        values=parse_assignments(options.value, "--value"),
-    )
+    record_options = explain_commands.build_record_options(options)
     records = find_records(options.records)
     predictor = Predictor(run)
     predicted = predictor.predict(records, options=record_options)
@@ -220,6 +218,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "compare": _compare,
     "export": _export,
     "predict": _predict,
+    "explain": explain_commands.explain,
     "check-encoder": check_commands.check_encoder,
     "check-fusion": check_commands.check_fusion,
 }

@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_export(commands)
     _add_predict(commands)
+    _add_explain(commands)
     _add_check_encoder(commands)
     _add_check_fusion(commands)
     return parser
@@ -354,6 +355,85 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "records", nargs="+", metavar="RECORD", help="WFDB, CSV, EDF or NumPy file, or a folder"
     )
+    _add_record_options(parser)
+    parser.add_argument("--csv", metavar="FILE", help="also write the table to this file")
+    _add_runs_dir(parser)
+
+
+def _add_explain(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "explain",
+        "Draw why a run gives a class to a record, and which checks this explanation passes. Exit "
+        "status 1 if one fails.",
+    )
+    _add_run(parser)
+    parser.add_argument(
+        "record",
+        metavar="RECORD",
+        help="WFDB, CSV, EDF or NumPy file, or the name of a record of the dataset of the run",
+    )
+    parser.add_argument(
+        "--output",
+        "-o",
+        metavar="FILE",
+        required=True,
+        help="page to write: a file that ends in .html, .svg or .png",
+    )
+    parser.add_argument(
+        "--class",
+        dest="class_name",
+        default="",
+        metavar="NAME",
+        help="the class to explain (default: the predicted one with the highest probability)",
+    )
+    parser.add_argument(
+        "--method",
+        default="",
+        metavar="NAME",
+        help="integrated_gradients (default), smoothgrad or gradient",
+    )
+    parser.add_argument(
+        "--window",
+        type=_parse_count,
+        default=0,
+        metavar="N",
+        help="which window of the record, counted from 1 (default: the first or, with --class, "
+        "the one to which the run gives the class the highest probability)",
+    )
+    _add_record_options(parser)
+    _add_data_dir(parser)
+    _add_runs_dir(parser)
+
+
+def _add_check_encoder(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "check-encoder",
+        "Check an encoder of another package as those of ecglib are checked. Exit status 1 if "
+        "something is wrong.",
+    )
+    parser.add_argument(
+        "path", metavar="PATH", help="import path, for example mypackage.encoders:my_encoder"
+    )
+    parser.add_argument(
+        "--representation", default="time", help="the representation that it takes (default: time)"
+    )
+
+
+def _add_check_fusion(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "check-fusion",
+        "Check a fusion of another package as those of ecglib are checked. Exit status 1 if "
+        "something is wrong.",
+    )
+    parser.add_argument(
+        "path", metavar="PATH", help="import path, for example mypackage.fusions:late_mine"
+    )
+
+
+def _add_record_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate",
         type=_parse_number,
@@ -390,35 +470,6 @@ def _add_predict(commands: Any) -> None:
     )
     parser.add_argument(
         "--pad", action="store_true", help="pad records that are too short with 0 mV"
-    )
-    parser.add_argument("--csv", metavar="FILE", help="also write the table to this file")
-    _add_runs_dir(parser)
-
-
-def _add_check_encoder(commands: Any) -> None:
-    parser = _add_command(
-        commands,
-        "check-encoder",
-        "Check an encoder of another package as those of ecglib are checked. Exit status 1 if "
-        "something is wrong.",
-    )
-    parser.add_argument(
-        "path", metavar="PATH", help="import path, for example mypackage.encoders:my_encoder"
-    )
-    parser.add_argument(
-        "--representation", default="time", help="the representation that it takes (default: time)"
-    )
-
-
-def _add_check_fusion(commands: Any) -> None:
-    parser = _add_command(
-        commands,
-        "check-fusion",
-        "Check a fusion of another package as those of ecglib are checked. Exit status 1 if "
-        "something is wrong.",
-    )
-    parser.add_argument(
-        "path", metavar="PATH", help="import path, for example mypackage.fusions:late_mine"
     )
 
 

@@ -23,6 +23,8 @@ from ecglib.explain.contributions import (
     compute_shapley_values,
 )
 from ecglib.explain.curves import CurveCheck, check_deletion, check_insertion
+from ecglib.explain.explainer import Explainer
+from ecglib.explain.explanation import ExplainedInput, Explanation
 from ecglib.explain.fusion_weights import (
     FusionWeights,
     compute_fusion_weights,
@@ -31,6 +33,7 @@ from ecglib.explain.fusion_weights import (
 from ecglib.explain.gradcam import compute_grad_cam
 from ecglib.explain.gradients import compute_gradients, compute_outputs, compute_scores
 from ecglib.explain.information import InformationCheck, check_mutual_information
+from ecglib.explain.methods import DEFAULT_METHOD, METHODS
 from ecglib.explain.occlusion import occlude_bands, occlude_leads, occlude_segments
 from ecglib.explain.permuted_labels import train_on_permuted_labels
 from ecglib.explain.pointing import Evidence, PointingScore, score_pointing
@@ -40,16 +43,25 @@ from ecglib.explain.randomization import (
     check_label_randomization,
     check_weight_randomization,
 )
+from ecglib.explain.record_windows import RecordWindow
 from ecglib.explain.rollout import compute_attention_rollout, roll_out_attention
 from ecglib.explain.run_scores import (
     build_representation_scores,
     build_signal_scores,
     describe_signal,
 )
-from ecglib.explain.scores import Axis, ClassScore, ModelInput, ScoreModel, build_score_model
+from ecglib.explain.scores import (
+    Axis,
+    ClassScore,
+    ModelInput,
+    ScoreModel,
+    build_score_model,
+)
 from ecglib.explain.similarity import compute_similarity
 
 __all__ = [
+    "DEFAULT_METHOD",
+    "METHODS",
     "AgreementCheck",
     "Attribution",
     "Axis",
@@ -59,11 +71,15 @@ __all__ = [
     "ClassScore",
     "CurveCheck",
     "Evidence",
+    "ExplainedInput",
+    "Explainer",
+    "Explanation",
     "FusionWeights",
     "InformationCheck",
     "ModelInput",
     "PointingScore",
     "RandomizationCheck",
+    "RecordWindow",
     "SanityCheck",
     "ScoreModel",
     "WaveFraction",

@@ -5,6 +5,12 @@ allows; it is written in red above the figure.
 """
 
 from ecglib.plots.beat_averages import plot_beat_average
+from ecglib.plots.explanation_files import (
+    check_output,
+    render_explanation,
+    write_explanation,
+)
+from ecglib.plots.explanations import plot_explanation
 from ecglib.plots.figure import RED, ROLE_STYLES
 from ecglib.plots.pictures import Picture, draw_scores, draw_verdicts
 from ecglib.plots.results import (
@@ -32,6 +38,7 @@ __all__ = [
     "VERDICT_STYLES",
     "Picture",
     "PredictedClasses",
+    "check_output",
     "clean_text",
     "convert_to_svg",
     "draw_scores",
@@ -43,6 +50,7 @@ __all__ = [
     "plot_class_losses",
     "plot_confusion",
     "plot_ecg",
+    "plot_explanation",
     "plot_history",
     "plot_learning_curves",
     "plot_prediction",
@@ -52,5 +60,7 @@ __all__ = [
     "plot_scores",
     "plot_severity_curves",
     "plot_verdicts",
+    "render_explanation",
     "use_svg_style",
+    "write_explanation",
 ]

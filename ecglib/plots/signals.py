@@ -3,31 +3,31 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    FuncFormatter,
-    LogLocator,
-    MultipleLocator,
-    NullFormatter,
-)
 
 from ecglib.errors import EcgError
 from ecglib.plots.figure import BLUE, GREY, ORANGE, add_caveat, close_figure, hide_frame
+from ecglib.plots.paper import (
+    MM_PER_INCH,
+    MM_PER_MV,
+    MM_PER_S,
+    PULSE_MV,
+    PULSE_S,
+    draw_paper,
+)
+from ecglib.plots.time_frequency import draw_time_frequency
 
-MM_PER_S, MM_PER_MV, MM_PER_INCH = 25.0, 10.0, 25.4
 TWELVE_LEADS = (
     ("I", "AVR", "V1", "V4"),
     ("II", "AVL", "V2", "V5"),
     ("III", "AVF", "V3", "V6"),
 )
-PAPER_COLORS = {"minor": "#f7dcdc", "major": "#eeb0b0"}
-PULSE_S = (-0.5, -0.4, -0.4, -0.2, -0.2, -0.1)
-PULSE_MV = (0.0, 0.0, 1.0, 1.0, 0.0, 0.0)
 BEAT_S = 0.25  # before and after the labelled beat
 MAX_BARS = 10  # of classes that were not decided for
 
@@ -136,7 +136,7 @@ def plot_ecg(
     ax = fig.add_axes(
         (4 / (width_mm + 8), below_mm / figure_mm, width_mm / (width_mm + 8), paper_mm / figure_mm)
     )
-    _draw_paper(ax, (-left, right), (-height, top))
+    draw_paper(ax, (-left, right), (-height, top))
 
     for row, baseline in zip(rows, baselines, strict=True):
         ax.plot(PULSE_S, baseline + np.array(PULSE_MV), color="black", lw=0.8)
@@ -203,31 +203,6 @@ def _place_baselines(signal: np.ndarray, rows: list[list[_LeadSpan]]) -> tuple[l
     return baselines, math.ceil(2 * edge) / 2
 
 
-def _draw_paper(ax: Axes, x_s: tuple[float, float], y_mv: tuple[float, float]) -> None:
-    """Draw squares of 1 mm and 5 mm."""
-    ax.set(xlim=x_s, ylim=y_mv, xlabel="time (s)")
-    ax.xaxis.set_major_locator(MultipleLocator(0.2))
-    ax.xaxis.set_minor_locator(MultipleLocator(0.04))
-    ax.yaxis.set_major_locator(MultipleLocator(0.5))
-    ax.yaxis.set_minor_locator(MultipleLocator(0.1))
-    ax.xaxis.set_major_formatter(FuncFormatter(_format_seconds))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: ""))
-    line_widths: dict[Literal["minor", "major"], float] = {"minor": 0.4, "major": 0.8}
-    for which, width in line_widths.items():
-        ax.grid(which=which, color=PAPER_COLORS[which], lw=width)
-        ax.tick_params(which=which, length=0, labelsize=8)
-    ax.xaxis.label.set_fontsize(8)
-    ax.set_axisbelow(True)
-    for spine in ax.spines.values():
-        spine.set_color(PAPER_COLORS["major"])
-
-
-def _format_seconds(value: float, _: int | None) -> str:
-    """Return whole seconds as text, and nothing for fractions of a second."""
-    whole = round(value)
-    return str(whole) if whole >= 0 and abs(value - whole) < 1e-6 else ""
-
-
 def plot_prediction(
     signal_mv: np.ndarray,
     sampling_rate_hz: float,
@@ -277,13 +252,7 @@ def plot_prediction(
     >>> fig = plot_prediction(np.zeros((1000, 1)), 100, ["II"], predicted)
     """
     fig = plot_ecg(signal_mv, sampling_rate_hz, leads, title, caveat, predicted.beat_s)
-    probabilities, thresholds = predicted.probabilities, predicted.thresholds
-    by_probability = sorted(probabilities, key=lambda name: probabilities[name], reverse=True)
-    shown = [
-        name
-        for rank, name in enumerate(by_probability)
-        if rank < MAX_BARS or name in predicted.decisions or name in (predicted.labels or ())
-    ]
+    shown = list_shown_classes(predicted)
     (paper,) = fig.axes
     width, height = fig.get_size_inches()
     added = 0.7 + 0.26 * len(shown)
@@ -301,6 +270,62 @@ def plot_prediction(
             0.26 * len(shown) / (height + added),
         )
     )
+    draw_probabilities(ax, predicted)
+    probabilities = predicted.probabilities
+    decided = ", ".join(f"{name} {probabilities[name]:.2f}" for name in predicted.decisions)
+    description = f"ECG of {title or 'a window'}, and the decision: {decided or 'none'}."
+    if predicted.labels is not None:
+        description += f" True: {', '.join(predicted.labels) or 'none'}."
+    return close_figure(fig, description)
+
+
+def list_shown_classes(predicted: PredictedClasses) -> list[str]:
+    """List the classes with the ten largest probabilities, the decided and the true ones.
+
+    Parameters
+    ----------
+    predicted : PredictedClasses
+        Probabilities and decisions.
+
+    Returns
+    -------
+    list of str
+        The most probable first.
+
+    Examples
+    --------
+    >>> list_shown_classes(PredictedClasses(probabilities={"N": 0.2, "AF": 0.8}, decisions=[]))
+    ['AF', 'N']
+    """
+    probabilities = predicted.probabilities
+    by_probability = sorted(probabilities, key=lambda name: probabilities[name], reverse=True)
+    return [
+        name
+        for rank, name in enumerate(by_probability)
+        if rank < MAX_BARS or name in predicted.decisions or name in (predicted.labels or ())
+    ]
+
+
+def draw_probabilities(ax: Axes, predicted: PredictedClasses) -> None:
+    """Draw the probabilities of `list_shown_classes` as bars, with their thresholds.
+
+    Parameters
+    ----------
+    ax : Axes
+        Axes to draw on.
+    predicted : PredictedClasses
+        Probabilities, decisions and thresholds.
+
+    Examples
+    --------
+    >>> ax = Figure().add_subplot()
+    >>> predicted = PredictedClasses(probabilities={"N": 0.2, "AF": 0.8}, decisions=["AF"])
+    >>> draw_probabilities(ax, predicted)
+    >>> ax.texts[0].get_text()
+    '0.800  decided'
+    """
+    shown, probabilities = list_shown_classes(predicted), predicted.probabilities
+    thresholds = predicted.thresholds
     at = np.arange(len(shown))
     values = np.array([probabilities[name] for name in shown])
     colors = [ORANGE if name in predicted.decisions else GREY for name in shown]
@@ -311,17 +336,17 @@ def plot_prediction(
         text = f"{value:.3f}" + (f"  {', '.join(remarks)}" if remarks else "")
         ax.annotate(text, (1, y), (4, 0), textcoords="offset points", va="center", size=8)
         if thresholds:
-            ax.plot([thresholds[name]] * 2, [y - 0.45, y + 0.45], color="black", lw=1.2)
+            ax.plot(
+                [thresholds[name]] * 2,
+                [y - 0.45, y + 0.45],
+                color=mpl.rcParams["text.color"],
+                lw=1.2,
+            )
     ax.set_yticks(at, shown, size=8)
     ax.set(xlim=(0, 1), ylim=(len(shown) - 0.5, -0.5))
     ax.set_xlabel("probability" + (", with threshold" if thresholds else ""), size=8)
     ax.tick_params(labelsize=8)
     hide_frame(ax)
-    decided = ", ".join(f"{name} {probabilities[name]:.2f}" for name in predicted.decisions)
-    description = f"ECG of {title or 'a window'}, and the decision: {decided or 'none'}."
-    if predicted.labels is not None:
-        description += f" True: {', '.join(predicted.labels) or 'none'}."
-    return close_figure(fig, description)
 
 
 def plot_representations(
@@ -390,17 +415,9 @@ def plot_representations(
         side.set_axis_off()
         if len(expected) == 2:
             time_s, frequency_hz = axes[name].values()
-            cells = _compute_edges(time_s), _compute_edges(frequency_hz)
-            if not _is_even(frequency_hz):
-                cells = cells[0], np.exp(_compute_edges(np.log(frequency_hz)))
-                ax.set_yscale("log")
-                ax.yaxis.set_major_locator(LogLocator(10, (1.0, 2.0, 5.0)))
-                ax.yaxis.set_major_formatter(FuncFormatter(lambda hz, _: f"{hz:g}"))
-                ax.yaxis.set_minor_formatter(NullFormatter())
-            image = ax.pcolormesh(*cells, values[..., lead].T, cmap="viridis")
+            image = draw_time_frequency(ax, time_s, frequency_hz, values[..., lead])
             side.set_axis_on()
             fig.colorbar(image, cax=side, label=units[name])
-            ax.set(xlabel="time (s)", ylabel="frequency (Hz)")
         else:
             (axis,) = axes[name]
             ax.plot(axes[name][axis], values[:, lead], color=BLUE, lw=0.9)
@@ -411,20 +428,6 @@ def plot_representations(
     add_caveat(fig, caveat)
     about = f"lead {lead_name} of a window" if lead_name else "a window"
     return close_figure(fig, f"The representations {', '.join(arrays)} of {about}.")
-
-
-def _is_even(axis: np.ndarray) -> bool:
-    """Return whether the steps of an axis are all equal."""
-    return np.ptp(np.diff(axis)) <= 1e-6 * np.abs(axis).max() if len(axis) > 2 else True
-
-
-def _compute_edges(middles: np.ndarray) -> np.ndarray:
-    """Return the edges of the cells around the points of an axis; a single cell is 1 wide."""
-    if len(middles) == 1:
-        return np.array([middles[0] - 0.5, middles[0] + 0.5])
-    between = (middles[1:] + middles[:-1]) / 2
-    first, last = 2 * middles[0] - between[0], 2 * middles[-1] - between[-1]
-    return np.concatenate([[first], between, [last]])
 
 
 def _align_time(panels: Sequence[Axes], axes: Sequence[Mapping[str, np.ndarray]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from ecglib.plots.figure import AMBER, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY_BLUE
+from ecglib.plots.figure import AMBER, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY_BLUE
 
 # Stands for the color of the page's text, which differs between light and dark mode.
 INK = "#010203"
@@ -25,6 +25,7 @@ PAGE_COLORS: Mapping[str, str] = MappingProxyType(
         "purple": PURPLE,
         "sky-blue": SKY_BLUE,
         "grey": GREY,
+        "red": RED,
     }
 )
 PIXELS_PER_POINT = 96 / 72

@@ -1,0 +1,87 @@
+"""The methods of a page by name, and the checks that belong to each."""
+
+import ecglib._keras  # noqa: F401
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from ecglib.explain.attribution import (
+    CONTRIBUTION,
+    Attribution,
+    attribute_by_gradient,
+    attribute_by_integrated_gradients,
+    attribute_by_smoothgrad,
+)
+from ecglib.explain.checks import SanityCheck, check_completeness
+from ecglib.explain.curves import check_deletion, check_insertion
+from ecglib.explain.information import check_mutual_information
+from ecglib.explain.randomization import check_weight_randomization
+from ecglib.explain.scores import ClassScore
+
+#: The methods of `ecglib explain` by name.
+METHODS: Mapping[str, Callable[[ClassScore], dict[str, Attribution]]] = MappingProxyType(
+    {
+        "integrated_gradients": attribute_by_integrated_gradients,
+        "smoothgrad": attribute_by_smoothgrad,
+        "gradient": attribute_by_gradient,
+    }
+)
+#: The only one with a sign for and against a class, and that which fails the fewest checks.
+DEFAULT_METHOD = "integrated_gradients"
+
+
+def check_attributions(
+    target: ClassScore, attributions: Mapping[str, Attribution], names: Sequence[str], method: str
+) -> dict[str, tuple[SanityCheck, ...]]:
+    """Check the attributions of some inputs of a model, each by itself.
+
+    Parameters
+    ----------
+    target : ClassScore
+        What was explained.
+    attributions : mapping of str to Attribution
+        Those of all inputs.
+    names : sequence of str
+        The inputs that are checked.
+    method : str
+        Name of the method.
+
+    Returns
+    -------
+    dict of str to tuple of SanityCheck
+        Name of an input -> weight randomization, deletion and insertion; of contributions also
+        completeness, and of an input with a time axis mutual information.
+
+    Examples
+    --------
+    >>> from ecglib.explain.examples import make_class_score
+    >>> target = make_class_score()
+    >>> checks = check_attributions(target, METHODS["gradient"](target), ["signal"], "gradient")
+    >>> [check.name for check in checks["signal"]]
+    ['weight randomization', 'deletion', 'insertion', 'mutual information']
+    """
+    # The weights are randomized alike for each input, so one computation serves all of them.
+    computed: list[Mapping[str, Attribution]] = [attributions]
+    found = {}
+    for name in names:
+        attribution, stages = attributions[name], itertools.count()
+
+        def attribute(one: ClassScore, name: str = name, stages: Iterator[int] = stages) -> Any:
+            stage = next(stages)
+            if stage == len(computed):
+                computed.append(METHODS[method](one))
+            return {name: computed[stage][name]}
+
+        checks: list[SanityCheck] = [
+            check_weight_randomization(target, attribute),
+            check_deletion(target, attribution),
+            check_insertion(target, attribution),
+        ]
+        if attribution.unit == CONTRIBUTION:
+            checks.insert(0, check_completeness(target, attributions))
+        if any(axis.name == "time" for axis in attribution.axes):
+            checks.append(check_mutual_information(target, attribution))
+        found[name] = tuple(checks)
+    return found
