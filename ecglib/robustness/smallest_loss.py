@@ -3,9 +3,10 @@
 The claim that one model loses less than all others has the p value of the rival that is hardest to
 beat (intersection-union test: Berger, Technometrics 24, 1982). It is two-sided, because the model
 with the smallest loss is chosen on the test windows themselves: the best of several equal models
-then passes for better in at most 5 % of the cases (Gutmann and Maymin, Ann. Stat. 15, 1987). Over
-all disturbances and groups of models, p values are adjusted by the method of Holm, as those of the
-comparison of plain models are (`ecglib.evaluation.pairs`).
+then passes for better in at most 5 % of the cases, as where two of them are far ahead of the others
+(Gutmann and Maymin, Ann. Stat. 15, 1987, for independent models; the tests simulate correlated
+ones). Over all disturbances and groups of models, p values are adjusted by the method of Holm, as
+those of the comparison of plain models are (`ecglib.evaluation.pairs`).
 """
 
 from __future__ import annotations
