@@ -108,6 +108,12 @@ ENTRIES: Mapping[str, Entry] = MappingProxyType(
             picture=1,
             after="09_own_data",
         ),
+        "05_explain": Entry(
+            title="Explain",
+            sentence="Why a run gives a class to a record, and whether the explanation holds.",
+            parameters={"run": "gated", "n_examples": 1, "n_mean_beats": 1, "max_windows": 10},
+            after="03_train",
+        ),
         "06_robustness": Entry(
             title="Robustness",
             sentence="What noise, lost leads and lost branches cost each model.",

@@ -2,6 +2,7 @@
 
 import ecglib._keras  # noqa: F401
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -30,6 +31,16 @@ METHODS: Mapping[str, Callable[[ClassScore], dict[str, Attribution]]] = MappingP
 )
 #: The only one with a sign for and against a class, and that which fails the fewest checks.
 DEFAULT_METHOD = "integrated_gradients"
+
+
+# The same with fewer steps, for models with randomized weights: only ranks are compared.
+_COARSE: Mapping[str, Callable[[ClassScore], dict[str, Attribution]]] = MappingProxyType(
+    {
+        **METHODS,
+        "integrated_gradients": functools.partial(attribute_by_integrated_gradients, n_steps=32),
+        "smoothgrad": functools.partial(attribute_by_smoothgrad, n_samples=16),
+    }
+)
 
 
 def check_attributions(
@@ -71,7 +82,7 @@ def check_attributions(
         def attribute(one: ClassScore, name: str = name, stages: Iterator[int] = stages) -> Any:
             stage = next(stages)
             if stage == len(computed):
-                computed.append(METHODS[method](one))
+                computed.append(_COARSE[method](one))
             return {name: computed[stage][name]}
 
         checks: list[SanityCheck] = [

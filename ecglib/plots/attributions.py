@@ -6,100 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 
+from ecglib.plots.attribution_colors import (
+    BAR,
+    CELL_S,
+    SMALL,
+    ColorScale,
+    average_cells,
+    choose_lead,
+    get_drawn,
+)
 from ecglib.plots.figure import BLUE, GREY, ORANGE, hide_frame
-from ecglib.plots.paper import MM_PER_MV, MM_PER_S, draw_paper
+from ecglib.plots.paper import MM_PER_MV, draw_paper
 from ecglib.plots.time_frequency import compute_edges, draw_time_frequency
 
 if TYPE_CHECKING:  # importing it for real would cost every figure
-    from ecglib.explain import Attribution, ExplainedInput
+    from ecglib.explain import ExplainedInput
 
-CELL_S = 1 / MM_PER_S  # one small square of the paper
 MAX_HEIGHT_MM = 240.0  # of the paper at the usual gain
-PERCENTILE = 99.5  # where the color is full
-CONTRIBUTION = "logit"
-SIGNED = LinearSegmentedColormap.from_list("for and against", [BLUE, "white", ORANGE])
-UNSIGNED = LinearSegmentedColormap.from_list("sensitivity", ["white", ORANGE])
-SMALL = 7.0  # points
-BAR: dict[str, Any] = {"pad": 0.02, "fraction": 0.05}
-
-
-class ColorScale:
-    """The colors of an attribution: blue to orange with a sign, white to orange without.
-
-    Parameters
-    ----------
-    attribution : Attribution
-        Of one window. Contributions in logits have a sign; of sensitivities the size is drawn.
-    values : array
-        What is drawn of it; the color is full at the 99.5th percentile of its size.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> scale = ColorScale(SimpleNamespace(unit="logit per mV"), np.array([0.0, 2.0]))
-    >>> scale.has_sign, round(scale.maximum, 2)
-    (False, 1.99)
-    """
-
-    def __init__(self, attribution: Attribution, values: np.ndarray):
-        self.has_sign = attribution.unit == CONTRIBUTION
-        self.unit = attribution.unit
-        self.maximum = float(np.percentile(np.abs(values), PERCENTILE)) or 1.0
-        self.colors = SIGNED if self.has_sign else UNSIGNED
-
-    @property
-    def norm(self) -> Normalize:
-        """From values to places in the color map."""
-        return Normalize(-self.maximum if self.has_sign else 0.0, self.maximum)
-
-    def add_bar(self, ax: Axes, cax: Axes | None = None) -> None:
-        """Draw a color bar.
-
-        Parameters
-        ----------
-        ax : Axes
-            Axes that it is beside.
-        cax : Axes, optional
-            Axes that it fills, horizontally.
-        """
-        place: dict[str, Any] = (
-            {"ax": ax, **BAR} if cax is None else {"cax": cax, "orientation": "horizontal"}
-        )
-        bar = ax.figure.colorbar(ScalarMappable(self.norm, self.colors), **place)
-        bar.ax.tick_params(labelsize=SMALL, length=2)
-
-
-def average_cells(explained: ExplainedInput, sampling_rate_hz: float) -> np.ndarray:
-    """Average an attribution of the signal over the small squares of the paper, 40 ms.
-
-    Parameters
-    ----------
-    explained : ExplainedInput
-        The signal.
-    sampling_rate_hz : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    array of shape (n_cells, n_leads)
-        Sums of contributions, means of the size of sensitivities.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> attribution = SimpleNamespace(values=-np.ones((1, 8, 2)), unit="logit")
-    >>> average_cells(SimpleNamespace(attribution=attribution), 100.0)[:, 0].tolist()
-    [-4.0, -4.0]
-    """
-    values, unit = explained.attribution.values[0], explained.attribution.unit
-    cells = np.floor(np.arange(len(values)) / (CELL_S * sampling_rate_hz) + 1e-9).astype(int)
-    counts = np.bincount(cells)
-    values = values if unit == CONTRIBUTION else np.abs(values)
-    sums = np.stack([np.bincount(cells, column) for column in values.T], axis=1)
-    return sums if unit == CONTRIBUTION else sums / counts[:, None]
 
 
 def choose_gain(signal_mv: np.ndarray) -> float:
@@ -117,7 +41,7 @@ def choose_gain(signal_mv: np.ndarray) -> float:
 
     Examples
     --------
-    >>> choose_gain(np.zeros((100, 12))), choose_gain(np.full((100, 12), 5.0))
+    >>> choose_gain(np.zeros((2, 12))), choose_gain(np.array([[5.0] * 12, [-5.0] * 12]))
     (10.0, 5.0)
     """
     _, edges = place_rows(signal_mv * MM_PER_MV / 10)
@@ -208,20 +132,6 @@ def draw_signal(
 
 def _is_whole(value: float) -> bool:
     return abs(value - round(value)) < 1e-6
-
-
-def choose_lead(explained: ExplainedInput) -> int:
-    """Choose the lead of a representation with the most attribution.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> attribution = SimpleNamespace(values=np.array([[[0.0, -2.0], [0.0, 1.0]]]))
-    >>> choose_lead(SimpleNamespace(attribution=attribution))
-    1
-    """
-    values = np.abs(explained.attribution.values[0])
-    return int(values.reshape(-1, values.shape[-1]).sum(axis=0).argmax())
 
 
 def draw_spectrum(left: Axes, right: Axes, explained: ExplainedInput, scale: ColorScale) -> None:
@@ -335,16 +245,3 @@ def draw_tabular(left: Axes, right: Axes, explained: ExplainedInput) -> None:
 def _set_title(ax: Axes, what: str, unit: str) -> None:
     """Write what is drawn above a panel, and its unit below that."""
     ax.set_title(f"{what}\n{unit}", loc="left", size=8)
-
-
-def get_drawn(attribution: Attribution) -> np.ndarray:
-    """Return what is drawn: contributions with their sign, of sensitivities the size.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> get_drawn(SimpleNamespace(values=np.array([[-2.0]]), unit="logit per mV")).tolist()
-    [2.0]
-    """
-    values = attribution.values[0]
-    return values if attribution.unit == CONTRIBUTION else np.abs(values)
