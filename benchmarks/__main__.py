@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from benchmarks import (
     duplicates,
+    explain,
     feed,
     measure,
     prepare,
@@ -42,6 +43,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
         training,
         verdicts,
         robustness,
+        explain,
     )
     for name, function in module.FIGURES.items()
 }

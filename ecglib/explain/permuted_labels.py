@@ -40,7 +40,8 @@ def train_on_permuted_labels(
     -----
     The labels are permuted within each split, so that each class is as frequent as before. Whether
     the network has learned the permuted labels by heart, as those of Adebayo et al. (2018), depends
-    on the number of epochs.
+    on the number of epochs: after 10 on MIT-BIH, it gave every window the frequencies of the
+    classes.
 
     Examples
     --------
