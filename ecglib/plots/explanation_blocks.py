@@ -120,9 +120,9 @@ def make_decision(explanation: Explanation) -> Block:
         ax.set_title("calibrated probabilities", loc="left", size=9)
         left = MARGIN_MM + 24 + width + GAP_MM
         if branches is not None:
-            _draw_branches(page.add_axes(left, top + 6, width - 26, height), explanation)
+            _draw_branches(page.add_axes(left, top + 6, width - 42, height), explanation)
 
-    return Block(height_mm=height + 28, draw=draw)
+    return Block(height_mm=height + 31, draw=draw)
 
 
 def _draw_branches(ax: Axes, explanation: Explanation) -> None:
@@ -136,7 +136,7 @@ def _draw_branches(ax: Axes, explanation: Explanation) -> None:
     for row, value in enumerate(values):
         text = f"{value:+.2f}"
         if weights is not None:
-            text += f"  {weights.kind.split(' of ')[0]} {weights.values[0, row]:.2f}"
+            text += f"  weight {weights.values[0, row]:.2f}"
         ax.annotate(
             text,
             (1, row),
@@ -149,12 +149,13 @@ def _draw_branches(ax: Axes, explanation: Explanation) -> None:
     ax.set_yticks(at, branches.branches, size=8)
     ax.set_ylim(len(at) - 0.5, -0.5)
     ax.axvline(0, color=GREY, lw=0.8)
-    ax.set_xlabel(
-        f"logit; from {branches.base[0]:.2f} without branches to {branches.score[0]:.2f}\n"
-        f"a branch that is left out takes {branches.replaced_by}"
-        + (f"\n{explanation.disagreement}" * bool(explanation.disagreement)),
-        size=7.5,
-    )
+    notes = [
+        f"logit; from {branches.base[0]:.2f} without branches to {branches.score[0]:.2f}",
+        f"a branch that is left out takes {branches.replaced_by}",
+        f"weight: {weights.kind}" if weights is not None else "",
+        explanation.disagreement,
+    ]
+    ax.set_xlabel("\n".join(filter(None, notes)), size=7.5)
     ax.set_title(f"what each branch adds for {branches.class_name}", loc="left", size=9)
     hide_frame(ax)
 
