@@ -10,27 +10,19 @@ mpl.use("Agg")
 import keras
 import numpy as np
 import pytest
+from explanation_helpers import PASSED, explain_inputs, make_explanation
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgb
 
 from ecglib import plots
 from ecglib.errors import EcgError
-from ecglib.explain import (
-    ExplainedInput,
-    Explanation,
-    SanityCheck,
-    attribute_by_gradient,
-    attribute_by_integrated_gradients,
-    build_representation_scores,
-    build_signal_scores,
-)
-from ecglib.explain.examples import make_contract, make_network
-from ecglib.explain.targets import make_representation_target, make_signal_target
+from ecglib.explain import attribute_by_gradient, build_signal_scores
+from ecglib.explain.examples import make_contract
+from ecglib.explain.targets import make_signal_target
 from ecglib.inference import Window
 from ecglib.plots.attribution_colors import average_cells
 from ecglib.plots.attributions import choose_gain, place_rows
 
-PASSED = SanityCheck(name="deletion", figure=0.05, min_accepted=0.0, max_accepted=0.05)
 FAILED = dataclasses.replace(PASSED, name="insertion", figure=0.4)
 
 
@@ -41,52 +33,7 @@ def read_texts(fig):
 
 @pytest.fixture(scope="module")
 def explanation():
-    """Integrated gradients of an untrained model of spectrum and spectrogram, without failures."""
-    keras.utils.set_random_seed(0)
-    contract = make_contract(["frequency", "spectrogram"])
-    network = make_network(contract)
-    rng = np.random.default_rng(0)
-    steps = (200 * rng.standard_normal((200, 2))).astype(np.int16)
-    window = Window(record="r1 <b>", start_s=2.5, steps=steps)
-    signal_scores = build_signal_scores(contract, network)
-    signal = make_signal_target(contract, signal_scores, window, "MI")
-    scores = build_representation_scores(contract, network)
-    representations, _ = make_representation_target(contract, scores, signal_scores, signal)
-    found = [
-        explain_inputs(target, attribute_by_integrated_gradients(target, n_steps=4))
-        for target in (signal, representations)
-    ]
-    return Explanation(
-        run_name="a run",
-        model_name="a model",
-        contract=contract,
-        fold="fold 2 of 5",
-        window=window,
-        split="test",
-        labels=("CD",),
-        p=np.array([0.7, 0.2]),
-        decisions=("MI",),
-        class_name="MI",
-        method="integrated_gradients",
-        signal=found[0][0],
-        representations=found[1],
-        crop_start_s=0.0,
-        branches=None,
-        branch_checks=(),
-        branch_weights=None,
-    )
-
-
-def explain_inputs(target, attributions):
-    return tuple(
-        ExplainedInput(
-            values=target.inputs[name][0],
-            unit=target.scores.inputs[name].unit,
-            attribution=attribution,
-            checks=(PASSED,),
-        )
-        for name, attribution in attributions.items()
-    )
+    return make_explanation()
 
 
 def fail(explanation):

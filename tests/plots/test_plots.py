@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from explanation_helpers import make_beat_average, make_explanation
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 from IPython.utils.capture import capture_output
@@ -79,6 +80,10 @@ DRAW = {
         ),
         "AUROC",
         caveat,
+    ),
+    "beat_average": lambda caveat: plots.plot_beat_average(make_beat_average(), caveat=caveat),
+    "explanation": lambda caveat: plots.plot_explanation(
+        make_explanation((caveat,) if caveat else ())
     ),
     "severity_curves": lambda caveat: plots.plot_severity_curves(
         pd.DataFrame(
