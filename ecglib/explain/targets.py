@@ -212,9 +212,11 @@ def compute_representations(
     >>> found["time"].shape
     (1, 200, 2)
     """
-    found: dict[str, np.ndarray] = compute_outputs(
-        build_processing(contract.signal, contract.processing), inputs
-    )
+    model = build_processing(contract.signal, contract.processing)
+    # Its second input, if it has one, are the tabular values.
+    names = dict(zip([x.name for x in model.inputs], (SIGNAL, TABULAR), strict=False))
+    given = {place: inputs[name] for place, name in names.items()}
+    found: dict[str, np.ndarray] = compute_outputs(model, given)
     return found
 
 

@@ -232,10 +232,10 @@ def draw_tabular(left: Axes, right: Axes, explained: ExplainedInput) -> None:
     left.set(ylim=(len(names) - 0.5, -0.5), xlim=(0, 1))
     for y, name, value in zip(at.tolist(), names, explained.values, strict=True):
         left.text(0, y, name, size=8, va="center")
-        left.text(0.6, y, "missing" if np.isnan(value) else f"{value:g}", size=8, va="center")
+        left.text(0.6, y, "missing" if np.isnan(value) else f"{value:.3g}", size=8, va="center")
     _set_title(left, "tabular values", "")
     right.barh(at, np.nan_to_num(values), color=[ORANGE if v > 0 else BLUE for v in values])
-    right.set_yticks(at, names, size=7)
+    right.set_yticks([])  # the names are beside the values, in the same rows
     right.set(ylim=(len(names) - 0.5, -0.5))
     right.axvline(0, color=GREY, lw=0.8)
     _set_title(right, "their attribution", explained.attribution.unit)

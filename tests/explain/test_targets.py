@@ -31,7 +31,7 @@ def fusion(small_store, folder):
     return train_small(
         small_store,
         folder,
-        branches={"time": "cnn", "frequency": "mlp", "spectrogram": "cnn2d"},
+        branches={"time": "cnn", "frequency": "mlp", "spectrogram": "cnn2d", "tabular": "mlp"},
         fusion="intermediate_gated",
         crop_s=2.0,
     )
@@ -64,14 +64,16 @@ def test_each_representation_with_bins_is_explained_and_checked(explainer, fusio
 
     found = explainer.explain(given, method="integrated_gradients")
 
-    assert [one.name for one in found.inputs] == ["signal", "frequency", "spectrogram"]
-    for one in found.inputs:
+    *checked, tabular = found.inputs
+    assert [one.name for one in checked] == ["signal", "frequency", "spectrogram"]
+    assert (tabular.name, tabular.checks) == ("tabular", ())
+    for one in checked:
         names = ["completeness", "weight randomization", "deletion", "insertion"]
         assert [check.name for check in one.checks][:4] == names
         assert sum(one.sum_leads().values()) == pytest.approx(1)
     length = fusion.contract.signal.n_samples / fusion.contract.signal.sampling_rate_hz
     assert 0 <= found.crop_start_s <= length - 2.0
-    assert found.branches.branches == ("time", "frequency", "spectrogram")
+    assert found.branches.branches == ("time", "frequency", "spectrogram", "tabular")
     assert found.branch_weights.kind == "mean gate"
     assert found.branch_checks[0].passed
     assert all(name in str(found.to_dict()) for name in fusion.caveats)
