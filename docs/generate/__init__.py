@@ -6,10 +6,19 @@ Each module has a function ``write_pages(folder)``, which writes its pages to ``
 from pathlib import Path
 from typing import Any
 
-from generate import api, dataset_cards, gallery, model_cards, references, results, settings
+from generate import (
+    api,
+    dataset_cards,
+    gallery,
+    model_cards,
+    pointing,
+    references,
+    results,
+    settings,
+)
 
 PAGES = Path(__file__).parents[1] / "generated"
-MODULES: list[Any] = [api, dataset_cards, gallery, model_cards, results, settings]
+MODULES: list[Any] = [api, dataset_cards, gallery, model_cards, pointing, results, settings]
 
 
 def write_pages(app: Any, config: Any) -> None:

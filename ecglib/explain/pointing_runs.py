@@ -49,7 +49,11 @@ TIME_METHODS: tuple[Method, ...] = (occlude_segments,)
 
 
 def measure_pointing(
-    runs: Sequence[Run], dataset: Dataset, source: SimulatedSource, max_windows: int = MAX_WINDOWS
+    runs: Sequence[Run],
+    dataset: Dataset,
+    source: SimulatedSource,
+    max_windows: int = MAX_WINDOWS,
+    classes: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Measure how often each method points at the evidence that the simulation put there.
 
@@ -64,6 +68,8 @@ def measure_pointing(
     max_windows : int, default 50
         Number of windows of each run and class that are explained: of the test split, with the
         class, and predicted to have it.
+    classes : sequence of str, default ()
+        The classes; empty for all.
 
     Returns
     -------
@@ -89,7 +95,7 @@ def measure_pointing(
     rows: list[dict[str, object]] = []
     for model_hash, name in name_contestants(runs).items():
         seeds = [run for run in runs if run.model_hash == model_hash]
-        for class_name in source.task.classes:
+        for class_name in classes or source.task.classes:
             found = [explain_class(run, dataset, source, class_name, max_windows) for run in seeds]
             if explained := [one for one in found if one is not None]:
                 scores = _score_explained(join_explained(explained))

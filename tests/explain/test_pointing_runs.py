@@ -1,0 +1,114 @@
+"""The pointing test of a run, from its folder to the table."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import ecglib
+from ecglib.datasets.sources.synthetic_pointing import SyntheticPointingSource
+from ecglib.errors import RunError
+from ecglib.explain import attribute_by_gradient, measure_pointing, occlude_segments, pointing_runs
+from ecglib.explain.beat_runs import average_run_beats
+from ecglib.explain.found_windows import find_windows
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def source():
+    return SyntheticPointingSource(n_patients=40, seed=3)
+
+
+@pytest.fixture(scope="module")
+def dataset(source, tmp_path_factory):
+    return ecglib.write_store(source, tmp_path_factory.mktemp("data"), progress=False)
+
+
+@pytest.fixture(scope="module")
+def run(dataset, tmp_path_factory):
+    return ecglib.train(
+        dataset,
+        batch=tmp_path_factory.mktemp("runs"),
+        branches={"time": "cnn"},
+        width=4,
+        feature_dim=8,
+        epochs=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def quick_methods():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pointing_runs, "METHODS", (attribute_by_gradient,))
+        patch.setattr(pointing_runs, "TIME_METHODS", (occlude_segments,))
+        yield
+
+
+@pytest.fixture(scope="module")
+def table(run, dataset, source, quick_methods):
+    return measure_pointing([run], dataset, source, max_windows=3, classes=["T", "BAND"])
+
+
+def test_the_table_has_each_method_with_its_chance(table):
+    assert {"gradient", "occlusion of segments", "Grad-CAM"} == set(table["method"])
+    assert (table["n_windows"] <= 3).all()
+    assert table["hits"].between(0, 1).all()
+    leads = table[table["axis"] == "lead"]
+    np.testing.assert_allclose(leads["hits_chance"], 1 / 12)
+    assert (leads["rank_chance"] == 6.5).all()
+
+
+def test_an_axis_that_the_evidence_covers_has_no_row(table):
+    tremor = table[table["class_name"] == "BAND"]
+
+    assert set(tremor["axis"]) == {"lead"}
+    assert (table["hits_chance"] <= pointing_runs.MAX_CHANCE).all()
+
+
+def test_two_seeds_of_a_model_are_scored_together_and_reproducibly(
+    run, dataset, source, table, quick_methods
+):
+    one = table[table["class_name"] == "T"]
+
+    two = measure_pointing([run, run], dataset, source, max_windows=3, classes=["T"])
+
+    assert (two["seeds"] == 2).all()
+    assert (two["n_windows"] == 2 * one["n_windows"]).all()
+    pd.testing.assert_series_equal(two["hits"], one["hits"])
+    pd.testing.assert_series_equal(two["fall"], one["fall"], rtol=1e-5)
+
+
+def test_windows_have_the_class_and_are_predicted_to_have_it(run, dataset):
+    found = find_windows(run, dataset, "T", max_windows=100)
+
+    predictions = run.predictions("test")
+    k = run.contract.classes.index("T")
+    decided = predictions.p[:, k] >= run.contract.thresholds[k]
+    expected = predictions.rows[(predictions.y[:, k] == 1) & decided]
+    assert sorted(found.rows) == sorted(expected)
+    assert len(found.rows) == len(found.patients)
+
+
+def test_patients_take_turns(run, dataset):
+    everything = find_windows(run, dataset, "T", max_windows=100)
+    n_patients = len(set(everything.patients))
+
+    some = find_windows(run, dataset, "T", max_windows=n_patients)
+
+    assert len(set(some.patients)) == n_patients
+
+
+def test_the_beats_of_a_run_are_averaged(run, dataset):
+    average = average_run_beats(run, dataset, "T", attribute_by_gradient, max_windows=4)
+
+    assert average.signal_mv.estimate.shape == (101, 12)
+    assert sum(one.attribution for one in average.fractions) == pytest.approx(1)
+
+
+def test_another_dataset_is_refused(run, dataset, tmp_path):
+    other = ecglib.write_store(
+        SyntheticPointingSource(n_patients=10, seed=4), tmp_path, progress=False
+    )
+
+    with pytest.raises(RunError, match="was trained on"):
+        find_windows(run, other, "T", max_windows=4)
