@@ -50,7 +50,12 @@ PAGES = {
     "Preprocessing": ("ecglib.preprocessing", "ecglib.preprocessing.augmentation"),
     "Representations": ("ecglib.representations",),
     "Models": ("ecglib.models", "ecglib.models.encoders", "ecglib.models.fusion"),
-    "Training": ("ecglib.training", "ecglib.training.optimizers", "ecglib.training.trees"),
+    "Training": (
+        "ecglib.training",
+        "ecglib.training.adamw",
+        "ecglib.training.optimizers",
+        "ecglib.training.trees",
+    ),
     "Runs": ("ecglib.runs",),
     "Evaluation": ("ecglib.evaluation",),
     "Inference": ("ecglib.inference",),

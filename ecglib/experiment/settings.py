@@ -441,7 +441,7 @@ class TrainingSettings(SettingsGroup):
         0.0,
         Setting(
             help="Decay of the exponential moving average of the weights that is validated and "
-            "saved (`ecglib.training.optimizers.AveragingAdamW`); 0 for the weights themselves.",
+            "saved (`ecglib.training.adamw.AveragingAdamW`); 0 for the weights themselves.",
             minimum=0,
             below=1,
         ),

@@ -19,7 +19,7 @@ from ecglib.experiment import Environment
 from ecglib.experiment.settings import TrainingSettings
 from ecglib.paths import replace_file
 from ecglib.runs import read_arrays
-from ecglib.training.optimizers import AveragingAdamW
+from ecglib.training.adamw import AveragingAdamW
 from ecglib.training.stopwatch import Stopwatch
 from ecglib.training.validation import score_validation
 

@@ -21,6 +21,7 @@ from ecglib.datasets.selection import Selection
 from ecglib.datasets.store import Dataset
 from ecglib.datasets.units import STEP_MV
 from ecglib.errors import ExperimentError
+from ecglib.training.adamw import AveragingAdamW
 from ecglib.training.epoch_order import (
     BatchOptions,
     EpochOrder,
@@ -29,7 +30,6 @@ from ecglib.training.epoch_order import (
     place_windows,
 )
 from ecglib.training.epochs import Epochs
-from ecglib.training.optimizers import AveragingAdamW
 
 MEMORY_FRACTION = 0.5  # of the device, that samples may take
 MAX_DRAWS = 2**20  # of one layer in an epoch

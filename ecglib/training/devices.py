@@ -12,6 +12,7 @@ import keras
 from ecglib.experiment.environment import THREADS_VARIABLE, read_threads_variable
 
 BACKEND = keras.backend.backend()
+COMPILES = BACKEND == "jax"  # slow to compile on the others, no faster on a CPU
 N_THREADS, N_THREADS_WITH_GPU = 1, 4  # of each operation, unless the variable says otherwise
 
 if BACKEND == "tensorflow":
@@ -137,3 +138,14 @@ def use_all_devices(kind: str = "GPU") -> AbstractContextManager:
     if len(devices) < 2:
         return contextlib.nullcontext()
     return tf.distribute.MirroredStrategy(devices).scope()
+
+
+def uses_several_devices() -> bool:
+    """Tell whether models that are built here are trained on several devices.
+
+    Examples
+    --------
+    >>> uses_several_devices()
+    False
+    """
+    return BACKEND == "tensorflow" and tf.distribute.get_strategy().num_replicas_in_sync > 1

@@ -5,16 +5,16 @@ from ecglib._keras import Tensor
 
 import contextlib
 import math
-import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 from keras import ops
 
 from ecglib.experiment.settings import TrainingSettings
+from ecglib.training.adamw import AveragingAdamW, FlatAdamW
+from ecglib.training.devices import COMPILES
 
-COMPILES = keras.backend.backend() == "jax"  # slow to compile on the others, no faster on a CPU
 RISING_FRACTION = 0.25  # of a one-cycle schedule
 FIRST_RATIO, LAST_RATIO = 1 / 25, 1e-5  # learning rates of a one-cycle schedule, to its maximum
 
@@ -70,80 +70,6 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-@keras.saving.register_keras_serializable(package="ecglib")
-class AveragingAdamW(keras.optimizers.AdamW):
-    """AdamW that keeps an exponential moving average of all weights of a model.
-
-    The ``use_ema`` of Keras leaves out the statistics of batch normalization, which then belong to
-    other weights than the averaged ones, and starts from the initial random weights. Here the
-    statistics are averaged too, and in step t the decay is at most (1 + t) / (10 + t), so that the
-    initial weights are soon forgotten.
-
-    Parameters
-    ----------
-    *args, **kwargs
-        As for `keras.optimizers.AdamW`.
-    ema_decay : float, default 0.99
-        What is left of the average after a step.
-
-    Examples
-    --------
-    >>> optimizer = AveragingAdamW(learning_rate=0.1, ema_decay=0.9)
-    >>> weight = keras.Variable([1.0])
-    >>> optimizer.build([weight])
-    >>> optimizer.track([weight])
-    >>> optimizer.apply([ops.array([1.0])], [weight])
-    >>> bool(weight[0] < optimizer.averages[0][0] < 1.0)
-    True
-    """
-
-    def __init__(self, *args: Any, ema_decay: float = 0.99, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.ema_decay = ema_decay
-        # In an object, as Keras would take a list of variables for the optimizer's.
-        self._pairs = types.SimpleNamespace(averaged=[], averages=[])
-
-    @property
-    def averaged(self) -> list[keras.Variable]:
-        """The weights that are averaged."""
-        return self._pairs.averaged
-
-    @property
-    def averages(self) -> list[keras.Variable]:
-        """Their averages."""
-        return self._pairs.averages
-
-    def track(self, weights: Sequence[keras.Variable]) -> None:
-        """Average these weights from now on."""
-        averaged = [w for w in weights if w.dtype == "float32"]
-        averages = [self.add_variable_from_reference(w, name="average") for w in averaged]
-        for average, weight in zip(averages, averaged, strict=True):
-            average.assign(weight)
-        self._pairs = types.SimpleNamespace(averaged=averaged, averages=averages)
-
-    def apply(
-        self, grads: Sequence[Tensor], trainable_variables: Sequence[keras.Variable] | None = None
-    ) -> None:
-        """Do one step, and update the averages after it.
-
-        On JAX, where an optimizer cannot see the statistics of batch normalization, the loop over
-        the batches updates the averages.
-        """
-        super().apply(grads, trainable_variables)
-        if not COMPILES:
-            self.update_averages()
-
-    def update_averages(self) -> None:
-        """Update the averages after a step."""
-        step = ops.cast(self.iterations, "float32")
-        decay = ops.minimum(self.ema_decay, (1 + step) / (10 + step))
-        for average, weight in zip(self.averages, self.averaged, strict=True):
-            average.assign(average + (1 - decay) * (weight - average))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "ema_decay": self.ema_decay}
-
-
 def compile_model(
     model: keras.Model, loss: keras.losses.Loss, settings: TrainingSettings, n_steps: int
 ) -> keras.optimizers.Optimizer:
@@ -180,7 +106,7 @@ def compile_model(
     if settings.ema_decay:
         optimizer = AveragingAdamW(**options, ema_decay=settings.ema_decay)
     else:
-        optimizer = keras.optimizers.AdamW(**options)
+        optimizer = FlatAdamW(**options)
     outer = optimizer
     if settings.precision == "mixed_float16":  # small gradients would be 0
         outer = keras.optimizers.LossScaleOptimizer(optimizer)
