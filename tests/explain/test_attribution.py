@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from backends import BACKEND
-from explain_helpers import make_noise, make_target
+from class_score_helpers import make_noise, make_target
 
 from ecglib.errors import EcgError
 from ecglib.explain import (

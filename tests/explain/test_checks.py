@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from explain_helpers import make_noise, make_target
+from class_score_helpers import make_noise, make_target
 
 from ecglib.errors import EcgError
 from ecglib.explain import (

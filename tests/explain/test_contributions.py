@@ -6,7 +6,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from explain_helpers import build_fusion, make_fusion_target, make_noise
+from class_score_helpers import build_fusion, make_fusion_target, make_noise
 
 from ecglib.errors import EcgError
 from ecglib.explain import (

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from explain_helpers import describe_input, make_noise
+from class_score_helpers import describe_input, make_noise
 
 from ecglib.errors import EcgError
 from ecglib.explain import ClassScore, ScoreModel, build_score_model, compute_grad_cam

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from backends import BACKEND
-from explain_helpers import make_noise
+from class_score_helpers import make_noise
 
 from ecglib.explain import build_score_model, compute_gradients, compute_scores
 

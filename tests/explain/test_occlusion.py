@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from explain_helpers import describe_input, make_noise, make_target
+from class_score_helpers import describe_input, make_noise, make_target
 
 from ecglib.datasets.schema import SignalSpec
 from ecglib.errors import EcgError

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from explain_helpers import AXES, make_fusion_target
+from class_score_helpers import AXES, make_fusion_target
 from scipy.special import softmax
 
 from ecglib.errors import EcgError

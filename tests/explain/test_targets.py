@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from explain_helpers import make_noise
+from class_score_helpers import make_noise
 
 from ecglib.errors import DatasetError, ExperimentError, RunError
 from ecglib.experiment import Experiment
@@ -149,7 +149,7 @@ def test_the_splits_of_a_fold_are_those_of_its_predictions(small_store, folder):
 
 def test_checks_of_several_inputs_are_those_of_each_alone():
     import keras
-    from explain_helpers import make_target
+    from class_score_helpers import make_target
 
     keras.utils.set_random_seed(0)
     inputs = [keras.Input((20, 3), name="first"), keras.Input((10, 3), name="second")]
