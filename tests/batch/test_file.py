@@ -24,6 +24,8 @@ N_RUNS = {
     "encoders_ptbxl": 25,
     "aami_mitdb": 25,
     "aami_mitdb_folds": 24,
+    "augmentation": 30,
+    "pointing": 6,
 }
 
 
