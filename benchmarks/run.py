@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -104,21 +105,24 @@ def _list_jobs(folder: Path, seeds: range) -> list[Job]:
 def _divide(seconds: float, executed: Path, run: Path) -> dict[str, float]:
     """Divide the time of a run into its stages."""
     cells = [
-        cell["metadata"]["papermill"]["duration"]
-        for cell in json.loads(executed.read_bytes())["cells"]
-        if cell["cell_type"] == "code"
+        cell for cell in json.loads(executed.read_bytes())["cells"] if cell["cell_type"] == "code"
     ]
-    _, _, store, training, *rest = cells  # parameters, and those that are given
+    # Without tags are those that do something; others hold parameters or install the package.
+    store, training, *rest = [_get_duration(one) for one in cells if not one["metadata"]["tags"]]
     model = runs.Run(run).metrics["model"]
     stages = model["seconds_by_stage"]
     return {
-        "kernel and papermill": seconds - sum(cells),
+        "kernel and papermill": seconds - sum(_get_duration(one) for one in cells),
         "store": store,
         **stages,
         "rest of the training": model["seconds"] - sum(stages.values()),
         "writing": training - model["seconds"],
         "plots and tables": sum(rest),
     }
+
+
+def _get_duration(cell: dict[str, Any]) -> float:
+    return float(cell["metadata"]["papermill"]["duration"])
 
 
 FIGURES = {"fixed": measure_fixed, "busy": measure_busy}
