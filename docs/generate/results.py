@@ -77,9 +77,15 @@ def format_verdicts(comparison: Mapping[str, Any]) -> str:
             for kind in RIVAL_TITLES
         ]
         p = format_p_value(read_number(verdict["p_adds"]))
-        row = [verdict["fusion"], f"**{verdict['word']}**", *differences, p]
+        row = [
+            verdict["fusion"],
+            f"**{verdict['word']}**",
+            *differences,
+            p,
+            format_strongest_rival(verdict),
+        ]
         rows.append((gain, row))
-    header = ["fusion", "verdict", *RIVAL_TITLES.values(), "p"]
+    header = ["fusion", "verdict", *RIVAL_TITLES.values(), "p", "hardest to beat"]
     ordered = sorted(rows, key=lambda one: -one[0])
     return format_table(header, [row for _, row in ordered], n_text=2)
 
@@ -90,6 +96,15 @@ def find_rivals(verdict: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         one["kind"]: one for one in verdict["rivals"] if one["branch"] == verdict["best_branch"]
     }
     return {kind: found[kind] for kind in RIVAL_TITLES if kind in found}
+
+
+def format_strongest_rival(verdict: Mapping[str, Any]) -> str:
+    """Format the difference from the rival that the fusion is least certain to beat."""
+    if not verdict["rivals"]:
+        return "-"
+    rival = max(verdict["rivals"], key=lambda one: read_number(one["p"]))
+    difference = format_difference(*(read_number(rival[name]) for name in INTERVAL))
+    return f"{rival['name']}: {difference}"
 
 
 def format_reasons(comparison: Mapping[str, Any]) -> list[str]:

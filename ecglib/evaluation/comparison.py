@@ -287,7 +287,8 @@ class Comparison(Displayed):
         DataFrame
             One row of text for each fusion: the verdict, the difference from the best branch, from
             an equal ensemble and from a branch of its size, the adjusted p value, the rival that is
-            hardest to beat, and what would decide where one cannot tell.
+            hardest to beat with the difference from it, and what would decide where one cannot
+            tell.
         """
         rows = []
         for verdict in self.sort_verdicts():
@@ -297,7 +298,10 @@ class Comparison(Displayed):
                 row[title] = rival.difference.format() if rival else "-"
             row["p"] = format_p_value(verdict.p_adds)
             hardest = verdict.find_strongest_rival()
-            row["hardest to beat"] = hardest.difference.name if hardest else "-"
+            row["hardest to beat"] = "-"
+            if hardest:
+                found = hardest.difference
+                row["hardest to beat"] = f"{found.name}: {found.format()}"
             undecided = verdict.word == CANNOT_TELL and verdict.needs is not None
             row["to decide"] = verdict.needs.format() if undecided else ""  # type: ignore[union-attr]
             rows.append(row)
