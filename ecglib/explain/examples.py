@@ -1,18 +1,26 @@
-"""A small contract, network and class score, for the examples of this package."""
+"""A small contract, network, class score and explanation, for examples."""
 
 import ecglib._keras  # noqa: F401
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 
 from ecglib.datasets.schema import SignalSpec
 from ecglib.experiment.contract import Contract, Processing
-from ecglib.explain.run_scores import build_signal_scores
+from ecglib.explain.attribution import Attribution, attribute_by_integrated_gradients
+from ecglib.explain.checks import SanityCheck
+from ecglib.explain.explanation import ExplainedInput, Explanation
+from ecglib.explain.run_scores import build_representation_scores, build_signal_scores
 from ecglib.explain.scores import ClassScore
+from ecglib.explain.targets import make_representation_target, make_signal_target
+from ecglib.inference import Window
 from ecglib.models import ModelSpec, build_model
 from ecglib.models.end_to_end import build_processing
+
+PASSED = SanityCheck(name="deletion", figure=0.05, min_accepted=0.0, max_accepted=0.05)
 
 
 def make_contract(representations: Sequence[str]) -> Contract:
@@ -110,4 +118,92 @@ def make_class_score() -> ClassScore:
         inputs={"signal": signals.astype(np.float32)},
         class_name="MI",
         windows=("first", "second"),
+    )
+
+
+def make_explanation(caveats: Sequence[str] = ("synthetic data",)) -> Explanation:
+    """Make the explanation of a window of noise by an untrained model of spectrum and spectrogram.
+
+    Parameters
+    ----------
+    caveats : sequence of str, default ("synthetic data",)
+        Of the run.
+
+    Returns
+    -------
+    Explanation
+        By integrated gradients, without a check that failed.
+
+    Examples
+    --------
+    >>> make_explanation().failed
+    ()
+    """
+    keras.utils.set_random_seed(0)
+    contract = make_contract(["frequency", "spectrogram"])
+    contract = dataclasses.replace(contract, caveats=tuple(caveats))
+    network = make_network(contract)
+    steps = (200 * np.random.default_rng(0).standard_normal((200, 2))).astype(np.int16)
+    window = Window(record="r1 <b>", start_s=2.5, steps=steps)
+    signal_scores = build_signal_scores(contract, network)
+    signal = make_signal_target(contract, signal_scores, window, "MI")
+    scores = build_representation_scores(contract, network)
+    representations, _ = make_representation_target(contract, scores, signal_scores, signal)
+    (of_signal,), of_representations = (
+        explain_inputs(target, attribute_by_integrated_gradients(target, n_steps=4))
+        for target in (signal, representations)
+    )
+    return Explanation(
+        run_name="a run",
+        model_name="a model",
+        contract=contract,
+        fold="fold 2 of 5",
+        window=window,
+        split="test",
+        labels=("CD",),
+        p=np.array([0.7, 0.2]),
+        decisions=("MI",),
+        class_name="MI",
+        method="integrated_gradients",
+        signal=of_signal,
+        representations=of_representations,
+        crop_start_s=0.0,
+        branches=None,
+        branch_checks=(),
+        branch_weights=None,
+    )
+
+
+def explain_inputs(
+    target: ClassScore, attributions: Mapping[str, Attribution]
+) -> tuple[ExplainedInput, ...]:
+    """Describe attributions as inputs that were explained, with a check that passed.
+
+    Parameters
+    ----------
+    target : ClassScore
+        Of one window or more, of which the first is shown.
+    attributions : mapping of str to Attribution
+        Of its inputs.
+
+    Returns
+    -------
+    tuple of ExplainedInput
+        In the order of the attributions.
+
+    Examples
+    --------
+    >>> from ecglib.explain import attribute_by_gradient
+    >>> target = make_class_score()
+    >>> explain_inputs(target, attribute_by_gradient(target))[0].failed
+    ()
+    """
+    return tuple(
+        ExplainedInput(
+            values=target.inputs[name][0],
+            unit=target.scores.inputs[name].unit,
+            attribution=attribution,
+            checks=(PASSED,),
+        )
+        for name, attribution in attributions.items()
     )

@@ -3,10 +3,8 @@
 import ecglib._keras  # noqa: F401
 
 import functools
-import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 from ecglib.explain.attribution import (
     CONTRIBUTION,
@@ -18,7 +16,10 @@ from ecglib.explain.attribution import (
 from ecglib.explain.checks import SanityCheck, check_completeness
 from ecglib.explain.curves import check_deletion, check_insertion
 from ecglib.explain.information import check_mutual_information
-from ecglib.explain.randomization import check_weight_randomization
+from ecglib.explain.randomization import (
+    attribute_with_randomized_weights,
+    compare_with_randomized,
+)
 from ecglib.explain.scores import ClassScore
 
 #: The methods of `ecglib explain` by name.
@@ -73,20 +74,12 @@ def check_attributions(
     >>> [check.name for check in checks["signal"]]
     ['weight randomization', 'deletion', 'insertion', 'mutual information']
     """
-    # The weights are randomized alike for each input, so one computation serves all of them.
-    computed: list[Mapping[str, Attribution]] = [attributions]
+    randomized = attribute_with_randomized_weights(target, _COARSE[method])
     found = {}
     for name in names:
-        attribution, stages = attributions[name], itertools.count()
-
-        def attribute(one: ClassScore, name: str = name, stages: Iterator[int] = stages) -> Any:
-            stage = next(stages)
-            if stage == len(computed):
-                computed.append(_COARSE[method](one))
-            return {name: computed[stage][name]}
-
+        attribution = attributions[name]
         checks: list[SanityCheck] = [
-            check_weight_randomization(target, attribute),
+            compare_with_randomized({name: attribution}, randomized),
             check_deletion(target, attribution),
             check_insertion(target, attribution),
         ]

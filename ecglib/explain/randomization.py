@@ -50,6 +50,27 @@ class RandomizationCheck(SanityCheck):
     size_similarity: float
 
 
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class RandomizedAttributions:
+    """Attributions of a model with randomized weights.
+
+    Parameters
+    ----------
+    cascade : list of mapping of str to Attribution
+        At each stage of the cascade, from the output down.
+    draws : list of mapping of str to Attribution
+        With all weights randomized, several times.
+
+    Examples
+    --------
+    >>> RandomizedAttributions(cascade=[], draws=[]).draws
+    []
+    """
+
+    cascade: list[Attributions]
+    draws: list[Attributions]
+
+
 def check_weight_randomization(
     target: ClassScore, method: Method, seed: int = 0
 ) -> RandomizationCheck:
@@ -103,7 +124,38 @@ def check_weight_randomization(
     >>> check.randomized.tolist()
     [0.25, 0.5, 0.75, 1.0]
     """
-    original = method(target)
+    return compare_with_randomized(
+        method(target), attribute_with_randomized_weights(target, method, seed)
+    )
+
+
+def attribute_with_randomized_weights(
+    target: ClassScore, method: Method, seed: int = 0
+) -> RandomizedAttributions:
+    """Attribute the score while the weights of the model are randomized, then restore them.
+
+    Parameters
+    ----------
+    target : ClassScore
+        What is explained.
+    method : callable
+        From a `ClassScore` to attributions.
+    seed : int, default 0
+        Seed of the randomization.
+
+    Returns
+    -------
+    RandomizedAttributions
+        Of all inputs that the method explains.
+
+    Examples
+    --------
+    >>> from ecglib.explain import attribute_by_gradient
+    >>> from ecglib.explain.examples import make_class_score
+    >>> found = attribute_with_randomized_weights(make_class_score(), attribute_by_gradient)
+    >>> len(found.cascade), len(found.draws)
+    (4, 3)
+    """
     rng = np.random.default_rng(seed)
     weights = list(reversed(target.model.trainable_weights))
     stages = np.array_split(np.arange(len(weights)), N_STAGES)
@@ -116,6 +168,39 @@ def check_weight_randomization(
         for _ in range(N_DRAWS - 1):
             _shuffle(weights, rng)
             draws.append(method(target))
+    return RandomizedAttributions(cascade=cascade, draws=draws)
+
+
+def compare_with_randomized(
+    original: Attributions, randomized: RandomizedAttributions
+) -> RandomizationCheck:
+    """Compare attributions with those of randomized weights.
+
+    Parameters
+    ----------
+    original : mapping of str to Attribution
+        Of the trained model; inputs that are not in it are not compared.
+    randomized : RandomizedAttributions
+        Of the same windows.
+
+    Returns
+    -------
+    RandomizationCheck
+        As of `check_weight_randomization`.
+
+    Examples
+    --------
+    >>> from ecglib.explain import attribute_by_gradient
+    >>> from ecglib.explain.examples import make_class_score
+    >>> target = make_class_score()
+    >>> randomized = attribute_with_randomized_weights(target, attribute_by_gradient)
+    >>> compare_with_randomized(attribute_by_gradient(target), randomized).name
+    'weight randomization'
+    """
+    cascade, draws = (
+        [{name: one[name] for name in original} for one in given]
+        for given in (randomized.cascade, randomized.draws)
+    )
     return RandomizationCheck(
         name="weight randomization",
         figure=_compare(original, draws),

@@ -102,10 +102,14 @@ def draw_signal(
 
     Examples
     --------
-    >>> from ecglib import open_run
-    >>> from ecglib.explain import Explainer
-    >>> found = Explainer(open_run()).explain(window)  # doctest: +SKIP
-    >>> draw_signal(ax, found.signal, 100.0, scale)  # doctest: +SKIP
+    >>> from matplotlib.figure import Figure
+    >>> from ecglib.explain.examples import make_explanation
+    >>> explained = make_explanation().signal
+    >>> ax = Figure().add_subplot()
+    >>> scale = ColorScale(explained.attribution, average_cells(explained, 100.0))
+    >>> draw_signal(ax, explained, 100.0, scale)
+    >>> ax.get_xlabel()
+    'time (s)'
     """
     cells = average_cells(explained, sampling_rate_hz)
     signal = explained.values * choose_gain(explained.values) / 10
@@ -148,10 +152,14 @@ def draw_spectrum(left: Axes, right: Axes, explained: ExplainedInput, scale: Col
 
     Examples
     --------
-    >>> from ecglib import open_run
-    >>> from ecglib.explain import Explainer
-    >>> found = Explainer(open_run()).explain(window)  # doctest: +SKIP
-    >>> draw_spectrum(left, right, found.representations[0], scale)  # doctest: +SKIP
+    >>> from matplotlib.figure import Figure
+    >>> from ecglib.explain.examples import make_explanation
+    >>> spectrum, _ = make_explanation().representations
+    >>> left, right = Figure().subplots(1, 2)
+    >>> scale = ColorScale(spectrum.attribution, get_drawn(spectrum.attribution))
+    >>> draw_spectrum(left, right, spectrum, scale)
+    >>> left.get_xlabel()
+    'frequency (Hz)'
     """
     frequency, leads = explained.attribution.axes
     lead, values = choose_lead(explained), get_drawn(explained.attribution)
@@ -190,10 +198,14 @@ def draw_spectrogram(
 
     Examples
     --------
-    >>> from ecglib import open_run
-    >>> from ecglib.explain import Explainer
-    >>> found = Explainer(open_run()).explain(window)  # doctest: +SKIP
-    >>> draw_spectrogram(left, right, found.representations[0], scale, 0.0)  # doctest: +SKIP
+    >>> from matplotlib.figure import Figure
+    >>> from ecglib.explain.examples import make_explanation
+    >>> _, spectrogram = make_explanation().representations
+    >>> left, right = Figure().subplots(1, 2)
+    >>> scale = ColorScale(spectrogram.attribution, get_drawn(spectrogram.attribution))
+    >>> draw_spectrogram(left, right, spectrogram, scale, 0.0)
+    >>> left.get_ylabel()
+    'frequency (Hz)'
     """
     time, frequency, leads = explained.attribution.axes
     lead = choose_lead(explained)

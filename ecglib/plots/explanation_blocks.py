@@ -36,11 +36,9 @@ def make_header(explanation: Explanation, width_mm: float) -> Block:
 
     Examples
     --------
-    >>> from ecglib import open_run
-    >>> from ecglib.explain import Explainer
-    >>> found = Explainer(open_run()).explain(window)  # doctest: +SKIP
-    >>> make_header(found, 210.0).height_mm  # doctest: +SKIP
-    30.0
+    >>> from ecglib.explain.examples import make_explanation
+    >>> make_header(make_explanation(), 210.0).height_mm
+    25.0
     """
     window, name = explanation.window, explanation.class_name
     p = dict(zip(explanation.contract.classes, explanation.p.tolist(), strict=True))[name]
@@ -95,11 +93,9 @@ def make_decision(explanation: Explanation) -> Block:
 
     Examples
     --------
-    >>> from ecglib import open_run
-    >>> from ecglib.explain import Explainer
-    >>> found = Explainer(open_run()).explain(window)  # doctest: +SKIP
-    >>> make_decision(found).height_mm  # doctest: +SKIP
-    30.0
+    >>> from ecglib.explain.examples import make_explanation
+    >>> make_decision(make_explanation()).height_mm
+    43.0
     """
     contract, branches = explanation.contract, explanation.branches
     predicted = PredictedClasses(
@@ -175,11 +171,9 @@ def make_checks(explanation: Explanation) -> Block:
 
     Examples
     --------
-    >>> from ecglib import open_run
-    >>> from ecglib.explain import Explainer
-    >>> found = Explainer(open_run()).explain(window)  # doctest: +SKIP
-    >>> make_checks(found).height_mm  # doctest: +SKIP
-    30.0
+    >>> from ecglib.explain.examples import make_explanation
+    >>> make_checks(make_explanation()).height_mm
+    36.0
     """
     rows = {one.name: one.checks for one in explanation.inputs if one.checks}
     if explanation.branch_checks:

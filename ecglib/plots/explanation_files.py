@@ -80,11 +80,12 @@ def write_explanation(explanation: Explanation, path: str | Path) -> None:
 
     Examples
     --------
-    >>> from ecglib import open_dataset, open_run
-    >>> from ecglib.explain import Explainer
-    >>> explainer = Explainer(open_run(), open_dataset("mitdb"))  # doctest: +SKIP
-    >>> found = explainer.explain(explainer.read_record("100"))  # doctest: +SKIP
-    >>> write_explanation(found, "100.html")  # doctest: +SKIP
+    >>> import tempfile
+    >>> from ecglib.explain.examples import make_explanation
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_explanation(make_explanation(), Path(folder, "page.html"))
+    ...     [path.name for path in Path(folder).iterdir()]
+    ['page.html']
     """
     file = check_output(path)
     if file.suffix.lower() == ".html":
@@ -117,11 +118,8 @@ def render_explanation(explanation: Explanation) -> str:
 
     Examples
     --------
-    >>> from ecglib import open_dataset, open_run
-    >>> from ecglib.explain import Explainer
-    >>> explainer = Explainer(open_run(), open_dataset("mitdb"))  # doctest: +SKIP
-    >>> found = explainer.explain(explainer.read_record("100"))  # doctest: +SKIP
-    >>> render_explanation(found)[:15]  # doctest: +SKIP
+    >>> from ecglib.explain.examples import make_explanation
+    >>> render_explanation(make_explanation())[:15]
     '<!doctype html>'
     """
     title = clean_text(

@@ -53,11 +53,10 @@ def plot_explanation(explanation: Explanation) -> Figure:
 
     Examples
     --------
-    >>> from ecglib import open_dataset, open_run
-    >>> from ecglib.explain import Explainer
-    >>> explainer = Explainer(open_run(), open_dataset("mitdb"))  # doctest: +SKIP
-    >>> found = explainer.explain(explainer.read_record("100"))  # doctest: +SKIP
-    >>> fig = plot_explanation(found)  # doctest: +SKIP
+    >>> from ecglib.explain.examples import make_explanation
+    >>> fig = plot_explanation(make_explanation())
+    >>> fig.axes[0].get_xlabel()
+    'time (s)'
     """
     signal = explanation.contract.signal
     seconds = signal.n_samples / signal.sampling_rate_hz
@@ -87,12 +86,9 @@ def describe_explanation(explanation: Explanation) -> str:
 
     Examples
     --------
-    >>> from ecglib import open_dataset, open_run
-    >>> from ecglib.explain import Explainer
-    >>> explainer = Explainer(open_run(), open_dataset("mitdb"))  # doctest: +SKIP
-    >>> found = explainer.explain(explainer.read_record("100"))  # doctest: +SKIP
-    >>> describe_explanation(found)  # doctest: +SKIP
-    'Score of time:cnn for class N of record 100 from 0 s: ...'
+    >>> from ecglib.explain.examples import make_explanation
+    >>> describe_explanation(make_explanation())
+    'Score of a model for class MI of record r1 <b> from 2.5 s: ...'
     """
     window, failed = explanation.window, "; ".join(explanation.failed)
     shown = ", ".join(["the ECG", *(one.name for one in explanation.representations)])

@@ -10,14 +10,18 @@ mpl.use("Agg")
 import keras
 import numpy as np
 import pytest
-from explanation_helpers import PASSED, explain_inputs, make_explanation
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgb
 
 from ecglib import plots
 from ecglib.errors import EcgError
 from ecglib.explain import attribute_by_gradient, build_signal_scores
-from ecglib.explain.examples import make_contract
+from ecglib.explain.examples import (
+    PASSED,
+    explain_inputs,
+    make_contract,
+    make_explanation,
+)
 from ecglib.explain.targets import make_signal_target
 from ecglib.inference import Window
 from ecglib.plots.attribution_colors import average_cells

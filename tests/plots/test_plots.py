@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from explanation_helpers import make_beat_average, make_explanation
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 from IPython.utils.capture import capture_output
@@ -21,8 +20,11 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from ecglib import plots
+from ecglib.datasets.schema import SignalSpec
 from ecglib.errors import EcgError
 from ecglib.evaluation.contestants import CONTESTANT_ROLES
+from ecglib.explain import BeatWindows, attribute_by_gradient, average_beats
+from ecglib.explain.examples import make_class_score, make_explanation
 
 TWELVE_LEADS = ["I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6"]
 
@@ -36,6 +38,17 @@ def read_texts(fig) -> list[str]:
 def find_line(ax, label: str):
     (found,) = (one for one in ax.lines if one.get_label() == label)
     return found
+
+
+def make_beat_average():
+    """The gradient of an untrained model, averaged over one beat of each of two windows."""
+    target = make_class_score()
+    windows = BeatWindows(
+        signal_mv=target.inputs["signal"],
+        signal=SignalSpec(100.0, 200, ("I", "II"), around_beats=True, beat_s=1.0),
+        patients=np.array(["a", "b"]),
+    )
+    return average_beats(attribute_by_gradient(target)["signal"], windows)
 
 
 Y = np.eye(3)[[0, 1, 2, 0, 1, 2]]
