@@ -21,13 +21,13 @@ from ecglib.explain.attribution import (
 )
 from ecglib.explain.found_windows import find_windows
 from ecglib.explain.gradcam import compute_grad_cam
-from ecglib.explain.gradients import compute_outputs, compute_scores
+from ecglib.explain.gradients import compute_scores
 from ecglib.explain.occlusion import occlude_bands, occlude_leads, occlude_segments
 from ecglib.explain.patient_means import average_over_patients
 from ecglib.explain.pointing import Evidence, score_pointing
 from ecglib.explain.run_scores import SIGNAL, build_representation_scores, build_signal_scores
 from ecglib.explain.scores import ClassScore
-from ecglib.models.end_to_end import build_processing
+from ecglib.explain.targets import compute_representations
 from ecglib.models.fusion.branches import find_branches
 from ecglib.runs import Run
 from ecglib.runs.contestants import name_contestants
@@ -192,10 +192,9 @@ def explain_class(
     fall = compute_scores(of_signal.model, of_signal.inputs, k) - compute_scores(
         of_signal.model, without, k
     )
-    processing = build_processing(run.contract.signal, run.contract.processing)
     of_representations = ClassScore(
         scores=build_representation_scores(run.contract, network),
-        inputs=compute_outputs(processing, {SIGNAL: signal_mv}),
+        inputs=compute_representations(run.contract, {SIGNAL: signal_mv}),
         class_name=class_name,
         windows=tuple(records),
     )
