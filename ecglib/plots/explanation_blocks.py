@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # importing it for real would cost every figure
     from ecglib.explain import Explanation, SanityCheck
 
 GAP_MM = 16.0
+LETTER_MM, MAX_LABELS_MM = 2.2, 45.0  # of the names of classes
 SIZES_NOTE = "rank correlation of the sizes with those of a model of randomized weights"
 
 
@@ -106,12 +107,15 @@ def make_decision(explanation: Explanation) -> Block:
         else None,
         labels=explanation.labels if explanation.split is not None else None,
     )
-    n_bars = max(len(list_shown_classes(predicted)), len(branches.branches) if branches else 0)
+    shown = list_shown_classes(predicted)
+    labels_mm = min(max(10.0, LETTER_MM * max(map(len, shown))), MAX_LABELS_MM)
+    n_bars = max(len(shown), len(branches.branches) if branches else 0)
     height = 6.0 * n_bars
 
     def draw(page: Page, top: float) -> None:
         width = (page.inner_mm - 2 * GAP_MM) / 2
-        ax = page.add_axes(MARGIN_MM + 10, top + 6, 0.66 * width, height)
+        bars_mm = 0.66 * width + 10 - labels_mm
+        ax = page.add_axes(MARGIN_MM + labels_mm, top + 6, bars_mm, height)
         draw_probabilities(ax, predicted)
         ax.set_title("calibrated probabilities", loc="left", size=9)
         left = MARGIN_MM + 24 + width + GAP_MM
