@@ -297,11 +297,7 @@ class Comparison(Displayed):
                 rival = verdict.find_rival(kind)
                 row[title] = rival.difference.format() if rival else "-"
             row["p"] = format_p_value(verdict.p_adds)
-            hardest = verdict.find_strongest_rival()
-            row["hardest to beat"] = "-"
-            if hardest:
-                found = hardest.difference
-                row["hardest to beat"] = f"{found.name}: {found.format()}"
+            row["hardest to beat"] = verdict.format_strongest_rival()
             undecided = verdict.word == CANNOT_TELL and verdict.needs is not None
             row["to decide"] = verdict.needs.format() if undecided else ""  # type: ignore[union-attr]
             rows.append(row)

@@ -203,6 +203,18 @@ class Verdict:
         """
         return find_strongest(self.rivals)
 
+    def format_strongest_rival(self) -> str:
+        """Format that rival with the difference from it.
+
+        Returns
+        -------
+        str
+            Such as "time:cnn: +0.010 [-0.010, +0.030]"; "-" if there are no rivals.
+        """
+        if (rival := self.find_strongest_rival()) is None:
+            return "-"
+        return f"{rival.difference.name}: {rival.difference.format()}"
+
     def describe(self) -> str:
         """Describe the verdict in one line.
 

@@ -176,7 +176,6 @@ def list_evidence(comparison: Comparison, name: str) -> list[Block]:
 def _build_verdicts(comparison: Comparison) -> Block:
     rows, reasons = [], []
     for verdict in comparison.sort_verdicts():
-        strongest = verdict.find_strongest_rival()
         row = {
             "fusion": verdict.fusion,
             "verdict": f"{VERDICT_STYLES[verdict.word].sign} {verdict.word}",
@@ -188,7 +187,7 @@ def _build_verdicts(comparison: Comparison) -> Block:
             "p adds": format_p_value(verdict.p_adds),
             "p no gain": format_p_value(verdict.p_no_gain),
             "seeds": str(verdict.n_seeds),
-            "hardest rival": strongest.difference.name if strongest else "-",
+            "hardest to beat": verdict.format_strongest_rival(),
         }
         undecided = verdict.word == CANNOT_TELL and verdict.needs is not None
         row["to decide"] = verdict.needs.format() if undecided else "-"  # type: ignore[union-attr]
