@@ -130,6 +130,12 @@ SOURCES = {
         opener="open_csv_folder",
         options_class="CsvFolderOptions",
     ),
+    "edf_folder": KnownSource(
+        description="any folder of EDF or BDF files, one per record, with a label table",
+        module="edf_folder",
+        opener="open_edf_folder",
+        options_class="FileFolderOptions",
+    ),
     "arrays": KnownSource(
         description="a .npy file and a label table",
         module="arrays",

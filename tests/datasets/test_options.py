@@ -34,6 +34,7 @@ OPTIONS = list(list_source_options())
 REQUIRED = {
     "arrays": {"labels": "l.csv", "sampling_rate_hz": 100.0, "leads": ["I"], "unit": "mV"},
     "csv_folder": {"labels": "l.csv", "sampling_rate_hz": 100.0, "unit": "mV"},
+    "edf_folder": {"labels": "l.csv"},
 }
 
 
