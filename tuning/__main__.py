@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ecglib import paths
 from ecglib.cli import run_command
+from ecglib.errors import ExperimentError
 from tuning.settings import (
     DEFAULT_FINALIST_SEEDS,
     DEFAULT_FINALISTS,
@@ -110,6 +111,22 @@ def _build_parser() -> argparse.ArgumentParser:
         help="a setting of all trials, for example class_weights=sqrt (YAML value); repeatable",
     )
     parser.add_argument(
+        "--encoder",
+        action="append",
+        default=[],
+        metavar="REPRESENTATION=MODULE:FUNCTION",
+        help="an encoder of your own that is searched as well, for example "
+        "time=my_encoders:separable_cnn; repeatable",
+    )
+    parser.add_argument(
+        "--fusion",
+        action="append",
+        default=[],
+        metavar="MODULE:FUNCTION",
+        help="a fusion of your own that is searched as well, for example "
+        "my_fusions:intermediate_sum; repeatable",
+    )
+    parser.add_argument(
         "--data-dir", default=paths.data_dir(), type=Path, help="folder of the stores"
     )
     parser.add_argument(
@@ -135,6 +152,8 @@ def _search(options: argparse.Namespace) -> int:
         finalists=options.finalists,
         finalist_seeds=options.finalist_seeds,
         budget=Budget(max_parameters=options.max_parameters, max_seconds=options.max_seconds),
+        encoders=_parse_encoders(options.encoder),
+        fusions=options.fusion,
     )
     dataset = datasets.prepare(options.dataset, options.source, data_dir=options.data_dir)
     result = search(dataset, settings, options.searches_dir, options.workers)
@@ -151,6 +170,20 @@ def _search(options: argparse.Namespace) -> int:
     print(f"\nDoes it add anything?  ecglib batch {batch}")
     print(f"Only train it:         papermill {notebook} out.ipynb -f {parameters}")
     return 0
+
+
+def _parse_encoders(assignments: list[str]) -> dict[str, list[str]]:
+    """Return the encoders of each representation."""
+    encoders: dict[str, list[str]] = {}
+    for assignment in assignments:
+        representation, _, path = assignment.partition("=")
+        if not representation or not path:
+            raise ExperimentError(
+                f"--encoder {assignment[:80]} does not name a representation and a function. Write "
+                f"REPRESENTATION=MODULE:FUNCTION, as in --encoder time=my_encoders:my_encoder."
+            )
+        encoders.setdefault(representation, []).append(path)
+    return encoders
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ def search(
         if n_workers != 1:
             order = Order(
                 dataset=dataset.path.resolve(),
-                settings=settings,
+                settings=plan.settings,
                 searches_dir=plan.folder.parent,
                 folder=plan.folder,
             )
@@ -175,7 +175,8 @@ class SearchPlan:
     dataset : Dataset
         The prepared store.
     settings : SearchSettings
-        What is searched for.
+        What is searched for; import paths have the hash of their code, so that a worker does not
+        search with other code.
     fixed : dict of str to object
         Settings of every trial, in so far as the suggestion has no others.
     space : Space
@@ -287,7 +288,7 @@ def plan_search(
     caveats = check_experiment(training.list_folds(first, settings.n_folds)[0], dataset)
     plan = SearchPlan(
         dataset=dataset,
-        settings=settings,
+        settings=dataclasses.replace(settings, encoders=space.encoders, fusions=space.fusions),
         fixed=fixed,
         space=space,
         hyperparameters=hyperparameters,

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ecglib.errors import ExperimentError, require_one_of
+from ecglib.experiment.import_paths import is_import_path
 
 ORACLES = ("random", "bayesian", "hyperband")
 DEFAULT_TRIALS = 6
 DEFAULT_FINALISTS, DEFAULT_FINALIST_SEEDS = 3, 3
 MIN_FOLDS = 3
+EXAMPLE_PATH = "my_module:my_function"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,9 +82,9 @@ class SearchSettings:
         Number of seeds of each finalist, that of its trial included.
     budget : Budget, optional
         What a trial may cost.
-    encoders : mapping of str to sequence of str
+    encoders : mapping of str to sequence of str, default {}
         Representation -> encoders of other packages that are searched as well, as import paths.
-    fusions : sequence of str
+    fusions : sequence of str, default ()
         Fusions of other packages that are searched as well, as import paths.
 
     Raises
@@ -94,6 +96,10 @@ class SearchSettings:
     --------
     >>> SearchSettings(trial_settings={"class_weights": "sqrt"}, max_trials=20).epochs
     4
+    >>> SearchSettings(encoders={"time": "my_encoders:separable_cnn"})
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.ExperimentError: encoders['time']='my_encoders:separable_cnn' is str, expected ...
     """
 
     task: str = ""
@@ -119,9 +125,17 @@ class SearchSettings:
                 f"n_folds={self.n_folds} must be at least {MIN_FOLDS}, or 0 to score trials on the "
                 f"validation split."
             )
-        encoders = {representation: tuple(names) for representation, names in self.encoders.items()}
+        if not isinstance(self.encoders, Mapping):
+            raise ExperimentError(
+                f"encoders={self.encoders!r} is {type(self.encoders).__name__}, expected a mapping "
+                f"of representations to lists. Write it as in {{'time': ['{EXAMPLE_PATH}']}}."
+            )
+        encoders = {
+            name: _check_import_paths(f"encoders[{name!r}]", listed)
+            for name, listed in self.encoders.items()
+        }
         object.__setattr__(self, "encoders", encoders)
-        object.__setattr__(self, "fusions", tuple(self.fusions))
+        object.__setattr__(self, "fusions", _check_import_paths("fusions", self.fusions))
 
     @property
     def n_trials(self) -> int | None:
@@ -129,6 +143,22 @@ class SearchSettings:
         if self.max_trials:
             return self.max_trials
         return None if self.oracle == "hyperband" else DEFAULT_TRIALS
+
+
+def _check_import_paths(name: str, listed: object) -> tuple[str, ...]:
+    """Return a list of import paths as a tuple; those of ecglib are searched in any case."""
+    if not isinstance(listed, list | tuple):
+        raise ExperimentError(
+            f"{name}={listed!r} is {type(listed).__name__}, expected a list of import paths. Write "
+            f"it as in ['{EXAMPLE_PATH}']."
+        )
+    for one in listed:
+        if not isinstance(one, str) or not is_import_path(one):
+            raise ExperimentError(
+                f"{name} holds {one!r}, expected import paths. What ecglib has is searched without "
+                f"being named; name functions of other packages, as in '{EXAMPLE_PATH}'."
+            )
+    return tuple(listed)
 
 
 DEFAULT_SETTINGS = SearchSettings()

@@ -108,8 +108,8 @@ class Space:
                 check_encoder_name(name, path)
         for fusion in fusions:
             check_fusion_name(fusion)
-        pinned = {name: tuple(map(pin_import_path, paths)) for name, paths in encoders.items()}
-        return replace(self, encoders=pinned, fusions=tuple(map(pin_import_path, fusions)))
+        pinned = {name: _pin_import_paths(paths) for name, paths in encoders.items()}
+        return replace(self, encoders=pinned, fusions=_pin_import_paths(fusions))
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, task: str, fixed: Mapping[str, Any]) -> Self:
@@ -290,6 +290,11 @@ def _choose(
     is_boolean = isinstance(accepted[0], bool)  # `Choice` would turn them into numbers
     value = hp.Boolean(name) if is_boolean else hp.Choice(name, accepted)
     return {} if value is None else {name: value}
+
+
+def _pin_import_paths(paths: Iterable[str]) -> tuple[str, ...]:
+    """Add the hash of the code to each path, and drop repetitions, which would be drawn twice."""
+    return tuple(dict.fromkeys(map(pin_import_path, paths)))
 
 
 def _round(value: float) -> float:

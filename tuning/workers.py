@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from ecglib.batch.processes import INTERRUPTED, Command, ProcessGroup, limit_threads
 from ecglib.batch.worker_process import END, end_process, read_request
+from ecglib.batch.workers import SHARED_GPU
 from ecglib.datasets import prepare
 from ecglib.errors import EcgError, ExperimentError, RunError
 from tuning.settings import Budget, SearchSettings
@@ -148,7 +149,7 @@ def _keep_alive(processes: ProcessGroup, order: Order, number: int) -> str:
     """Run a worker, again if it is killed; return why it did not finish, or an empty text."""
     command = Command(
         arguments=list(WORKER),
-        environment=limit_threads(os.environ) | {"PYTHONUNBUFFERED": "1"},
+        environment=limit_threads(os.environ) | SHARED_GPU | {"PYTHONUNBUFFERED": "1"},
         request=f"{order.format()}{END}\n",
         log=order.folder / "logs" / f"worker-{number}.log",
     )

@@ -28,11 +28,11 @@ from ecglib.batch.processes import (
 from ecglib.batch.resources import GpuPool, MemoryGate, list_gpus
 
 WORKER = (sys.executable, "-c", "from ecglib.batch.worker_process import main; main()")
+# Workers may share a GPU: none takes all of its memory at once.
+SHARED_GPU = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 VARIABLES = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # as kernels set it for themselves
-    # Workers may share a GPU: none takes all of its memory at once.
-    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    **SHARED_GPU,
 }
 
 

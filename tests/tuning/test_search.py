@@ -309,6 +309,13 @@ def test_a_full_disk_is_reported_and_leaves_no_half_file(
         ({"seed": -1}, ExperimentError, "seed=-1"),
         ({"oracle": "greedy"}, ExperimentError, "greedy"),
         ({"n_folds": 2}, ExperimentError, "n_folds=2 must be at least 3"),
+        ({"encoders": ["a:b"]}, ExperimentError, "expected a mapping of representations to lists"),
+        ({"encoders": {"time": "a:b"}}, ExperimentError, "expected a list of import paths"),
+        ({"encoders": {"time": ["cnn"]}}, ExperimentError, "searched without being named"),
+        ({"encoders": {"time": ["nowhere:b"]}}, ExperimentError, "no module 'nowhere'"),
+        ({"encoders": {"tim": ["a:b"]}}, ExperimentError, "Did you mean 'time'"),
+        ({"fusions": ["json:loads"]}, ExperimentError, "begin with its family"),
+        ({"fusions": "a:b"}, ExperimentError, "expected a list of import paths"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(
@@ -359,3 +366,30 @@ def test_the_command_prints_trials_winner_and_what_is_next(
     assert (tmp_path / line.split()[-1]).is_file()
     assert main([*options, "--set", "fusion=none"]) == 2
     assert "fusion" in capsys.readouterr().err
+
+
+def test_the_command_searches_encoders_and_fusions_of_other_packages(
+    small_store, training, tmp_path, capsys, monkeypatch
+):
+    from tuning.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    code = tmp_path / "searched_code.py"
+    source = "def first(x): pass\ndef second(x): pass\ndef late_mine(branches): pass\n"
+    code.write_text(source)
+    options = ["--dataset", str(small_store.path), "--trials", "1", "--searches-dir", "searches"]
+    for name in ("time=searched_code:first", "time=searched_code:second"):
+        options += ["--encoder", name]
+    options += ["--fusion", "searched_code:late_mine", "--finalists", "0"]
+    assert main(options) == 0
+    (folder,) = (tmp_path / "searches").iterdir()
+    space = json.loads((folder / "search.json").read_text())["space"]
+    values = {one["config"]["name"]: one["config"].get("values", []) for one in space}
+    names = [name.partition("@")[0] for name in values["time_encoder"][-2:]]
+    assert names == ["searched_code:first", "searched_code:second"]
+    assert values["fusion"][-1].startswith("searched_code:late_mine@")
+    code.write_text(source.replace("pass", "return 1"))
+    assert main(options) == 0  # other code is another search
+    assert len(list((tmp_path / "searches").iterdir())) == 2
+    assert main([*options, "--encoder", "searched_code:first"]) == 2
+    assert "Write REPRESENTATION=MODULE:FUNCTION" in capsys.readouterr().err

@@ -101,6 +101,8 @@ def test_a_space_takes_encoders_and_fusions_of_other_packages(tmp_path, monkeypa
     values = {one.name: one.values for one in hp.space if one.name in ("time_encoder", "fusion")}
     assert values["time_encoder"][-1].startswith("tested_space:encode@")
     assert values["fusion"][-1].startswith("tested_space:late_mine@")
+    pinned = space.encoders["time"]
+    assert space.extend({"time": ["tested_space:encode", *pinned]}, []).encoders["time"] == pinned
     with pytest.raises(ExperimentError, match="no module 'nowhere'"):
         Space().extend({"time": ["nowhere:encode"]}, [])
     with pytest.raises(ExperimentError, match="Did you mean 'time'"):

@@ -29,6 +29,7 @@ from tuning.trials import Trial
 def run_trial(number, settings, dataset, options=None):
     diary = Path({diary!r})
     (diary / f"began-{{number}}-{{settings['seed']}}-{{os.getpid()}}").touch()
+    (diary / "preallocate").write_text(os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"])
     time.sleep(0.5)
     kill = diary / f"kill-{{number}}"
     if kill.exists():
@@ -69,18 +70,24 @@ def settings():
 
 @pytest.mark.slow
 def test_two_workers_train_each_trial_once_and_find_what_one_does(
-    small_store, diary, training, settings, tmp_path
+    small_store, diary, training, settings, tmp_path, monkeypatch
 ):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shared_encoders.py").write_text("def encode(x): pass\n")
+    encoders = dict.fromkeys(("time", "frequency"), ["shared_encoders:encode"])
+    settings = dataclasses.replace(settings, encoders=encoders, seed=1)
     alone = search(small_store, settings, tmp_path / "alone")
     training.numbers.clear()
     shared = search(small_store, settings, tmp_path / "shared", n_workers=2)
     for one, other in zip(shared.trials, alone.trials, strict=True):
         assert (one.experiment, one.val_auroc) == (other.experiment, other.val_auroc)
+    assert "shared_encoders:encode@" in str([trial.experiment for trial in shared.trials])
     assert shared.winner.trial.number == alone.winner.trial.number
     begun = list_begun(diary)
     assert [number for number, _ in begun] == list(range(1, 9))
     assert len({process for _, process in begun}) == 2
     assert training.numbers == []  # the parent trained nothing
+    assert (diary / "preallocate").read_text() == "false"  # or JAX takes the GPU for one worker
     assert list(shared.folder.rglob("*.lock")) == []
 
 
