@@ -93,10 +93,15 @@ def print_explanation(explanation: "Explanation", output: Path) -> None:
     if explanation.branches is not None:
         added = values["branches"]["contributions"].items()
         print(f"  branches: {', '.join(f'{key} {value:+.2f}' for key, value in added)} (logit)")
-    for one in explanation.inputs:
-        for check in one.checks:
-            word = "passed" if check.passed else "FAILED"
-            print(f"  {word}  {check.name} of the {one.name}: {check.figure:.2g}")
+    if explanation.branches_note:
+        print(f"  what each branch adds was not computed: {explanation.branches_note}")
+    checks = [(one.name, check) for one in explanation.inputs for check in one.checks]
+    checks += [("branches", check) for check in explanation.branch_checks]
+    for of_what, check in checks:
+        word = "passed" if check.passed else "FAILED"
+        figure = f"{check.figure:.2g} (accepted: {check.accepted})"
+        print(f"  {word}  {check.name} of the {of_what}: {figure}")
+    print(f"  {explanation.seeds_note}")
     print(f"page: {output}")
 
 

@@ -10,6 +10,7 @@ from ecglib.explain.gradients import compute_gradients
 from ecglib.explain.scores import LEAD, Axis, ClassScore
 
 CONTRIBUTION = "logit"
+SQUARE_S = 0.04  # a small square of the paper of an ECG
 Inputs = Mapping[str, np.ndarray]
 
 
@@ -76,6 +77,21 @@ class Attribution:
     def importance(self) -> np.ndarray:
         """The values to rank by: contributions as they are, of sensitivities the size."""
         return self.values if self.unit == CONTRIBUTION else np.abs(self.values)
+
+    @property
+    def shown(self) -> np.ndarray:
+        """What a page shows: of the signal squares of 40 ms, otherwise `importance`.
+
+        A square is the sum of its contributions, or the mean of the sizes of its sensitivities.
+        """
+        if [axis.name for axis in self.axes] != ["time", LEAD]:
+            return self.importance
+        squares = np.floor(self.axes[0].values / SQUARE_S + 1e-9).astype(int)
+        importance, counts = self.importance, np.bincount(squares)
+        sums = np.zeros((len(self.values), len(counts), self.values.shape[-1]))
+        for sample, square in enumerate(squares):
+            sums[:, square] += importance[:, sample]
+        return sums if self.unit == CONTRIBUTION else sums / counts[:, None]
 
 
 def attribute_by_gradient(target: ClassScore) -> dict[str, Attribution]:

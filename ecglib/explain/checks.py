@@ -42,6 +42,11 @@ class SanityCheck:
         """Whether the figure is in the accepted range; NaN is not."""
         return self.min_accepted <= self.figure <= self.max_accepted
 
+    @property
+    def accepted(self) -> str:
+        """The accepted range in words."""
+        return f"at most {self.max_accepted:g}"
+
 
 def check_completeness(target: ClassScore, attributions: Mapping[str, Attribution]) -> SanityCheck:
     """Check that contributions add up to the score minus the score of the baseline.

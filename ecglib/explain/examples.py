@@ -145,10 +145,13 @@ def make_explanation(caveats: Sequence[str] = ("synthetic data",)) -> Explanatio
     network = make_network(contract)
     steps = (200 * np.random.default_rng(0).standard_normal((200, 2))).astype(np.int16)
     window = Window(record="r1 <b>", start_s=2.5, steps=steps)
-    signal_scores = build_signal_scores(contract, network)
+    processing = build_processing(contract.signal, contract.processing)
+    signal_scores = build_signal_scores(contract, network, processing)
     signal = make_signal_target(contract, signal_scores, window, "MI")
-    scores = build_representation_scores(contract, network)
-    representations, _ = make_representation_target(contract, scores, signal_scores, signal)
+    scores = build_representation_scores(contract, network, processing)
+    representations, _ = make_representation_target(
+        contract, processing, scores, signal_scores, signal
+    )
     (of_signal,), of_representations = (
         explain_inputs(target, attribute_by_integrated_gradients(target, n_steps=4))
         for target in (signal, representations)
@@ -171,6 +174,8 @@ def make_explanation(caveats: Sequence[str] = ("synthetic data",)) -> Explanatio
         branches=None,
         branch_checks=(),
         branch_weights=None,
+        branches_note="",
+        seeds_note="Agreement between seeds was not checked.",
     )
 
 

@@ -2,7 +2,8 @@
 
 import ecglib._keras  # noqa: F401
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from ecglib.datasets.store import Dataset
 from ecglib.errors import DatasetError, EcgError, require_one_of
 from ecglib.experiment.registry import TABULAR
-from ecglib.explain.checks import SanityCheck
 from ecglib.explain.contributions import (
     BranchContributions,
     check_efficiency,
@@ -19,9 +19,10 @@ from ecglib.explain.contributions import (
 from ecglib.explain.explanation import ExplainedInput, Explanation
 from ecglib.explain.fusion_weights import compute_fusion_weights
 from ecglib.explain.methods import DEFAULT_METHOD, METHODS, check_attributions
+from ecglib.explain.other_seeds import OtherSeeds, build_other_seeds
 from ecglib.explain.record_windows import RecordWindow, find_stored_record, read_file_windows
 from ecglib.explain.run_scores import SIGNAL, build_representation_scores, build_signal_scores
-from ecglib.explain.scores import ClassScore
+from ecglib.explain.scores import ClassScore, ScoreModel
 from ecglib.explain.targets import (
     choose_class,
     compute_representations,
@@ -35,6 +36,7 @@ from ecglib.inference import (
     check_tabular_values,
     read_stored_windows,
 )
+from ecglib.models.end_to_end import build_processing
 from ecglib.runs import Run, require_run
 
 N_REFERENCE = 64  # windows of the validation split
@@ -71,8 +73,11 @@ class Explainer:
         self.dataset = dataset
         network = run.load_network()
         self.predictor = Predictor(run)
-        self.signal_scores = build_signal_scores(self.contract, network)
-        self.representation_scores = build_representation_scores(self.contract, network)
+        self.processing = build_processing(self.contract.signal, self.contract.processing)
+        self.signal_scores = build_signal_scores(self.contract, network, self.processing)
+        self.representation_scores = build_representation_scores(
+            self.contract, network, self.processing
+        )
         self._reference: Mapping[str, np.ndarray] | None = None
 
     def read_record(
@@ -152,14 +157,18 @@ class Explainer:
         name = choose_class(contract, predicted.p[0], decisions, class_name)
         target = make_signal_target(contract, self.signal_scores, window, name)
         representations, crop_start_s = make_representation_target(
-            contract, self.representation_scores, self.signal_scores, target
+            contract, self.processing, self.representation_scores, self.signal_scores, target
         )
         shown = [
             key
             for key, one in representations.scores.inputs.items()
             if {"frequency", "column"} & {axis.name for axis in one.axes}
         ]
-        branches, branch_checks = self._explain_branches(representations)
+        seeds = self.other_seeds
+        of_signal, of_representations = (
+            [getattr(one, name) for one in seeds.models] for name in ("signal", "representations")
+        )
+        branches, branches_note = self._explain_branches(representations)
         return Explanation(
             run_name=self.run.path.name,
             model_name=self.run.experiment.model_name,
@@ -172,12 +181,16 @@ class Explainer:
             decisions=decisions,
             class_name=name,
             method=method,
-            signal=_explain_inputs(target, [SIGNAL], method)[0],
-            representations=_explain_inputs(representations, shown, method) if shown else (),
+            signal=_explain_inputs(target, [SIGNAL], method, of_signal)[0],
+            representations=_explain_inputs(representations, shown, method, of_representations)
+            if shown
+            else (),
             crop_start_s=crop_start_s,
             branches=branches,
-            branch_checks=branch_checks,
+            branch_checks=(check_efficiency(branches),) if branches else (),
             branch_weights=compute_fusion_weights(representations) if branches else None,
+            branches_note=branches_note,
+            seeds_note=seeds.note,
         )
 
     def _read_stored(self, record: str, options: RecordOptions) -> list[RecordWindow]:
@@ -214,17 +227,21 @@ class Explainer:
         p = self.predictor.predict_windows([one.window for one in found]).p
         return found[int(p[:, self.contract.classes.index(class_name)].argmax())]
 
-    def _explain_branches(
-        self, target: ClassScore
-    ) -> tuple[BranchContributions | None, tuple[SanityCheck, ...]]:
-        """Compute what each branch adds; nothing for a model with one branch or an ensemble."""
+    @functools.cached_property
+    def other_seeds(self) -> OtherSeeds:
+        """The runs with other seeds, with which explanations are compared; read once."""
+        return build_other_seeds(
+            self.run, self.processing, self.signal_scores, self.representation_scores
+        )
+
+    def _explain_branches(self, target: ClassScore) -> tuple[BranchContributions | None, str]:
+        """Compute what each branch adds, or say why it cannot be said of this fusion."""
         if len(self.run.branch_names) < 2:
-            return None, ()
+            return None, ""
         try:
-            found = compute_branch_contributions(target, self._read_reference())
-        except EcgError:  # an ensemble, or a fusion that takes more than the features
-            return None, ()
-        return found, (check_efficiency(found),)
+            return compute_branch_contributions(target, self._read_reference()), ""
+        except EcgError as error:  # an ensemble, or a fusion that takes more than the features
+            return None, str(error)
 
     def _read_reference(self) -> Mapping[str, np.ndarray] | None:
         """Compute the representations of some windows of the validation split."""
@@ -236,7 +253,7 @@ class Explainer:
             crops, _ = cut_crops(self.contract, self.signal_scores, inputs)
             which = _choose(np.arange(len(crops[SIGNAL])))
             found = compute_representations(
-                self.contract, {name: x[which] for name, x in crops.items()}
+                self.processing, {name: x[which] for name, x in crops.items()}
             )
             self._reference = {name: found[name] for name in self.representation_scores.inputs}
         return self._reference
@@ -248,11 +265,11 @@ def _choose(rows: np.ndarray) -> np.ndarray:
 
 
 def _explain_inputs(
-    target: ClassScore, names: list[str], method: str
+    target: ClassScore, names: list[str], method: str, other_seeds: Sequence[ScoreModel]
 ) -> tuple[ExplainedInput, ...]:
     found = METHODS[method](target)
     checked = [name for name in names if name != TABULAR]
-    checks = check_attributions(target, found, checked, method)
+    checks = check_attributions(target, found, checked, method, other_seeds)
     return tuple(
         ExplainedInput(
             values=target.inputs[name][0],

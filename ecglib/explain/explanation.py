@@ -114,6 +114,10 @@ class Explanation:
         Of these contributions.
     branch_weights : FusionWeights, optional
         Weights of the gate or attention; None if the fusion has none.
+    branches_note : str
+        Why a fusion has no contributions of its branches; "" if it has, or there is no fusion.
+    seeds_note : str
+        With which seeds the explanation was compared, or what this check needs.
 
     Examples
     --------
@@ -141,6 +145,8 @@ class Explanation:
     branches: BranchContributions | None
     branch_checks: tuple[SanityCheck, ...]
     branch_weights: FusionWeights | None
+    branches_note: str
+    seeds_note: str
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -196,6 +202,8 @@ class Explanation:
                 for one in self.inputs
             },
             "branches": self._describe_branches(branches) if branches else None,
+            "branches_note": self.branches_note,
+            "seeds_note": self.seeds_note,
             "failed": list(self.failed),
             "caveats": list(self.caveats),
         }

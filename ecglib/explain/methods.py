@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from ecglib.explain.agreement import attribute_with_other_seeds, compare_with_other_seeds
 from ecglib.explain.attribution import (
     CONTRIBUTION,
     Attribution,
@@ -20,7 +21,7 @@ from ecglib.explain.randomization import (
     attribute_with_randomized_weights,
     compare_with_randomized,
 )
-from ecglib.explain.scores import ClassScore
+from ecglib.explain.scores import ClassScore, ScoreModel
 
 #: The methods of `ecglib explain` by name.
 METHODS: Mapping[str, Callable[[ClassScore], dict[str, Attribution]]] = MappingProxyType(
@@ -34,8 +35,9 @@ METHODS: Mapping[str, Callable[[ClassScore], dict[str, Attribution]]] = MappingP
 DEFAULT_METHOD = "integrated_gradients"
 
 
-# The same with fewer steps, for models with randomized weights: only ranks are compared.
-_COARSE: Mapping[str, Callable[[ClassScore], dict[str, Attribution]]] = MappingProxyType(
+#: The same with fewer steps, for models that are only compared: those of randomized weights and of
+#: other seeds.
+COARSE_METHODS: Mapping[str, Callable[[ClassScore], dict[str, Attribution]]] = MappingProxyType(
     {
         **METHODS,
         "integrated_gradients": functools.partial(attribute_by_integrated_gradients, n_steps=32),
@@ -45,7 +47,11 @@ _COARSE: Mapping[str, Callable[[ClassScore], dict[str, Attribution]]] = MappingP
 
 
 def check_attributions(
-    target: ClassScore, attributions: Mapping[str, Attribution], names: Sequence[str], method: str
+    target: ClassScore,
+    attributions: Mapping[str, Attribution],
+    names: Sequence[str],
+    method: str,
+    other_seeds: Sequence[ScoreModel] = (),
 ) -> dict[str, tuple[SanityCheck, ...]]:
     """Check the attributions of some inputs of a model, each by itself.
 
@@ -59,12 +65,15 @@ def check_attributions(
         The inputs that are checked.
     method : str
         Name of the method.
+    other_seeds : sequence of ScoreModel, default ()
+        Models of the same experiment with other seeds.
 
     Returns
     -------
     dict of str to tuple of SanityCheck
         Name of an input -> weight randomization, deletion and insertion; of contributions also
-        completeness, and of an input with a time axis mutual information.
+        completeness, of an input with a time axis mutual information, and with models of other
+        seeds agreement with them.
 
     Examples
     --------
@@ -74,7 +83,8 @@ def check_attributions(
     >>> [check.name for check in checks["signal"]]
     ['weight randomization', 'deletion', 'insertion', 'mutual information']
     """
-    randomized = attribute_with_randomized_weights(target, _COARSE[method])
+    randomized = attribute_with_randomized_weights(target, COARSE_METHODS[method])
+    others = attribute_with_other_seeds(target, COARSE_METHODS[method], other_seeds)
     found = {}
     for name in names:
         attribution = attributions[name]
@@ -87,5 +97,7 @@ def check_attributions(
             checks.insert(0, check_completeness(target, attributions))
         if any(axis.name == "time" for axis in attribution.axes):
             checks.append(check_mutual_information(target, attribution))
+        if others:
+            checks.append(compare_with_other_seeds({name: attribution}, others))
         found[name] = tuple(checks)
     return found

@@ -28,6 +28,7 @@ from ecglib.explain.pointing import Evidence, score_pointing
 from ecglib.explain.run_scores import SIGNAL, build_representation_scores, build_signal_scores
 from ecglib.explain.scores import ClassScore
 from ecglib.explain.targets import compute_representations
+from ecglib.models.end_to_end import build_processing
 from ecglib.models.fusion.branches import find_branches
 from ecglib.runs import Run
 from ecglib.runs.contestants import name_contestants
@@ -182,8 +183,9 @@ def explain_class(
     )
     k = run.contract.classes.index(class_name)
     network = run.load_network()
+    processing = build_processing(run.contract.signal, run.contract.processing)
     of_signal = ClassScore(
-        scores=build_signal_scores(run.contract, network),
+        scores=build_signal_scores(run.contract, network, processing),
         inputs={SIGNAL: signal_mv},
         class_name=class_name,
         windows=tuple(records),
@@ -193,8 +195,8 @@ def explain_class(
         of_signal.model, without, k
     )
     of_representations = ClassScore(
-        scores=build_representation_scores(run.contract, network),
-        inputs=compute_representations(run.contract, {SIGNAL: signal_mv}),
+        scores=build_representation_scores(run.contract, network, processing),
+        inputs=compute_representations(processing, {SIGNAL: signal_mv}),
         class_name=class_name,
         windows=tuple(records),
     )

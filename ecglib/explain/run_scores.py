@@ -50,7 +50,9 @@ def describe_signal(signal: SignalSpec) -> ModelInput:
     )
 
 
-def build_signal_scores(contract: Contract, network: keras.Model) -> ScoreModel:
+def build_signal_scores(
+    contract: Contract, network: keras.Model, processing: keras.Model | None = None
+) -> ScoreModel:
     """Build the scores of a run as a function of the signal in mV, through its representations.
 
     All branches are explained on the samples of the signal, so they can be compared.
@@ -61,6 +63,8 @@ def build_signal_scores(contract: Contract, network: keras.Model) -> ScoreModel:
         Of the run.
     network : keras.Model
         Of the run, from the representations to probabilities.
+    processing : keras.Model, optional
+        Of `ecglib.models.end_to_end.build_processing`, if it is built already.
 
     Returns
     -------
@@ -74,21 +78,23 @@ def build_signal_scores(contract: Contract, network: keras.Model) -> ScoreModel:
     >>> build_signal_scores(contract, make_network(contract)).inputs["signal"].shape
     (200, 2)
     """
-    signal, processing = contract.signal, contract.processing
-    representations = build_processing(signal, processing)
-    if processing.crop_s:
-        window = build_window_model(signal, representations, network, processing, contract.kind)
+    signal, settings = contract.signal, contract.processing
+    representations = processing or build_processing(signal, settings)
+    if settings.crop_s:
+        window = build_window_model(signal, representations, network, settings, contract.kind)
         model = build_score_model(window, contract.kind)
     else:
         scores = build_score_model(network, contract.kind)
         model = build_crop_model(signal, representations, scores)
     inputs = {SIGNAL: describe_signal(signal)}
-    if TABULAR in processing.representations:
+    if TABULAR in settings.representations:
         inputs[TABULAR] = _describe_tabular(contract, network)
     return ScoreModel(model=model, classes=contract.classes, inputs=inputs)
 
 
-def build_representation_scores(contract: Contract, network: keras.Model) -> ScoreModel:
+def build_representation_scores(
+    contract: Contract, network: keras.Model, processing: keras.Model | None = None
+) -> ScoreModel:
     """Build the scores of a run as a function of the representations that its network takes.
 
     Parameters
@@ -97,6 +103,8 @@ def build_representation_scores(contract: Contract, network: keras.Model) -> Sco
         Of the run.
     network : keras.Model
         Of the run, from the representations to probabilities.
+    processing : keras.Model, optional
+        Of `ecglib.models.end_to_end.build_processing`, if it is built already.
 
     Returns
     -------
@@ -113,9 +121,8 @@ def build_representation_scores(contract: Contract, network: keras.Model) -> Sco
     >>> [axis.name for axis in scores.inputs["spectrogram"].axes]
     ['time', 'frequency', 'lead']
     """
-    processing = contract.processing
-    signal = describe_crops(contract.signal, processing.crop_s)
-    representations = build_processing(contract.signal, processing)
+    signal = describe_crops(contract.signal, contract.processing.crop_s)
+    representations = processing or build_processing(contract.signal, contract.processing)
     of_silence = compute_outputs(
         representations, {x.name: np.zeros((1, *x.shape[1:])) for x in representations.inputs}
     )

@@ -14,7 +14,6 @@ from ecglib.explain.gradients import compute_outputs, compute_scores
 from ecglib.explain.run_scores import SIGNAL
 from ecglib.explain.scores import ClassScore, ScoreModel
 from ecglib.inference import Window, compute_tabular
-from ecglib.models.end_to_end import build_processing
 
 
 def choose_class(contract: Contract, p: np.ndarray, decisions: Sequence[str], given: str) -> str:
@@ -96,7 +95,11 @@ def make_signal_target(
 
 
 def make_representation_target(
-    contract: Contract, scores: ScoreModel, signal_scores: ScoreModel, target: ClassScore
+    contract: Contract,
+    processing: keras.Model,
+    scores: ScoreModel,
+    signal_scores: ScoreModel,
+    target: ClassScore,
 ) -> tuple[ClassScore, float]:
     """Make the score of a class as a function of the representations of a window.
 
@@ -104,6 +107,8 @@ def make_representation_target(
     ----------
     contract : Contract
         Of the run.
+    processing : keras.Model
+        Of `ecglib.models.end_to_end.build_processing`.
     scores : ScoreModel
         Of `build_representation_scores`.
     signal_scores : ScoreModel
@@ -122,19 +127,22 @@ def make_representation_target(
     --------
     >>> from ecglib.explain.examples import make_contract, make_network
     >>> from ecglib.explain.run_scores import build_representation_scores, build_signal_scores
+    >>> from ecglib.models.end_to_end import build_processing
     >>> contract = make_contract(["frequency"])
     >>> network = make_network(contract)
-    >>> scores = build_signal_scores(contract, network)
+    >>> processing = build_processing(contract.signal, contract.processing)
+    >>> scores = build_signal_scores(contract, network, processing)
     >>> window = Window(record="100", start_s=2.0, steps=np.zeros((200, 2), np.int16))
     >>> target = make_signal_target(contract, scores, window, "MI")
+    >>> of_representations = build_representation_scores(contract, network, processing)
     >>> found, start_s = make_representation_target(
-    ...     contract, build_representation_scores(contract, network), scores, target
+    ...     contract, processing, of_representations, scores, target
     ... )
     >>> list(found.inputs), start_s
     (['frequency'], 0.0)
     """
     inputs, start_s = cut_crops(contract, signal_scores, target.inputs)
-    computed = compute_representations(contract, inputs)
+    computed = compute_representations(processing, inputs)
     found = {name: computed[name] for name in scores.inputs}
     best = 0
     if len(start_s) > 1:
@@ -189,14 +197,14 @@ def cut_crops(
 
 
 def compute_representations(
-    contract: Contract, inputs: Mapping[str, np.ndarray]
+    processing: keras.Model, inputs: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Compute the representations of windows, or of crops of a run with crops.
 
     Parameters
     ----------
-    contract : Contract
-        Of the run.
+    processing : keras.Model
+        Of `ecglib.models.end_to_end.build_processing`.
     inputs : mapping of str to array of shape (n_windows, ...)
         "signal" in mV and, if the run takes them, "tabular" values.
 
@@ -208,15 +216,17 @@ def compute_representations(
     Examples
     --------
     >>> from ecglib.explain.examples import make_contract
-    >>> found = compute_representations(make_contract(["time"]), {"signal": np.zeros((1, 200, 2))})
+    >>> from ecglib.models.end_to_end import build_processing
+    >>> contract = make_contract(["time"])
+    >>> processing = build_processing(contract.signal, contract.processing)
+    >>> found = compute_representations(processing, {"signal": np.zeros((1, 200, 2))})
     >>> found["time"].shape
     (1, 200, 2)
     """
-    model = build_processing(contract.signal, contract.processing)
     # Its second input, if it has one, are the tabular values.
-    names = dict(zip([x.name for x in model.inputs], (SIGNAL, TABULAR), strict=False))
+    names = dict(zip([x.name for x in processing.inputs], (SIGNAL, TABULAR), strict=False))
     given = {place: inputs[name] for place, name in names.items()}
-    found: dict[str, np.ndarray] = compute_outputs(model, given)
+    found: dict[str, np.ndarray] = compute_outputs(processing, given)
     return found
 
 

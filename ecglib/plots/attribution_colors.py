@@ -1,4 +1,4 @@
-"""The colors of an attribution, and what is drawn of it."""
+"""The colors of an attribution."""
 
 from __future__ import annotations
 
@@ -70,36 +70,6 @@ class ColorScale:
         bar.ax.tick_params(labelsize=SMALL, length=2)
 
 
-def average_cells(explained: ExplainedInput, sampling_rate_hz: float) -> np.ndarray:
-    """Average an attribution of the signal over the small squares of the paper, 40 ms.
-
-    Parameters
-    ----------
-    explained : ExplainedInput
-        The signal.
-    sampling_rate_hz : float
-        Sampling rate in Hz.
-
-    Returns
-    -------
-    array of shape (n_cells, n_leads)
-        Sums of contributions, means of the size of sensitivities.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> attribution = SimpleNamespace(values=-np.ones((1, 8, 2)), unit="logit")
-    >>> average_cells(SimpleNamespace(attribution=attribution), 100.0)[:, 0].tolist()
-    [-4.0, -4.0]
-    """
-    values, unit = explained.attribution.values[0], explained.attribution.unit
-    cells = np.floor(np.arange(len(values)) / (CELL_S * sampling_rate_hz) + 1e-9).astype(int)
-    counts = np.bincount(cells)
-    values = values if unit == CONTRIBUTION else np.abs(values)
-    sums = np.stack([np.bincount(cells, column) for column in values.T], axis=1)
-    return sums if unit == CONTRIBUTION else sums / counts[:, None]
-
-
 def choose_lead(explained: ExplainedInput) -> int:
     """Choose the lead of a representation with the most attribution.
 
@@ -112,16 +82,3 @@ def choose_lead(explained: ExplainedInput) -> int:
     """
     values = np.abs(explained.attribution.values[0])
     return int(values.reshape(-1, values.shape[-1]).sum(axis=0).argmax())
-
-
-def get_drawn(attribution: Attribution) -> np.ndarray:
-    """Return what is drawn: contributions with their sign, of sensitivities the size.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> get_drawn(SimpleNamespace(values=np.array([[-2.0]]), unit="logit per mV")).tolist()
-    [2.0]
-    """
-    values = attribution.values[0]
-    return values if attribution.unit == CONTRIBUTION else np.abs(values)

@@ -12,9 +12,7 @@ from ecglib.plots.attribution_colors import (
     CELL_S,
     SMALL,
     ColorScale,
-    average_cells,
     choose_lead,
-    get_drawn,
 )
 from ecglib.plots.figure import BLUE, GREY, ORANGE, hide_frame
 from ecglib.plots.paper import MM_PER_MV, draw_paper
@@ -106,12 +104,12 @@ def draw_signal(
     >>> from ecglib.explain.examples import make_explanation
     >>> explained = make_explanation().signal
     >>> ax = Figure().add_subplot()
-    >>> scale = ColorScale(explained.attribution, average_cells(explained, 100.0))
+    >>> scale = ColorScale(explained.attribution, explained.attribution.shown[0])
     >>> draw_signal(ax, explained, 100.0, scale)
     >>> ax.get_xlabel()
     'time (s)'
     """
-    cells = average_cells(explained, sampling_rate_hz)
+    cells = explained.attribution.shown[0]
     signal = explained.values * choose_gain(explained.values) / 10
     seconds = len(signal) / sampling_rate_hz
     zeros, edges = place_rows(signal)
@@ -156,13 +154,13 @@ def draw_spectrum(left: Axes, right: Axes, explained: ExplainedInput, scale: Col
     >>> from ecglib.explain.examples import make_explanation
     >>> spectrum, _ = make_explanation().representations
     >>> left, right = Figure().subplots(1, 2)
-    >>> scale = ColorScale(spectrum.attribution, get_drawn(spectrum.attribution))
+    >>> scale = ColorScale(spectrum.attribution, spectrum.attribution.shown[0])
     >>> draw_spectrum(left, right, spectrum, scale)
     >>> left.get_xlabel()
     'frequency (Hz)'
     """
     frequency, leads = explained.attribution.axes
-    lead, values = choose_lead(explained), get_drawn(explained.attribution)
+    lead, values = choose_lead(explained), explained.attribution.shown[0]
     edges_hz = compute_edges(frequency.values)
     options: dict[str, Any] = {"cmap": scale.colors, "norm": scale.norm, "rasterized": True}
     spectrum = explained.values[:, lead]
@@ -202,7 +200,7 @@ def draw_spectrogram(
     >>> from ecglib.explain.examples import make_explanation
     >>> _, spectrogram = make_explanation().representations
     >>> left, right = Figure().subplots(1, 2)
-    >>> scale = ColorScale(spectrogram.attribution, get_drawn(spectrogram.attribution))
+    >>> scale = ColorScale(spectrogram.attribution, spectrogram.attribution.shown[0])
     >>> draw_spectrogram(left, right, spectrogram, scale, 0.0)
     >>> left.get_ylabel()
     'frequency (Hz)'
@@ -212,7 +210,7 @@ def draw_spectrogram(
     axes = (time.values + start_s, frequency.values)
     options: dict[str, Any] = {"cmap": scale.colors, "norm": scale.norm, "rasterized": True}
     image = draw_time_frequency(left, *axes, explained.values[..., lead], rasterized=True)
-    drawn = get_drawn(explained.attribution)[..., lead]
+    drawn = explained.attribution.shown[0][..., lead]
     draw_time_frequency(right, *axes, drawn, **options)
     bar = left.figure.colorbar(image, ax=left, **BAR)
     bar.ax.tick_params(labelsize=SMALL)

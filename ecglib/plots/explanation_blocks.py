@@ -13,9 +13,11 @@ from ecglib.plots.page import LINE_MM, MARGIN_MM, Block, Page
 from ecglib.plots.signals import PredictedClasses, draw_probabilities, list_shown_classes
 
 if TYPE_CHECKING:  # importing it for real would cost every figure
-    from ecglib.explain import Explanation, SanityCheck
+    from ecglib.explain import Explanation
 
 GAP_MM = 16.0
+NOTE_CHARACTERS = 62  # of a line beside the probabilities
+CHARACTER_MM = 1.45  # of small text
 LETTER_MM, MAX_LABELS_MM = 2.2, 45.0  # of the names of classes
 SIZES_NOTE = "rank correlation of the sizes with those of a model of randomized weights"
 
@@ -111,6 +113,7 @@ def make_decision(explanation: Explanation) -> Block:
     labels_mm = min(max(10.0, LETTER_MM * max(map(len, shown))), MAX_LABELS_MM)
     n_bars = max(len(shown), len(branches.branches) if branches else 0)
     height = 6.0 * n_bars
+    notes = textwrap.wrap(explanation.branches_note, NOTE_CHARACTERS)
 
     def draw(page: Page, top: float) -> None:
         width = (page.inner_mm - 2 * GAP_MM) / 2
@@ -121,8 +124,12 @@ def make_decision(explanation: Explanation) -> Block:
         left = MARGIN_MM + 24 + width + GAP_MM
         if branches is not None:
             _draw_branches(page.add_axes(left, top + 6, width - 42, height), explanation)
+        elif notes:
+            page.write(left - 24, top + 1.5, "what each branch adds: not computed")
+            for row, line in enumerate(notes):
+                page.write(left - 24, top + 6 + 3.6 * row, line, size=8, color=GREY)
 
-    return Block(height_mm=height + 31, draw=draw)
+    return Block(height_mm=max(height + 31, 3.6 * len(notes) + 10), draw=draw)
 
 
 def _draw_branches(ax: Axes, explanation: Explanation) -> None:
@@ -160,13 +167,15 @@ def _draw_branches(ax: Axes, explanation: Explanation) -> None:
     hide_frame(ax)
 
 
-def make_checks(explanation: Explanation) -> Block:
-    """Make the table of the checks.
+def make_checks(explanation: Explanation, width_mm: float) -> Block:
+    """Make the table of the checks, and what is to be said about them.
 
     Parameters
     ----------
     explanation : Explanation
         Of `ecglib.explain.Explainer.explain`.
+    width_mm : float
+        Width of the page in mm.
 
     Returns
     -------
@@ -176,14 +185,25 @@ def make_checks(explanation: Explanation) -> Block:
     Examples
     --------
     >>> from ecglib.explain.examples import make_explanation
-    >>> make_checks(make_explanation()).height_mm
+    >>> make_checks(make_explanation(), 210.0).height_mm
     36.0
     """
     rows = {one.name: one.checks for one in explanation.inputs if one.checks}
     if explanation.branch_checks:
         rows["branches"] = explanation.branch_checks
-    accepted = {check.name: _describe_range(check) for checks in rows.values() for check in checks}
+    accepted = {check.name: check.accepted for checks in rows.values() for check in checks}
     names = list(accepted)
+    sizes = ", ".join(
+        f"{one.name} {one.size_similarity:.2f}"
+        for one in explanation.inputs
+        if one.size_similarity is not None
+    )
+    n_characters = int((width_mm - 2 * MARGIN_MM) / CHARACTER_MM)
+    notes = [
+        line
+        for note in (f"{SIZES_NOTE}: {sizes}" if sizes else "", explanation.seeds_note)
+        for line in textwrap.wrap(note, n_characters)
+    ]
 
     def draw(page: Page, top: float) -> None:
         page.write(MARGIN_MM, top, "checks", weight="bold")
@@ -201,18 +221,8 @@ def make_checks(explanation: Explanation) -> Block:
                 color, weight = (GREEN, "normal") if check.passed else (RED, "bold")
                 text = f"{'passed' if check.passed else 'FAILED'}  {check.figure:.2g}"
                 page.write(x, y, text, size=8, color=color, weight=weight)
-        note = ", ".join(
-            f"{one.name} {one.size_similarity:.2f}"
-            for one in explanation.inputs
-            if one.size_similarity is not None
-        )
-        y = top + 14 + LINE_MM * len(rows)
-        page.write(MARGIN_MM, y, f"{SIZES_NOTE}: {note}", size=8, color=GREY)
+        for line, note in enumerate(notes):
+            y = top + 14 + LINE_MM * len(rows) + 4 * line
+            page.write(MARGIN_MM, y, note, size=8, color=GREY)
 
-    return Block(height_mm=21 + LINE_MM * len(rows), draw=draw)
-
-
-def _describe_range(check: SanityCheck) -> str:
-    if check.min_accepted:
-        return f"{check.min_accepted:g} to {check.max_accepted:g}"
-    return f"at most {check.max_accepted:g}"
+    return Block(height_mm=17 + LINE_MM * len(rows) + 4 * len(notes), draw=draw)

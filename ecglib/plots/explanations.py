@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ecglib.plots.attribution_colors import CONTRIBUTION, ColorScale, average_cells, get_drawn
+from ecglib.plots.attribution_colors import CONTRIBUTION, ColorScale
 from ecglib.plots.attributions import (
     choose_gain,
     draw_signal,
@@ -66,7 +66,7 @@ def plot_explanation(explanation: Explanation) -> Figure:
     shown = list(explanation.representations)
     rows = [shown[start : start + n_in_row] for start in range(0, len(shown), n_in_row)]
     blocks += [_make_representations(explanation, row) for row in rows]
-    blocks += [make_decision(explanation), make_checks(explanation)]
+    blocks += [make_decision(explanation), make_checks(explanation, width_mm)]
     page = Page(width_mm, blocks)
     return close_figure(page.fig, describe_explanation(explanation))
 
@@ -101,7 +101,7 @@ def describe_explanation(explanation: Explanation) -> str:
 
 def _make_ecg(explanation: Explanation) -> Block:
     spec, explained = explanation.contract.signal, explanation.signal
-    scale = ColorScale(explained.attribution, average_cells(explained, spec.sampling_rate_hz))
+    scale = ColorScale(explained.attribution, explained.attribution.shown[0])
     gain = choose_gain(explained.values)
     height = 10 * -float(place_rows(explained.values * gain / 10)[1][-1])
     above, below = 18.0, 14.0
@@ -153,7 +153,7 @@ def _draw_representation(
     left: Axes, right: Axes, explanation: Explanation, explained: ExplainedInput
 ) -> None:
     axes = explained.attribution.axes
-    scale = ColorScale(explained.attribution, get_drawn(explained.attribution))
+    scale = ColorScale(explained.attribution, explained.attribution.shown[0])
     if axes[0].name == "column":
         draw_tabular(left, right, explained)
     elif len(axes) == 2:

@@ -24,7 +24,13 @@ from ecglib.runs.files import (
     read_arrays,
     run_exists,
 )
-from ecglib.runs.finding import find_newest_batch, find_run_path, find_runs, open_run
+from ecglib.runs.finding import (
+    find_newest_batch,
+    find_run_path,
+    find_runs,
+    find_runs_of_other_seeds,
+    open_run,
+)
 from ecglib.runs.folder import ContestantFolder
 from ecglib.runs.run import Run, require_run
 from ecglib.runs.writing import Result, write_description, write_run
@@ -47,6 +53,7 @@ __all__ = [
     "find_newest_batch",
     "find_run_path",
     "find_runs",
+    "find_runs_of_other_seeds",
     "open_run",
     "read_arrays",
     "require_run",

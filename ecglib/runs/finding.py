@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ecglib.errors import RunError
+from ecglib.errors import EcgError, RunError
 from ecglib.experiment import Experiment
 from ecglib.paths import runs_dir as find_runs_dir
 from ecglib.runs.entry import ENTRY, Entry
@@ -58,6 +58,37 @@ def find_runs(batch_dir: str | Path) -> list[ContestantFolder]:
             f"No finished run in {batch_dir}. Run `ecglib batch` or the notebook 03_train first."
         )
     return runs
+
+
+def find_runs_of_other_seeds(run: Run) -> list[Run]:
+    """Find the runs in the batch of a run that differ from it in their seed alone.
+
+    Parameters
+    ----------
+    run : Run
+        A run.
+
+    Returns
+    -------
+    list of Run
+        By their seeds; of a cross-validation those of the same fold. A run that cannot be opened
+        is not among them.
+
+    Examples
+    --------
+    >>> find_runs_of_other_seeds(open_run("time-cnn_seed0"))  # doctest: +SKIP
+    [Run(time-cnn_seed1_...: ...), Run(time-cnn_seed2_...: ...)]
+    """
+    found = []
+    for metrics in run.path.parent.glob(f"[!.]*/{METRICS}"):
+        try:
+            other = _open(metrics.parent)
+        except EcgError:
+            continue
+        is_same = other.model_hash == run.model_hash and other.data.fold == run.data.fold
+        if isinstance(other, Run) and is_same and other.seed != run.seed:
+            found.append(other)
+    return sorted(found, key=lambda other: other.seed)
 
 
 def find_newest_batch(runs_dir: str | Path) -> Path:

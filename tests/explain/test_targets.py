@@ -1,5 +1,8 @@
 """From a run and a record to an explanation, against predictions and models that are known."""
 
+import shutil
+
+import keras
 import numpy as np
 import pytest
 from class_score_helpers import make_noise
@@ -11,6 +14,7 @@ from ecglib.explain.methods import METHODS, check_attributions
 from ecglib.explain.record_windows import find_stored_record
 from ecglib.explain.targets import choose_class
 from ecglib.inference import RecordOptions
+from ecglib.runs import Run, find_runs_of_other_seeds, write_description
 from ecglib.training import train
 
 SMALL = {"width": 4, "feature_dim": 8, "epochs": 2, "batch_size": 16, "task": "letters"}
@@ -38,8 +42,36 @@ def fusion(small_store, folder):
 
 
 @pytest.fixture(scope="module")
+def fold_run(small_store, folder):
+    """A run of one branch, and one fold of a cross-validation."""
+    return train_small(small_store, folder, branches={"frequency": "mlp"}, n_folds=3, fold=2)
+
+
+@pytest.fixture(scope="module")
+def fold_explanation(fold_run, small_store):
+    explainer = Explainer(fold_run, small_store)
+    given = explainer.read_record(get_test_record(fold_run, small_store))
+    return explainer.explain(given, method="gradient")
+
+
+@pytest.fixture(scope="module")
 def explainer(fusion, small_store):
     return Explainer(fusion, small_store)
+
+
+def copy_run(run, batch, network=None, **changes):
+    """Copy a run into a batch, with changes of its experiment and with another network."""
+    path = batch / "_".join(["copy", *(f"{key}{value}" for key, value in changes.items())])
+    shutil.copytree(run.path, path)
+    if network is not None:
+        network.save(path / "model.keras")
+    write_description(path, run.experiment.replace(**changes), run.environment)
+    return Run(path)
+
+
+def get_agreement(explanation):
+    checks = explanation.signal.checks
+    return next((one for one in checks if one.name == "agreement between seeds"), None)
 
 
 def get_test_record(run, store):
@@ -136,19 +168,12 @@ def test_a_run_is_explained_with_its_dataset_only(fusion, small_class_store):
         find_stored_record(fusion, small_class_store, "1")
 
 
-def test_the_splits_of_a_fold_are_those_of_its_predictions(small_store, folder):
-    run = train_small(small_store, folder, branches={"frequency": "mlp"}, n_folds=3, fold=2)
-    record = get_test_record(run, small_store)
-
-    explainer = Explainer(run, small_store)
-    given = explainer.read_record(record)
-
-    assert given.split == "test"
-    assert explainer.explain(given, method="gradient").fold == "fold 2 of 3"
+def test_the_splits_of_a_fold_are_those_of_its_predictions(fold_explanation):
+    assert fold_explanation.split == "test"
+    assert fold_explanation.fold == "fold 2 of 3"
 
 
 def test_checks_of_several_inputs_are_those_of_each_alone():
-    import keras
     from class_score_helpers import make_target
 
     keras.utils.set_random_seed(0)
@@ -164,3 +189,46 @@ def test_checks_of_several_inputs_are_those_of_each_alone():
     for name, checks in together.items():
         (alone,) = check_attributions(target, found, [name], "gradient").values()
         assert [one.figure for one in checks] == pytest.approx([one.figure for one in alone])
+
+
+def test_runs_of_other_seeds_are_of_the_same_model_and_fold(fold_run, tmp_path):
+    run = copy_run(fold_run, tmp_path, seed=0)
+    for changes in ({"seed": 4}, {"seed": 2}, {"fold": 1, "seed": 1}, {"dropout": 0.4, "seed": 3}):
+        copy_run(run, tmp_path, **changes)
+    damaged = copy_run(run, tmp_path, seed=5)
+    (damaged.path / "experiment.json").write_text("{")
+
+    assert [other.seed for other in find_runs_of_other_seeds(run)] == [2, 4]
+
+
+def test_equal_networks_agree_and_one_of_random_weights_does_not(fold_run, small_store, tmp_path):
+    run = copy_run(fold_run, tmp_path, seed=0)
+    record = get_test_record(fold_run, small_store)
+    rng = np.random.default_rng(0)
+    random = fold_run.load_network()
+    random.set_weights([rng.permutation(x.ravel()).reshape(x.shape) for x in random.get_weights()])
+    checks, notes = [], []
+
+    for network in (fold_run.load_network(), random):
+        shutil.rmtree(tmp_path / "copy_seed1", ignore_errors=True)
+        copy_run(fold_run, tmp_path, network, seed=1)
+        explainer = Explainer(run, small_store)
+        found = explainer.explain(explainer.read_record(record))
+        checks.append(get_agreement(found))
+        notes.append(found.seeds_note)
+
+    equal, other = checks
+    assert equal.figure == pytest.approx(1, abs=0.01)  # with fewer steps
+    assert equal.passed
+    assert other.figure < equal.min_accepted
+    assert not other.passed
+    assert "agreement between seeds of the signal" in found.failed
+    assert set(notes) == {"Agreement between seeds: with the seed 1."}
+
+
+def test_without_other_seeds_an_explanation_says_what_the_check_needs(fold_explanation):
+    note = fold_explanation.seeds_note
+
+    assert get_agreement(fold_explanation) is None
+    assert not any("agreement" in one for one in fold_explanation.failed)
+    assert "it needs runs of this experiment with other seeds in the folder b" in note

@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb
 
 from ecglib import plots
 from ecglib.errors import EcgError
-from ecglib.explain import attribute_by_gradient, build_signal_scores
+from ecglib.explain import AgreementCheck, attribute_by_gradient, build_signal_scores
 from ecglib.explain.examples import (
     PASSED,
     explain_inputs,
@@ -24,7 +24,6 @@ from ecglib.explain.examples import (
 )
 from ecglib.explain.targets import make_signal_target
 from ecglib.inference import Window
-from ecglib.plots.attribution_colors import average_cells
 from ecglib.plots.attributions import choose_gain, place_rows
 
 FAILED = dataclasses.replace(PASSED, name="insertion", figure=0.4)
@@ -64,6 +63,30 @@ def test_a_failed_explanation_is_labelled_and_framed_in_red(explanation):
     assert {to_rgb(spine.get_edgecolor()) for spine in ecg.spines.values()} == {to_rgb(plots.RED)}
 
 
+def test_the_page_says_how_seeds_agree_and_why_branches_are_missing(explanation):
+    agreement = AgreementCheck(
+        name="agreement between seeds",
+        figure=0.3,
+        min_accepted=0.5,
+        max_accepted=1.0,
+        min_similarity=0.2,
+        max_similarity=0.4,
+    )
+    changed = dataclasses.replace(
+        explanation,
+        signal=dataclasses.replace(explanation.signal, checks=(PASSED, agreement)),
+        seeds_note="Agreement between seeds: with the seeds 1, 2.",
+        branches_note="The fusion takes more than features.",
+    )
+
+    texts = read_texts(plots.plot_explanation(changed))
+
+    for one in ("at most 0.05", "at least 0.5", "FAILED  0.3", changed.seeds_note):
+        assert one in texts
+    assert changed.branches_note in texts
+    assert "what each branch adds: not computed" in texts
+
+
 def test_the_trace_is_the_signal_on_its_grid(explanation):
     fig = plots.plot_explanation(explanation)
     ecg = next(ax for ax in fig.axes if any(line.get_label() == "II" for line in ax.lines))
@@ -92,20 +115,13 @@ def test_the_colors_of_the_spectrogram_are_its_attribution(explanation):
     assert mesh.norm.vmin == -mesh.norm.vmax
 
 
-def test_cells_add_up_contributions_and_average_sizes(explanation):
-    contributions = explanation.signal
-    gradient = dataclasses.replace(
-        contributions,
-        attribution=dataclasses.replace(contributions.attribution, unit="logit per mV"),
-    )
-    values = contributions.attribution.values[0]
+def test_squares_add_up_contributions_and_average_sizes(explanation):
+    contributions = explanation.signal.attribution
+    gradient = dataclasses.replace(contributions, unit="logit per mV")
+    squares = contributions.values.reshape(1, 50, 4, 2)
 
-    cells = average_cells(contributions, 100.0)
-
-    assert cells.shape == (50, 2)
-    np.testing.assert_allclose(cells.sum(axis=0), values.sum(axis=0), atol=1e-6)
-    means = np.abs(values).reshape(50, 4, 2).mean(axis=1)
-    np.testing.assert_allclose(average_cells(gradient, 100.0), means, rtol=1e-5)
+    np.testing.assert_allclose(contributions.shown, squares.sum(axis=2), atol=1e-6)
+    np.testing.assert_allclose(gradient.shown, np.abs(squares).mean(axis=2), rtol=1e-5)
 
 
 def test_tall_leads_are_drawn_at_half_the_gain():
