@@ -9,6 +9,7 @@ from typing import Any
 from generate import (
     api,
     dataset_cards,
+    explanations,
     gallery,
     model_cards,
     pointing,
@@ -18,7 +19,16 @@ from generate import (
 )
 
 PAGES = Path(__file__).parents[1] / "generated"
-MODULES: list[Any] = [api, dataset_cards, gallery, model_cards, pointing, results, settings]
+MODULES: list[Any] = [
+    api,
+    dataset_cards,
+    explanations,
+    gallery,
+    model_cards,
+    pointing,
+    results,
+    settings,
+]
 
 
 def write_pages(app: Any, config: Any) -> None:
