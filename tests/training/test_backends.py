@@ -1,6 +1,7 @@
 """Training on JAX and PyTorch is the training that it is on TensorFlow."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -49,3 +50,31 @@ def test_the_same_weights_are_trained_to_the_same_predictions(
         expected = on_tensorflow[name.removeprefix("one call, ")]
         assert expected.std() > 1e-2, name
         assert np.allclose(values, expected, atol=1e-4), name
+
+
+SEARCH = """
+import sys
+from ecglib.datasets.store import Dataset
+from tuning import search, settings
+
+def suggest(hp, space=None):
+    hp.Choice("schedule", ["cosine", "one_cycle"])
+    return {"branches": {"frequency": "mlp"}, "fusion": "none", "width": 4, "feature_dim": 8}
+
+search.suggest = suggest
+budget = settings.Budget(max_parameters=100_000, max_seconds=600)
+asked = settings.SearchSettings(max_trials=1, epochs=2, finalists=1, budget=budget)
+search.search(Dataset(sys.argv[1]), asked, sys.argv[2])
+"""
+
+
+def test_a_search_trains_its_trials_on_jax(small_store, tmp_path):
+    if not importlib.util.find_spec("jax"):
+        pytest.skip("jax is not installed: make test-backends installs it")
+    run_on("jax", "-c", SEARCH, small_store.path, tmp_path)
+    (path,) = tmp_path.glob("*/trials/*.json")
+    trial = json.loads(path.read_text())
+    assert trial["status"] == "completed"
+    losses = [epoch["loss"] for epoch in trial["history"]]
+    assert losses[1] < losses[0]
+    assert 0 < trial["val_auroc"] <= 1
