@@ -1,6 +1,7 @@
 """Small prepared stores, and that of MIT-BIH if the data is present."""
 
 import gc
+import sys
 from collections import Counter
 
 import pytest
@@ -17,6 +18,16 @@ def pytest_collection_modifyitems(items):
     """Begin with the files of many slow tests: the last to end are short ones on every core."""
     n_slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -n_slow[item.path])
+
+
+@pytest.fixture
+def module_folder(tmp_path, monkeypatch):
+    """A working directory for modules called tested_..., which is not on the path of Python."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
+    yield tmp_path
+    for name in [one for one in sys.modules if one.startswith("tested_")]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

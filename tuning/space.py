@@ -14,7 +14,12 @@ import keras_tuner
 from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.store import Dataset
 from ecglib.errors import require_one_of
-from ecglib.experiment.branches import check_encoder_name, check_fusion_name
+from ecglib.experiment.branches import (
+    check_encoder_name,
+    check_fusion_name,
+    get_kind,
+    list_named_representations,
+)
 from ecglib.experiment.config import list_settings
 from ecglib.experiment.import_paths import get_fusion_family, pin_import_path
 from ecglib.experiment.registry import (
@@ -132,7 +137,9 @@ class Space:
         nyquist_hz = dataset.signal.sampling_rate_hz / 2
         return cls(
             representations=tuple(
-                name for name in REPRESENTATIONS if name != TABULAR or dataset.default_tabular
+                name
+                for name in list_named_representations(fixed.get("representation_options", {}))
+                if name != TABULAR or dataset.default_tabular
             ),
             crops_s=tuple(list_crop_lengths(dataset.signal)),
             bands_hz=tuple(band for band in BANDS_HZ if max(band) < nyquist_hz),
@@ -248,7 +255,7 @@ def _suggest_model(hp: keras_tuner.HyperParameters, space: Space) -> dict[str, A
     branches = {}
     for representation in space.representations:
         # Encoders of networks only: the baseline of trees is not searched.
-        known = REPRESENTATIONS[representation].encoders
+        known = REPRESENTATIONS[get_kind(representation)].encoders
         encoders = [*known, *space.encoders.get(representation, ())]
         parents = [subset for subset in subsets if representation in subset.split("+")]
         with hp.conditional_scope("representations", parents):

@@ -1,4 +1,4 @@
-"""The commands ``ecglib check-encoder`` and ``ecglib check-fusion``."""
+"""The commands that check an encoder, a fusion or a representation of another package."""
 
 import argparse
 import dataclasses
@@ -61,6 +61,32 @@ def check_fusion(options: argparse.Namespace) -> int:
     from ecglib.models.checks import check_fusion
 
     return _report(options, check_fusion(options.path))
+
+
+def check_representation(options: argparse.Namespace) -> int:
+    """Check the layer of a representation.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+        The options of ``ecglib check-representation``.
+
+    Returns
+    -------
+    int
+        Exit status: 1 if something is wrong.
+
+    Examples
+    --------
+    >>> from ecglib.cli.parser import build_parser
+    >>> check_representation(build_parser().parse_args(["check-representation", "none:Layer"]))
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.ExperimentError: There is no module 'none' ...
+    """
+    from ecglib.models.checks import check_representation
+
+    return _report(options, check_representation(options.path, options.kind))
 
 
 def _report(options: argparse.Namespace, results: "Iterator[CheckResult]") -> int:

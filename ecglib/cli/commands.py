@@ -221,4 +221,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "explain": explain_commands.explain,
     "check-encoder": check_commands.check_encoder,
     "check-fusion": check_commands.check_fusion,
+    "check-representation": check_commands.check_representation,
 }

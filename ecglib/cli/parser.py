@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_check_encoder(commands)
     _add_check_fusion(commands)
+    _add_check_representation(commands)
     return parser
 
 
@@ -430,6 +431,23 @@ def _add_check_fusion(commands: Any) -> None:
     )
     parser.add_argument(
         "path", metavar="PATH", help="import path, for example mypackage.fusions:late_mine"
+    )
+
+
+def _add_check_representation(commands: Any) -> None:
+    parser = _add_command(
+        commands,
+        "check-representation",
+        "Check the layer of another package that computes a representation. Exit status 1 if "
+        "something is wrong.",
+    )
+    parser.add_argument(
+        "path", metavar="PATH", help="import path, for example mypackage.layers:MyLayer"
+    )
+    parser.add_argument(
+        "--kind",
+        default="time",
+        help="the representation of ecglib that has the same axes (default: time)",
     )
 
 

@@ -1,18 +1,30 @@
-"""Names of branches, encoders and fusions.
+"""Names of representations, branches, encoders and fusions.
 
 A branch is named after its representation, numbered from its second encoder on.
 
 ``{"time": "cnn", "time_2": "s4d"}`` are two encoders on one representation. The model has one input
 for each representation, and gives it to all of its branches.
+
+A representation with other options, or by a layer of another package, has the name of the kind of
+representation that it is, and a word: ``"spectrogram_fine"``, ``"time_slope"``.
 """
 
+import re
 from collections.abc import Iterable
 
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.experiment.import_paths import ImportPath, get_fusion_family, is_import_path
-from ecglib.experiment.registry import ENCODERS, FUSIONS, HANDCRAFTED
+from ecglib.experiment.registry import (
+    ENCODERS,
+    FUSIONS,
+    HANDCRAFTED,
+    LAYER,
+    REPRESENTATIONS,
+    TABULAR,
+)
 
 NUMBERS = tuple("23456789")
+WORD = re.compile(r"[a-z][a-z0-9]*(?:_[a-z][a-z0-9]*)*")
 
 
 def get_representation(branch: str) -> str:
@@ -25,6 +37,73 @@ def get_representation(branch: str) -> str:
     """
     name, _, number = str(branch).rpartition("_")
     return name if name and number in NUMBERS else branch
+
+
+def get_kind(representation: str) -> str:
+    """Return the kind of a representation: that of the registry whose axes and encoders it has.
+
+    Examples
+    --------
+    >>> get_kind("time_slope"), get_kind("time")
+    ('time', 'time')
+    """
+    return representation.partition("_")[0]
+
+
+def check_representation_name(what: str, representation: str) -> None:
+    """Refuse a name that is neither in the registry nor such a name followed by a word.
+
+    Parameters
+    ----------
+    what : str
+        What is named, for the error.
+    representation : str
+        The name.
+
+    Raises
+    ------
+    ExperimentError
+        If there is no such kind of representation, or the word is none.
+
+    Examples
+    --------
+    >>> check_representation_name("a representation in branches", "time_slope")
+    >>> check_representation_name("a representation in branches", "time_2x")
+    Traceback (most recent call last):
+    ...
+    ecglib.errors.ExperimentError: a representation in branches='time_2x': after 'time_' ...
+    """
+    kind = get_kind(representation)
+    require_one_of(what, kind, ENCODERS)
+    if representation == kind:
+        return
+    word = representation.removeprefix(f"{kind}_")
+    if kind in (HANDCRAFTED, TABULAR):
+        raise ExperimentError(
+            f"{what}={representation!r}: there is one {kind!r} only, as it is not computed from "
+            f"the signal by a layer. Name it {kind!r}."
+        )
+    if not WORD.fullmatch(word):
+        raise ExperimentError(
+            f"{what}={representation!r}: after '{kind}_' is {word!r}, expected words of small "
+            f"letters and digits that begin with a letter, as in '{kind}_mine'."
+        )
+
+
+def list_named_representations(options: Iterable[str]) -> list[str]:
+    """List the representations of the registry, and those that options name besides them.
+
+    Parameters
+    ----------
+    options : iterable of str
+        The representations that have options.
+
+    Examples
+    --------
+    >>> list_named_representations(["time_slope", "spectrogram"])
+    ['time', 'frequency', 'spectrogram', 'scalogram', 'tabular', 'time_slope']
+    """
+    return list(dict.fromkeys([*REPRESENTATIONS, *options]))
 
 
 def list_representations(branches: Iterable[str]) -> list[str]:
@@ -50,15 +129,20 @@ def list_branch_names(representation: str) -> list[str]:
 
 
 def sort_branches(branches: dict[str, str]) -> dict[str, str]:
-    """Sort branches by representation, in the order of the registry, then by number.
+    """Sort branches by kind, in the order of the registry, then by representation and number.
 
     Examples
     --------
     >>> sort_branches({"frequency": "mlp", "time": "cnn"})
     {'time': 'cnn', 'frequency': 'mlp'}
     """
-    names = [name for one in ENCODERS for name in list_branch_names(one)]
-    return {name: branches[name] for name in names if name in branches}
+    kinds = list(ENCODERS)
+
+    def rank(branch: str) -> tuple[int, str, str]:
+        representation = get_representation(branch)
+        return kinds.index(get_kind(representation)), representation, branch
+
+    return {branch: branches[branch] for branch in sorted(branches, key=rank)}
 
 
 def check_branches(branches: dict[str, str], fusion: str) -> None:
@@ -82,12 +166,12 @@ def check_branches(branches: dict[str, str], fusion: str) -> None:
     """
     for name, encoder in branches.items():
         representation = get_representation(name)
-        if representation not in ENCODERS and encoder in ENCODERS:
+        if get_kind(representation) not in ENCODERS and encoder in ENCODERS:
             raise ExperimentError(
                 f"branches={{{name!r}: {encoder!r}}} names the encoder first. The representation "
                 f"comes first: {{{encoder!r}: {name!r}}}."
             )
-        require_one_of("a representation in branches", representation, ENCODERS)
+        check_representation_name("a representation in branches", representation)
         check_encoder_name(name, encoder)
     for representation in list_representations(branches):
         names = [name for name in list_branch_names(representation) if name in branches]
@@ -124,12 +208,49 @@ def check_encoder_name(branch: str, encoder: str) -> None:
     >>> check_encoder_name("time_2", "s4d")
     >>> check_encoder_name("time", "mypackage.encoders:my_encoder")
     """
-    representation = get_representation(branch)
-    if is_import_path(encoder) and representation != HANDCRAFTED:
+    kind = get_kind(get_representation(branch))
+    if is_import_path(encoder) and kind != HANDCRAFTED:
         ImportPath.parse(encoder)
         return
     _refuse_dots(f"branches[{branch!r}]", encoder)
-    require_one_of(f"branches[{branch!r}]", encoder, ENCODERS[representation])
+    require_one_of(f"branches[{branch!r}]", encoder, ENCODERS[kind])
+
+
+def check_layer_name(representation: str, layer: object) -> None:
+    """Refuse a layer that is no import path, or whose representation has a name of the registry.
+
+    Parameters
+    ----------
+    representation : str
+        The representation.
+    layer : object
+        The layer that computes it.
+
+    Raises
+    ------
+    ExperimentError
+        If the layer is no import path, or the name of the representation is that of another.
+
+    Examples
+    --------
+    >>> check_layer_name("spectrogram_mine", "mypackage.layers:MyLayer")
+    """
+    what = f"representation_options[{representation!r}][{LAYER!r}]"
+    if representation in ENCODERS:
+        kinds = [one for one in ENCODERS if one not in (HANDCRAFTED, TABULAR)]
+        raise ExperimentError(
+            f"{what}={layer!r}: {representation!r} is a representation of ecglib. Give the layer's "
+            f"representation another name, which begins with the one of {kinds} that has the same "
+            f"axes: for example '{representation if representation in kinds else kinds[0]}_mine', "
+            f"also in branches."
+        )
+    if not isinstance(layer, str) or not is_import_path(layer):
+        _refuse_dots(what, str(layer))
+        raise ExperimentError(
+            f"{what}={layer!r} is no import path. Write the module, a colon and the name of the "
+            f"class, as in 'mypackage.layers:MyLayer'."
+        )
+    ImportPath.parse(layer)
 
 
 def check_fusion_name(fusion: str) -> None:
@@ -171,5 +292,5 @@ def _refuse_dots(what: str, name: str) -> None:
     if dot:
         raise ExperimentError(
             f"{what}={name!r} is neither a name of ecglib nor an import path. Write a colon before "
-            f"the name of the function: '{module}:{attribute}'."
+            f"the name after the module: '{module}:{attribute}'."
         )

@@ -10,9 +10,9 @@ from ecglib._display import Displayed
 from ecglib.datasets.options import convert_value
 from ecglib.datasets.store import Dataset, require_dataset
 from ecglib.errors import ExperimentError, did_you_mean
-from ecglib.experiment.branches import get_representation, list_representations
+from ecglib.experiment.branches import get_kind, get_representation, list_representations
 from ecglib.experiment.import_paths import get_fusion_family, get_label
-from ecglib.experiment.registry import HANDCRAFTED
+from ecglib.experiment.registry import HANDCRAFTED, LAYER
 from ecglib.experiment.settings import (
     DataSettings,
     InputSettings,
@@ -89,6 +89,7 @@ class Experiment(Displayed):
         used = {name: options[name] for name in options if name in self.representations}
         if used != options:
             self._set("inputs", dataclasses.replace(self.inputs, representation_options=used))
+        self._check_named_representations()
         if HANDCRAFTED in self.model.branches:
             self._reset_network_settings()
 
@@ -257,6 +258,17 @@ class Experiment(Displayed):
         if data.n_folds:
             words.append(f"fold{data.fold}of{data.n_folds}")
         return "_".join([*words, f"seed{self.training.seed}", self.hash])
+
+    def _check_named_representations(self) -> None:
+        """Refuse another representation of a kind without anything that distinguishes it."""
+        for name in self.representations:
+            kind = get_kind(name)
+            if name != kind and not self.inputs.representation_options.get(name):
+                raise ExperimentError(
+                    f"branches={self.model.branches}: representation_options has nothing for "
+                    f"{name!r}. Give it options, which distinguish it from {kind!r}, or the "
+                    f"{LAYER!r} that computes it."
+                )
 
     def _check_fusion_options(self) -> None:
         for settings in (self.model, self.training):

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 HANDCRAFTED = "handcrafted"  # the baseline's inputs; no network takes them
 TABULAR = "tabular"
+LAYER = "layer"  # option of a representation: the import path of another layer in its place
 
 # Trees on handcrafted inputs, `ecglib.training.trees`: name -> what it is.
 BASELINES: Mapping[str, str] = MappingProxyType(

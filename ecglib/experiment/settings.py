@@ -10,16 +10,22 @@ from typing import Any, TypeVar
 
 from ecglib.datasets.options import Accepted, convert_value
 from ecglib.errors import ExperimentError, require_one_of
-from ecglib.experiment.branches import check_branches, check_fusion_name, sort_branches
+from ecglib.experiment.branches import (
+    check_branches,
+    check_fusion_name,
+    check_layer_name,
+    check_representation_name,
+    sort_branches,
+)
 from ecglib.experiment.import_paths import is_import_path, pin_import_path
 from ecglib.experiment.registry import (
     AUGMENTATIONS,
     BRANCH_TRAININGS,
     CLASS_WEIGHTS,
     CROP_AGGREGATIONS,
-    ENCODERS,
     FUSIONS,
     HANDCRAFTED,
+    LAYER,
     LOSSES,
     MONITORS,
     NO_FUSION,
@@ -232,7 +238,11 @@ class InputSettings(SettingsGroup):
         dict,
         Setting(
             help="Options of the representations, for example {'spectrogram': {'window_s': 0.5}}; "
-            "those of a representation without a branch are dropped."
+            "those of a representation without a branch are dropped. A word after the name makes "
+            "another representation of this kind, beside or in place of the first: "
+            "{'spectrogram_fine': {'window_s': 0.2}}. It may be computed by a layer of another "
+            "package, named by its import path: "
+            "{'time_mine': {'layer': 'mypackage.layers:MyLayer'}}."
         ),
     )
     crop_s: float = _setting(
@@ -276,7 +286,8 @@ class InputSettings(SettingsGroup):
                 f"leaves a side open."
             )
         for representation in self.representation_options:
-            require_one_of("a representation in representation_options", representation, ENCODERS)
+            check_representation_name("a representation in representation_options", representation)
+        self._pin_layers()
         for augmentation in self.augment:
             require_one_of("an augmentation in augment", augmentation, AUGMENTATIONS)
         self._set(
@@ -285,6 +296,25 @@ class InputSettings(SettingsGroup):
         if not self.crop_s:  # without crops these decide nothing
             self._set("crop_hop_s", 0.0)
             self._set("crop_aggregation", CROP_AGGREGATIONS[0])
+
+    def _pin_layers(self) -> None:
+        """Add the hash of the source to the layers of other packages."""
+        pinned = {}
+        for representation, options in self.representation_options.items():
+            pinned[representation] = dict(options)
+            if LAYER in options:
+                check_layer_name(representation, options[LAYER])
+                pinned[representation][LAYER] = pin_import_path(options[LAYER])
+        self._set("representation_options", pinned)
+
+    @property
+    def layers(self) -> dict[str, str]:
+        """Representation -> import path of its layer, of those by layers of other packages."""
+        return {
+            representation: options[LAYER]
+            for representation, options in self.representation_options.items()
+            if LAYER in options
+        }
 
 
 @_document_settings

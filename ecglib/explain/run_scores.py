@@ -2,6 +2,8 @@
 
 import ecglib._keras  # noqa: F401
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -44,7 +46,7 @@ def describe_signal(signal: SignalSpec) -> ModelInput:
     """
     time_s = np.arange(signal.n_samples) / signal.sampling_rate_hz
     return ModelInput(
-        axes=(Axis(name="time", unit="s", values=time_s), _name_leads(signal, len(signal.leads))),
+        axes=(Axis(name="time", unit="s", values=time_s), _describe_leads(signal.leads)),
         unit=signal.unit,
         baseline=np.zeros((signal.n_samples, len(signal.leads)), np.float32),
     )
@@ -138,7 +140,7 @@ def build_representation_scores(
             for key, values in layer.compute_axes(signal.n_samples).items()
         ]
         inputs[name] = ModelInput(
-            axes=(*axes, _name_leads(signal, baseline.shape[-1])),
+            axes=(*axes, _describe_leads(layer.name_channels(signal.leads))),
             unit=layer.unit,
             baseline=baseline,
         )
@@ -146,11 +148,7 @@ def build_representation_scores(
     return ScoreModel(model=model, classes=contract.classes, inputs=inputs)
 
 
-def _name_leads(signal: SignalSpec, n_channels: int) -> Axis:
-    """Name the channels: the leads, and for a spectrum with its phase also their directions."""
-    names = list(signal.leads)
-    if n_channels == 3 * len(names):
-        names += [f"{lead} {part}" for part in ("cosine", "sine") for lead in signal.leads]
+def _describe_leads(names: Sequence[str]) -> Axis:
     return Axis(name=LEAD, unit="", values=np.array(names))
 
 

@@ -6,7 +6,12 @@ All are functional Keras 3 models of built-in and registered layers, and run on 
 import ecglib._keras  # noqa: F401
 
 from ecglib.models.builder import build_ensemble, build_model
-from ecglib.models.checks import CheckResult, check_encoder, check_fusion
+from ecglib.models.checks import (
+    CheckResult,
+    check_encoder,
+    check_fusion,
+    check_representation,
+)
 from ecglib.models.cost import count_multiply_adds
 from ecglib.models.fusion.branches import find_branches
 from ecglib.models.fusion.late import set_branch_weights, set_stacking_weights
@@ -33,6 +38,7 @@ __all__ = [
     "check_encoder",
     "check_fusion",
     "check_inputs",
+    "check_representation",
     "copy_branch_weights",
     "count_multiply_adds",
     "find_branches",

@@ -9,6 +9,7 @@ from keras import layers
 
 from ecglib.errors import ExperimentError
 from ecglib.experiment.branches import (
+    get_kind,
     get_representation,
     list_representations,
     sort_branches,
@@ -155,7 +156,7 @@ def build_ensemble(models: list[keras.Model]) -> keras.Model:
 
 def _add_scaling(name: str, x: Tensor) -> Tensor:
     # In float32 also where the other layers are in float16: a variance of 1e-9 is zero there.
-    axes = REPRESENTATIONS[name].scaled_axes
+    axes = REPRESENTATIONS[get_kind(name)].scaled_axes
     return layers.Normalization(axes, name=f"{name}_scaling", dtype="float32")(x)
 
 
@@ -166,11 +167,29 @@ def _check_shapes(input_shapes: Mapping[str, tuple[int, ...]], names: list[str])
             f"branches, {sorted(names)}."
         )
     for name, shape in input_shapes.items():
-        _check_shape(name, shape)
+        check_shape(name, shape)
 
 
-def _check_shape(name: str, shape: tuple[int, ...]) -> None:
-    representation = REPRESENTATIONS[name]
+def check_shape(name: str, shape: tuple[int, ...]) -> None:
+    """Refuse a shape that the encoders of a representation cannot take.
+
+    Parameters
+    ----------
+    name : str
+        The representation.
+    shape : tuple of int
+        Shape of one window.
+
+    Raises
+    ------
+    ExperimentError
+        If it has another number of axes, or an axis is too short.
+
+    Examples
+    --------
+    >>> check_shape("time", (1000, 12))
+    """
+    representation = REPRESENTATIONS[get_kind(name)]
     axes = representation.axes
     if len(shape) != len(axes) or not all(n is not None and n >= 1 for n in shape):
         raise ExperimentError(

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from ecglib.errors import ExperimentError, require_one_of
+from ecglib.experiment.branches import get_kind
 from ecglib.experiment.registry import REPRESENTATIONS
 
 # What takes the place of a representation that a model does not get.
@@ -90,8 +91,9 @@ def find_scaling_axes(representation: str, n_axes: int) -> tuple[int, ...]:
     >>> find_scaling_axes("spectrogram", 4)
     (0, 1)
     """
-    require_one_of("representation", representation, REPRESENTATIONS)
-    scaled = {axis % n_axes for axis in REPRESENTATIONS[representation].scaled_axes}
+    kind = get_kind(representation)
+    require_one_of("representation", kind, REPRESENTATIONS)
+    scaled = {axis % n_axes for axis in REPRESENTATIONS[kind].scaled_axes}
     return tuple(axis for axis in range(n_axes) if axis not in scaled)
 
 

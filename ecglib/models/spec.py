@@ -5,7 +5,12 @@ from collections.abc import Mapping
 
 from ecglib.datasets.schema import TASK_KINDS
 from ecglib.errors import ExperimentError, require_one_of
-from ecglib.experiment.branches import check_branches, check_fusion_name, get_representation
+from ecglib.experiment.branches import (
+    check_branches,
+    check_fusion_name,
+    get_kind,
+    get_representation,
+)
 from ecglib.experiment.import_paths import get_fusion_family
 from ecglib.experiment.registry import FUSIONS, NO_FUSION, REPRESENTATIONS
 
@@ -87,8 +92,8 @@ class ModelSpec:
                 "branches={} is empty; give representation: encoder, as in {'time': 'cnn'}."
             )
         for branch in self.branches:
-            representation = get_representation(branch)
-            require_one_of("a representation in branches", representation, REPRESENTATIONS)
+            kind = get_kind(get_representation(branch))
+            require_one_of("a representation in branches", kind, REPRESENTATIONS)
         check_branches(dict(self.branches), self.fusion)
         if self.fusion != NO_FUSION:
             check_fusion_name(self.fusion)

@@ -150,5 +150,20 @@ class SignalLayer(keras.layers.Layer):
             )
         return n_samples
 
+    def name_channels(self, leads: Sequence[str]) -> list[str]:
+        """Name the entries of the last axis of the output; a layer that changes it overrides this.
+
+        Parameters
+        ----------
+        leads : sequence of str
+            Names of the leads of the windows.
+
+        Returns
+        -------
+        list of str
+            The leads.
+        """
+        return list(leads)
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "sampling_rate": self.sampling_rate}

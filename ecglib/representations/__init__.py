@@ -1,5 +1,6 @@
 """The representations of a window, as Keras layers without weights."""
 
+from ecglib.representations.bands import FrequencyBandLayer
 from ecglib.representations.build import (
     build_representation,
     build_representations,
@@ -12,6 +13,7 @@ from ecglib.representations.tabular import TabularValues
 from ecglib.representations.time import TimeSeries
 
 __all__ = [
+    "FrequencyBandLayer",
     "FrequencySpectrum",
     "Scalogram",
     "Spectrogram",

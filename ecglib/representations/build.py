@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from ecglib.errors import ExperimentError, require_one_of
-from ecglib.experiment.registry import REPRESENTATIONS, TABULAR
+from ecglib.experiment.branches import get_kind
+from ecglib.experiment.registry import LAYER, REPRESENTATIONS, TABULAR
 from ecglib.preprocessing import BandPass, Notch, WaveletDenoise
+from ecglib.representations.bands import FrequencyBandLayer
+from ecglib.representations.imported import check_imported_layer, import_layer_class
 
 if TYPE_CHECKING:
     from ecglib.datasets.schema import SignalSpec
@@ -31,7 +34,7 @@ def find_representation(name: str) -> type[keras.layers.Layer]:
     Parameters
     ----------
     name : str
-        A key of `ecglib.experiment.registry.REPRESENTATIONS`.
+        A key of `ecglib.experiment.registry.REPRESENTATIONS`, or one followed by a word.
 
     Returns
     -------
@@ -48,8 +51,9 @@ def find_representation(name: str) -> type[keras.layers.Layer]:
     >>> find_representation("frequency").__name__
     'FrequencySpectrum'
     """
-    require_one_of("representation", name, REPRESENTATIONS)
-    module, _, layer = REPRESENTATIONS[name].layer.rpartition(".")
+    kind = get_kind(name)
+    require_one_of("representation", kind, REPRESENTATIONS)
+    module, _, layer = REPRESENTATIONS[kind].layer.rpartition(".")
     return getattr(importlib.import_module(f"ecglib.representations.{module}"), layer)
 
 
@@ -58,19 +62,21 @@ def build_representation(
 ) -> keras.layers.Layer:
     """Build the layer of one representation.
 
-    It covers the band of the filter unless the options say otherwise. If its windows or wavelets
-    are too short for the lower edge of the filter, it starts at its first bin.
+    If it has a frequency axis, it covers the band of the filter unless the options say otherwise.
+    If its windows or wavelets are too short for the lower edge of the filter, it starts at its
+    first bin.
 
     Parameters
     ----------
     signal : SignalSpec
         Signal spec of the windows; its sampling rate and samples are read.
     representation : str
-        A key of `ecglib.experiment.registry.REPRESENTATIONS`.
+        A key of `ecglib.experiment.registry.REPRESENTATIONS`, or one followed by a word.
     band_hz : tuple of float
         Edges of the band-pass filter in Hz; 0 leaves the band open.
     options : mapping
-        Arguments of the layer, such as ``{"window_s": 0.64}``.
+        Arguments of the layer, such as ``{"window_s": 0.64}``. "layer" is the import path of a
+        layer of another package that computes it (`ecglib.representations.imported`).
 
     Returns
     -------
@@ -80,7 +86,8 @@ def build_representation(
     Raises
     ------
     ExperimentError
-        If the representation or an option is unknown, or if an option does not fit the windows.
+        If the representation or an option is unknown, if an option does not fit the windows, or if
+        a layer of another package is none, cannot be imported or has other axes.
 
     Examples
     --------
@@ -91,27 +98,49 @@ def build_representation(
     (0.5, 20.0)
     """
     layer_class = find_representation(representation)
+    arguments = dict(options)
+    path = arguments.pop(LAYER, "")
+    if path:
+        layer_class = import_layer_class(path)
+    _check_options(representation, layer_class, arguments)
+    if representation == TABULAR:
+        return layer_class(name=representation, **arguments)
+    if issubclass(layer_class, FrequencyBandLayer):
+        arguments = _choose_band(signal, layer_class, band_hz, arguments)
+    layer = layer_class(signal.sampling_rate_hz, name=representation, **arguments)
+    if path:
+        check_imported_layer(layer, path, get_kind(representation), signal)
+    return layer
+
+
+def _check_options(
+    representation: str, layer_class: type[keras.layers.Layer], options: Options
+) -> None:
+    """Refuse options that the layer does not have."""
     parameters = inspect.signature(layer_class).parameters
     known = [name for name in parameters if name not in ("sampling_rate", "kwargs")]
     for option in options:
         if option not in known:
             raise ExperimentError(
-                f"The representation {representation!r} has no option {option!r}. Its options: "
-                f"{', '.join(known)}."
+                f"The representation {representation!r}, a {layer_class.__name__}, has no option "
+                f"{option!r}. Its options: {', '.join(known) or 'none'}."
             )
-    if representation == TABULAR:
-        return layer_class(name=representation, **options)
-    arguments = dict(options)
-    if "high_hz" in known:
-        arguments.setdefault("high_hz", band_hz[1])
-    if "low_hz" in known and "low_hz" not in arguments:
-        arguments["low_hz"] = 0.0
-        min_low_hz = layer_class(signal.sampling_rate_hz, **arguments).find_min_low_hz(
-            signal.n_samples
-        )
-        if band_hz[0] >= min_low_hz - 1e-9:
-            arguments["low_hz"] = band_hz[0]
-    return layer_class(signal.sampling_rate_hz, name=representation, **arguments)
+
+
+def _choose_band(
+    signal: SignalSpec,
+    layer_class: type[FrequencyBandLayer],
+    band_hz: tuple[float, float],
+    options: Options,
+) -> dict[str, Any]:
+    """Add the edges of the filter's band to the options, where these name none."""
+    chosen = {"high_hz": band_hz[1]} | dict(options)
+    if "low_hz" not in chosen:
+        chosen["low_hz"] = 0.0
+        layer = layer_class(signal.sampling_rate_hz, **chosen)
+        if band_hz[0] >= layer.find_min_low_hz(signal.n_samples) - 1e-9:
+            chosen["low_hz"] = band_hz[0]
+    return chosen
 
 
 def build_representations(
@@ -130,7 +159,7 @@ def build_representations(
     signal : SignalSpec
         Signal spec of the windows; its sampling rate, samples and leads are read.
     representations : sequence of str
-        Keys of `ecglib.experiment.registry.REPRESENTATIONS`, each once.
+        Keys of `ecglib.experiment.registry.REPRESENTATIONS`, also followed by a word, each once.
     band_hz : tuple of float, default (0.5, 40.0)
         Edges in Hz of the band-pass filter before all representations; 0 leaves the band open.
     options : mapping of str to mapping, optional

@@ -3,6 +3,7 @@
 from ecglib._keras import Tensor
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -141,6 +142,11 @@ class FrequencySpectrum(FrequencyBandLayer):
                 f"{round_up(finest_hz)} or more, or to 0 for {round_up(2 * finest_hz)}."
             )
         return self.resolution_hz or 2 * finest_hz
+
+    def name_channels(self, leads: Sequence[str]) -> list[str]:
+        """Name the entries of the last axis: the leads, and with `phase` also their directions."""
+        parts = ("cosine", "sine") if self.phase else ()
+        return [*leads, *(f"{lead} {part}" for part in parts for lead in leads)]
 
     def find_min_low_hz(self, n_samples: int) -> float:
         """Return the smallest `low_hz` in Hz: the resolution, to separate it from the mean."""

@@ -22,6 +22,7 @@ from ecglib.evaluation.thresholds import fit_weights
 from ecglib.experiment import Experiment, Processing, select_windows
 from ecglib.experiment.branches import get_representation
 from ecglib.experiment.import_paths import get_fusion_family
+from ecglib.experiment.importing import import_attribute
 from ecglib.experiment.registry import NO_FUSION, TABULAR
 from ecglib.models.end_to_end import (
     build_crop_model,
@@ -210,6 +211,8 @@ class Trainer:
         self.dataset, self.options = dataset, options or TrainerOptions()
         self.selection = select_windows(experiment, dataset) if selection is None else selection
         self.processing = Processing.from_experiment(experiment, dataset)
+        for path in experiment.inputs.layers.values():
+            import_attribute(path)  # also from the working directory
         self.representations = build_processing(dataset.signal, self.processing)
         self.crop_signal = describe_crops(dataset.signal, experiment.inputs.crop_s)
         self.stopwatch = Stopwatch()

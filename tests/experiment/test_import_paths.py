@@ -125,3 +125,57 @@ def test_an_import_path_is_read_and_written(text):
 def test_what_could_leave_a_folder_is_no_import_path(text):
     with pytest.raises(ExperimentError, match="no import path"):
         ImportPath.parse(text)
+
+
+LAYER = "class Mine:\n    pass\n"
+
+
+def test_a_layer_is_recorded_with_the_hash_of_its_code_and_named(folder):
+    write("layers.py", LAYER)
+    options = {
+        "spectrogram_mine": {"layer": "layers:Mine", "hop_s": 0.1},
+        "time_mine": {"layer": "none:No"},
+    }
+    branches = {"spectrogram_mine": "cnn2d"}
+    with pytest.raises(ExperimentError, match="no module 'none'"):
+        create("cnn", branches=branches, representation_options=options)
+    del options["time_mine"]
+    experiment = create("cnn", branches=branches, representation_options=options)
+    (path,) = experiment.inputs.layers.values()
+    assert path.startswith("layers:Mine@")
+    assert experiment.branch_names == ("spectrogram_mine:cnn2d",)
+    assert "layers" not in sys.modules
+    write("layers.py", LAYER.replace("pass", "unit = 'mV'"))
+    changed = create("cnn", branches=branches, representation_options=options)
+    assert changed.hash != experiment.hash
+    assert Experiment.from_flat(experiment.to_flat()).hash == experiment.hash
+
+
+@pytest.mark.parametrize(
+    ("representation", "layer", "problem"),
+    [
+        ("time", "layers:Mine", r"'time' is a representation of ecglib.*'time_mine'"),
+        ("tabular", "layers:Mine", r"begins with the one of \['time', 'frequency'"),
+        ("tabular_mine", "layers:Mine", r"there is one 'tabular' only"),
+        ("wavelet_mine", "layers:Mine", r"='wavelet'.*'time', 'frequency'"),
+        ("time_Mine", "layers:Mine", r"small letters and digits"),
+        ("time_mine_2", "layers:Mine", r"small letters and digits"),
+        ("time_mine", "layers.Mine", r"Write a colon before .*'layers:Mine'"),
+        ("time_mine", "Mine", r"is no import path.*'mypackage.layers:MyLayer'"),
+        ("time_mine", 3, r"\['layer'\]=3 is no import path"),
+    ],
+)
+def test_a_wrong_layer_is_refused_with_what_to_do(folder, representation, layer, problem):
+    write("layers.py", LAYER)
+    with pytest.raises(ExperimentError, match=problem):
+        create("cnn", representation_options={representation: {"layer": layer}})
+
+
+def test_another_representation_of_a_kind_needs_options_that_distinguish_it():
+    branches = {"spectrogram_fine": "cnn2d", "spectrogram": "cnn2d", "time": "cnn"}
+    settings = {"branches": branches, "fusion": "late_average"}
+    options = {"spectrogram_fine": {"hop_s": 0.08}}
+    experiment = create("cnn", **settings, representation_options=options)
+    assert experiment.representations == ["time", "spectrogram", "spectrogram_fine"]
+    with pytest.raises(ExperimentError, match=r"has nothing for 'spectrogram_fine'.*'layer'"):
+        create("cnn", **settings)

@@ -176,3 +176,21 @@ class TestEnsemble:
             build_ensemble([model])
         with pytest.raises(ExperimentError, match="Model 1"):
             build_ensemble([model, build_tiny_model({"frequency": "cnn"}, "none")])
+
+
+def test_representations_of_one_kind_are_inputs_of_their_own_with_their_own_scaling():
+    settings = ModelSpec(
+        branches={
+            "spectrogram_fine": "cnn2d",
+            "spectrogram": "cnn2d",
+            "spectrogram_fine_2": "crnn",
+        },
+        fusion="intermediate_concat",
+        n_classes=2,
+        kind="multi_label",
+        width=4,
+    )
+    model = build_model({"spectrogram": (8, 10, 2), "spectrogram_fine": (16, 5, 2)}, settings)
+    assert [x.name for x in model.inputs] == ["spectrogram", "spectrogram_fine"]
+    assert model.get_layer("spectrogram_fine_scaling").mean.shape[-2:] == (5, 2)
+    assert find_branches(model) == ["spectrogram", "spectrogram_fine", "spectrogram_fine_2"]

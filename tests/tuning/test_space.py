@@ -91,6 +91,15 @@ def test_the_space_of_a_dataset_without_a_table_has_no_tabular_branch(small_stor
     assert all(max(band) < nyquist_hz for band in space.bands_hz)
 
 
+def test_a_space_takes_representations_that_fixed_options_name(small_store):
+    fixed = {"representation_options": {"spectrogram_fine": {"hop_s": 0.08}}}
+    space = Space.from_dataset(small_store, "letters", fixed)
+    drawn = [settings for settings in draw(space, 30) if "spectrogram_fine" in settings["branches"]]
+    assert {settings["branches"]["spectrogram_fine"] for settings in drawn} >= {"cnn2d"}
+    for settings in drawn[:3]:
+        Experiment.from_flat({"task": "letters"} | settings | fixed, small_store)
+
+
 def test_a_space_takes_encoders_and_fusions_of_other_packages(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     source = "def encode(x): pass\ndef late_mine(branches): pass\n"

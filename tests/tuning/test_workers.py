@@ -74,7 +74,7 @@ def test_two_workers_train_each_trial_once_and_find_what_one_does(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shared_encoders.py").write_text("def encode(x): pass\n")
-    encoders = dict.fromkeys(("time", "frequency"), ["shared_encoders:encode"])
+    encoders = {name: ["shared_encoders:encode"] for name in ("time", "frequency")}
     settings = dataclasses.replace(settings, encoders=encoders, seed=1)
     alone = search(small_store, settings, tmp_path / "alone")
     training.numbers.clear()

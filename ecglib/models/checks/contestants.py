@@ -1,17 +1,16 @@
 """Check an encoder or a fusion of another package as those of ecglib are checked."""
 
-import dataclasses
-import traceback
 from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
 
-from ecglib.errors import EcgError, require_one_of
+from ecglib.errors import require_one_of
 from ecglib.experiment.branches import check_encoder_name, check_fusion_name
 from ecglib.experiment.import_paths import get_fusion_family, pin_import_path
 from ecglib.experiment.registry import REPRESENTATIONS
 from ecglib.models.checks.properties import CHECKS, Candidate
+from ecglib.models.checks.results import CheckResult, run_check
 from ecglib.models.cost import find_uncounted_layers
 from ecglib.models.encoders import load_encoder
 from ecglib.models.fusion.branches import BRANCH_OUTPUT, find_branches
@@ -27,32 +26,6 @@ OTHER_SHAPES = {
 WIDTHS = (4, 16)
 FEATURE_DIMS = (8, 5)
 BRANCHES = {"time": "cnn", "frequency": "mlp", "tabular": "mlp"}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CheckResult:
-    """What came of one check.
-
-    Parameters
-    ----------
-    name : str
-        What was checked.
-    problem : str, default ""
-        What is wrong, and what to do; "" if nothing is.
-
-    Examples
-    --------
-    >>> CheckResult(name="gradients").passed
-    True
-    """
-
-    name: str
-    problem: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self.problem
 
 
 def check_encoder(encoder: str, representation: str = "time") -> Iterator[CheckResult]:
@@ -129,30 +102,13 @@ def _run_checks(
 ) -> Iterator[CheckResult]:
     """Carry out special checks, then those of every model; stop if it cannot be built."""
     for name, check in checks.items():
-        result = _run_check(name, check)
+        result = run_check(name, check)
         yield result
         if not result.passed:
             return
     for name, model_check in CHECKS.items():
-        yield _run_check(name, lambda check=model_check: check(candidate))  # type: ignore[misc]
-    yield _run_check("multiply-adds", lambda: _check_cost(candidate))
-
-
-def _run_check(name: str, check: Callable[[], str]) -> CheckResult:
-    try:
-        return CheckResult(name=name, problem=check())
-    except EcgError as error:
-        return CheckResult(name=name, problem=str(error))
-    except Exception as error:  # whatever the code of others raises
-        places = [one for one in traceback.extract_tb(error.__traceback__) if _is_of_others(one)]
-        where = f" ({places[-1].filename}, line {places[-1].lineno})" if places else ""
-        text = str(error).strip().splitlines()
-        first = text[0] if text else ""
-        return CheckResult(name=name, problem=f"{type(error).__name__}{where}: {first}")
-
-
-def _is_of_others(place: traceback.FrameSummary) -> bool:
-    return not any(part in place.filename for part in ("/keras/", "/tensorflow/", "/ecglib/"))
+        yield run_check(name, lambda check=model_check: check(candidate))  # type: ignore[misc]
+    yield run_check("multiply-adds", lambda: _check_cost(candidate))
 
 
 def _check_shapes(encoder: str, representation: str) -> str:

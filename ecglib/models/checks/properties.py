@@ -325,8 +325,17 @@ CHECKS: Mapping[str, Check] = {
 }
 
 
-class _GradientRecorder(keras.optimizers.Optimizer):
-    """Puts the gradient of each weight in place of the weight, on any backend."""
+class GradientRecorder(keras.optimizers.Optimizer):
+    """Puts the gradient of each weight in place of the weight, on any backend.
+
+    Examples
+    --------
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    >>> model.compile(GradientRecorder(1.0), loss="mean_absolute_error")
+    >>> _ = model.train_on_batch(np.array([[3.0]]), np.array([[-1e6]]))
+    >>> model.get_weights()[0].tolist()
+    [[3.0]]
+    """
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         self.assign(variable, keras.ops.cast(gradient, variable.dtype))
@@ -337,7 +346,7 @@ def _find_weight_without_gradient(
 ) -> str:
     """Name the first weight that the gradient does not reach; the weights stay as they are."""
     saved = model.get_weights()
-    fitted = compile_for_training(model, candidate.kind, _GradientRecorder(1.0, name="recorder"))
+    fitted = compile_for_training(model, candidate.kind, GradientRecorder(1.0, name="recorder"))
     weights = fitted.trainable_weights
     if not weights or len(weights) != len(model.trainable_weights):
         return (

@@ -11,9 +11,11 @@ from typing import Any, Protocol, cast
 import keras
 
 from ecglib.errors import ExperimentError, require_one_of
+from ecglib.experiment.branches import get_kind
 from ecglib.experiment.import_paths import is_import_path
+from ecglib.experiment.importing import import_attribute
 from ecglib.experiment.registry import REPRESENTATIONS
-from ecglib.models.importing import import_attribute, seed_layers
+from ecglib.models.importing import seed_layers
 
 PARAMETERS = ("x", "width", "feature_dim", "dropout", "seed")
 
@@ -63,10 +65,11 @@ def load_encoder(representation: str, encoder: str) -> Encoder:
     >>> load_encoder("spectrogram", "crnn").__name__
     'time_frequency_crnn'
     """
-    require_one_of("representation", representation, REPRESENTATIONS)
+    kind = get_kind(representation)
+    require_one_of("representation", kind, REPRESENTATIONS)
     if is_import_path(encoder):
         return _guard(import_attribute(encoder), encoder)
-    encoders = REPRESENTATIONS[representation].encoders
+    encoders = REPRESENTATIONS[kind].encoders
     require_one_of(f"encoder of {representation!r}", encoder, encoders)
     module, function = encoders[encoder].split(".")
     return cast(Encoder, getattr(importlib.import_module(f"{__package__}.{module}"), function))

@@ -4,6 +4,7 @@ from ecglib._keras import Tensor
 
 from keras import layers
 
+from ecglib.experiment.branches import get_kind
 from ecglib.experiment.registry import REPRESENTATIONS
 from ecglib.models.blocks import dense, normalize
 from ecglib.models.encoders.cnn import time_cnn
@@ -46,13 +47,14 @@ def early_concat(branches: Branches) -> Tensor:
     """
     width = branches.settings.width
     seeds = seed_stream(branches.settings.seed, "early_concat")
-    first = min(branches.inputs, key=lambda name: REPRESENTATIONS[name].early_fusion_rank)
+    kinds = {name: REPRESENTATIONS[get_kind(name)] for name in branches.inputs}
+    first = min(kinds, key=lambda name: kinds[name].early_fusion_rank)
     n_steps = branches.inputs[first].shape[1]
 
     def align(name: str, x: Tensor) -> Tensor:
-        axes = REPRESENTATIONS[name].axes
-        has_frames = "n_frames" in axes
-        is_repeated = name != first and not has_frames and "n_samples" not in axes
+        axes = kinds[name].axes
+        has_frames, has_steps = "n_frames" in axes, axes[0] in ("n_frames", "n_samples")
+        is_repeated = name != first and not has_steps
         if has_frames:
             x = layers.Reshape((x.shape[1], x.shape[2] * x.shape[3]))(x)
         elif is_repeated:
@@ -60,12 +62,12 @@ def early_concat(branches: Branches) -> Tensor:
         # No bias: the batch normalization would remove it.
         x = dense(x, width, seeds, activation=None, use_bias=False)
         x = normalize(x)
-        if has_frames and x.shape[1] != n_steps:
+        if has_steps and x.shape[1] != n_steps:
             return Interpolate(n_steps)(x)
         return layers.RepeatVector(n_steps)(x) if is_repeated else x
 
     aligned = branches.drop({name: align(name, x) for name, x in branches.inputs.items()})
     x = layers.Concatenate()(list(aligned.values()))
-    axis = "frequency" if first == "frequency" else "time"
-    encoder = branches.encoders.get(axis, time_cnn)
+    # The encoder of an image cannot take a sequence.
+    encoder = time_cnn if "n_frames" in kinds[first].axes else branches.encoders[first]
     return branches.classify(branches.encode("fused", x, encoder))

@@ -12,10 +12,11 @@ import keras
 from ecglib.errors import ExperimentError, require_one_of
 from ecglib.experiment.branches import check_fusion_name
 from ecglib.experiment.import_paths import is_import_path
+from ecglib.experiment.importing import import_attribute
 from ecglib.experiment.registry import FUSIONS
 from ecglib.models.encoders.loading import check_function
 from ecglib.models.fusion.branches import OUTPUT, Branches
-from ecglib.models.importing import import_attribute, seed_layers
+from ecglib.models.importing import seed_layers
 from ecglib.models.layers import seed_stream
 
 

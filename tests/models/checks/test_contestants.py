@@ -1,7 +1,6 @@
 """What `ecglib check-encoder` finds in encoders with one fault each."""
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -54,18 +53,14 @@ FAULTS = {
 
 
 @pytest.fixture
-def write(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [one for one in sys.path if one])
-
+def write(module_folder):
     def write_encoder(changes: dict) -> None:
         text = HEAD
         for name, value in (UNCHANGED | changes).items():
             text = text.replace(f"{{{name}}}", value)
         Path("tested_faults.py").write_text(text)
 
-    yield write_encoder
-    sys.modules.pop("tested_faults", None)
+    return write_encoder
 
 
 def find_failures(results) -> list[str]:

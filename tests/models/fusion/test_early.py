@@ -71,3 +71,21 @@ def test_early_fusion_takes_tabular_values(others):
     batch["tabular"] = batch["tabular"][::-1]
     assert np.abs(predict(model, batch) - p).max() > 1e-4
     assert model.get_layer("fused_features").output.shape == (None, 8)
+
+
+def test_time_series_of_two_lengths_are_joined_at_the_length_of_the_first():
+    """A representation by another layer may be a few samples shorter."""
+    settings = ModelSpec(
+        branches={"time": "cnn", "time_slope": "cnn_bilstm", "frequency_fine": "mlp"},
+        fusion="early_concat",
+        n_classes=3,
+        kind="multi_label",
+        width=4,
+    )
+    shapes = {"time": (128, 2), "time_slope": (120, 4), "frequency_fine": (20, 2)}
+    model = build_model(shapes, settings)
+    assert model.get_layer("fused_scaled").input.shape == (None, 128, 12)
+    batch = {name: RANDOM.normal(size=(4, *shape)) for name, shape in shapes.items()}
+    before = predict(model, batch)
+    for name in shapes:
+        assert np.abs(predict(model, {**batch, name: batch[name][::-1]}) - before).max() > 1e-5
