@@ -69,6 +69,8 @@ def test_the_text_names_class_checks_and_page(explain, record, tmp_path, capsys)
     assert status in (0, 1)
     assert ("FAILED" in printed) == bool(status)
     assert "weight randomization of the frequency" in printed
+    assert "(accepted: at most 0.2)" in printed
+    assert "Agreement between seeds was not checked" in printed
     assert str(page) in printed
     assert page.is_file()
 
