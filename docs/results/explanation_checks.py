@@ -9,6 +9,7 @@ labels. ``docs/generate/explanations.py`` makes tables of it for the guide.
 
 import argparse
 import dataclasses
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -71,22 +72,27 @@ def main() -> None:
 def write_result(
     rows: Sequence[dict[str, object]], run: Run, dataset: Dataset, options: argparse.Namespace
 ) -> None:
-    """Write the rows with the commands and versions."""
+    """Write the rows with the commands and versions; those of models not measured now remain."""
     again = (
         f"python -m docs.results.explanation_checks runs/{options.batch.name} "
         f'--windows {options.windows} --made-by "{options.made_by}"'
     )
     if options.models:
         again += f" --models {' '.join(options.models)}"
+    path = RESULTS / f"{dataset.name}.json"
+    values = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    measured = {row["model"] for row in rows}
+    others = [row for row in values.get("rows", ()) if row["model"] not in measured]
+    commands = dict.fromkeys([*values.get("commands", ()), options.made_by, again])
     RESULTS.mkdir(exist_ok=True)
     values = {
-        "commands": [options.made_by, again],
+        "commands": list(commands),
         "versions": run.environment.versions,
         "caveats": list(dataset.caveats),
         "dataset": dataset.name,
-        "rows": list(rows),
+        "rows": [*others, *rows],
     }
-    write_json(RESULTS / f"{dataset.name}.json", values)
+    write_json(path, values)
 
 
 def measure_model(

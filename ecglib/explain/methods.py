@@ -31,7 +31,8 @@ METHODS: Mapping[str, Callable[[ClassScore], dict[str, Attribution]]] = MappingP
         "gradient": attribute_by_gradient,
     }
 )
-#: The only one with a sign for and against a class, and that which fails the fewest checks.
+#: The only one with a sign for and against a class, and that which fails the smallest fraction of
+#: the checks (docs/guides/explanations.md).
 DEFAULT_METHOD = "integrated_gradients"
 
 
