@@ -2,8 +2,8 @@
 
 ``searches/<dataset>-<task>-<oracle>-seed<seed>-<hash>/`` holds search.json (what was asked for),
 one file for each suggestion and each result, and the winner's files. The hash covers the space, the
-store and every setting that decides a suggestion or a score, so that a different question never
-continues an old answer.
+store, Keras' backend and every setting that decides a suggestion or a score, so that a different
+question never continues an old answer.
 
 KerasTuner's project folder is not used. KerasTuner does not write it atomically, reuses it by
 name whatever has changed, and keeps weights that nobody needs.
@@ -373,6 +373,8 @@ def _describe_request(plan: SearchPlan) -> dict[str, Any]:
         "space": plan.hyperparameters.get_config()["space"],
         "n_folds": plan.settings.n_folds,
         "budget": dataclasses.asdict(plan.settings.budget),
+        # Each backend draws other initial weights and dropout, so scores differ as between seeds.
+        "backend": keras.backend.backend(),
     }
     return _to_json(request)
 

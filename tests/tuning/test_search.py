@@ -214,6 +214,18 @@ def test_a_different_question_does_not_continue_an_old_answer(
     assert "holds no more" in exhausted.describe()[1]
 
 
+def test_another_backend_is_another_search_of_the_same_trials(
+    small_store, training, tmp_path, monkeypatch
+):
+    first = run_search(small_store, tmp_path, max_trials=2)
+    monkeypatch.setattr(search_module.keras.backend, "backend", lambda: "jax")
+    second = run_search(small_store, tmp_path, max_trials=2)
+    assert second.folder != first.folder
+    assert second.n_existing == 0
+    assert second.trials == first.trials
+    assert json.loads((second.folder / "search.json").read_text())["backend"] == "jax"
+
+
 def test_a_trial_that_was_cut_short_or_altered_is_run_again(small_store, training, tmp_path):
     folder = run_search(small_store, tmp_path, max_trials=3).folder / "trials"
     (folder / "001.json").write_text('{"number": 1, "sta')
