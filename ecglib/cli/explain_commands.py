@@ -80,10 +80,13 @@ def print_explanation(explanation: "Explanation", output: Path) -> None:
     >>> found = Explainer(open_run()).explain(window)  # doctest: +SKIP
     >>> print_explanation(found, Path("page.html"))  # doctest: +SKIP
     """
-    values = explanation.to_dict()
+    values, contract = explanation.to_dict(), explanation.contract
     name, window = explanation.class_name, explanation.window
     decided = "predicted" if name in explanation.decisions else "not predicted"
-    print(f"{explanation.model_name}, task {explanation.contract.task} of {explanation.run_name}")
+    print(
+        f"{explanation.model_name}, task {contract.task} of {contract.dataset}; run "
+        f"{explanation.run_name}"
+    )
     for caveat in explanation.caveats:
         print(f"  caveat: {caveat}")
     for problem in window.problems:
