@@ -104,11 +104,11 @@ def print_plan(plan: "Plan") -> None:
             f"{cost_of_all.n_bytes / 1e6:,.0f} MB on disk, {plan.free_bytes / 1e6:,.0f} MB are free"
         )
         if n_without := plan.count_without_estimate():
-            runs = "run has" if n_without == 1 else "runs have"
-            print(
-                f"  {n_without} missing {runs} no earlier run of its model and counts as the mean "
-                f"of the others"
-            )
+            if n_without == 1:
+                which = "1 missing run has no earlier run of its model and counts"
+            else:
+                which = f"{n_without:,} missing runs have no earlier run of their model and count"
+            print(f"  {which} as the mean of the others")
         if cost_of_all.n_bytes > plan.free_bytes:
             print("  The disk is too small. Free space, or name another folder with --runs-dir.")
     if not plan.has_controls:

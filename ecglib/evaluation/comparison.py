@@ -298,10 +298,10 @@ class Comparison(Displayed):
                 row[title] = rival.difference.format() if rival else "-"
             row["p"] = format_p_value(verdict.p_adds)
             row["hardest to beat"] = verdict.format_strongest_rival()
-            undecided = verdict.word == CANNOT_TELL and verdict.needs is not None
-            row["to decide"] = verdict.needs.format() if undecided else ""  # type: ignore[union-attr]
+            if verdict.word == CANNOT_TELL and verdict.needs is not None:
+                row["what would decide"] = verdict.needs.format()
             rows.append(row)
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows).fillna("-")
 
     def build_score_rows(self) -> pd.DataFrame:
         """Build one row for each model with the chosen metric and its interval.

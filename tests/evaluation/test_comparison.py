@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ from contestant_helpers import (
 from ecglib.evaluation.comparison import Check, compare_contestants, list_checks
 from ecglib.evaluation.contestants import group_by_model
 from ecglib.evaluation.dependence import compute_dependence
+from ecglib.evaluation.needs import Needs
 from ecglib.evaluation.scoreboard import measure_models
 from ecglib.evaluation.verdict import ComparisonSettings, compute_verdicts
 
@@ -192,6 +194,22 @@ def test_the_text_has_headline_tables_and_checks(comparison):
     scores = comparison.format_scores().set_index("model")
     assert scores.loc[FOREST, "parameters"] == "1,000 nodes"
     assert comparison.format_class_scores("f1").columns.tolist() == ["model", "NORM", "MI", "macro"]
+
+
+def test_what_would_decide_is_shown_only_where_a_verdict_is_open(comparison):
+    needs = Needs(min_patients=300, max_patients=700, seeds=5)
+    decided, other = (
+        dataclasses.replace(one, word="adds", needs=needs) for one in comparison.verdicts
+    )
+    undecided = dataclasses.replace(other, word="cannot tell")
+
+    with_open = dataclasses.replace(comparison, verdicts=[decided, undecided]).format_verdicts()
+    without = dataclasses.replace(comparison, verdicts=[decided, other]).format_verdicts()
+
+    column = with_open.set_index("fusion")["what would decide"]
+    assert column[undecided.fusion] == "needs about 300 to 700 patients, 5 seeds"
+    assert column[decided.fusion] == "-"
+    assert "what would decide" not in without
 
 
 def test_numbers_for_people_round_those_of_the_table(comparison):

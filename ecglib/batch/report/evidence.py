@@ -189,11 +189,11 @@ def _build_verdicts(comparison: Comparison) -> Block:
             "seeds": str(verdict.n_seeds),
             "hardest to beat": verdict.format_strongest_rival(),
         }
-        undecided = verdict.word == CANNOT_TELL and verdict.needs is not None
-        row["to decide"] = verdict.needs.format() if undecided else "-"  # type: ignore[union-attr]
+        if verdict.word == CANNOT_TELL and verdict.needs is not None:
+            row["what would decide"] = verdict.needs.format()
         rows.append(row)
         reasons += [{"fusion": verdict.fusion, "reason": reason} for reason in verdict.reasons]
-    items = [Table.from_frame(pd.DataFrame(rows), "Verdicts, largest gain first")]
+    items = [Table.from_frame(pd.DataFrame(rows).fillna("-"), "Verdicts, largest gain first")]
     if reasons:
         items.append(Table.from_frame(pd.DataFrame(reasons), "Reasons and limits"))
     return Block(
