@@ -19,7 +19,7 @@ def open_edf_folder(folder: str | Path, options: FileFolderOptions) -> FileFolde
     folder : str or Path
         Searched for ``.edf`` and ``.bdf`` files with all its subfolders. Each is one record; its
         header names leads, units, calibration and the sampling rate of each lead. Annotations and
-        signals that are no known lead are left out.
+        signals that are no known lead are not read.
     options : FileFolderOptions
         Labels, leads, sampling rate and task.
 

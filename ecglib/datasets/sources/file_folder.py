@@ -49,7 +49,7 @@ class FileFolderOptions(CheckedOptions):
         Name of the dataset; empty for the name of the folder.
     leads : sequence of str, default ()
         Names of the leads, in order; empty for the most frequent ones of the first files. Columns
-        and signals that are no known lead are left out.
+        and signals that are no known lead are not read.
     lead_columns : mapping of str to int, default {}
         Column of a lead in every file, counted from 1, where its name does not tell it apart from
         another.
