@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ecglib.explain.pointing_runs import USED_LOGIT
 from generate.markdown import fold, format_table
 
 RESULTS = Path(__file__).parents[1] / "results" / "pointing"
 FOLDER = "results"
 SUFFIX = ".md.txt"  # included, so no page of the site
-METHODS = ("gradient", "SmoothGrad", "integrated gradients", "Grad-CAM", "occlusion")
-USED_LOGIT = 1.0  # evidence without which the logit falls by more is used
+WAVES = "occlusion of waves"
+METHODS = ("gradient", "SmoothGrad", "integrated gradients", "Grad-CAM", "occlusion", WAVES)
 
 Row = Mapping[str, Any]
 
@@ -39,11 +40,11 @@ def format_result(result: Mapping[str, Any]) -> str:
     parts = [
         f":::{{warning}}\n{'; '.join(result['caveats'])}\n:::",
         f"How much the logit falls in the windows without the evidence [95 % interval over "
-        f"patients]. A model uses evidence if it falls by more than {USED_LOGIT:g}; of the rest no "
-        f"attribution can be right.",
+        f"patients], and how many of the seeds use it. A network uses evidence if it falls by more "
+        f"than {USED_LOGIT:g}; of the rest no attribution can be right.",
         format_falls(rows, models),
-        "Hits on evidence that the model uses, mean over classes, of the methods on the signal and "
-        "on the representation (by chance):",
+        "Hits on evidence that networks use, in the seeds that use it, mean over classes, of the "
+        "methods on the signal and on the representation (by chance):",
         format_methods(rows, models),
     ]
     for model in models:
@@ -73,7 +74,7 @@ def format_falls(rows: Sequence[Row], models: Sequence[str]) -> str:
         line = [class_name]
         for model in models:
             found = select(rows, model=model, class_name=class_name)
-            line.append(format_interval(found[0], "fall") if found else "-")
+            line.append(format_fall(found[0]) if found else "-")
         cells.append(line)
     return format_table(["class", *models], cells)
 
@@ -82,7 +83,7 @@ def format_methods(rows: Sequence[Row], models: Sequence[str]) -> str:
     """Format the mean hits of each method on evidence that the models use."""
     lines = []
     for model in models:
-        for axis in ("time", "frequency", "lead"):
+        for axis in ("time", "wave", "frequency", "lead"):
             used = [row for row in select(rows, model=model, axis=axis) if is_used(row)]
             for name in dict.fromkeys(row["input_name"] for row in used):
                 of_input = select(used, input_name=name)
@@ -123,14 +124,19 @@ def select(rows: Iterable[Row], **wanted: str) -> list[Row]:
 
 
 def select_method(rows: Iterable[Row], method: str) -> list[Row]:
-    """Select the rows of a method; occlusion is of leads, segments or bands."""
-    return [row for row in rows if row["method"].split(" of ")[0] == method]
+    """Select the rows of a method; occlusion is of leads, segments or bands, apart from waves."""
+    names = {row["method"]: row["method"].split(" of ")[0] for row in rows} | {WAVES: WAVES}
+    return [row for row in rows if names[row["method"]] == method]
 
 
 def is_used(row: Row) -> bool:
-    """Tell whether the model uses the evidence of a row."""
-    low = row["fall_low"]
-    return low is not None and low > USED_LOGIT
+    """Tell whether a seed of the model uses the evidence of a row."""
+    return row["seeds_using"] > 0
+
+
+def format_fall(row: Row) -> str:
+    """Format how much the logit falls, with the number of seeds that use the evidence."""
+    return f"{format_interval(row, 'fall')}, {row['seeds_using']} of {row['seeds']}"
 
 
 def average_hits(rows: Sequence[Row]) -> str:

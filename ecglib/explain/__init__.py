@@ -13,7 +13,7 @@ from ecglib.explain.attribution import (
     attribute_by_integrated_gradients,
     attribute_by_smoothgrad,
 )
-from ecglib.explain.beat_runs import average_run_beats
+from ecglib.explain.beat_runs import average_run_beats, measure_run_waves
 from ecglib.explain.beats import BeatAverage, BeatWindows, WaveFraction, average_beats
 from ecglib.explain.checks import SanityCheck, check_completeness
 from ecglib.explain.contributions import (
@@ -34,7 +34,12 @@ from ecglib.explain.gradcam import compute_grad_cam
 from ecglib.explain.gradients import compute_gradients, compute_outputs, compute_scores
 from ecglib.explain.information import InformationCheck, check_mutual_information
 from ecglib.explain.methods import DEFAULT_METHOD, METHODS
-from ecglib.explain.occlusion import occlude_bands, occlude_leads, occlude_segments
+from ecglib.explain.occlusion import (
+    occlude_bands,
+    occlude_leads,
+    occlude_segments,
+    occlude_waves,
+)
 from ecglib.explain.permuted_labels import train_on_permuted_labels
 from ecglib.explain.pointing import Evidence, PointingScore, score_pointing
 from ecglib.explain.pointing_runs import measure_pointing
@@ -111,9 +116,11 @@ __all__ = [
     "describe_disagreements",
     "describe_signal",
     "measure_pointing",
+    "measure_run_waves",
     "occlude_bands",
     "occlude_leads",
     "occlude_segments",
+    "occlude_waves",
     "roll_out_attention",
     "score_pointing",
     "train_on_permuted_labels",

@@ -224,6 +224,32 @@ def label_waves(time_s: np.ndarray, beats_s: np.ndarray, rr_s: float) -> np.ndar
     return labels
 
 
+def label_window(signal_mv: np.ndarray, signal: SignalSpec) -> np.ndarray:
+    """Label each sample of a window with the wave that it belongs to, by the R peaks found in it.
+
+    Parameters
+    ----------
+    signal_mv : array of shape (n_samples, n_leads)
+        The window in mV.
+    signal : SignalSpec
+        Its leads and sampling rate.
+
+    Returns
+    -------
+    str array of shape (n_samples,)
+        "P", "QRS", "T" or "other"; all "other" if fewer than two R peaks are found in a window that
+        is not around one beat.
+
+    Examples
+    --------
+    >>> signal = SignalSpec(100.0, 200, ("II",))
+    >>> set(label_window(np.zeros((200, 1)), signal).tolist())
+    {'other'}
+    """
+    time_s = np.arange(len(signal_mv)) / signal.sampling_rate_hz
+    return label_waves(time_s, *_find_beats(signal_mv, signal))
+
+
 def average_beats(attribution: Attribution, windows: BeatWindows) -> BeatAverage:
     """Average the beats of windows and the attribution on them, aligned to the R peak.
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ecglib.datasets.schema import SignalSpec
 from ecglib.errors import EcgError
 from ecglib.explain.attribution import CONTRIBUTION, Attribution, describe
+from ecglib.explain.beats import OTHER, WAVES, label_window
 from ecglib.explain.gradients import compute_scores
-from ecglib.explain.scores import LEAD, Axis, ClassScore
+from ecglib.explain.run_scores import SIGNAL
+from ecglib.explain.scores import LEAD, WAVE, Axis, ClassScore
 
 # From one window of an input, (...), and its baseline to its variants, (n_variants, ...).
 MakeVariants = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -45,7 +48,7 @@ def occlude_leads(target: ClassScore) -> dict[str, Attribution]:
         axes = target.scores.inputs[name].axes
         parts = np.eye(len(axes[-1].values), dtype=bool)
         silence = functools.partial(_silence, masks=_spread(parts, len(axes) - 1, len(axes)))
-        found |= _compare(target, name, silence, axes[-1], "occlusion of leads")
+        found |= _compare(target, name, silence, (axes[-1],), "occlusion of leads")
     return found
 
 
@@ -88,8 +91,54 @@ def occlude_segments(target: ClassScore, width_s: float = 0.1) -> dict[str, Attr
         centers, parts = _split_axis(time.values, width_s, "width_s", "s")
         bridge = functools.partial(_bridge_parts, parts=parts)
         axis = Axis(name="time", unit="s", values=centers)
-        found |= _compare(target, name, bridge, axis, "occlusion of segments")
+        found |= _compare(target, name, bridge, (axis,), "occlusion of segments")
     return found
+
+
+def occlude_waves(target: ClassScore, signal: SignalSpec) -> dict[str, Attribution]:
+    """Compute how much the score falls when one wave of all beats is a straight line in one lead.
+
+    The beats of a window show the same, so that a score may not fall when one beat is missing.
+
+    Parameters
+    ----------
+    target : ClassScore
+        What is explained, from the signal.
+    signal : SignalSpec
+        Leads and sampling rate of its windows.
+
+    Returns
+    -------
+    dict of str to Attribution
+        "signal" -> contributions, (n_windows, 4, n_leads), in logits: of P, QRS, T and the rest of
+        the window, in each lead. Where no R peaks are found, all is rest.
+
+    Raises
+    ------
+    EcgError
+        If the target is not explained from the signal.
+
+    Notes
+    -----
+    Waves begin and end as in `ecglib.explain.beats.locate_waves`: by the R peaks and the RR
+    interval. The line joins the neighbors of the wave, as in `occlude_segments`.
+
+    Examples
+    --------
+    >>> from ecglib.explain.examples import make_class_score
+    >>> found = occlude_waves(make_class_score(), SignalSpec(100.0, 200, ("I", "II")))["signal"]
+    >>> [axis.values.tolist() for axis in found.axes]
+    [['P', 'QRS', 'T', 'other'], ['I', 'II']]
+    """
+    if SIGNAL not in target.inputs:
+        raise EcgError(
+            f"The target is explained from {list(target.inputs)}, and waves are parts of the "
+            f"signal. Explain the model from the signal (`build_signal_scores`)."
+        )
+    waves = Axis(name=WAVE, unit="", values=np.array([*WAVES, OTHER]))
+    leads = target.scores.inputs[SIGNAL].axes[-1]
+    bridge = functools.partial(_bridge_waves, signal=signal)
+    return _compare(target, SIGNAL, bridge, (waves, leads), "occlusion of waves")
 
 
 def occlude_bands(target: ClassScore, width_hz: float = 5.0) -> dict[str, Attribution]:
@@ -139,7 +188,7 @@ def occlude_bands(target: ClassScore, width_hz: float = 5.0) -> dict[str, Attrib
             centers, parts = _split_axis(frequency_hz, width_hz, "width_hz", "Hz")
             remove = functools.partial(_filter_parts, parts=parts)
         axis = Axis(name="frequency", unit="Hz", values=centers)
-        found |= _compare(target, name, remove, axis, "occlusion of bands")
+        found |= _compare(target, name, remove, (axis,), "occlusion of bands")
     return found
 
 
@@ -194,6 +243,14 @@ def _bridge_parts(x: np.ndarray, baseline: np.ndarray, *, parts: np.ndarray) -> 
     return np.stack(variants)
 
 
+def _bridge_waves(x: np.ndarray, baseline: np.ndarray, *, signal: SignalSpec) -> np.ndarray:
+    """Join what lies before and after each wave by a straight line, in one lead at a time."""
+    labels = label_window(x, signal)
+    bridged = _bridge_parts(x, baseline, parts=np.array([labels == w for w in (*WAVES, OTHER)]))
+    is_lead = np.eye(x.shape[1], dtype=bool)[:, None, :]
+    return np.concatenate([np.where(is_lead, one, x) for one in bridged])
+
+
 def _filter_parts(x: np.ndarray, baseline: np.ndarray, *, parts: np.ndarray) -> np.ndarray:
     """Remove each part of the bins of the Fourier transform over the first axis."""
     spectra = np.where(parts[:, :, None], 0, np.fft.rfft(x, axis=0))
@@ -201,7 +258,11 @@ def _filter_parts(x: np.ndarray, baseline: np.ndarray, *, parts: np.ndarray) -> 
 
 
 def _compare(
-    target: ClassScore, name: str, make_variants: MakeVariants, axis: Axis, method: str
+    target: ClassScore,
+    name: str,
+    make_variants: MakeVariants,
+    axes: tuple[Axis, ...],
+    method: str,
 ) -> dict[str, Attribution]:
     """Subtract the scores of variants of one input from the score of each window."""
     scores = compute_scores(target.model, target.inputs, target.class_index)
@@ -215,4 +276,5 @@ def _compare(
         }
         inputs[name] = variants
         values.append(score - compute_scores(target.model, inputs, target.class_index))
-    return describe(target, {name: np.stack(values)}, method, CONTRIBUTION, (axis,))
+    falls = np.stack(values).reshape(len(values), *(len(axis.values) for axis in axes))
+    return describe(target, {name: falls}, method, CONTRIBUTION, axes)

@@ -11,14 +11,16 @@ import dataclasses
 
 import numpy as np
 
+from ecglib.datasets.schema import SignalSpec
 from ecglib.errors import EcgError
 from ecglib.explain.attribution import Attribution
+from ecglib.explain.beats import label_window
 from ecglib.explain.patient_means import average_over_patients
-from ecglib.explain.scores import LEAD, Axis
+from ecglib.explain.scores import LEAD, WAVE, Axis
 
 # The true region is the smallest that has this fraction of the evidence's energy. Leads share it
 # out more evenly than times and frequencies do: those that have half of it are the true ones.
-REGION_FRACTION = {"time": 0.9, "frequency": 0.9, LEAD: 0.5}
+REGION_FRACTION = {"time": 0.9, "frequency": 0.9, WAVE: 0.9, LEAD: 0.5}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,6 +61,15 @@ class Evidence:
     leads: tuple[str, ...]
     patients: np.ndarray
 
+    @property
+    def signal(self) -> SignalSpec:
+        """Signal spec of the windows."""
+        return SignalSpec(
+            sampling_rate_hz=self.sampling_rate_hz,
+            n_samples=self.signal_mv.shape[1],
+            leads=self.leads,
+        )
+
     def compute_energy(self, axis: Axis) -> np.ndarray:
         """Compute the energy of the evidence along an axis, shape (n_windows, n), in mV².
 
@@ -67,7 +78,8 @@ class Evidence:
         Parameters
         ----------
         axis : Axis
-            Of an attribution: time, frequency or lead. A value stands for what is nearest to it.
+            Of an attribution: time, wave, frequency or lead. A value stands for what is nearest
+            to it.
 
         Raises
         ------
@@ -82,6 +94,10 @@ class Evidence:
         if axis.name == "time":
             places_s = np.arange(n_samples) / self.sampling_rate_hz
             return _sum_nearest(energy.sum(axis=2), places_s, axis.values)
+        if axis.name == WAVE:
+            labels = np.stack([label_window(one, self.signal) for one in self.signal_mv])
+            is_wave = labels[:, :, None] == axis.values
+            return np.einsum("ntk,nt->nk", is_wave, energy.sum(axis=2))
         if axis.name == "frequency":
             spectra = [np.abs(np.fft.rfft(x, axis=1)) for x in (self.signal_mv, self.without_mv)]
             change = ((spectra[0] - spectra[1]) ** 2).sum(axis=2)
@@ -98,7 +114,7 @@ class Evidence:
         Parameters
         ----------
         axis : Axis
-            Time or frequency, for 90 % of the energy, or lead, for 50 %.
+            Time, wave or frequency, for 90 % of the energy, or lead, for 50 %.
         """
         energy = self.compute_energy(axis)
         order = np.argsort(-energy, axis=1, kind="stable")
@@ -184,7 +200,7 @@ def score_pointing(attribution: Attribution, evidence: Evidence) -> list[Pointin
     Raises
     ------
     EcgError
-        If the windows are not as many, or an axis is neither time nor frequency nor lead.
+        If the windows are not as many, or an axis is not time, wave, frequency or lead.
 
     Notes
     -----

@@ -22,8 +22,13 @@ from ecglib.explain.attribution import (
 from ecglib.explain.found_windows import find_windows
 from ecglib.explain.gradcam import compute_grad_cam
 from ecglib.explain.gradients import compute_scores
-from ecglib.explain.occlusion import occlude_bands, occlude_leads, occlude_segments
-from ecglib.explain.patient_means import average_over_patients
+from ecglib.explain.occlusion import (
+    occlude_bands,
+    occlude_leads,
+    occlude_segments,
+    occlude_waves,
+)
+from ecglib.explain.patient_means import PatientMean, average_over_patients
 from ecglib.explain.pointing import Evidence, score_pointing
 from ecglib.explain.run_scores import SIGNAL, build_representation_scores, build_signal_scores
 from ecglib.explain.scores import ClassScore
@@ -36,6 +41,7 @@ from ecglib.runs.contestants import name_contestants
 MAX_WINDOWS = 50
 N_SAMPLES, N_STEPS = 16, 32  # of SmoothGrad and integrated gradients
 MAX_CHANCE = 0.35  # evidence that covers more of an axis is at no place of it
+USED_LOGIT = 1.0  # evidence without which the logit falls by more is used
 Method = Callable[[ClassScore], dict[str, Attribution]]
 #: Methods of the signal and of spectra; Grad-CAM is computed of each branch.
 METHODS: tuple[Method, ...] = (
@@ -76,10 +82,12 @@ def measure_pointing(
     -------
     DataFrame
         One row for each model, class, input, method and axis, with the columns of `PointingScore`,
-        ``model``, ``seeds``, and ``fall``, ``fall_low`` and ``fall_high``: how much the logit falls
-        in these windows when the evidence is removed. A model for which it does not fall uses
-        something else, and no attribution can be right. There is no row for an axis of which the
-        evidence covers more than a third, such as the time axis of a tremor.
+        ``model``, ``seeds``, ``seeds_using``, and ``fall``, ``fall_low`` and ``fall_high``: how
+        much the logit falls in the windows of all seeds when the evidence is removed. A network
+        for which it does not fall by more than 1 uses something else, and no attribution can be
+        right; the methods are scored on the seeds that use the evidence, if there are any. There is
+        no row for an axis of which the evidence covers more than a third, such as the time axis of
+        a tremor.
 
     Raises
     ------
@@ -99,8 +107,7 @@ def measure_pointing(
         for class_name in classes or source.task.classes:
             found = [explain_class(run, dataset, source, class_name, max_windows) for run in seeds]
             if explained := [one for one in found if one is not None]:
-                scores = _score_explained(join_explained(explained))
-                rows += [{"model": name, "seeds": len(explained), **one} for one in scores]
+                rows += [{"model": name, **one} for one in _score_explained(explained)]
     return pd.DataFrame(rows)
 
 
@@ -202,6 +209,7 @@ def explain_class(
     )
     attributions = [
         *_attribute(of_signal),
+        *occlude_waves(of_signal, dataset.signal).values(),
         *(_attribute(of_representations) if _has_spectra(of_representations) else ()),
         *(
             compute_grad_cam(of_representations, branch)
@@ -276,14 +284,23 @@ def _has_spectra(target: ClassScore) -> bool:
     return any(axis.name == "frequency" for one in inputs for axis in one.axes)
 
 
-def _score_explained(explained: ExplainedClass) -> Iterator[dict[str, object]]:
-    fall = average_over_patients(explained.fall, explained.evidence.patients)
+def _average_fall(explained: ExplainedClass) -> PatientMean:
+    return average_over_patients(explained.fall, explained.evidence.patients)
+
+
+def _score_explained(explained: Sequence[ExplainedClass]) -> Iterator[dict[str, object]]:
+    """Score the methods on the seeds that use the evidence, or on all if none does."""
+    using = [one for one in explained if _average_fall(one).low > USED_LOGIT]
+    fall = _average_fall(join_explained(explained))
     values = {
+        "seeds": len(explained),
+        "seeds_using": len(using),
         "fall": float(fall.estimate),
         "fall_low": float(fall.low),
         "fall_high": float(fall.high),
     }
-    for attribution in explained.attributions:
-        for score in score_pointing(attribution, explained.evidence):
+    scored = join_explained(using or explained)
+    for attribution in scored.attributions:
+        for score in score_pointing(attribution, scored.evidence):
             if score.hits_chance <= MAX_CHANCE:
                 yield {**dataclasses.asdict(score), **values}

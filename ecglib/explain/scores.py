@@ -16,6 +16,7 @@ from ecglib.evaluation.calibration import PROBABILITY_ROUNDING
 from ecglib.models.layers import Shape
 
 LEAD = "lead"
+WAVE = "wave"
 EXCLUDED = -1e9  # a logit without any probability
 
 
@@ -25,7 +26,7 @@ class Axis:
 
     Parameters
     ----------
-    name : {"time", "frequency", "lead", "column"}
+    name : {"time", "frequency", "lead", "column", "wave"}
         What varies along it.
     unit : str
         "s" or "Hz", and "" for names.

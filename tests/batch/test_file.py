@@ -25,7 +25,7 @@ N_RUNS = {
     "aami_mitdb": 25,
     "aami_mitdb_folds": 24,
     "augmentation": 30,
-    "pointing": 6,
+    "pointing": 9,
 }
 
 

@@ -29,6 +29,8 @@ def make_row(**changes):
         "rank_low": None,
         "rank_high": None,
         "rank_chance": None,
+        "seeds": 3,
+        "seeds_using": 2,
         "fall": 3.0,
         "fall_low": 2.0,
         "fall_high": 4.0,
@@ -37,19 +39,17 @@ def make_row(**changes):
 
 
 def test_a_cell_has_the_hits_with_interval_and_chance():
-    text = pointing.format_hits([make_row(), make_row(method="occlusion of segments", hits=0.9)])
+    text = pointing.format_hits([make_row(), make_row(method="occlusion of bands", hits=0.9)])
 
-    assert (
-        "| T | time | signal | 0.50 [0.40, 0.60] (0.10) | - | - | - | 0.90 [0.40, 0.60] (0.10) |"
-        in text
-    )
+    hits, occlusion = "0.50 [0.40, 0.60] (0.10)", "0.90 [0.40, 0.60] (0.10)"
+    assert f"| T | time | signal | {hits} | - | - | - | {occlusion} | - |" in text
 
 
 def test_methods_are_averaged_over_the_evidence_that_the_model_uses():
     rows = [
         make_row(hits=0.6),
         make_row(class_name="P", hits=1.0),
-        make_row(class_name="BAND", hits=0.0, fall_low=-0.1),
+        make_row(class_name="BAND", hits=0.0, seeds_using=0),
     ]
 
     text = pointing.format_methods(rows, ["time:cnn"])

@@ -16,6 +16,7 @@ from ecglib.explain import (
     occlude_bands,
     occlude_leads,
     occlude_segments,
+    occlude_waves,
 )
 
 LEADS = ("I", "II", "V1")
@@ -103,6 +104,31 @@ def test_occlusion_of_segments_finds_the_moment():
     assert found.axes[0].values[7] == pytest.approx(0.75)
     assert found.values[0, 7] == pytest.approx(2 * (signal[0, 75, 2] - line), rel=1e-4)
     np.testing.assert_allclose(np.delete(found.values[0], 7), 0, atol=1e-6)
+
+
+def test_occlusion_of_waves_finds_the_wave_of_all_beats_and_its_lead():
+    """R peaks every 0.8 s, each with a T wave 0.26 s later; the model adds up lead II there."""
+    time_s = np.arange(1000) / 100
+    peaks_s = np.arange(0.5, 10, 0.8)
+    since_s = time_s[:, None] - peaks_s
+    r_waves = np.exp(-((since_s / 0.015) ** 2)).sum(axis=1)
+    t_waves = 0.3 * np.exp(-(((since_s - 0.26) / 0.03) ** 2)).sum(axis=1)
+    signal_mv = np.repeat((r_waves + t_waves)[None, :, None], 3, axis=2)
+    signal = SignalSpec(sampling_rate_hz=100.0, n_samples=1000, leads=LEADS)
+    kernel = np.zeros((1000, 3))
+    kernel[:, LEAD] = (np.abs(since_s - 0.26) < 0.08).any(axis=1)
+
+    x = keras.Input((1000, 3), name="signal")
+    add_up = keras.layers.Dense(1, "sigmoid", use_bias=False)
+    model = keras.Model(x, add_up(keras.layers.Flatten()(x)))
+    add_up.set_weights([0.1 * kernel.reshape(3000, 1)])
+    found = occlude_waves(make_target(model, {"signal": signal_mv}), signal)["signal"]
+
+    expected = np.zeros((4, 3))
+    expected[2, LEAD] = 0.1 * (kernel[:, LEAD] * t_waves).sum()
+    np.testing.assert_allclose(found.values[0], expected, atol=0.02 * expected.max())
+    silent = make_target(model, {"signal": 0 * signal_mv})
+    assert not occlude_waves(silent, signal)["signal"].values.any()
 
 
 def test_a_straight_line_has_no_segment_to_lose(band_target):

@@ -1,5 +1,7 @@
 """The pointing test, against closed forms and chance."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,6 +103,21 @@ def test_a_sine_is_found_at_its_frequency_on_any_frequency_axis():
 
     assert (fine.hits, fine.hits_chance) == (1.0, pytest.approx(1 / 101))
     assert (coarse.hits, coarse.hits_chance) == (1.0, pytest.approx(1 / 10))
+
+
+def test_a_t_wave_of_every_beat_is_the_wave_t_by_the_r_peaks():
+    since_s = TIME.values[:, None] - np.array([0.3, 1.1, 1.9])
+    r_waves = np.exp(-((since_s / 0.015) ** 2)).sum(axis=1)
+    t_waves = 0.3 * np.exp(-(((since_s - 0.26) / 0.03) ** 2)).sum(axis=1)
+    evidence = make_evidence(2, t_waves)
+    evidence = dataclasses.replace(
+        evidence,
+        signal_mv=evidence.signal_mv + r_waves[:, None],
+        without_mv=evidence.without_mv + r_waves[:, None],
+    )
+    waves = Axis(name="wave", unit="", values=np.array(["P", "QRS", "T", "other"]))
+
+    assert evidence.find_region(waves).tolist() == [[False, False, True, False]] * 2
 
 
 def test_other_windows_and_axes_are_refused():

@@ -1,5 +1,7 @@
 """The pointing test of a run, from its folder to the table."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,9 +9,17 @@ import pytest
 import ecglib
 from ecglib.datasets.sources.synthetic_pointing import SyntheticPointingSource
 from ecglib.errors import RunError
-from ecglib.explain import attribute_by_gradient, measure_pointing, occlude_segments, pointing_runs
-from ecglib.explain.beat_runs import average_run_beats
+from ecglib.explain import (
+    Attribution,
+    Axis,
+    attribute_by_gradient,
+    measure_pointing,
+    occlude_segments,
+    pointing_runs,
+)
+from ecglib.explain.beat_runs import average_run_beats, measure_run_waves
 from ecglib.explain.found_windows import find_windows
+from ecglib.explain.pointing import Evidence
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +60,8 @@ def table(run, dataset, source, quick_methods):
 
 
 def test_the_table_has_each_method_with_its_chance(table):
-    assert {"gradient", "occlusion of segments", "Grad-CAM"} == set(table["method"])
+    methods = {"gradient", "occlusion of segments", "occlusion of waves", "Grad-CAM"}
+    assert methods == set(table["method"])
     assert (table["n_windows"] <= 3).all()
     assert table["hits"].between(0, 1).all()
     leads = table[table["axis"] == "lead"]
@@ -78,6 +89,46 @@ def test_two_seeds_of_a_model_are_scored_together_and_reproducibly(
     pd.testing.assert_series_equal(two["fall"], one["fall"], rtol=1e-5)
 
 
+def test_methods_are_scored_on_the_seeds_that_use_the_evidence(monkeypatch):
+    """Of two seeds one uses the evidence, and its attribution hits."""
+    signal_mv = np.zeros((4, 100, 2))
+    signal_mv[:, 50, 1] = 1.0
+    lead = Axis(name="lead", unit="", values=np.array(["I", "II"]))
+
+    def explain(run, dataset, source, class_name, max_windows):
+        values = np.array([[1.0, 0.0], [0.0, 1.0]])[[run.seed] * 4]
+        return pointing_runs.ExplainedClass(
+            attributions=[
+                Attribution(
+                    values=values,
+                    axes=(lead,),
+                    unit="logit",
+                    input_name="signal",
+                    method="m",
+                    class_name=class_name,
+                    windows=tuple("abcd"),
+                )
+            ],
+            evidence=Evidence(
+                signal_mv=signal_mv,
+                without_mv=0 * signal_mv,
+                sampling_rate_hz=100.0,
+                leads=("I", "II"),
+                patients=np.array(list("abcd")),
+            ),
+            fall=np.array([0.1, 0.2, 0.3, 0.2]) + 5 * run.seed,
+        )
+
+    monkeypatch.setattr(pointing_runs, "explain_class", explain)
+    monkeypatch.setattr(pointing_runs, "name_contestants", lambda runs: {"h": "time:cnn"})
+    monkeypatch.setattr(pointing_runs, "MAX_CHANCE", 0.5)
+    runs = [SimpleNamespace(model_hash="h", seed=seed) for seed in (0, 1)]
+    (row,) = measure_pointing(runs, None, None, classes=["T"]).to_dict("records")
+
+    assert (row["seeds"], row["seeds_using"], row["n_windows"], row["hits"]) == (2, 1, 4, 1.0)
+    assert row["fall"] == pytest.approx(2.7)
+
+
 def test_windows_have_the_class_and_are_predicted_to_have_it(run, dataset):
     found = find_windows(run, dataset, "T", max_windows=100)
 
@@ -103,6 +154,14 @@ def test_the_beats_of_a_run_are_averaged(run, dataset):
 
     assert average.signal_mv.estimate.shape == (101, 12)
     assert sum(one.attribution for one in average.fractions) == pytest.approx(1)
+
+
+def test_the_waves_of_a_run_are_sorted_by_how_much_the_score_falls(run, dataset):
+    waves = measure_run_waves(run, dataset, "T", max_windows=4)
+
+    assert len(waves[["wave", "lead"]].drop_duplicates()) == 4 * 12
+    assert waves["fall"].is_monotonic_decreasing
+    assert waves["fall"].between(waves["low"], waves["high"]).all()
 
 
 def test_another_dataset_is_refused(run, dataset, tmp_path):
