@@ -38,10 +38,10 @@ class Needs:
         str
             For example "needs about 300 to 700 patients, 5 seeds".
         """
-        return (
-            f"needs about {_round(self.min_patients):,} to {_round(self.max_patients):,} patients, "
-            f"{self.seeds} seeds"
-        )
+        patients = f"{_round(self.min_patients):,} to {_round(self.max_patients):,}"
+        if self.min_patients == self.max_patients:
+            patients = f"{_round(self.min_patients):,}"
+        return f"needs about {patients} patients, {self.seeds} seeds"
 
 
 def estimate_needs(
@@ -68,8 +68,10 @@ def estimate_needs(
     Notes
     -----
     The variance must fall to (margin / (z(0.975) + z(0.8)))^2. Seeds are added until theirs takes
-    at most half of it; patients share the rest. The range of the number of patients reflects how
-    well their variance is known (80 % interval of a scaled chi-squared distribution).
+    at most half of it, or what the patients that were measured leave, if that is more; the rest is
+    that of the patients. The range of their number reflects how well their variance is known (80 %
+    interval of a scaled chi-squared distribution). Fewer than were measured are not named: they
+    are there, and an estimate far below them is not reliable.
 
     Examples
     --------
@@ -92,13 +94,14 @@ def estimate_needs(
         return None
     target = (margin / (norm.ppf(1 - ALPHA) + norm.ppf(POWER))) ** 2
     seeds = sum(part.value for part in difference.cautious_seeds if not math.isnan(part.value))
-    needed_seeds = max(n_seeds, MIN_SEEDS, math.ceil(2 * seeds * n_seeds / target))
+    of_seeds = max(target / 2, target - difference.patients.value)
+    needed_seeds = max(n_seeds, MIN_SEEDS, math.ceil(seeds * n_seeds / of_seeds))
     left = target - seeds * n_seeds / needed_seeds
     needed = n_patients * difference.patients.value / left
     low, high = (degrees / chi2.ppf(q, degrees) for q in (0.9, 0.1))
     return Needs(
-        min_patients=math.ceil(needed * low),
-        max_patients=math.ceil(needed * high),
+        min_patients=max(n_patients, math.ceil(needed * low)),
+        max_patients=max(n_patients, math.ceil(needed * high)),
         seeds=needed_seeds,
     )
 

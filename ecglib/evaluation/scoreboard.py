@@ -441,7 +441,10 @@ def compute_score_interval(
     -----
     Student's t on the scale of log-odds, so that the interval cannot leave the range. A score at an
     end of its range has no variance; its interval is the exact one of Clopper and Pearson
-    (Biometrika 26, 1934) for as many successes as there are effective patients.
+    (Biometrika 26, 1934) for as many successes as there are effective patients. Close to an end the
+    log-odds of a score are hardly known, so that the interval would reach the other end: neither
+    side is longer than that of the exact interval at the end and of Student's t on the scale of
+    the score together.
 
     Examples
     --------
@@ -456,14 +459,15 @@ def compute_score_interval(
     span = 1.0 - minimum
     fraction = (estimate - minimum) / span
     alpha = 1 - LEVEL
+    length_at_end = 1 - (alpha / 2) ** (1 / effective_patients)
     if fraction >= 1:
-        return minimum + span * (alpha / 2) ** (1 / effective_patients), 1.0
+        return minimum + span * (1 - length_at_end), 1.0
     if fraction <= 0:
-        return minimum, minimum + span * (1 - (alpha / 2) ** (1 / effective_patients))
-    slope = 1 / (fraction * (1 - fraction))
-    half = stdtrit(variance.degrees_of_freedom, 1 - alpha / 2)
-    half *= slope * np.sqrt(variance.value) / span
-    low, high = expit(logit(fraction) - half), expit(logit(fraction) + half)
+        return minimum, minimum + span * length_at_end
+    half = stdtrit(variance.degrees_of_freedom, 1 - alpha / 2) * np.sqrt(variance.value) / span
+    odds_half = half / (fraction * (1 - fraction))
+    low = max(expit(logit(fraction) - odds_half), fraction - length_at_end - half)
+    high = min(expit(logit(fraction) + odds_half), fraction + length_at_end + half)
     return minimum + span * float(low), minimum + span * float(high)
 
 

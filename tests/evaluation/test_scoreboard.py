@@ -203,6 +203,17 @@ def test_an_interval_stays_in_the_range_of_the_score():
     assert -1 < low < -0.9 < high < 1
 
 
+def test_an_interval_close_to_a_perfect_score_does_not_reach_the_other_end():
+    variance = Variance(0.01**2, 20)
+    at_end = stats.beta.ppf(0.025, 30, 1)
+    half = stats.t.ppf(0.975, 20) * 0.01
+    low, high = compute_score_interval(1 - 1e-6, variance, 30)
+    assert low == pytest.approx(at_end - half, abs=2e-6)
+    assert 1 - 1e-6 < high <= 1
+    low, high = compute_score_interval(1e-6, variance, 30)
+    assert high == pytest.approx(1 - at_end + half, abs=2e-6)
+
+
 def test_a_narrow_interval_is_students():
     variance = Variance(0.001**2, 12)
     expected = stats.t.interval(0.95, 12, 0.8, 0.001)

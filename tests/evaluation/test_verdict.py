@@ -541,6 +541,14 @@ def test_more_seeds_are_needed_where_they_take_over_half_of_the_variance():
     assert few.seeds == 5
 
 
+def test_patients_that_suffice_leave_more_of_the_variance_to_the_seeds():
+    target = (0.01 / 2.8015852) ** 2
+    needs = estimate_needs(make_difference(0.001 * target, 1.8 * target), 30, 5, margin=0.01)
+    assert (needs.min_patients, needs.max_patients) == (30, 30)
+    assert 0.001 + 1.8 * 5 / needs.seeds <= 1 < 0.001 + 1.8 * 5 / (needs.seeds - 1)
+    assert needs.format() == "needs about 30 patients, 10 seeds"
+
+
 def test_nothing_is_known_of_the_needs_without_degrees_of_freedom():
     assert estimate_needs(make_difference(0.004**2, 0.0, 0.0), 100, 5, margin=0.01) is None
 
