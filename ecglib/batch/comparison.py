@@ -254,11 +254,12 @@ def _list_checks(runs: Sequence[ContestantFolder]) -> list[Check]:
     if not runs[0].data.n_folds:
         others = _find_other_batches(runs)
         names = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        batches = "batch" if len(others) == 1 else "batches"
         checks.append(
             Check(
                 title="Test scored once",
                 passed=not others,
-                detail=f"also scored in {len(others)} other batches: {names}"
+                detail=f"also scored in {len(others)} other {batches}: {names}"
                 if others
                 else "no other batch here scored these test windows",
             )

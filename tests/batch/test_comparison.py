@@ -288,7 +288,7 @@ def test_a_test_split_that_another_batch_scored_is_reported(tmp_path):
         (run.path / "experiment.json").write_text(text)
     checks = {check.title: check for check in compare([first]).checks}
     assert not checks["Test scored once"].passed
-    assert checks["Test scored once"].detail == "also scored in 1 other batches: b"
+    assert checks["Test scored once"].detail == "also scored in 1 other batch: b"
     (second.path / "experiment.json").write_text(
         json.dumps({"experiment": second.experiment.replace(task="other").to_flat()})
     )
