@@ -111,8 +111,8 @@ def occlude_waves(target: ClassScore, signal: SignalSpec) -> dict[str, Attributi
     -------
     dict of str to Attribution
         "signal" -> contributions, (n_windows, 4, n_leads), in logits: of P, QRS, T and the rest of
-        the window, in each lead. Where no R peaks are found, all is rest. In windows around one beat
-        the waves are those of this beat, and its neighbors are rest.
+        the window, in each lead. Where no R peaks are found, all is rest. In windows around one
+        beat the waves are those of this beat, and its neighbors are rest.
 
     Raises
     ------
