@@ -314,7 +314,8 @@ def work(plan: SearchPlan, study: Study) -> None:
         If three trials in a row failed in this process.
     """
     outcomes: list[str] = []
-    with tqdm(total=plan.settings.n_trials, desc=plan.folder.name, unit="trial") as bar:
+    total, existing = plan.settings.n_trials, len(study.list_trials())
+    with tqdm(total=total, initial=existing, desc=plan.folder.name, unit="trial") as bar:
         while True:
             with study.take_job() as job:
                 if job is None:
@@ -327,7 +328,8 @@ def work(plan: SearchPlan, study: Study) -> None:
             if trial.status == COMPLETED:
                 outcome = f"{trial.val_auroc:.4f}"
             bar.write(f"{job.name}: {trial.model}: {outcome}")
-            bar.update()
+            if not job.is_finalist:
+                bar.update()
             if trial.status != INFEASIBLE:
                 outcomes.append(trial.status)
             if outcomes[-MAX_CONSECUTIVE_FAILURES:] == [FAILED] * MAX_CONSECUTIVE_FAILURES:

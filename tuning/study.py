@@ -50,9 +50,14 @@ class Job:
     path: Path
 
     @property
+    def is_finalist(self) -> bool:
+        """Whether it repeats a trial with another seed."""
+        return self.path.parent.name == "finalists"
+
+    @property
     def name(self) -> str:
         """Readable name, with the seed of a finalist."""
-        seed = f", seed {self.settings['seed']}" if self.path.parent.name == "finalists" else ""
+        seed = f", seed {self.settings['seed']}" if self.is_finalist else ""
         return f"trial {self.number}{seed}"
 
 

@@ -165,13 +165,17 @@ def test_the_best_trial_has_the_highest_score(small_store, training, tmp_path):
     assert table["trial"][0] == result.winner.trial.number
 
 
-def test_a_killed_search_continues_with_the_same_trials(small_store, training, tmp_path):
+def test_a_killed_search_continues_with_the_same_trials(small_store, training, tmp_path, capsys):
     training.outcomes = {3: KeyboardInterrupt}
     with pytest.raises(KeyboardInterrupt):
         run_search(small_store, tmp_path / "killed", max_trials=5)
     assert training.numbers == [1, 2, 3]
     training.outcomes = {}
+    capsys.readouterr()
     resumed = run_search(small_store, tmp_path / "killed", max_trials=5)
+    shown = capsys.readouterr().err
+    assert "2/5" in shown
+    assert "1/5" not in shown
     assert training.numbers == [1, 2, 3, 3, 4, 5]
     assert resumed.n_existing == 2
     whole = run_search(small_store, tmp_path / "whole", max_trials=5)
