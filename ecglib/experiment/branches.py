@@ -83,6 +83,11 @@ def check_representation_name(what: str, representation: str) -> None:
             f"{what}={representation!r}: there is one {kind!r} only, as it is not computed from "
             f"the signal by a layer. Name it {kind!r}."
         )
+    if word.isdigit():
+        raise ExperimentError(
+            f"{what}={representation!r}: further branches on {kind!r} are numbered from 2 to 9, "
+            f"'{kind}', '{kind}_2', '{kind}_3'. Number them so."
+        )
     if not WORD.fullmatch(word):
         raise ExperimentError(
             f"{what}={representation!r}: after '{kind}_' is {word!r}, expected words of small "

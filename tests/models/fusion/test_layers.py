@@ -215,6 +215,7 @@ class TestLateFusionLayers:
         present = RANDOM.integers(2, size=(7, 4)).astype("float32")
         present[:4] = np.eye(4)
         present[4, :2] = 1
+        present[5:, 0] = 1
         combined = create()(P, present=present)
         for p, is_present, found in zip(P, present > 0, combined, strict=True):
             assert_close(found, create()(p[is_present][None])[0])
