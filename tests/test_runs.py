@@ -44,6 +44,6 @@ def test_a_run_of_two_batches_is_opened_by_batch_and_name(tmp_path):
     explored = write_batch(tmp_path, "explore", modified=1_000, has_report=False)
     write_batch(tmp_path, "study", modified=2_000, has_report=False)
     name = sorted(path.parent.name for path in explored.glob("*/metrics.json"))[0]
-    with pytest.raises(RunError, match=f"explore/{name}, study/{name}.*with its batch"):
+    with pytest.raises(RunError, match=f"explore/{name}, study/{name}.*BATCH/RUN"):
         open_run(name, tmp_path)
     assert open_run(f"explore/{name}", tmp_path).path == explored / name

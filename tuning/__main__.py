@@ -90,17 +90,23 @@ def _build_parser() -> argparse.ArgumentParser:
         help=f"number of seeds of each finalist (default: {DEFAULT_FINALIST_SEEDS})",
     )
     parser.add_argument(
-        "--max-parameters", type=int, default=0, help="largest model to train (default: any)"
+        "--max-parameters",
+        type=int,
+        default=0,
+        help="maximum number of parameters of a model (default: any)",
     )
     parser.add_argument(
-        "--max-seconds", type=float, default=0.0, help="longest training, in s (default: any)"
+        "--max-seconds",
+        type=float,
+        default=0.0,
+        help="maximum training time of a trial, in s (default: any)",
     )
     parser.add_argument(
         "--workers",
         type=int,
         default=1,
-        help="number of processes that share the trials (default: 1); run the command on several "
-        "machines with one folder to share them there",
+        help="number of processes that work on the trials (default: 1); to use several machines, "
+        "run the command on each with one common folder",
     )
     parser.add_argument(
         "--set",

@@ -17,7 +17,7 @@ from ecglib.errors import require_one_of
 from ecglib.experiment.branches import (
     check_encoder_name,
     check_fusion_name,
-    get_kind,
+    describe_kind,
     list_named_representations,
 )
 from ecglib.experiment.config import list_settings
@@ -255,7 +255,7 @@ def _suggest_model(hp: keras_tuner.HyperParameters, space: Space) -> dict[str, A
     branches = {}
     for representation in space.representations:
         # Encoders of networks only: the baseline of trees is not searched.
-        known = REPRESENTATIONS[get_kind(representation)].encoders
+        known = describe_kind(representation).encoders
         encoders = [*known, *space.encoders.get(representation, ())]
         parents = [subset for subset in subsets if representation in subset.split("+")]
         with hp.conditional_scope("representations", parents):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ecglib.explain.agreement import MIN_AGREEMENT
 from generate.markdown import fold, format_table
 
 RESULTS = Path(__file__).parents[1] / "results" / "explanations"
@@ -18,7 +19,7 @@ METHODS = {
     "smoothgrad": "SmoothGrad",
     "gradient": "gradient",
 }
-THRESHOLD = "0.5"  # of agreement between seeds
+THRESHOLD = f"{MIN_AGREEMENT:g}"
 
 Row = Mapping[str, Any]
 

@@ -1,4 +1,4 @@
-"""The commands that check an encoder, a fusion or a representation of another package."""
+"""The commands ``ecglib check-encoder``, ``check-fusion`` and ``check-representation``."""
 
 import argparse
 import dataclasses
@@ -11,13 +11,13 @@ if TYPE_CHECKING:  # importing it for real would cost every command
     from ecglib.models.checks import CheckResult
 
 
-def check_encoder(options: argparse.Namespace) -> int:
-    """Check an encoder as those of ecglib are checked.
+def check_contestant(options: argparse.Namespace) -> int:
+    """Check an encoder, a fusion or a representation as those of ecglib are checked.
 
     Parameters
     ----------
     options : argparse.Namespace
-        The options of ``ecglib check-encoder``.
+        The options of ``ecglib check-encoder``, ``check-fusion`` or ``check-representation``.
 
     Returns
     -------
@@ -27,66 +27,21 @@ def check_encoder(options: argparse.Namespace) -> int:
     Examples
     --------
     >>> from ecglib.cli.parser import build_parser
-    >>> check_encoder(build_parser().parse_args(["check-encoder", "none:encode"]))
+    >>> check_contestant(build_parser().parse_args(["check-encoder", "none:encode"]))
     Traceback (most recent call last):
     ...
     ecglib.errors.ExperimentError: There is no module 'none' ...
     """
-    from ecglib.models.checks import check_encoder
+    from ecglib.models import check_encoder, check_fusion, check_representation
 
-    return _report(options, check_encoder(options.path, options.representation))
-
-
-def check_fusion(options: argparse.Namespace) -> int:
-    """Check a fusion as those of ecglib are checked.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The options of ``ecglib check-fusion``.
-
-    Returns
-    -------
-    int
-        Exit status: 1 if something is wrong.
-
-    Examples
-    --------
-    >>> from ecglib.cli.parser import build_parser
-    >>> check_fusion(build_parser().parse_args(["check-fusion", "none:late_mine"]))
-    Traceback (most recent call last):
-    ...
-    ecglib.errors.ExperimentError: There is no module 'none' ...
-    """
-    from ecglib.models.checks import check_fusion
-
-    return _report(options, check_fusion(options.path))
-
-
-def check_representation(options: argparse.Namespace) -> int:
-    """Check the layer of a representation.
-
-    Parameters
-    ----------
-    options : argparse.Namespace
-        The options of ``ecglib check-representation``.
-
-    Returns
-    -------
-    int
-        Exit status: 1 if something is wrong.
-
-    Examples
-    --------
-    >>> from ecglib.cli.parser import build_parser
-    >>> check_representation(build_parser().parse_args(["check-representation", "none:Layer"]))
-    Traceback (most recent call last):
-    ...
-    ecglib.errors.ExperimentError: There is no module 'none' ...
-    """
-    from ecglib.models.checks import check_representation
-
-    return _report(options, check_representation(options.path, options.kind))
+    match options.command:
+        case "check-encoder":
+            results = check_encoder(options.path, options.representation)
+        case "check-fusion":
+            results = check_fusion(options.path)
+        case _:
+            results = check_representation(options.path, options.kind)
+    return _report(options, results)
 
 
 def _report(options: argparse.Namespace, results: "Iterator[CheckResult]") -> int:

@@ -219,7 +219,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": _export,
     "predict": _predict,
     "explain": explain_commands.explain,
-    "check-encoder": check_commands.check_encoder,
-    "check-fusion": check_commands.check_fusion,
-    "check-representation": check_commands.check_representation,
+    "check-encoder": check_commands.check_contestant,
+    "check-fusion": check_commands.check_contestant,
+    "check-representation": check_commands.check_contestant,
 }

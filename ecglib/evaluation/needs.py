@@ -70,8 +70,8 @@ def estimate_needs(
     The variance must fall to (margin / (z(0.975) + z(0.8)))^2. Seeds are added until theirs takes
     at most half of it, or what the patients that were measured leave, if that is more; the rest is
     that of the patients. The range of their number reflects how well their variance is known (80 %
-    interval of a scaled chi-squared distribution). Fewer than were measured are not named: they
-    are there, and an estimate far below them is not reliable.
+    interval of a scaled chi-squared distribution). It is never below the number of patients that
+    were measured.
 
     Examples
     --------

@@ -442,9 +442,8 @@ def compute_score_interval(
     Student's t on the scale of log-odds, so that the interval cannot leave the range. A score at an
     end of its range has no variance; its interval is the exact one of Clopper and Pearson
     (Biometrika 26, 1934) for as many successes as there are effective patients. Close to an end the
-    log-odds of a score are hardly known, so that the interval would reach the other end: neither
-    side is longer than that of the exact interval at the end and of Student's t on the scale of
-    the score together.
+    interval of the log-odds could span the whole range, so each side is at most as long as that
+    exact interval plus Student's t on the scale of the score.
 
     Examples
     --------

@@ -21,6 +21,7 @@ from ecglib.experiment.registry import (
     LAYER,
     REPRESENTATIONS,
     TABULAR,
+    Representation,
 )
 
 NUMBERS = tuple("23456789")
@@ -50,6 +51,24 @@ def get_kind(representation: str) -> str:
     return representation.partition("_")[0]
 
 
+def describe_kind(representation: str) -> Representation:
+    """Return what the registry says of a representation's kind.
+
+    Raises
+    ------
+    ExperimentError
+        If there is no such kind.
+
+    Examples
+    --------
+    >>> describe_kind("time_slope").axes
+    ('n_samples', 'n_leads')
+    """
+    kind = get_kind(representation)
+    require_one_of("representation", kind, REPRESENTATIONS)
+    return REPRESENTATIONS[kind]
+
+
 def check_representation_name(what: str, representation: str) -> None:
     """Refuse a name that is neither in the registry nor such a name followed by a word.
 
@@ -71,7 +90,7 @@ def check_representation_name(what: str, representation: str) -> None:
     >>> check_representation_name("a representation in branches", "time_2x")
     Traceback (most recent call last):
     ...
-    ecglib.errors.ExperimentError: a representation in branches='time_2x': after 'time_' ...
+    ecglib.errors.ExperimentError: a representation in branches='time_2x': '2x' must be ...
     """
     kind = get_kind(representation)
     require_one_of(what, kind, ENCODERS)
@@ -80,18 +99,18 @@ def check_representation_name(what: str, representation: str) -> None:
     word = representation.removeprefix(f"{kind}_")
     if kind in (HANDCRAFTED, TABULAR):
         raise ExperimentError(
-            f"{what}={representation!r}: there is one {kind!r} only, as it is not computed from "
-            f"the signal by a layer. Name it {kind!r}."
+            f"{what}={representation!r}: {kind!r} is not computed from the signal, so there is "
+            f"only one. Use {kind!r}."
         )
     if word.isdigit():
         raise ExperimentError(
-            f"{what}={representation!r}: further branches on {kind!r} are numbered from 2 to 9, "
-            f"'{kind}', '{kind}_2', '{kind}_3'. Number them so."
+            f"{what}={representation!r}: further branches on {kind!r} are numbered from 2 to 9. "
+            f"Call the second one '{kind}_2'."
         )
     if not WORD.fullmatch(word):
         raise ExperimentError(
-            f"{what}={representation!r}: after '{kind}_' is {word!r}, expected words of small "
-            f"letters and digits that begin with a letter, as in '{kind}_mine'."
+            f"{what}={representation!r}: {word!r} must be lowercase letters and digits, beginning "
+            f"with a letter. Use a name such as '{kind}_mine'."
         )
 
 
@@ -234,7 +253,7 @@ def check_layer_name(representation: str, layer: object) -> None:
     Raises
     ------
     ExperimentError
-        If the layer is no import path, or the name of the representation is that of another.
+        If the layer is no import path, or the name is that of a representation of ecglib.
 
     Examples
     --------
@@ -242,12 +261,12 @@ def check_layer_name(representation: str, layer: object) -> None:
     """
     what = f"representation_options[{representation!r}][{LAYER!r}]"
     if representation in ENCODERS:
+        like = "time" if representation in (HANDCRAFTED, TABULAR) else representation
         kinds = [one for one in ENCODERS if one not in (HANDCRAFTED, TABULAR)]
         raise ExperimentError(
-            f"{what}={layer!r}: {representation!r} is a representation of ecglib. Give the layer's "
-            f"representation another name, which begins with the one of {kinds} that has the same "
-            f"axes: for example '{representation if representation in kinds else kinds[0]}_mine', "
-            f"also in branches."
+            f"{what}={layer!r}: {representation!r} is a representation of ecglib. Choose another "
+            f"name that begins with the one of {kinds} with the same axes, such as '{like}_mine', "
+            f"here and in branches."
         )
     if not isinstance(layer, str) or not is_import_path(layer):
         _refuse_dots(what, str(layer))

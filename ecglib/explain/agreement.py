@@ -78,17 +78,15 @@ def check_seed_agreement(
     explanations of automated decisions" (NeurIPS 2022); Woerl, Disselhoff and Wand,
     "Initialization noise in image gradients and saliency maps" (CVPR 2023).
 
-    The threshold is above what explanations reach that have nothing in common but the method and
-    the input. With a network trained on permuted labels none of 88 windows of MIT-BIH and of
-    synthetic data reached it by integrated gradients and, for a CNN of the time series, none of 63
-    by SmoothGrad or the gradient. Through a spectrogram the gradient did in 15 of 25, where weight
-    randomization fails; see the guide of explanations.
+    The threshold is above what two explanations reach that have only the method and the input in
+    common: those of this network and of one trained on permuted labels. The guide of explanations
+    has the measurements; through a spectrogram the gradient is an exception, where it fails weight
+    randomization.
 
     Other windows are a second comparison, as in Arun et al., "Assessing the trustworthiness of
     saliency maps for localizing abnormalities in medical imaging" (Radiology: Artificial
-    Intelligence 2021). The sizes of gradients agree with those of another window about
-    as much: the check says that a picture does not depend on the seed, not that it is about this
-    window.
+    Intelligence 2021). The sizes of gradients agree with those of another window about as much: the
+    check says that a picture does not depend on the seed, not that it is about this window.
 
     Examples
     --------

@@ -67,7 +67,7 @@ class BranchContributions:
 
     @property
     def ranking(self) -> tuple[tuple[str, ...], ...]:
-        """The branches of each window by the size of their contribution, in falling order."""
+        """The branches of each window by the size of their contribution, in descending order."""
         order = np.argsort(-np.abs(self.values), axis=1, kind="stable")
         return tuple(tuple(self.branches[k] for k in row) for row in order)
 

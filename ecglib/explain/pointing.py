@@ -33,10 +33,8 @@ class Evidence:
         The windows in mV.
     without_mv : array of shape (n_windows, n_samples, n_leads)
         The same windows without the class.
-    sampling_rate_hz : float
-        Sampling rate in Hz.
-    leads : tuple of str
-        Names of the leads.
+    signal : SignalSpec
+        Their sampling rate and leads.
     patients : str array of shape (n_windows,)
         Patient of each window.
 
@@ -47,8 +45,7 @@ class Evidence:
     >>> evidence = Evidence(
     ...     signal_mv=signal_mv,
     ...     without_mv=np.zeros((1, 100, 2)),
-    ...     sampling_rate_hz=100.0,
-    ...     leads=("I", "II"),
+    ...     signal=SignalSpec(100.0, 100, ("I", "II")),
     ...     patients=np.array(["a"]),
     ... )
     >>> evidence.find_region(Axis(name="lead", unit="", values=np.array(["I", "II"]))).tolist()
@@ -57,18 +54,8 @@ class Evidence:
 
     signal_mv: np.ndarray
     without_mv: np.ndarray
-    sampling_rate_hz: float
-    leads: tuple[str, ...]
+    signal: SignalSpec
     patients: np.ndarray
-
-    @property
-    def signal(self) -> SignalSpec:
-        """Signal spec of the windows."""
-        return SignalSpec(
-            sampling_rate_hz=self.sampling_rate_hz,
-            n_samples=self.signal_mv.shape[1],
-            leads=self.leads,
-        )
 
     def compute_energy(self, axis: Axis) -> np.ndarray:
         """Compute the energy of the evidence along an axis, shape (n_windows, n), in mV².
@@ -89,10 +76,10 @@ class Evidence:
         energy = (self.signal_mv - self.without_mv) ** 2
         n_samples = energy.shape[1]
         if axis.name == LEAD:
-            places = [self.leads.index(str(name).split()[0]) for name in axis.values]
+            places = [self.signal.leads.index(str(name).split()[0]) for name in axis.values]
             return energy.sum(axis=1)[:, places]
         if axis.name == "time":
-            places_s = np.arange(n_samples) / self.sampling_rate_hz
+            places_s = np.arange(n_samples) / self.signal.sampling_rate_hz
             return _sum_nearest(energy.sum(axis=2), places_s, axis.values)
         if axis.name == WAVE:
             labels = np.stack([label_window(one, self.signal) for one in self.signal_mv])
@@ -101,7 +88,7 @@ class Evidence:
         if axis.name == "frequency":
             spectra = [np.abs(np.fft.rfft(x, axis=1)) for x in (self.signal_mv, self.without_mv)]
             change = ((spectra[0] - spectra[1]) ** 2).sum(axis=2)
-            places_hz = np.fft.rfftfreq(n_samples, 1 / self.sampling_rate_hz)
+            places_hz = np.fft.rfftfreq(n_samples, 1 / self.signal.sampling_rate_hz)
             return _sum_nearest(change, places_hz, axis.values)
         raise EcgError(
             f"Evidence has no axis {axis.name!r}, only {', '.join(REGION_FRACTION)}. Score an "
@@ -218,8 +205,7 @@ def score_pointing(attribution: Attribution, evidence: Evidence) -> list[Pointin
     >>> evidence = Evidence(
     ...     signal_mv=target.inputs["signal"],
     ...     without_mv=np.zeros((2, 200, 2)),
-    ...     sampling_rate_hz=100.0,
-    ...     leads=("I", "II"),
+    ...     signal=SignalSpec(100.0, 200, ("I", "II")),
     ...     patients=np.array(["a", "b"]),
     ... )
     >>> found = attribute_by_gradient(target)["signal"]

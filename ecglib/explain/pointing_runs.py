@@ -126,11 +126,11 @@ class ExplainedClass:
 
     Examples
     --------
+    >>> from ecglib.datasets.schema import SignalSpec
     >>> evidence = Evidence(
     ...     signal_mv=np.zeros((1, 100, 1)),
     ...     without_mv=np.zeros((1, 100, 1)),
-    ...     sampling_rate_hz=100.0,
-    ...     leads=("I",),
+    ...     signal=SignalSpec(100.0, 100, ("I",)),
     ...     patients=np.array(["a"]),
     ... )
     >>> one = ExplainedClass(attributions=[], evidence=evidence, fall=np.array([1.5]))
@@ -184,8 +184,7 @@ def explain_class(
     evidence = Evidence(
         signal_mv=signal_mv,
         without_mv=(signal_mv - np.stack(evidence_mv)).astype(np.float32),
-        sampling_rate_hz=dataset.signal.sampling_rate_hz,
-        leads=dataset.signal.leads,
+        signal=dataset.signal,
         patients=found.patients,
     )
     k = run.contract.classes.index(class_name)
@@ -234,11 +233,11 @@ def join_explained(explained: Sequence[ExplainedClass]) -> ExplainedClass:
 
     Examples
     --------
+    >>> from ecglib.datasets.schema import SignalSpec
     >>> evidence = Evidence(
     ...     signal_mv=np.zeros((1, 100, 1)),
     ...     without_mv=np.zeros((1, 100, 1)),
-    ...     sampling_rate_hz=100.0,
-    ...     leads=("I",),
+    ...     signal=SignalSpec(100.0, 100, ("I",)),
     ...     patients=np.array(["a"]),
     ... )
     >>> one = ExplainedClass(attributions=[], evidence=evidence, fall=np.array([1.5]))

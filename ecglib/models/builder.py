@@ -9,13 +9,13 @@ from keras import layers
 
 from ecglib.errors import ExperimentError
 from ecglib.experiment.branches import (
-    get_kind,
+    describe_kind,
     get_representation,
     list_representations,
     sort_branches,
 )
 from ecglib.experiment.import_paths import get_label
-from ecglib.experiment.registry import NO_FUSION, REPRESENTATIONS, TABULAR
+from ecglib.experiment.registry import NO_FUSION, TABULAR
 from ecglib.models.encoders import load_encoder
 from ecglib.models.fusion.branches import OUTPUT, Branches, classify_single_branch
 from ecglib.models.fusion.layers import FillMissing
@@ -156,7 +156,7 @@ def build_ensemble(models: list[keras.Model]) -> keras.Model:
 
 def _add_scaling(name: str, x: Tensor) -> Tensor:
     # In float32 also where the other layers are in float16: a variance of 1e-9 is zero there.
-    axes = REPRESENTATIONS[get_kind(name)].scaled_axes
+    axes = describe_kind(name).scaled_axes
     return layers.Normalization(axes, name=f"{name}_scaling", dtype="float32")(x)
 
 
@@ -189,7 +189,7 @@ def check_shape(name: str, shape: tuple[int, ...]) -> None:
     --------
     >>> check_shape("time", (1000, 12))
     """
-    representation = REPRESENTATIONS[get_kind(name)]
+    representation = describe_kind(name)
     axes = representation.axes
     if len(shape) != len(axes) or not all(n is not None and n >= 1 for n in shape):
         raise ExperimentError(

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from ecglib.errors import ExperimentError, require_one_of
-from ecglib.experiment.branches import get_kind
-from ecglib.experiment.registry import REPRESENTATIONS
+from ecglib.errors import ExperimentError
+from ecglib.experiment.branches import describe_kind
 
 # What takes the place of a representation that a model does not get.
 MISSING = "missing, as the fusion may lack branches"
@@ -91,9 +90,7 @@ def find_scaling_axes(representation: str, n_axes: int) -> tuple[int, ...]:
     >>> find_scaling_axes("spectrogram", 4)
     (0, 1)
     """
-    kind = get_kind(representation)
-    require_one_of("representation", kind, REPRESENTATIONS)
-    scaled = {axis % n_axes for axis in REPRESENTATIONS[kind].scaled_axes}
+    scaled = {axis % n_axes for axis in describe_kind(representation).scaled_axes}
     return tuple(axis for axis in range(n_axes) if axis not in scaled)
 
 

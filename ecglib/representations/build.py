@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from ecglib.errors import ExperimentError, require_one_of
-from ecglib.experiment.branches import get_kind
-from ecglib.experiment.registry import LAYER, REPRESENTATIONS, TABULAR
+from ecglib.errors import ExperimentError
+from ecglib.experiment.branches import describe_kind
+from ecglib.experiment.registry import LAYER, TABULAR
 from ecglib.preprocessing import BandPass, Notch, WaveletDenoise
 from ecglib.representations.bands import FrequencyBandLayer
 from ecglib.representations.imported import check_imported_layer, import_layer_class
@@ -51,9 +51,7 @@ def find_representation(name: str) -> type[keras.layers.Layer]:
     >>> find_representation("frequency").__name__
     'FrequencySpectrum'
     """
-    kind = get_kind(name)
-    require_one_of("representation", kind, REPRESENTATIONS)
-    module, _, layer = REPRESENTATIONS[kind].layer.rpartition(".")
+    module, _, layer = describe_kind(name).layer.rpartition(".")
     return getattr(importlib.import_module(f"ecglib.representations.{module}"), layer)
 
 
@@ -109,7 +107,7 @@ def build_representation(
         arguments = _choose_band(signal, layer_class, band_hz, arguments)
     layer = layer_class(signal.sampling_rate_hz, name=representation, **arguments)
     if path:
-        check_imported_layer(layer, path, get_kind(representation), signal)
+        check_imported_layer(layer, path, representation, signal)
     return layer
 
 
@@ -201,8 +199,10 @@ def build_representations(
             f"`representations={list(representations)}` must name at least one representation, and "
             "each once."
         )
-    for name in options:
-        build_representation(signal, name, band_hz, options[name])
+    layers = {
+        name: build_representation(signal, name, band_hz, options.get(name, {}))
+        for name in dict.fromkeys([*representations, *options])
+    }
     window = filtered = keras.Input((signal.n_samples, len(signal.leads)), name="signal")
     rate_hz = signal.sampling_rate_hz
     if notch_hz:
@@ -211,11 +211,7 @@ def build_representations(
     filtered = BandPass(rate_hz, low_hz, high_hz, name="band_pass")(filtered)
     if denoise:
         filtered = WaveletDenoise(rate_hz, name="denoise")(filtered)
-    layers = {
-        name: build_representation(signal, name, band_hz, options.get(name, {}))
-        for name in representations
-    }
-    outputs = {name: layer(filtered) for name, layer in layers.items() if name != TABULAR}
+    outputs = {name: layers[name](filtered) for name in representations if name != TABULAR}
     if TABULAR not in representations:
         return keras.Model(window, outputs, name="representations")
     values = keras.Input((len(layers[TABULAR].columns),), name="values")

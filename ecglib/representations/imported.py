@@ -27,6 +27,7 @@ import keras
 import numpy as np
 
 from ecglib.errors import ExperimentError
+from ecglib.experiment.branches import describe_kind
 from ecglib.experiment.importing import import_attribute, require_installed
 from ecglib.experiment.registry import REPRESENTATIONS
 from ecglib.preprocessing import SignalLayer
@@ -73,7 +74,9 @@ def import_layer_class(path: str) -> type[SignalLayer]:
     return layer_class
 
 
-def check_imported_layer(layer: SignalLayer, path: str, kind: str, signal: SignalSpec) -> None:
+def check_imported_layer(
+    layer: SignalLayer, path: str, representation: str, signal: SignalSpec
+) -> None:
     """Refuse a layer that has weights, or other axes than its kind of representation.
 
     Parameters
@@ -82,8 +85,8 @@ def check_imported_layer(layer: SignalLayer, path: str, kind: str, signal: Signa
         The layer of another package.
     path : str
         Its import path, for the error.
-    kind : str
-        The kind of representation that its name says.
+    representation : str
+        The name of the representation, which says its kind.
     signal : SignalSpec
         Signal spec of the windows.
 
@@ -104,15 +107,15 @@ def check_imported_layer(layer: SignalLayer, path: str, kind: str, signal: Signa
     ...
     ecglib.errors.ExperimentError: 'mypackage:Mine' makes windows of shape (59, 25, 2), but ...
     """
-    axes = REPRESENTATIONS[kind].axes
+    axes = describe_kind(representation).axes
     output = layer(keras.Input((signal.n_samples, len(signal.leads))))
     shape: Any = getattr(output, "shape", (None,))[1:]
     if len(shape) != len(axes) or None in shape:
         fitting = [name for name, one in REPRESENTATIONS.items() if len(one.axes) == len(shape)]
         raise ExperimentError(
-            f"{path!r} makes windows of shape {shape}, but the kind {kind!r} has the "
-            f"axes ({', '.join(axes)}), each with a known size. Change the layer, or let the name "
-            f"of its representation begin with a kind that has these axes: {fitting or 'none'}."
+            f"{path!r} makes windows of shape {shape}, but {representation!r} needs the axes "
+            f"({', '.join(axes)}), each with a known size. Change the layer, or let the name of "
+            f"its representation begin with a kind that has these axes: {fitting or 'none'}."
         )
     if layer.weights:
         raise ExperimentError(

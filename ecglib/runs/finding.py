@@ -167,7 +167,7 @@ def open_run(name: str | Path = "", runs_dir: str | Path = "") -> Run:
     if len(matching) > 1:
         raise RunError(
             f"{len(matching)} runs below {folder} have {str(name)!r} in their names: "
-            f"{_name_runs(matching)}. Name one of them with its batch, as they stand here."
+            f"{_name_runs(matching)}. Give the batch as well: BATCH/RUN."
         )
     return require_run(_open(matching[0]))
 

@@ -203,6 +203,20 @@ def test_an_interval_stays_in_the_range_of_the_score():
     assert -1 < low < -0.9 < high < 1
 
 
+@pytest.mark.parametrize("n_patients", [15, 30, 200])
+@pytest.mark.parametrize("truth", [0.7, 0.9, 0.97, 0.99])
+def test_the_interval_of_a_fraction_of_patients_covers_the_truth(n_patients, truth):
+    """Exact: the sum of the binomial probabilities of the counts whose interval has the truth."""
+    coverage = 0.0
+    for count in range(n_patients + 1):
+        found = count / n_patients
+        variance = Variance(found * (1 - found) / (n_patients - 1), n_patients - 1)
+        low, high = compute_score_interval(found, variance, n_patients)
+        if low <= truth <= high:
+            coverage += stats.binom.pmf(count, n_patients, truth)
+    assert coverage > 0.935
+
+
 def test_an_interval_close_to_a_perfect_score_does_not_reach_the_other_end():
     variance = Variance(0.01**2, 20)
     at_end = stats.beta.ppf(0.025, 30, 1)

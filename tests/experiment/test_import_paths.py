@@ -156,10 +156,10 @@ def test_a_layer_is_recorded_with_the_hash_of_its_code_and_named(folder):
     [
         ("time", "layers:Mine", r"'time' is a representation of ecglib.*'time_mine'"),
         ("tabular", "layers:Mine", r"begins with the one of \['time', 'frequency'"),
-        ("tabular_mine", "layers:Mine", r"there is one 'tabular' only"),
+        ("tabular_mine", "layers:Mine", r"only one. Use 'tabular'"),
         ("wavelet_mine", "layers:Mine", r"='wavelet'.*'time', 'frequency'"),
-        ("time_Mine", "layers:Mine", r"small letters and digits"),
-        ("time_mine_2", "layers:Mine", r"small letters and digits"),
+        ("time_Mine", "layers:Mine", r"lowercase letters and digits"),
+        ("time_mine_2", "layers:Mine", r"lowercase letters and digits"),
         ("time_mine", "layers.Mine", r"Write a colon before .*'layers:Mine'"),
         ("time_mine", "Mine", r"is no import path.*'mypackage.layers:MyLayer'"),
         ("time_mine", 3, r"\['layer'\]=3 is no import path"),

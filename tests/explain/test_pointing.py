@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 from scipy.stats import bootstrap
 
+from ecglib.datasets.schema import SignalSpec
 from ecglib.errors import EcgError
 from ecglib.explain import Attribution, Axis
 from ecglib.explain.patient_means import average_over_patients
 from ecglib.explain.pointing import Evidence, score_pointing
 
 RATE_HZ, N_SAMPLES, LEADS = 100.0, 200, ("I", "II", "V1", "V2")
+SIGNAL = SignalSpec(sampling_rate_hz=RATE_HZ, n_samples=N_SAMPLES, leads=LEADS)
 TIME = Axis(name="time", unit="s", values=np.arange(N_SAMPLES) / RATE_HZ)
 LEAD = Axis(name="lead", unit="", values=np.array(LEADS))
 FREQUENCY = Axis(name="frequency", unit="Hz", values=np.fft.rfftfreq(N_SAMPLES, 1 / RATE_HZ))
@@ -26,8 +28,7 @@ def make_evidence(n_windows, wave=None):
     return Evidence(
         signal_mv=signal,
         without_mv=np.zeros_like(signal),
-        sampling_rate_hz=RATE_HZ,
-        leads=LEADS,
+        signal=SIGNAL,
         patients=np.arange(n_windows).astype(str),
     )
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import ecglib
+from ecglib.datasets.schema import SignalSpec
 from ecglib.datasets.sources.synthetic_pointing import SyntheticPointingSource
 from ecglib.errors import RunError
 from ecglib.explain import (
@@ -112,8 +113,7 @@ def test_methods_are_scored_on_the_seeds_that_use_the_evidence(monkeypatch):
             evidence=Evidence(
                 signal_mv=signal_mv,
                 without_mv=0 * signal_mv,
-                sampling_rate_hz=100.0,
-                leads=("I", "II"),
+                signal=SignalSpec(100.0, 100, ("I", "II")),
                 patients=np.array(list("abcd")),
             ),
             fall=np.array([0.1, 0.2, 0.3, 0.2]) + 5 * run.seed,

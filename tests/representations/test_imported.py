@@ -50,7 +50,7 @@ def test_a_layer_with_a_band_gets_that_of_the_filter():
         ({"class Slope(SignalLayer)": "def Slope(x)"}, r"is function, expected a subclass"),
         (
             {CALL: "return ops.mean(x, 1)"},
-            r"shape \(2,\), but the kind 'time' has the axes.*\['tabular'\]",
+            r"shape \(2,\), but 'time_slope' needs the axes.*\['tabular'\]",
         ),
         ({CALL: "return ops.concatenate([x, x], -1)[:, 2:]"}, r"name_channels names 2 entries"),
         ({CALL: "return x"}, r"shapes \{'time_s': \(198,\)\}, expected \{'time_s': \(200,\)"),

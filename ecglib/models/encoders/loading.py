@@ -11,10 +11,9 @@ from typing import Any, Protocol, cast
 import keras
 
 from ecglib.errors import ExperimentError, require_one_of
-from ecglib.experiment.branches import get_kind
+from ecglib.experiment.branches import describe_kind
 from ecglib.experiment.import_paths import is_import_path
 from ecglib.experiment.importing import import_attribute
-from ecglib.experiment.registry import REPRESENTATIONS
 from ecglib.models.importing import seed_layers
 
 PARAMETERS = ("x", "width", "feature_dim", "dropout", "seed")
@@ -65,11 +64,9 @@ def load_encoder(representation: str, encoder: str) -> Encoder:
     >>> load_encoder("spectrogram", "crnn").__name__
     'time_frequency_crnn'
     """
-    kind = get_kind(representation)
-    require_one_of("representation", kind, REPRESENTATIONS)
+    encoders = describe_kind(representation).encoders
     if is_import_path(encoder):
         return _guard(import_attribute(encoder), encoder)
-    encoders = REPRESENTATIONS[kind].encoders
     require_one_of(f"encoder of {representation!r}", encoder, encoders)
     module, function = encoders[encoder].split(".")
     return cast(Encoder, getattr(importlib.import_module(f"{__package__}.{module}"), function))

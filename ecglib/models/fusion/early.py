@@ -4,8 +4,7 @@ from ecglib._keras import Tensor
 
 from keras import layers
 
-from ecglib.experiment.branches import get_kind
-from ecglib.experiment.registry import REPRESENTATIONS
+from ecglib.experiment.branches import describe_kind
 from ecglib.models.blocks import dense, normalize
 from ecglib.models.encoders.cnn import time_cnn
 from ecglib.models.fusion.branches import Branches
@@ -47,7 +46,7 @@ def early_concat(branches: Branches) -> Tensor:
     """
     width = branches.settings.width
     seeds = seed_stream(branches.settings.seed, "early_concat")
-    kinds = {name: REPRESENTATIONS[get_kind(name)] for name in branches.inputs}
+    kinds = {name: describe_kind(name) for name in branches.inputs}
     first = min(kinds, key=lambda name: kinds[name].early_fusion_rank)
     n_steps = branches.inputs[first].shape[1]
 
