@@ -81,8 +81,10 @@ class _Round:
 
     def execute(self, jobs: Sequence[Job]) -> list[Job]:
         """Execute jobs; return those that another batch is executing."""
-        waiting = {self.executor.submit(job): job for job in jobs}
+        waiting: dict[Future[Outcome], Job] = {}
         try:
+            for job in jobs:
+                waiting[self.executor.submit(job)] = job
             busy = self._collect(waiting)
         except KeyboardInterrupt:
             self._print(FINISHING)
@@ -107,8 +109,9 @@ class _Round:
     def _wait(self, waiting: dict[Future[Outcome], Job]) -> Iterator[tuple[Job, Outcome]]:
         """Yield each job with its outcome, until the batch has to stop."""
         while waiting:
-            done, _ = wait(waiting, LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
-            for future in done:
+            wait(waiting, LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
+            # What it returns lacks cancelled futures whose job ended on Dask at that moment.
+            for future in [one for one in waiting if one.done()]:
                 job = waiting.pop(future)
                 outcome = self.executor.collect(job, future)
                 if outcome is None:
