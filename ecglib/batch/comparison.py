@@ -8,7 +8,8 @@ from typing import Any
 
 from ecglib.batch.state import find_compared_runs, read_settings
 from ecglib.errors import RunError
-from ecglib.evaluation.comparison import Check, Comparison, compare_contestants
+from ecglib.evaluation.checks import Check
+from ecglib.evaluation.comparison import Comparison, compare_contestants
 from ecglib.evaluation.metrics import METRIC_NAMES
 from ecglib.evaluation.verdict import ComparisonSettings
 from ecglib.runs import EXPERIMENT, ContestantFolder, Run, require_run

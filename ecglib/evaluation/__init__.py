@@ -7,7 +7,8 @@ from ecglib.evaluation.calibration import (
     compute_calibration_floor,
     fit_calibration,
 )
-from ecglib.evaluation.comparison import Check, Comparison, compare_contestants
+from ecglib.evaluation.checks import Check
+from ecglib.evaluation.comparison import Comparison, compare_contestants
 from ecglib.evaluation.contestants import Contestant, group_by_model
 from ecglib.evaluation.conventions import compute_aami_scores, compute_challenge_score
 from ecglib.evaluation.decision_metrics import DECISION_METRICS, Counts, count_outcomes

@@ -10,29 +10,25 @@ import numpy as np
 import pandas as pd
 
 from ecglib._display import Displayed
-from ecglib.evaluation.baselines import BEATS, BaselineComparison, compare_with_baselines
+from ecglib.evaluation.baselines import BaselineComparison, compare_with_baselines
+from ecglib.evaluation.checks import Check, check_recipes, list_checks
 from ecglib.evaluation.class_differences import build_class_table
 from ecglib.evaluation.contestants import ENTERED, Contestant, group_by_model
 from ecglib.evaluation.dependence import PatientDependence, compute_dependence
 from ecglib.evaluation.differences import format_p_value
+from ecglib.evaluation.headline import write_headline
 from ecglib.evaluation.metrics import MACRO_METRICS, METRIC_NAMES, METRICS
-from ecglib.evaluation.pairs import (
-    BETTER,
-    WORSE,
-    PairComparison,
-    compare_entered,
-    compare_pairs,
+from ecglib.evaluation.pairs import PairComparison, compare_entered, compare_pairs
+from ecglib.evaluation.plain_values import (
+    convert_baseline,
+    convert_pair,
+    convert_table,
+    convert_verdict,
 )
-from ecglib.evaluation.recipes import describe_recipe_difference
 from ecglib.evaluation.rivals import ENSEMBLE, SAME_SIZE, SINGLE
-from ecglib.evaluation.rules import MIN_SEEDS
 from ecglib.evaluation.score_table import build_score_table
 from ecglib.evaluation.scoreboard import Score, Scoreboard, measure_models
 from ecglib.evaluation.verdict import (
-    ADDS,
-    ADDS_LITTLE,
-    CANNOT_COMPARE,
-    CANNOT_MEASURE,
     CANNOT_TELL,
     ComparisonSettings,
     Verdict,
@@ -45,30 +41,6 @@ RIVAL_TITLES = {
     ENSEMBLE: "over an equal ensemble",
     SAME_SIZE: "at the same size",
 }
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Check:
-    """One condition of a fair comparison.
-
-    Parameters
-    ----------
-    title : str
-        What is checked.
-    passed : bool
-        Whether it holds.
-    detail : str
-        What was found.
-
-    Examples
-    --------
-    >>> Check(title="Enough seeds", passed=False, detail="2 of 5").passed
-    False
-    """
-
-    title: str
-    passed: bool
-    detail: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -146,54 +118,7 @@ class Comparison(Displayed):
     @property
     def headline(self) -> str:
         """The result in at most twelve words."""
-        helping = [one for one in self.sort_verdicts() if one.word in (ADDS, ADDS_LITTLE)]
-        if helping:
-            others = f" (and {len(helping) - 1} more)" if len(helping) > 1 else ""
-            best = helping[0].find_rival(SINGLE)
-            numbers = best.difference.format() if best else ""
-            return f"{_shorten_name(helping[0])} helps{others}: {numbers}"
-        if not self.verdicts:
-            return self._summarize_pairs()
-        words = {one.word for one in self.verdicts}
-        if words == {CANNOT_COMPARE}:
-            return "Cannot compare: no branch was trained like the fusions"
-        if words == {CANNOT_MEASURE}:
-            return "Cannot be measured: too few patients decide the score"
-        if words & {CANNOT_TELL, CANNOT_MEASURE, CANNOT_COMPARE}:
-            n_seeds = min(one.n_seeds for one in self.verdicts)
-            if n_seeds < MIN_SEEDS:
-                plural = "s" if n_seeds > 1 else ""
-                return f"Cannot tell whether a fusion helps: {n_seeds} seed{plural}"
-            return "Cannot tell whether a fusion helps"
-        return "No fusion helped"
-
-    def _summarize_pairs(self) -> str:
-        """Return the result in at most twelve words where there is no fusion."""
-        if not self.pairs:
-            return self._summarize_entered()
-        best, words = self.pairs[0].model, {one.word for one in self.pairs}
-        if WORSE in words:
-            worse = next(one for one in self.pairs if one.word == WORSE)
-            return f"{best}, best on validation, is worse than {worse.difference.name}"
-        if words != {BETTER}:
-            return f"Cannot tell which model is {'better' if len(self.pairs) == 1 else 'best'}"
-        if len(self.pairs) == 1:
-            difference = self.pairs[0].difference
-            return f"{best} is better than {difference.name}: {difference.format()}"
-        return f"{best} is better than the {len(self.pairs)} others"
-
-    def _summarize_entered(self) -> str:
-        """Return the result in at most twelve words where there is only one network, or none."""
-        if not self.entered:
-            return "No fusion to judge"
-        words = [one.word for one in self.entered]
-        if len(words) == 1 and words[0] in (BETTER, WORSE):
-            (pair,) = self.entered
-            return f"{pair.model} is {pair.word} than {pair.difference.name}"
-        if not {BETTER, WORSE} & set(words):
-            return f"Cannot tell which model is {'better' if len(words) == 1 else 'best'}"
-        counts = f"{words.count(BETTER)} better, {words.count(WORSE)} worse"
-        return f"Entered models against others: {counts} of {len(words)}"
+        return write_headline(self.sort_verdicts(), self.pairs, self.entered)
 
     @property
     def best_branch(self) -> str:
@@ -411,22 +336,13 @@ class Comparison(Displayed):
             "best_branch": self.best_branch,
             "caveats": list(self.caveats),
             "checks": [dataclasses.asdict(one) for one in self.checks],
-            "verdicts": [_convert_verdict(one) for one in self.verdicts],
-            "pairs": [_convert_pair(one) for one in self.pairs],
-            "entered": [_convert_pair(one) for one in self.entered],
-            "models": _convert_table(self.table),
-            "classes": _convert_table(self.class_table),
-            "baselines": [
-                {
-                    "baseline": one.baseline,
-                    "networks": {
-                        name: _convert_difference(difference) | {"word": one.judge(name)}
-                        for name, difference in one.differences.items()
-                    },
-                }
-                for one in self.baselines
-            ],
-            "patients": _convert_table(self.dependence.table),
+            "verdicts": [convert_verdict(one) for one in self.verdicts],
+            "pairs": [convert_pair(one) for one in self.pairs],
+            "entered": [convert_pair(one) for one in self.entered],
+            "models": convert_table(self.table),
+            "classes": convert_table(self.class_table),
+            "baselines": [convert_baseline(one) for one in self.baselines],
+            "patients": convert_table(self.dependence.table),
         }
 
 
@@ -514,95 +430,6 @@ def _compare_pairs(
     return compare_pairs(networks, scoreboard, validation)
 
 
-def list_checks(
-    verdicts: Sequence[Verdict], baselines: Sequence[BaselineComparison]
-) -> list[Check]:
-    """List what can be checked of a comparison from its verdicts alone.
-
-    Parameters
-    ----------
-    verdicts : sequence of Verdict
-        What each fusion adds.
-    baselines : sequence of BaselineComparison
-        Which networks beat each classical baseline.
-
-    Returns
-    -------
-    list of Check
-        Fusions and branches trained alike, enough seeds, and the baseline beaten.
-
-    Examples
-    --------
-    >>> [check.title for check in list_checks([], [])]
-    ['Baseline beaten']
-    """
-    checks = []
-    if verdicts:
-        alike = [one for one in verdicts if one.word != CANNOT_COMPARE]
-        seeds = min(one.n_seeds for one in verdicts)
-        checks += [
-            Check(
-                title="Fusions and branches trained alike",
-                passed=len(alike) == len(verdicts),
-                detail=f"{len(alike)} of {len(verdicts)} fusions have branches of their recipe",
-            ),
-            Check(
-                title="Enough seeds",
-                passed=seeds >= MIN_SEEDS,
-                detail=f"{seeds} of {MIN_SEEDS}",
-            ),
-        ]
-    networks = {name for one in baselines for name in one.differences}
-    beating = {name for name in networks if all(one.judge(name) == BEATS for one in baselines)}
-    # A branch that sees little of the evidence may lose to trees; the best one should not.
-    best = next((one.best_branch for one in verdicts if one.best_branch), "")
-    needed = {best} & networks or networks
-    detail = f"by {len(beating)} of {len(networks)} networks" if networks else "no baseline"
-    if networks and best:
-        detail += f"; the best branch {'does' if best in beating else 'does not'}"
-    passed = bool(networks) and needed <= beating
-    checks.append(Check(title="Baseline beaten", passed=passed, detail=detail))
-    return checks
-
-
-def check_recipes(models: Mapping[str, Sequence[Contestant]]) -> Check:
-    """Check that all networks were trained with one recipe.
-
-    Parameters
-    ----------
-    models : mapping of str to sequence of Contestant
-        Name of each model -> its seeds.
-
-    Returns
-    -------
-    Check
-        It fails if runs of other settings are mixed in.
-
-    Examples
-    --------
-    >>> check_recipes({}).detail
-    'all networks have the same recipe'
-    """
-    networks = [one for seeds in models.values() for one in seeds if one.is_network]
-    differences = [describe_recipe_difference(networks[0].recipe, one.recipe) for one in networks]
-    different = [text for text in differences if text]
-    texts = sorted(set(different))
-    return Check(
-        title="One recipe",
-        passed=not texts,
-        detail=f"{len(different)} of {len(networks)} trainings differ: {'; '.join(texts[:3])}"
-        if texts
-        else "all networks have the same recipe",
-    )
-
-
-def _shorten_name(verdict: Verdict) -> str:
-    """Shorten the name of a fusion of many branches to four words."""
-    if len(verdict.fusion.split()) <= 3:
-        return verdict.fusion
-    return f"{verdict.fusion.partition('(')[0]} of {len(verdict.branches)} branches"
-
-
 def _format_intervals(table: pd.DataFrame, column: str) -> list[str]:
     """Format each row's estimate and interval as text."""
     columns = (table[column], table[f"{column}_low"], table[f"{column}_high"])
@@ -610,41 +437,3 @@ def _format_intervals(table: pd.DataFrame, column: str) -> list[str]:
         Score(estimate=estimate, low=low, high=high).format()
         for estimate, low, high in zip(*columns, strict=True)
     ]
-
-
-def _convert_table(table: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in rows]
-
-
-def _convert_difference(difference: Any) -> dict[str, Any]:
-    values = {
-        "estimate": difference.estimate,
-        "low": difference.low,
-        "high": difference.high,
-        "p": difference.compute_p_value(),
-    }
-    return {name: value if value == value else None for name, value in values.items()}
-
-
-def _convert_pair(pair: PairComparison) -> dict[str, Any]:
-    values = {"model": pair.model, "against": pair.difference.name, "word": pair.word}
-    return values | _convert_difference(pair.difference)
-
-
-def _convert_verdict(verdict: Verdict) -> dict[str, Any]:
-    values = {
-        field.name: getattr(verdict, field.name)
-        for field in dataclasses.fields(verdict)
-        if field.name not in ("rivals", "needs", "recipe")
-    }
-    values = {name: None if value != value else value for name, value in values.items()}
-    return values | {
-        "rivals": [
-            {"kind": one.kind, "branch": one.branch, "name": one.difference.name}
-            | _convert_difference(one.difference)
-            for one in verdict.rivals
-        ],
-        "needs": dataclasses.asdict(verdict.needs) if verdict.needs else None,
-        "recipe": dict(verdict.recipe),
-    }

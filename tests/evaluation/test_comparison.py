@@ -12,7 +12,8 @@ from contestant_helpers import (
     replace_predictions,
 )
 
-from ecglib.evaluation.comparison import Check, compare_contestants, list_checks
+from ecglib.evaluation.checks import Check, list_checks
+from ecglib.evaluation.comparison import compare_contestants
 from ecglib.evaluation.contestants import group_by_model
 from ecglib.evaluation.dependence import compute_dependence
 from ecglib.evaluation.needs import Needs

@@ -10,7 +10,7 @@ from typing import Any, Self
 import markupsafe
 import pandas as pd
 
-from ecglib.evaluation.comparison import Check
+from ecglib.evaluation.checks import Check
 from ecglib.plots import Picture
 
 _NUMBER = re.compile(r"^([<+-]?[\d.,]+(e[+-]\d+)?( %)?( \[.*\])?|-)$")
