@@ -19,6 +19,7 @@ from ecglib.errors import RunError, require_one_of
 from ecglib.evaluation.calibration import PROBABILITY_ROUNDING
 from ecglib.experiment.contract import Contract, Processing
 from ecglib.experiment.registry import CROP_AGGREGATIONS, TABULAR
+from ecglib.models.compilation import COMPILES
 from ecglib.models.layers import Shape
 from ecglib.representations import build_representations
 
@@ -537,6 +538,5 @@ def _finish(window: Tensor, values: list[Tensor], p: Tensor) -> keras.Model:
     joined = keras.Model(
         [window, *values] if values else window, p, name="millivolt_to_probability"
     )
-    # On TensorFlow, XLA takes seconds to compile and gives other bits than training did.
-    joined.jit_compile = keras.backend.backend() == "jax"
+    joined.jit_compile = COMPILES
     return joined

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from ecglib.training.devices import COMPILES, uses_several_devices
+from ecglib.models.compilation import COMPILES
+from ecglib.training.devices import uses_several_devices
 
 
 @keras.saving.register_keras_serializable(package="ecglib")

@@ -12,7 +12,6 @@ import keras
 from ecglib.experiment.environment import THREADS_VARIABLE, read_threads_variable
 
 BACKEND = keras.backend.backend()
-COMPILES = BACKEND == "jax"  # slow to compile on the others, no faster on a CPU
 N_THREADS, N_THREADS_WITH_GPU = 1, 4  # of each operation, unless the variable says otherwise
 
 if BACKEND == "tensorflow":

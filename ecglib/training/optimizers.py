@@ -12,8 +12,8 @@ import keras
 from keras import ops
 
 from ecglib.experiment.settings import TrainingSettings
+from ecglib.models.compilation import COMPILES
 from ecglib.training.adamw import AveragingAdamW, FlatAdamW
-from ecglib.training.devices import COMPILES
 
 RISING_FRACTION = 0.25  # of a one-cycle schedule
 FIRST_RATIO, LAST_RATIO = 1 / 25, 1e-5  # learning rates of a one-cycle schedule, to its maximum

@@ -14,6 +14,7 @@ from ecglib.models import (
     build_ensemble,
     build_training_model,
 )
+from ecglib.models.compilation import COMPILES
 
 RANDOM = np.random.default_rng(0)
 TWO = {"time": "cnn", "frequency": "cnn"}
@@ -81,7 +82,7 @@ class TestAuxiliaryModel:
         assert len(gradients) == len(model.trainable_weights) + 2 * 2
         for weight, gradient in zip(fitted.trainable_weights, gradients, strict=True):
             assert keras.ops.max(keras.ops.abs(gradient)) > 0, weight.path
-        fitted.compile("sgd", loss, jit_compile=False)
+        fitted.compile("sgd", loss, jit_compile=COMPILES)
         fitted.fit(batch, y, verbose=0)
         assert np.abs(predict(model, batch) - before).max() > 1e-4
         assert len(model.weights) == n_weights

@@ -9,6 +9,7 @@ from scipy.signal import cont2discrete, dlsim
 
 from ecglib.errors import ExperimentError
 from ecglib.models import ModelSpec, build_model, state_space
+from ecglib.models.compilation import COMPILES
 from ecglib.models.state_space import CHUNK, StateSpace
 
 LENGTHS = [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5]
@@ -237,7 +238,7 @@ def test_it_learns_to_remember_the_first_samples_for_300_steps():
     start = keras.initializers.GlorotUniform(2)
     output = keras.layers.Dense(1, "sigmoid", kernel_initializer=start)(x)
     model = keras.Model(inputs, output)
-    model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy", jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.02), "binary_crossentropy", jit_compile=COMPILES)
     model.fit(*make_examples(256), batch_size=64, epochs=20, shuffle=False, verbose=0)
     x, y = make_examples(200)
     assert ((keras.ops.convert_to_numpy(model(x)) > 0.5) == (y > 0.5)).mean() > 0.95

@@ -29,6 +29,7 @@ from ecglib.models.checks.tiny_models import (
     scale,
     settle_statistics,
 )
+from ecglib.models.compilation import COMPILES
 from ecglib.models.fusion.branches import OUTPUT
 
 STEPS = 80  # of the training in `check_learning`
@@ -213,7 +214,7 @@ def check_gradients(candidate: Candidate) -> str:
     ''
     """
     # Not as a graph, which takes longer to trace; those of float16 and of the learning are graphs.
-    return _find_weight_without_gradient(candidate, candidate.model, run_eagerly=True)
+    return _find_weight_without_gradient(candidate, candidate.model, run_eagerly=not COMPILES)
 
 
 def check_seeds(candidate: Candidate) -> str:

@@ -18,6 +18,7 @@ from ecglib.experiment.registry import LAYER, REPRESENTATIONS, TABULAR
 from ecglib.models.builder import check_shape
 from ecglib.models.checks.properties import GradientRecorder
 from ecglib.models.checks.results import CheckResult, run_check
+from ecglib.models.compilation import COMPILES
 from ecglib.representations import build_representations
 
 # Windows of PTB-XL, beats of MIT-BIH and windows of CinC 2017.
@@ -168,7 +169,7 @@ def _check_gradients(model: keras.Model) -> str:
     mixed = keras.layers.Dense(n_leads, use_bias=False)(window)
     output = keras.layers.Flatten()(layer(mixed))
     trained = keras.Model(window, output)
-    trained.compile(GradientRecorder(1.0), loss="mean_squared_error", run_eagerly=True)
+    trained.compile(GradientRecorder(1.0), loss="mean_squared_error", run_eagerly=not COMPILES)
     before = trained.get_weights()[0]
     windows = _make_windows(signal)
     with warnings.catch_warnings():

@@ -7,6 +7,7 @@ import numpy as np
 
 from ecglib.experiment.branches import list_representations
 from ecglib.models.builder import build_model
+from ecglib.models.compilation import COMPILES
 from ecglib.models.inputs import find_scaling_axes, set_scaling
 from ecglib.models.losses import BranchLoss, build_training_model
 from ecglib.models.spec import ModelSpec
@@ -162,7 +163,7 @@ def compile_for_training(
     trained.compile(
         optimizer,
         BranchLoss(loss) if has_branch_output else loss,
-        jit_compile=False,
+        jit_compile=COMPILES,
         auto_scale_loss=False,
     )
     # Variables that the first step would create inside its graph cost a second tracing.

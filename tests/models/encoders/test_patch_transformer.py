@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from ecglib.models import ModelSpec, build_model
+from ecglib.models.compilation import COMPILES
 
 
 def build(shape: tuple, **options) -> keras.Model:
@@ -61,7 +62,7 @@ def test_it_learns_which_of_two_patches_has_the_burst():
         return x.astype("float32"), np.eye(2, dtype="float32")[y]
 
     model = build((8, 8, 1), width=4, feature_dim=8, dropout=0.0)
-    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", jit_compile=False)
+    model.compile(keras.optimizers.Adam(0.01), "binary_crossentropy", jit_compile=COMPILES)
     x, y = make_examples(128)
     model.fit({"spectrogram": x}, y, batch_size=64, epochs=40, shuffle=False, verbose=0)
     x, y = make_examples(100)
