@@ -41,12 +41,12 @@ fuzz: setup
 	ECG_FUZZ_CASES=$(CASES) $(PYTEST) -m fuzz
 
 # The backend-independent tests on JAX and PyTorch, with Captum as the reference of explanations:
-# several GB, in a separate environment.
+# several GB, in a separate environment. JAX compiles for minutes in some of them.
 test-backends: .venv-backends/ready
 	for backend in jax torch; do \
 		echo "== $$backend"; \
 		KERAS_BACKEND=$$backend JAX_ENABLE_X64=1 CUDA_VISIBLE_DEVICES= .venv-backends/bin/python \
-			-m pytest -q tests/representations tests/preprocessing tests/models \
+			-m pytest -q --timeout 3600 tests/representations tests/preprocessing tests/models \
 			tests/explain tests/training/test_trainer.py || exit 1; \
 	done
 	.venv-backends/bin/python -m pytest -q tests/training/test_backends.py
