@@ -32,7 +32,7 @@ from ecglib.models.checks.tiny_models import (
 from ecglib.models.compilation import COMPILES
 from ecglib.models.fusion.branches import OUTPUT
 
-STEPS = 80  # of the training in `check_learning`
+STEPS = 120  # of the training in `check_learning`
 MIN_ACCURACY = 0.95
 MIN_DIFFERENCE = 1e-3  # of the logarithms of probabilities of different windows
 TOLERANCE = 1e-5
