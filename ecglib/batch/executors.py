@@ -166,10 +166,8 @@ def _connect(scheduler: str) -> "Client":
             'Dask is not installed. Install it here and where its workers run: pip install "'
             'ecg-fusion[dask]".'
         ) from None
-    # Of a lost connection and of a run that ends while it is cancelled they print tracebacks; the
-    # batch says it in a sentence.
-    for name in ("distributed.client", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Of a lost connection it prints tracebacks; the batch says it in a sentence.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=CONNECT_S)
     except (OSError, ValueError) as error:

@@ -110,7 +110,7 @@ class _Round:
         """Yield each job with its outcome, until the batch has to stop."""
         while waiting:
             wait(waiting, LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
-            # What it returns lacks cancelled futures whose job ended on Dask at that moment.
+            # Its result may lack cancelled futures: Dask does not notify it of all of them.
             for future in [one for one in waiting if one.done()]:
                 job = waiting.pop(future)
                 outcome = self.executor.collect(job, future)

@@ -17,7 +17,7 @@ def convert_table(table: pd.DataFrame) -> list[dict[str, Any]]:
     Parameters
     ----------
     table : DataFrame
-        Any table.
+        A table of the comparison, such as that of the scores.
 
     Returns
     -------

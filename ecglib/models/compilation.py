@@ -2,6 +2,6 @@
 
 import keras
 
-# JAX computes one operation after the other without; on the others XLA is slow to compile, no
-# faster on a CPU, and gives other last bits.
+# Without XLA, JAX computes one operation after the other. On the other backends XLA is slow to
+# compile, no faster on a CPU, and changes the last digits.
 COMPILES = keras.backend.backend() == "jax"

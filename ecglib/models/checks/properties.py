@@ -280,7 +280,7 @@ def check_mixed_precision(candidate: Candidate) -> str:
             f"{np.abs(p - expected).max():.3g}. Compute what needs it in float32, by a layer with "
             f"dtype='float32'."
         )
-    # JAX computes it op by op: XLA has no gradient of attention in float16 on a CPU.
+    # On JAX without XLA, which has no gradient of attention in float16 on a CPU.
     return _find_weight_without_gradient(candidate, mixed, run_eagerly=COMPILES)
 
 
